@@ -1,0 +1,13 @@
+"""Product image retrieval: the verbs of the command line as functions, each loaded on first use."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["embed", "eval", "index", "losses", "query", "status", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(f"dmlcli.commands.{name}"), name)
+    raise AttributeError(f"module 'dmlcli' has no attribute '{name}'")

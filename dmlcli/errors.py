@@ -1,0 +1,85 @@
+"""Everything that can go wrong, drawn once.
+
+    DmlcliError                70  a bug if raised as itself
+    ├── UsageError              2  the command line asks for something that does not exist or does not go together
+    ├── CannotRun               4  the command is fine, what it needs is not there
+    │   ├── CatalogError           no catalogue, no images or no products in it
+    │   ├── ImageError             one image cannot be read; verbs over many images list it and go on
+    │   ├── WeightsError           pretrained weights are missing, damaged or of another backbone
+    │   ├── ModelError             no model, or a damaged one
+    │   ├── EmbeddingsError        no embeddings, or damaged ones
+    │   ├── IndexFileError         no index, or a damaged one
+    │   ├── MismatchError          two artefacts that were not made for each other
+    │   └── TrainingError          training cannot start or went astray
+    └── Interrupted           130  Ctrl-C; what was done so far is saved
+
+Two more exit codes are answers, not errors: 1 (ran well, the answer is no) and 3 (done, some inputs skipped).
+"""
+
+from difflib import get_close_matches
+
+
+class DmlcliError(Exception):
+    """The root: `str(error)` says what was found and where, `hint` what to type next."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(DmlcliError):
+    """The command line asks for something that does not exist or does not go together."""
+
+    exit_code = 2
+
+
+class CannotRun(DmlcliError):
+    """The command is fine, what it needs is not there."""
+
+    exit_code = 4
+
+
+class CatalogError(CannotRun):
+    """No catalogue, no images or no products in it."""
+
+
+class ImageError(CannotRun):
+    """One image cannot be read."""
+
+
+class WeightsError(CannotRun):
+    """Pretrained weights are missing, damaged or of another backbone."""
+
+
+class ModelError(CannotRun):
+    """No model, or a damaged one."""
+
+
+class EmbeddingsError(CannotRun):
+    """No embeddings, or damaged ones."""
+
+
+class IndexFileError(CannotRun):
+    """No index, or a damaged one."""
+
+
+class MismatchError(CannotRun):
+    """Two artefacts that were not made for each other."""
+
+
+class TrainingError(CannotRun):
+    """Training cannot start or went astray."""
+
+
+class Interrupted(DmlcliError):
+    """Ctrl-C; what was done so far is saved."""
+
+    exit_code = 130
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return the hint for a misspelt `word`: the nearest of the `known` ones, or all of them."""
+    close = get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"

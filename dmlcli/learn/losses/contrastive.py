@@ -1,0 +1,94 @@
+"""Pulls images of one product together and pushes others apart until a margin.
+
+Source: Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, equation 4;
+the cosine form: Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmlcli.learn.losses import pairs
+
+
+class Contrastive(nn.Module):
+    """Each pair by itself; margins are distances, or similarities in the cosine form."""
+
+    family: ClassVar[str] = "pair"
+    sampler: ClassVar[str] = "pk"
+    takes_references: ClassVar[bool] = True
+    learning_rate_factor: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        num_labels: int,
+        embedding_dim: int,
+        *,
+        form: Literal["linear", "hadsell", "cosine"] = "linear",
+        pos_margin: float = 0.0,
+        neg_margin: float | None = None,
+        reduction: Literal["nonzero", "mean", "sum-per-anchor"] | None = None,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        self.form, self.pos_margin, self.normalize = form, pos_margin, normalize
+        self.neg_margin = neg_margin if neg_margin is not None else {"cosine": 0.5}.get(form, 1.0)
+        self.reduction = reduction or {"linear": "nonzero", "hadsell": "mean", "cosine": "sum-per-anchor"}[form]
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Positive part plus negative part: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0 (>= -1 in the cosine form)."""
+        images = pairs.prepare(embeddings, normalize=self.normalize)
+        others = images if references is None else pairs.prepare(references, normalize=self.normalize)
+        positive, negative = pairs.masks(labels, reference_labels)
+        pull, push = self._violations(images, others)  # (B, Q) each
+        if self.form == "hadsell":  # one mean over all pairs, not one a side
+            return self._reduce(torch.where(positive, pull, push), positive | negative)
+        return self._reduce(pull, positive) + self._reduce(push, negative)
+
+    def _violations(self, images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        if self.form == "cosine":
+            similarity = pairs.similarity(images, others)
+            apart = 1 - similarity
+            return apart * (apart > self.pos_margin), similarity * (similarity > self.neg_margin)
+        distance = pairs.root(pairs.squared_distance(images, others))
+        pull, push = F.relu(distance - self.pos_margin), F.relu(self.neg_margin - distance)
+        return (pull.square() / 2, push.square() / 2) if self.form == "hadsell" else (pull, push)
+
+    def _reduce(self, violations: Tensor, mask: Tensor) -> Tensor:
+        if self.reduction == "sum-per-anchor":
+            return torch.where(mask, violations, 0.0).sum() / len(violations)
+        return pairs.mean(violations, mask & (violations > 0) if self.reduction == "nonzero" else mask)
+
+
+def definition(loss: Contrastive, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """One pair after the other."""
+    x = F.normalize(embeddings)
+    parts: dict[bool, list[Tensor]] = {True: [], False: []}
+    for i in range(len(x)):
+        for j in range(len(x)):
+            if i == j:
+                continue
+            same = bool(labels[i] == labels[j])
+            if loss.form == "cosine":
+                similarity = x[i] @ x[j]
+                value = 1 - similarity if same else similarity
+                active = value > (loss.pos_margin if same else loss.neg_margin)
+                parts[same].append(value * active)
+            else:
+                distance = (x[i] - x[j]).norm()
+                hinge = F.relu(distance - loss.pos_margin if same else loss.neg_margin - distance)
+                parts[same].append(hinge**2 / 2 if loss.form == "hadsell" else hinge)
+    total = embeddings.sum() * 0
+    for values in [parts[True] + parts[False]] if loss.form == "hadsell" else parts.values():
+        count = {"mean": len(values), "nonzero": sum(v > 0 for v in values), "sum-per-anchor": len(x)}[loss.reduction]
+        if values and count:
+            total = total + torch.stack(values).sum() / count
+    return total

@@ -1,0 +1,72 @@
+"""Weighs each pair by its own similarity and by that of its rivals; keeps only hard pairs.
+
+Source: Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, equation 15.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmlcli.learn.losses import pairs
+
+
+class MultiSimilarity(nn.Module):
+    """Soft maxima over the mined positives and negatives of each anchor."""
+
+    family: ClassVar[str] = "pair"
+    sampler: ClassVar[str] = "pk"
+    takes_references: ClassVar[bool] = True
+    learning_rate_factor: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        num_labels: int,
+        embedding_dim: int,
+        *,
+        alpha: float = 2.0,
+        beta: float = 50.0,
+        base: float = 0.5,
+        epsilon: float | None = 0.1,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.base, self.epsilon, self.normalize = alpha, beta, base, epsilon, normalize
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Sum over anchors divided by B, also where the miner left an anchor nothing: (B, D), (B,) -> scalar >= 0."""
+        images = pairs.prepare(embeddings, normalize=self.normalize)
+        others = images if references is None else pairs.prepare(references, normalize=self.normalize)
+        similarity = pairs.similarity(images, others)  # (B, Q)
+        hard = pairs.multi_similarity_pairs(similarity, *pairs.masks(labels, reference_labels), self.epsilon)
+        pull = pairs.log1p_sum_exp(-self.alpha * (similarity - self.base), hard[0])  # (B,)
+        push = pairs.log1p_sum_exp(self.beta * (similarity - self.base), hard[1])  # (B,)
+        return (pull / self.alpha + push / self.beta).mean()
+
+
+def definition(loss: MultiSimilarity, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Equations 7, 8 and 15 with loops."""
+    x = F.normalize(embeddings)
+    epsilon = torch.inf if loss.epsilon is None else loss.epsilon
+    total = embeddings.new_zeros(())
+    for i in range(len(x)):
+        positives = [x[i] @ x[j] for j in range(len(x)) if j != i and labels[j] == labels[i]]
+        negatives = [x[i] @ x[j] for j in range(len(x)) if labels[j] != labels[i]]
+        hard_positives = [s for s in positives if s - epsilon < max(negatives, default=-torch.inf)]
+        hard_negatives = [s for s in negatives if s + epsilon > min(positives, default=torch.inf)]
+        if loss.epsilon is None:
+            hard_positives, hard_negatives = positives, negatives
+        if hard_positives:
+            terms = torch.stack([torch.exp(-loss.alpha * (s - loss.base)) for s in hard_positives])
+            total = total + torch.log(1 + terms.sum()) / loss.alpha
+        if hard_negatives:
+            terms = torch.stack([torch.exp(loss.beta * (s - loss.base)) for s in hard_negatives])
+            total = total + torch.log(1 + terms.sum()) / loss.beta
+    return total / len(x)
