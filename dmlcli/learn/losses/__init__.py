@@ -1,11 +1,16 @@
 """The losses by name: what exists, what a `--loss` string means, and how it becomes a module.
 
 One loss is one file of this folder; the file name is the name on the command line (`proxy_anchor.py` ->
-`ProxyAnchor` -> `--loss proxy-anchor`). Names, summaries and settings are read from the source text, so that listing,
-completion and checking a command line never import torch.
+`ProxyAnchor` -> `--loss proxy-anchor`), and a file without a class of its own name is no loss but shared by some.
+Names, texts and settings are read from the source, so that listing, completion and checking a command line never
+import torch.
+
+A sum of losses is written as one: `softmax+0.5*triplet:margin=0.3`.
 """
 
 import ast
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -17,17 +22,18 @@ from dmlcli.errors import UsageError, nearest
 if TYPE_CHECKING:
     from torch import nn
 
-_NOT_LOSSES = {"__init__", "pairs"}
-Value = float | int | bool | str | None
+Value = float | int | bool | str | tuple[int, ...] | None
+SAMPLERS = ("random", "pk", "n-pair")  # what a loss can need of a batch, each satisfying those before it
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a loss: its name, the kinds it accepts (`float`, `int`, `bool`, `None` or words) and its default."""
+    """One setting of a loss: the kinds it takes (`float`, `int`, `ints`, `bool`, `None` or words) and what it means."""
 
     name: str
     kinds: tuple[str, ...]
     default: Value
+    meaning: str
 
     def parse(self, text: str) -> Value:
         """Turn what was typed into a value; raises ValueError naming the kinds that are accepted."""
@@ -35,15 +41,35 @@ class Setting:
             return None
         if "bool" in self.kinds and text.lower() in ("true", "false"):
             return text.lower() == "true"
-        for kind, convert in (("int", int), ("float", float)):
+        for kind, convert in _CONVERTERS.items():
             if kind in self.kinds:
                 try:
                     return convert(text)
                 except ValueError:
                     continue
-        if text in self.kinds and text not in ("int", "float", "bool", "None"):
+        if text in self.choices:
             return text
         raise ValueError(f"{self.name} takes {', '.join(self.kinds)}, not '{text}'")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it takes."""
+        return tuple(kind for kind in self.kinds if kind not in (*_CONVERTERS, "bool", "None"))
+
+
+_CONVERTERS: dict[str, Callable[[str], Value]] = {
+    "int": int,
+    "float": float,
+    "ints": lambda text: tuple(int(part) for part in text.split(",")),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One learned tensor of a loss, e.g. `proxies` of shape `(C, D)`: C labels, D numbers an embedding, K a setting."""
+
+    name: str
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -52,19 +78,32 @@ class LossInfo:
 
     name: str
     summary: str
+    formula: str
+    use: str
+    published: str
     source: str
     family: str
     sampler: str
     takes_references: bool
     learning_rate_factor: float
     settings: tuple[Setting, ...]
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of a sum, as it was asked for."""
+
+    weight: float
+    name: str
+    settings: dict[str, Value]
 
 
 @cache
 def names() -> list[str]:
     """The names that `--loss` knows."""
-    files = Path(__file__).parent.glob("*.py")
-    return sorted(file.stem.replace("_", "-") for file in files if file.stem not in _NOT_LOSSES)
+    found = (file.stem.replace("_", "-") for file in Path(__file__).parent.glob("*.py"))
+    return sorted(name for name in found if f"class {_class_name(name)}(" in _source(name))
 
 
 @cache
@@ -72,9 +111,10 @@ def describe(name: str) -> LossInfo:
     """Read what the file of loss `name` says of itself; raises UsageError where there is no such loss."""
     if name not in names():
         raise UsageError(f"there is no loss '{name}'", hint=nearest(name, names()))
-    tree = ast.parse((Path(__file__).parent / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
-    lines = (ast.get_docstring(tree) or "").splitlines()
+    tree = ast.parse(_source(name))
     loss = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == _class_name(name))
+    texts = _sections(ast.get_docstring(tree) or "", ["Formula", "Use", "Published", "Source"])
+    lists = _sections(ast.get_docstring(loss) or "", ["Settings", "Parameters"])
     facts = {
         node.target.id: ast.literal_eval(node.value)
         for node in loss.body
@@ -82,30 +122,24 @@ def describe(name: str) -> LossInfo:
     }
     return LossInfo(
         name=name,
-        summary=lines[0].rstrip("."),
-        source=next((line.removeprefix("Source: ").rstrip(".") for line in lines if line.startswith("Source: ")), ""),
+        summary=texts[""].split("\n")[0].rstrip("."),
+        formula=texts["Formula"],
+        use=_joined(texts["Use"]),
+        published=_joined(texts["Published"]),
+        source=_joined(texts["Source"]),
         family=facts["family"],
         sampler=facts["sampler"],
         takes_references=facts["takes_references"],
         learning_rate_factor=facts["learning_rate_factor"],
-        settings=tuple(_settings(loss)),
+        settings=tuple(_settings(loss, dict(_items(lists["Settings"])))),
+        parameters=tuple(Parameter(*item) for item in _items(lists["Parameters"])),
     )
 
 
-def parse(spec: str) -> tuple[str, dict[str, Value]]:
-    """Split `name:key=value,key=value` into a name and its settings; raises UsageError naming what would be right."""
-    name, _, rest = spec.partition(":")
-    known = {setting.name: setting for setting in describe(name).settings}
-    settings: dict[str, Value] = {}
-    for pair in filter(None, rest.split(",")):
-        key, equals, text = pair.partition("=")
-        if key not in known or not equals:
-            raise UsageError(f"loss {name} has no setting '{pair}'", hint=nearest(key, list(known)))
-        try:
-            settings[key] = known[key].parse(text)
-        except ValueError as error:
-            raise UsageError(f"loss {name}: {error}", hint=f"dmlcli losses {name}") from error
-    return name, settings
+def parse(spec: str) -> tuple[Term, ...]:
+    """Read `name:key=value,key=value`, or a sum `name+0.5*name:…`; raises UsageError naming what would be right."""
+    # a plus sign starts a term where a name or a weight follows: that of 1e+3 does not
+    return tuple(_parse_term(text) for text in re.split(r"\+(?=(?:[\d.]+(?:e-?\d+)?\*)?[a-z])", spec))
 
 
 def load(name: str) -> "type[nn.Module]":
@@ -117,28 +151,93 @@ def load(name: str) -> "type[nn.Module]":
 
 
 def build(spec: str, num_labels: int, embedding_dim: int) -> "nn.Module":
-    """Make the loss that `spec` asks for, e.g. `triplet:margin=0.2`."""
-    name, settings = parse(spec)
-    return load(name)(num_labels, embedding_dim, **settings)
+    """Make the loss that `spec` asks for, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`."""
+    terms = parse(spec)
+    losses = [load(term.name)(num_labels, embedding_dim, **term.settings) for term in terms]
+    if len(terms) == 1 and terms[0].weight == 1:
+        return losses[0]
+    from dmlcli.learn.losses.composition import WeightedSum
+
+    return WeightedSum([(term.weight, loss) for term, loss in zip(terms, losses, strict=True)])
+
+
+def parameter_groups(loss: "nn.Module", learning_rate: float) -> list[dict[str, Any]]:
+    """Optimizer groups of the parameters of `loss`, each at the pace that their own loss states, without decay."""
+    groups = []
+    for module in loss.modules():  # itself, or the losses of a sum
+        own = list(module.parameters(recurse=False))
+        if own:
+            pace = learning_rate * float(getattr(module, "learning_rate_factor", 1.0))
+            groups.append({"params": own, "lr": pace, "weight_decay": 0.0})
+    return groups
+
+
+def _parse_term(text: str) -> Term:
+    weight, star, rest = text.rpartition("*")
+    name, _, pairs = rest.partition(":")
+    known = {setting.name: setting for setting in describe(name).settings}
+    settings: dict[str, Value] = {}
+    for pair in filter(None, re.split(r",(?=[^,=]*=)", pairs)):  # a comma before no `key=` belongs to a list of ints
+        key, equals, value = pair.partition("=")
+        if key not in known or not equals:
+            raise UsageError(f"loss {name} has no setting '{pair}'", hint=nearest(key, list(known)))
+        try:
+            settings[key] = known[key].parse(value)
+        except ValueError as error:
+            raise UsageError(f"loss {name}: {error}", hint=f"dmlcli losses {name}") from error
+    try:
+        return Term(float(weight) if star else 1.0, name, settings)
+    except ValueError as error:
+        raise UsageError(f"'{weight}' is no weight for loss {name}", hint=f"0.5*{rest}") from error
 
 
 def _class_name(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("-"))
 
 
-def _settings(loss: ast.ClassDef) -> list[Setting]:
+@cache
+def _source(name: str) -> str:
+    return (Path(__file__).parent / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+
+
+def _sections(docstring: str, titles: list[str]) -> dict[str, str]:
+    """Cut a docstring at the lines that start with `Title:` (going on below, indented); under "" what comes before."""
+    sections = dict.fromkeys(["", *titles], "")
+    title = ""
+    for line in docstring.split("\n"):
+        word, colon, text = line.partition(":")
+        if colon and word in titles:
+            title, line = word, text
+        sections[title] += line.removeprefix("    ").rstrip() + "\n"
+    return {title: text.strip() for title, text in sections.items()}
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _items(section: str) -> Iterable[tuple[str, str]]:
+    """The pairs of lines such as `name: meaning`, indented as in a docstring; a meaning may go on below."""
+    for item in re.split(r"\n(?=\w+: )", section):
+        name, colon, text = item.partition(": ")
+        if colon:
+            yield name, _joined(text)
+
+
+def _settings(loss: ast.ClassDef, meanings: dict[str, str]) -> Iterable[Setting]:
     constructor = next(node for node in loss.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     arguments = constructor.args
-    return [
-        Setting(argument.arg, tuple(_kinds(argument.annotation)), ast.literal_eval(default) if default else None)
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    ]
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        value = ast.literal_eval(default) if default else None
+        yield Setting(argument.arg, tuple(_kinds(argument.annotation)), value, meanings.get(argument.arg, ""))
 
 
 def _kinds(annotation: Any) -> list[str]:
-    """The kinds an annotation such as `float | None` or `Literal["a", "b"]` names."""
+    """The kinds an annotation such as `float | None`, `tuple[int, ...]` or `Literal["a", "b"]` names."""
     if isinstance(annotation, ast.BinOp):
         return _kinds(annotation.left) + _kinds(annotation.right)
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "tuple":
+        return ["ints"]
     if isinstance(annotation, ast.Subscript):
         choices = annotation.slice
         return [str(ast.literal_eval(node)) for node in (choices.elts if isinstance(choices, ast.Tuple) else [choices])]

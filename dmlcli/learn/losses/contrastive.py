@@ -1,7 +1,14 @@
 """Pulls images of one product together and pushes others apart until a margin.
 
+Formula: linear: mean over positives of max(0, d - pos_margin) + mean over negatives of max(0, neg_margin - d),
+    each over its active pairs
+    hadsell: mean over all pairs of half the squares of the same
+    cosine: sum over positives of 1 - s + sum over negatives with s > neg_margin of s, divided by B
+Use: the classic; simple, robust, and in its cosine form the one to take with --memory.
+Published: cosine form with memory: ResNet-50 128: SOP 80.6, In-shop 91.3; BN-Inception 512: CUB 65.8, Cars 82.0,
+    SOP 79.5, In-shop 89.9 (paper†)
 Source: Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, equation 4;
-the cosine form: Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020.
+    the cosine form: Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020.
 """
 
 from typing import ClassVar, Literal
@@ -14,7 +21,15 @@ from dmlcli.learn.losses import pairs
 
 
 class Contrastive(nn.Module):
-    """Each pair by itself; margins are distances, or similarities in the cosine form."""
+    """Each pair by itself; margins are distances, or similarities in the cosine form.
+
+    Settings:
+        form: linear or hadsell (squared) hinges on distances, or cosine
+        pos_margin: positives nearer than this are left alone
+        neg_margin: negatives farther than this are left alone; left out, 1.0, and 0.5 in the cosine form
+        reduction: mean over the active pairs (nonzero), over all pairs, or a sum for each anchor; left out, the form's
+        normalize: scale embeddings to unit length first
+    """
 
     family: ClassVar[str] = "pair"
     sampler: ClassVar[str] = "pk"
@@ -45,8 +60,7 @@ class Contrastive(nn.Module):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Positive part plus negative part: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0 (>= -1 in the cosine form)."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        others = images if references is None else pairs.prepare(references, normalize=self.normalize)
+        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
         pull, push = self._violations(images, others)  # (B, Q) each
         if self.form == "hadsell":  # one mean over all pairs, not one a side

@@ -1,5 +1,9 @@
 """Weighs each pair by its own similarity and by that of its rivals; keeps only hard pairs.
 
+Formula: mean over all B anchors of 1 / alpha ln(1 + sum over hard P of exp(-alpha (s - base)))
+    + 1 / beta ln(1 + sum over hard N of exp(beta (s - base)))
+Use: the strongest of the pair losses in most comparisons; 4 to 5 images a product.
+Published: BN-Inception 512: CUB 65.7 (README), Cars 84.1†, SOP 78.2†, In-shop 89.7†
 Source: Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, equation 15.
 """
 
@@ -9,11 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import miners, pairs
 
 
 class MultiSimilarity(nn.Module):
-    """Soft maxima over the mined positives and negatives of each anchor."""
+    """Soft maxima over the mined positives and negatives of each anchor.
+
+    Settings:
+        alpha: sharpness for positives
+        beta: sharpness for negatives
+        base: similarity around which pairs are weighed
+        epsilon: a pair is hard if it is within this of the hardest pair of the other kind; none keeps all pairs
+        normalize: scale embeddings to unit length first
+    """
 
     family: ClassVar[str] = "pair"
     sampler: ClassVar[str] = "pk"
@@ -42,10 +54,9 @@ class MultiSimilarity(nn.Module):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Sum over anchors divided by B, also where the miner left an anchor nothing: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        others = images if references is None else pairs.prepare(references, normalize=self.normalize)
+        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         similarity = pairs.similarity(images, others)  # (B, Q)
-        hard = pairs.multi_similarity_pairs(similarity, *pairs.masks(labels, reference_labels), self.epsilon)
+        hard = miners.multi_similarity_pairs(similarity, *pairs.masks(labels, reference_labels), self.epsilon)
         pull = pairs.log1p_sum_exp(-self.alpha * (similarity - self.base), hard[0])  # (B,)
         push = pairs.log1p_sum_exp(self.beta * (similarity - self.base), hard[1])  # (B,)
         return (pull / self.alpha + push / self.beta).mean()

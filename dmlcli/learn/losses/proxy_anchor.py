@@ -1,5 +1,9 @@
 """A proxy per product pulls all its images and pushes all others, the hard ones most.
 
+Formula: mean over proxies with images of ln(1 + sum over own images of exp(-alpha (s - margin)))
+    + mean over all proxies of ln(1 + sum over other images of exp(alpha (s + margin)))
+Use: the default: no sampler, quick to converge, among the best published results.
+Published: BN-Inception 512: CUB 69.1, Cars 86.4, SOP 79.2, In-shop 91.9; ResNet-50 512: CUB 69.9, Cars 87.7 (README)
 Source: Kim et al., Proxy Anchor Loss for Deep Metric Learning, CVPR 2020, equation 4.
 """
 
@@ -10,11 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairs, proxies
 
 
 class ProxyAnchor(nn.Module):
-    """Compares every image with every proxy: no sampler is needed, cost is B x C."""
+    """Compares every image with every proxy: no sampler is needed, cost is B x C.
+
+    Settings:
+        alpha: sharpness: how much more the hard images count
+        margin: similarity to reach above zero for own images, and to stay below it for others
+        normalize: scale embeddings and proxies to unit length first
+    Parameters:
+        proxies: (C, D)
+    """
 
     family: ClassVar[str] = "proxy"
     sampler: ClassVar[str] = "random"
@@ -26,8 +38,7 @@ class ProxyAnchor(nn.Module):
     ) -> None:
         super().__init__()
         self.alpha, self.margin, self.normalize = alpha, margin, normalize
-        self.proxies = nn.Parameter(torch.empty(num_labels, embedding_dim))
-        nn.init.kaiming_normal_(self.proxies, mode="fan_out")
+        self.proxies = proxies.start(num_labels, embedding_dim)
 
     def forward(
         self,
@@ -38,12 +49,18 @@ class ProxyAnchor(nn.Module):
     ) -> Tensor:
         """Mean over proxies of how badly their images are placed: (B, D), (B,) -> scalar >= 0."""
         images = pairs.prepare(embeddings, normalize=self.normalize)
-        proxies = pairs.prepare(self.proxies, normalize=self.normalize)
-        similarity = pairs.similarity(proxies, images)  # (C, B)
-        own = torch.arange(len(proxies), device=labels.device)[:, None] == labels[None, :]  # (C, B)
-        pull = pairs.log1p_sum_exp(-self.alpha * (similarity - self.margin), own)  # (C,)
-        push = pairs.log1p_sum_exp(self.alpha * (similarity + self.margin), ~own)  # (C,)
-        return pairs.mean(pull, own.any(-1)) + push.mean()
+        centers = pairs.prepare(self.proxies, normalize=self.normalize)
+
+        def pull_and_push(centers: Tensor, center_labels: Tensor) -> Tensor:
+            similarity = pairs.similarity(centers, images)  # (C, B)
+            own = center_labels[:, None] == labels[None, :]  # (C, B)
+            pull = pairs.log1p_sum_exp(-self.alpha * (similarity - self.margin), own)  # (C,)
+            push = pairs.log1p_sum_exp(self.alpha * (similarity + self.margin), ~own)  # (C,)
+            return torch.stack([pull, push, own.any(-1)], dim=-1)
+
+        all_labels = torch.arange(len(centers), device=labels.device)
+        pull, push, used = proxies.by_slices(pull_and_push, centers, all_labels, len(images)).unbind(-1)  # (C,) each
+        return pairs.mean(pull, used > 0) + push.mean()
 
 
 def definition(loss: ProxyAnchor, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,71 @@
+"""Weighs each pair by how far it still is from its goal: a circle, not a line, divides good from bad.
+
+Formula: mean over anchors of ln(1 + sum over N of exp(gamma [s + m]+ (s - m))
+    times sum over P of exp(-gamma [1 + m - s]+ (s - (1 - m)))), the brackets constant in the gradient
+Use: a strong general choice; m 0.4 and gamma 80 for retrieval, 0.25 and 256 for faces.
+Published: BN-Inception 512: CUB 66.7, Cars 83.4, SOP 78.3 (paper†)
+Source: Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, CVPR 2020, equation 6.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmlcli.learn.losses import pairs
+
+
+class Circle(nn.Module):
+    """Self-paced soft maxima over the positives and negatives of each anchor.
+
+    Settings:
+        m: relaxation: positives shall exceed 1 - m, negatives stay below m
+        gamma: scale of the similarities
+        normalize: scale embeddings to unit length first
+    """
+
+    family: ClassVar[str] = "pair"
+    sampler: ClassVar[str] = "pk"
+    takes_references: ClassVar[bool] = True
+    learning_rate_factor: ClassVar[float] = 1.0
+
+    def __init__(
+        self, num_labels: int, embedding_dim: int, *, m: float = 0.4, gamma: float = 80.0, normalize: bool = True
+    ) -> None:
+        super().__init__()
+        self.m, self.gamma, self.normalize = m, gamma, normalize
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairs.masks(labels, reference_labels)
+        similarity = pairs.similarity(images, others)  # (B, Q)
+        fixed = similarity.detach()
+        pull = -F.relu(1 + self.m - fixed) * (similarity - (1 - self.m))  # (B, Q)
+        push = F.relu(fixed + self.m) * (similarity - self.m)  # (B, Q)
+        both = pairs.logsumexp(self.gamma * pull, positive) + pairs.logsumexp(self.gamma * push, negative)  # (B,)
+        return pairs.mean(F.softplus(both), positive.any(-1) & negative.any(-1))
+
+
+def definition(loss: Circle, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Equation 6 with loops."""
+    x = F.normalize(embeddings)
+    values = []
+    for i in range(len(x)):
+        pull, push = [], []
+        for j in range(len(x)):
+            s = x[i] @ x[j]
+            if labels[j] != labels[i]:
+                push.append(torch.exp(loss.gamma * F.relu(s.detach() + loss.m) * (s - loss.m)))
+            elif j != i:
+                pull.append(torch.exp(-loss.gamma * F.relu(1 + loss.m - s.detach()) * (s - (1 - loss.m))))
+        if pull and push:
+            values.append(torch.log(1 + torch.stack(pull).sum() * torch.stack(push).sum()))
+    return torch.stack(values).mean() if values else embeddings.sum() * 0

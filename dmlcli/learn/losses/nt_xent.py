@@ -1,0 +1,63 @@
+"""Each positive pair alone against all negatives of its anchor; also known as InfoNCE.
+
+Formula: mean over positive pairs of -ln(exp(s_p / T) / (exp(s_p / T) + sum over N of exp(s_n / T)))
+Use: like supcon, but positives do not compete with each other; a good partner for --memory.
+Source: Sohn, NeurIPS 2016; Chen et al., A Simple Framework for Contrastive Learning, ICML 2020, equation 1.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmlcli.learn.losses import pairs
+
+
+class NtXent(nn.Module):
+    """The normalised, temperature-scaled cross entropy, with labels.
+
+    Settings:
+        temperature: sharpness of the softmax; lower looks harder at the closest negatives
+        normalize: scale embeddings to unit length first
+    """
+
+    family: ClassVar[str] = "pair"
+    sampler: ClassVar[str] = "pk"
+    takes_references: ClassVar[bool] = True
+    learning_rate_factor: ClassVar[float] = 1.0
+
+    def __init__(
+        self, num_labels: int, embedding_dim: int, *, temperature: float = 0.07, normalize: bool = True
+    ) -> None:
+        super().__init__()
+        self.temperature, self.normalize = temperature, normalize
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairs.masks(labels, reference_labels)
+        logits = pairs.similarity(images, others) / self.temperature  # (B, Q)
+        rivals = pairs.logsumexp(logits, negative)[:, None]  # (B, 1)
+        columns, real = pairs.compact(positive)  # (B, K)
+        surprise = F.softplus(rivals - logits.gather(1, columns))  # (B, K)
+        return pairs.mean(surprise, real & negative.any(-1, keepdim=True))
+
+
+def definition(loss: NtXent, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """One positive pair after the other."""
+    x = F.normalize(embeddings)
+    values = []
+    for i in range(len(x)):
+        rivals = [torch.exp(x[i] @ x[n] / loss.temperature) for n in range(len(x)) if labels[n] != labels[i]]
+        for p in range(len(x)):
+            if p != i and labels[p] == labels[i] and rivals:
+                own = torch.exp(x[i] @ x[p] / loss.temperature)
+                values.append(-torch.log(own / (own + torch.stack(rivals).sum())))
+    return torch.stack(values).mean() if values else embeddings.sum() * 0

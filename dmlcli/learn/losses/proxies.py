@@ -1,0 +1,37 @@
+"""What losses with proxies share: how proxies start, and how many of them stay within memory."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dmlcli.learn.losses import pairs
+
+LARGEST = 2**24  # entries of a similarity matrix that is kept for the backward pass: 64 MB; larger ones are sliced
+
+
+def start(num_labels: int, *shape: int) -> nn.Parameter:
+    """Proxies (C, ...) drawn from a normal distribution of variance 2 / C, as in the code of Proxy-Anchor's authors."""
+    return nn.Parameter(torch.randn(num_labels, *shape) * math.sqrt(2 / num_labels))
+
+
+def by_slices(function: Callable[[Tensor, Tensor], Tensor], rows: Tensor, keys: Tensor, width: int) -> Tensor:
+    """`function(rows (R, D), keys (R,)) -> (R, ...)`, which makes matrices (R, width), on slices that fit in memory.
+
+    Slices are recomputed in the backward pass; where all rows fit at once it is a plain call.
+    """
+    size = max(LARGEST // width, 1)
+    if len(rows) <= size:
+        return function(rows, keys)
+    slices = zip(torch.split(rows, size), torch.split(keys, size), strict=True)
+    return torch.cat([checkpoint(function, *one, use_reentrant=False) for one in slices])
+
+
+def widen(cosine: Tensor, margin: float) -> Tensor:
+    """Cosine of the angle plus `margin` (radians), or `margin` sin(`margin`) less than the cosine where that passes pi.
+
+    Source: Deng et al., ArcFace, CVPR 2019, and its authors' code for the angles beyond pi.
+    """
+    return torch.where(cosine >= -math.cos(margin), pairs.turn(cosine, margin), cosine - margin * math.sin(margin))

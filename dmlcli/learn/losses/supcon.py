@@ -1,0 +1,63 @@
+"""Every image of the same product shall be the likely pick among all other images of the batch.
+
+Formula: mean over anchors with positives and negatives of
+    -1 / |P| sum over P of ln(exp(s_p / T) / sum over P and N of exp(s / T))
+Use: large batches and strong augmentation; a good partner for --memory.
+Source: Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, equation 2.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmlcli.learn.losses import pairs
+
+
+class Supcon(nn.Module):
+    """A softmax over all other images; its target is spread evenly over the positives.
+
+    Settings:
+        temperature: sharpness of the softmax; lower looks harder at the closest images
+        normalize: scale embeddings to unit length first
+    """
+
+    family: ClassVar[str] = "pair"
+    sampler: ClassVar[str] = "pk"
+    takes_references: ClassVar[bool] = True
+    learning_rate_factor: ClassVar[float] = 1.0
+
+    def __init__(
+        self, num_labels: int, embedding_dim: int, *, temperature: float = 0.1, normalize: bool = True
+    ) -> None:
+        super().__init__()
+        self.temperature, self.normalize = temperature, normalize
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairs.masks(labels, reference_labels)
+        logits = pairs.similarity(images, others) / self.temperature  # (B, Q)
+        own = torch.where(positive, logits, 0.0).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
+        surprise = pairs.logsumexp(logits, positive | negative) - own  # (B,)
+        return pairs.mean(surprise, positive.any(-1) & negative.any(-1))
+
+
+def definition(loss: Supcon, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Equation 2 with loops."""
+    x = F.normalize(embeddings)
+    values = []
+    for i in range(len(x)):
+        terms = {j: torch.exp(x[i] @ x[j] / loss.temperature) for j in range(len(x)) if j != i}
+        own = [j for j in terms if labels[j] == labels[i]]
+        if own and len(own) < len(terms):
+            total = torch.stack(list(terms.values())).sum()
+            values.append(-torch.stack([torch.log(terms[p] / total) for p in own]).mean())
+    return torch.stack(values).mean() if values else embeddings.sum() * 0
