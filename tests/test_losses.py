@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
+from dmlcli.learn.losses import miners, pairs, proxies
 from tests.places import SHARED
 
 NAMES = losses.names()
@@ -173,13 +175,19 @@ def test_references_get_no_self_pairs(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_loss_file_says_what_the_lists_need(name: str) -> None:
     info, loss = losses.describe(name), losses.load(name)
-    assert info.summary and info.source
-    assert info.sampler in ("random", "pk", "n-pair")
+    assert info.summary and info.formula and info.use and info.source
+    assert info.sampler in losses.SAMPLERS
+    assert all(setting.meaning for setting in info.settings)
     for fact in ("family", "sampler", "takes_references", "learning_rate_factor"):
         assert getattr(info, fact) == getattr(loss, fact)
     constructor = inspect.signature(loss).parameters
     assert [s.default for s in info.settings] == [constructor[s.name].default for s in info.settings]
     assert list(constructor)[:2] == ["num_labels", "embedding_dim"]
+    letters = {"C": "num_labels", "D": "embedding_dim", "K": "num_centers"}
+    sizes = {"num_labels": 5, "embedding_dim": 7, "num_centers": 3}
+    module = loss(**{key: size for key, size in sizes.items() if key in constructor})
+    expected = {p.name: [sizes[letters[letter]] for letter in re.findall(r"\w", p.shape)] for p in info.parameters}
+    assert {key: list(parameter.shape) for key, parameter in module.named_parameters()} == expected
 
 
 def test_a_spec_sets_what_it_names() -> None:
@@ -195,12 +203,117 @@ def test_a_spec_sets_what_it_names() -> None:
         ("triplet:margin=big", "margin takes float, not 'big'", "dmlcli losses triplet"),
         ("triplet:mining=hardest", "not 'hardest'", "dmlcli losses triplet"),
         ("triplet:margin", "no setting 'margin'", "margin"),
+        ("softmax+0.5*triplte", "there is no loss 'triplte'", "triplet"),
+        ("softmax+triplet:margn=1", "no setting 'margn=1'", "margin"),
+        ("x*triplet", "'x' is no weight for loss triplet", "0.5*triplet"),
+        ("recall-at-k:k_vals=1,two", "k_vals takes ints, not '1,two'", "dmlcli losses recall-at-k"),
+        ("nca:k=some", "k takes int, None, not 'some'", "dmlcli losses nca"),
+        ("", "there is no loss ''", "proxy-anchor"),
     ],
 )
 def test_a_wrong_spec_is_answered_with_the_right_ones(spec: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         losses.parse(spec)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("triplet", [(1.0, "triplet", {})]),
+        ("softmax+0.5*triplet:margin=0.3", [(1.0, "softmax", {}), (0.5, "triplet", {"margin": 0.3})]),
+        (
+            "5e-4*center+triplet:margin=1e+1,soft=true",
+            [(5e-4, "center", {}), (1.0, "triplet", {"margin": 10.0, "soft": True})],
+        ),
+        ("recall-at-k:k_vals=1,2,4,tau1=2", [(1.0, "recall-at-k", {"k_vals": (1, 2, 4), "tau1": 2.0})]),
+        ("nca:k=none", [(1.0, "nca", {"k": None})]),
+    ],
+)
+def test_a_spec_says_what_is_summed(spec: str, expected: list[tuple[float, str, dict[str, Any]]]) -> None:
+    assert list(losses.parse(spec)) == [losses.Term(*term) for term in expected]
+
+
+def test_a_sum_is_the_weighted_sum() -> None:
+    torch.manual_seed(0)
+    total: Any = losses.build("softmax+0.5*triplet:margin=0.3+2*margin", 4, 8).double()
+    embeddings, labels = batch(LABELS["even"])
+    parts = [value_of(loss, embeddings, labels) for loss in total.losses]
+    assert torch.allclose(value_of(total, embeddings, labels), parts[0] + 0.5 * parts[1] + 2 * parts[2])
+    assert (total.sampler, total.takes_references) == ("pk", False)
+    groups = losses.parameter_groups(total, 1e-3)
+    assert [(len(group["params"]), group["lr"]) for group in groups] == [(2, 1e-3), (1, 0.05)]
+
+
+def test_a_sum_takes_references_where_all_its_losses_do() -> None:
+    total: Any = losses.build("contrastive+0.1*supcon", 4, 8)
+    assert total.takes_references
+    (embeddings, labels), (others, other_labels) = batch(LABELS["even"]), batch(LABELS["ragged"], seed=2)
+    parts = [loss(embeddings, labels, others, other_labels) for loss in total.losses]
+    assert torch.allclose(total(embeddings, labels, others, other_labels), parts[0] + 0.1 * parts[1])
+    assert losses.build("n-pair+triplet", 4, 8).sampler == "n-pair"
+
+
+def random_batches(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Ragged, with copies, of one label, of one image, of nearly equal images, of zeros."""
+    generator = torch.Generator().manual_seed(0)
+
+    def below(high: int) -> int:
+        return int(torch.randint(high, (1,), generator=generator))
+
+    for number in range(count):
+        size, spread = (1, 2, 3, 7, 12)[below(5)], (1.0, 1e-4, 1e3, 0.0)[below(4)]
+        centre = torch.randn(6, generator=generator) * below(2)
+        embeddings = centre + spread * torch.randn(size, 6, generator=generator)
+        copies = torch.randint(size, (size,), generator=generator)
+        embeddings = embeddings[copies] if number % 3 == 0 else embeddings
+        yield embeddings.requires_grad_(), torch.randint(1 + below(5), (size,), generator=generator)
+
+
+def assert_finite_on_random_batches(count: int) -> None:
+    modules = {name: losses.load(name)(5, 6) for name in NAMES}
+    for number, (embeddings, labels) in enumerate(random_batches(count)):
+        for name, loss in modules.items():
+            value = loss(embeddings, labels)
+            inputs = [embeddings, *loss.parameters()]
+            slopes = torch.autograd.grad(value, inputs, allow_unused=True)
+            finite = all(slope is None or torch.isfinite(slope).all() for slope in slopes)
+            assert torch.isfinite(value) and slopes[0] is not None and finite, f"{name}, batch {number}, {labels}"
+
+
+def test_random_batches_give_no_nan() -> None:
+    assert_finite_on_random_batches(100)
+
+
+@pytest.mark.slow
+def test_two_thousand_random_batches_give_no_nan() -> None:
+    assert_finite_on_random_batches(2000)
+
+
+def test_nothing_to_learn_from_is_a_zero_with_a_zero_gradient() -> None:
+    """Of section 4 of the specification: pair losses without any pair, and ranking losses with one image."""
+    for name in NAMES:
+        if losses.describe(name).family not in ("proxy", "classifier"):
+            loss = make(name)
+            embeddings, labels = batch([2])
+            value = loss(embeddings, labels)
+            value.backward()
+            raw = name in ("n-pair", "n-pair-angular")
+            assert value == 0 and embeddings.grad is not None and (raw or not embeddings.grad.any()), name
+
+
+def test_many_proxies_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices of the similarity matrix give the same value and gradients as the whole."""
+    embeddings, labels = batch(LABELS["even"])
+    for name in NAMES:
+        if losses.describe(name).family in ("proxy", "classifier"):
+            loss = make(name)
+            parameters = list(loss.parameters())
+            whole = torch.autograd.grad(loss(embeddings, labels), [embeddings, *parameters])
+            with monkeypatch.context() as patch:
+                patch.setattr(proxies, "LARGEST", 20)
+                sliced = torch.autograd.grad(loss(embeddings, labels), [embeddings, *parameters])
+            assert all(torch.allclose(a, b) for a, b in zip(whole, sliced, strict=True)), name
 
 
 def test_adding_a_loss_is_one_file(tmp_path: Path) -> None:
@@ -218,7 +331,7 @@ def test_adding_a_loss_is_one_file(tmp_path: Path) -> None:
     assert done.stdout.split() == ["pair", "0.4"]
 
 
-def test_loss_files_import_only_torch_math_and_pairs() -> None:
+def test_loss_files_import_only_torch_math_and_what_losses_share() -> None:
     allowed = {"torch", "math", "typing", "dmlcli.learn.losses", "torch.nn", "torch.utils.checkpoint"}
     for name in NAMES:
         source = Path(inspect.getfile(losses.load(name))).read_text()
@@ -232,7 +345,11 @@ def reference_cases() -> list[dict[str, Any]]:
     if not file.exists():
         return []
     cases: list[dict[str, Any]] = json.loads(file.read_text())["cases"]
-    return [case for case in cases if case["loss"] in NAMES]
+    return cases
+
+
+LOSS_CASES = [case for case in reference_cases() if case["loss"] in NAMES]
+MINER_CASES = [case for case in reference_cases() if case["loss"].startswith("miner:")]
 
 
 @pytest.fixture(scope="module")
@@ -241,9 +358,13 @@ def arrays() -> Iterator[Any]:
         yield file
 
 
-@pytest.mark.skipif(not reference_cases(), reason="the reference values (../shared/oracle) are not here")
+def test_every_loss_of_the_reference_values_exists() -> None:
+    assert {case["loss"] for case in reference_cases() if ":" not in case["loss"]} <= {*NAMES, "xbm-ring"}
+
+
+@pytest.mark.skipif(not LOSS_CASES, reason="the reference values (../shared/oracle) are not here")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("case", reference_cases(), ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case["id"])
 def test_equals_the_reference_values(case: dict[str, Any], dtype: torch.dtype, arrays: Any) -> None:
     def read(key: str) -> Tensor | None:
         name = f"{case['id']}/{key}"
@@ -278,3 +399,39 @@ def test_equals_the_reference_values(case: dict[str, Any], dtype: torch.dtype, a
         assert wanted is not None
         floor = 1.0 if exact else 1e-3
         assert (actual - wanted).abs().max() <= gradient_tolerance * max(floor, float(wanted.abs().max()))
+
+
+@pytest.mark.skipif(not MINER_CASES, reason="the reference values (../shared/oracle) are not here")
+@pytest.mark.parametrize("case", MINER_CASES, ids=lambda case: case["id"])
+def test_miners_equal_the_reference_values(case: dict[str, Any], arrays: Any) -> None:
+    def read(key: str) -> Tensor:
+        return torch.tensor(arrays[f"{case['id']}/{key}"])
+
+    images, labels = pairs.prepare(read("emb"), normalize=True), read("labels")
+    others, other_labels = images, None
+    if case["refs"]:
+        others, other_labels = pairs.prepare(read("ref_emb"), normalize=True), read("ref_labels")
+    positive, negative = pairs.masks(labels, other_labels)
+    distance = pairs.root(pairs.squared_distance(images, others))
+    if case["loss"] == "miner:multi-similarity":
+        similarity = pairs.similarity(images, others)
+        hard = miners.multi_similarity_pairs(similarity, positive, negative, case["hyper"]["epsilon"])
+        assert torch.equal(hard[0], read("pos_mask")) and torch.equal(hard[1], read("neg_mask"))
+    elif case["loss"] == "miner:batch-hard":
+        farthest, nearest, valid = miners.batch_hard(distance, positive, negative)
+        triplets = torch.stack([torch.arange(len(images)), farthest, nearest], dim=-1)[valid]
+        assert torch.equal(triplets, read("triplets").reshape(-1, 3))
+    else:
+        weights = miners.distance_weights(distance, negative, images.shape[1], **case["hyper"])
+        assert torch.allclose(weights, read("weights"), rtol=1e-6, atol=1e-9)
+
+
+def test_negatives_are_drawn_by_their_weights() -> None:
+    positive = torch.tensor([[False, True, False, False], [True, False, False, False], *[[False] * 4] * 2])
+    weights = torch.tensor([[0, 0, 0.25, 0.75], [0, 0, 0, 1.0], [0.5, 0.5, 0, 0], [0.0, 0, 0, 0]])
+    torch.manual_seed(0)
+    drawn = torch.stack([miners.draw_negatives(positive, weights) for _ in range(400)])  # (400, 2, 3)
+    assert torch.equal(drawn[:, :, :2], torch.tensor([[0, 1], [1, 0]]).expand(400, 2, 2))
+    assert set(drawn[:, 0, 2].tolist()) == {2, 3} and abs((drawn[:, 0, 2] == 3).double().mean() - 0.75) < 0.07
+    assert (drawn[:, 1, 2] == 3).all()
+    assert miners.draw_negatives(positive & False, weights).shape == (0, 3)
