@@ -77,9 +77,11 @@ class Contrastive(nn.Module):
         return (pull.square() / 2, push.square() / 2) if self.form == "hadsell" else (pull, push)
 
     def _reduce(self, violations: Tensor, mask: Tensor) -> Tensor:
+        masked = violations * mask.to(violations.dtype)
         if self.reduction == "sum-per-anchor":
-            return torch.where(mask, violations, 0.0).sum() / len(violations)
-        return pairs.mean(violations, mask & (violations > 0) if self.reduction == "nonzero" else mask)
+            return masked.sum() / len(violations)
+        count = mask.sum() if self.reduction == "mean" else masked.count_nonzero()
+        return masked.sum() / count.clamp_min(1)
 
 
 def definition(loss: Contrastive, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ temperature of 0.05. `B` is the batch, `Q` the references (the batch itself wher
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,15 +35,47 @@ def similarity(embeddings: Tensor, references: Tensor) -> Tensor:
 
 def squared_distance(embeddings: Tensor, references: Tensor) -> Tensor:
     """Squared Euclidean distances (B, Q); 0 where they are within the rounding error of the product, as for copies."""
-    norms = embeddings.square().sum(-1, keepdim=True) + references.to(embeddings.dtype).square().sum(-1)  # (B, Q)
-    squared = norms - 2 * similarity(embeddings, references)
-    return torch.where(squared > 4 * torch.finfo(squared.dtype).eps * norms, squared, 0.0)
+    squared: Tensor = _SquaredDistance.apply(embeddings, references.to(embeddings.dtype))
+    return squared
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """|x|^2 + |y|^2 - 2 x . y, with the slope 2 (x - y) written out: autograd's own takes twice as long."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        norms = x.square().sum(-1, keepdim=True) + y.square().sum(-1)  # (B, Q)
+        with torch.autocast(x.device.type, enabled=False):
+            squared = torch.addmm(norms, x, y.T, alpha=-2)
+        return squared.masked_fill_(squared <= 4 * torch.finfo(x.dtype).eps * norms, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor | None]:
+        x, y = ctx.saved_tensors
+        with torch.autocast(x.device.type, enabled=False):
+            to_x = 2 * torch.addmm(slope.sum(1)[:, None] * x, slope, y, alpha=-1)
+            to_y = 2 * torch.addmm(slope.sum(0)[:, None] * y, slope.T, x, alpha=-1) if ctx.needs_input_grad[1] else None
+        return to_x, to_y
 
 
 def root(squared: Tensor) -> Tensor:
     """Square root with sub-gradient 0 at 0, where coincident points would give NaN."""
-    positive = squared > 0
-    return torch.where(positive, torch.where(positive, squared, 1.0).sqrt(), 0.0)
+    distance: Tensor = _Root.apply(squared)
+    return distance
+
+
+class _Root(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, squared: Tensor) -> Tensor:
+        distance = squared.sqrt()
+        ctx.save_for_backward(distance)
+        return distance
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        distance: Tensor = ctx.saved_tensors[0]
+        return slope / (2 * distance).masked_fill_(distance == 0, torch.inf)
 
 
 def turn(cosine: Tensor, angle: float) -> Tensor:
@@ -74,8 +107,8 @@ def log1p_sum_exp(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values where `mask`; a zero that back-propagates where there is none."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp_min(1)
+    """Mean of the values, all of them finite, where `mask`; a zero that back-propagates where there is none."""
+    return (values * mask.to(values.dtype)).sum() / mask.sum().clamp_min(1)
 
 
 def compact(mask: Tensor) -> tuple[Tensor, Tensor]:

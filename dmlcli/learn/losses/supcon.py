@@ -45,7 +45,7 @@ class Supcon(nn.Module):
         images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
         logits = pairs.similarity(images, others) / self.temperature  # (B, Q)
-        own = torch.where(positive, logits, 0.0).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
+        own = (logits * positive).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
         surprise = pairs.logsumexp(logits, positive | negative) - own  # (B,)
         return pairs.mean(surprise, positive.any(-1) & negative.any(-1))
 
