@@ -1,0 +1,61 @@
+"""dmlcli status: what the workspace holds, and what to type next."""
+
+from dmlcli import options
+from dmlcli.report import StatusReport
+
+
+def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
+    """Say what the workspace holds and what to type next.
+
+    Examples:
+
+        dmlcli status
+    """
+    import json
+    from pathlib import Path
+
+    from dmlcli.errors import CannotRun
+    from dmlcli.model import open_model
+    from dmlcli.workspace import find
+
+    place = find(workspace)
+    if place is None:
+        return StatusReport(
+            None, None, None, None, next="dmlcli train CATALOG, or dmlcli index CATALOG without training"
+        )
+
+    def read(file: Path) -> dict[str, str] | None:
+        try:
+            return {key: str(value) for key, value in json.loads(file.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError):
+            return None
+
+    cautions: list[str] = []
+    model = None
+    try:
+        record = open_model(place.model).record
+        model = {
+            "fingerprint": record.fingerprint,
+            "backbone": record.backbone,
+            "weights": record.weights_from,
+            "trained with": str(record.recipe.get("loss", "nothing: the backbone is used as it is")),
+            "trained on": f"{len(record.products)} products",
+            "dim": str(record.dim),
+            "validation MAP@R": str(record.scores.get("map@r", "none")),
+        }
+        if record.caution:
+            cautions.append(record.caution)
+    except CannotRun as error:
+        if place.model.exists():
+            cautions.append(str(error))
+    embeddings, index = read(place.embeddings / "embeddings.json"), read(place.index / "index.json")
+    for name, made in (("embeddings", embeddings), ("index", index)):
+        if made and model and made["model"] != model["fingerprint"]:
+            cautions.append(f"the {name} were made by another model: dmlcli index CATALOG makes them anew")
+    if index:
+        following = "dmlcli query img.jpg"
+    elif model:
+        following = "dmlcli index CATALOG"
+    else:
+        following = "dmlcli train CATALOG"
+    return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions))

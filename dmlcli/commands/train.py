@@ -1,0 +1,216 @@
+"""dmlcli train: photos in, a model and a searchable index out."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmlcli import options, progress
+from dmlcli.errors import Interrupted, UsageError
+from dmlcli.report import Skipped, TrainReport
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Catalog
+    from dmlcli.embeddings import Embeddings
+    from dmlcli.learn.network import Head
+    from dmlcli.learn.recipe import Recipe
+    from dmlcli.learn.tune import Trial
+    from dmlcli.model import Model
+    from dmlcli.workspace import Workspace
+
+
+def train(
+    catalog: options.CatalogPath,
+    *,
+    loss: options.Loss = "proxy-anchor",
+    backbone: options.Backbone = "mobilenet_v3_large",
+    weights: options.Weights = "auto",
+    tune: options.Tune = "head",
+    dim: options.Dim = None,
+    epochs: options.Epochs = 20,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = 1e-3,
+    views: options.Views = 3,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    no_index: options.NoIndex = False,
+    output: options.ModelOut = None,
+    workspace: options.WorkspacePath = None,
+    image_column: options.ImageColumn = None,
+    product_column: options.ProductColumn = None,
+    category_column: options.CategoryColumn = None,
+    split_column: options.SplitColumn = None,
+    source_column: options.SourceColumn = None,
+    root: options.Root = None,
+) -> TrainReport:
+    """Fine-tune a model on your own photos, then embed and index them.
+
+    The model that ships is the one with the best MAP@R on validation images; the frozen backbone takes part in that
+    choice, so training cannot end worse than it began.
+
+    Examples:
+
+        dmlcli train ./catalog
+
+        dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
+    """
+    from dmlcli import encoder, indexes
+    from dmlcli.catalog import Columns, open_catalog, split_for_training
+    from dmlcli.embeddings import save as save_embeddings
+    from dmlcli.learn import losses
+    from dmlcli.learn.recipe import Recipe
+    from dmlcli.workspace import make
+
+    started = time.perf_counter()
+    losses.parse(loss)  # a misspelt loss is answered before anything is read
+    if tune == "none" and dim is not None:
+        raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
+    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    photos = open_catalog(Path(catalog), columns, root).without_test()
+    if tune != "none":
+        split_for_training(photos, seed)  # a catalogue that cannot be trained on is answered before the work starts
+    place = make(workspace)
+    recipe = Recipe(
+        loss=loss,
+        backbone=backbone,
+        weights=str(weights),
+        tune=tune,
+        dim=dim or 256,
+        epochs=epochs,
+        batch_size=batch_size or (64 if tune == "all" else 256),
+        learning_rate=learning_rate,
+        views=views,
+        seed=seed,
+    )
+    outcome = _train(photos, recipe, place, output or place.model, device)
+    skipped = [*photos.skipped, *outcome.skipped]
+    index = None
+    if outcome.interrupted:
+        raise Interrupted(
+            f"stopped; the best so far ({outcome.origin}) is saved in {outcome.model.folder}",
+            hint=f"dmlcli index {catalog} makes it searchable",
+        )
+    if not no_index:
+        known = [*outcome.embedded, *place.known()]
+        computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
+        save_embeddings(place.embeddings, computed.embeddings)
+        index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
+        skipped += [failure for failure in computed.skipped if failure not in skipped]
+    return TrainReport(
+        model=str(outcome.model.folder),
+        fingerprint=outcome.model.record.fingerprint,
+        images=len(photos.items),
+        products=len({item.product for item in photos.items} - {""}),
+        validation=outcome.validation,
+        frozen_score=outcome.frozen_score,
+        score=outcome.score,
+        chosen=outcome.origin,
+        seconds=time.perf_counter() - started,
+        index=index,
+        caution=outcome.model.record.caution,
+        skipped=tuple(skipped),
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What training made; scores are MAP@R in validation."""
+
+    model: "Model"
+    origin: str
+    validation: str = "none"
+    frozen_score: float | None = None
+    score: float | None = None
+    skipped: tuple[Skipped, ...] = ()
+    interrupted: bool = False
+    embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
+
+
+def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str) -> _Outcome:
+    """Frozen backbone, cached features, closed forms, gradient; the best in validation is saved to `target`."""
+    import torch  # torch starts here
+
+    from dmlcli.catalog import Catalog, split_for_training
+    from dmlcli.encoder import Encoder
+    from dmlcli.learn import export, features, frozen, tune
+    from dmlcli.learn.closed_form import split_dim
+    from dmlcli.learn.encode import forward_of, pick_device
+    from dmlcli.learn.network import BlendHead, Network
+    from dmlcli.learn.validate import Validation
+    from dmlcli.learn.weights import resolve
+
+    torch.manual_seed(recipe.seed)
+    hardware = pick_device(device)
+    start = resolve(recipe.backbone, recipe.weights)
+    pretrained = frozen.build(start)
+    if recipe.tune == "none":
+        return _Outcome(frozen.save(target, pretrained, start, photos), "frozen backbone")
+
+    baseline = frozen.save(place.frozen, pretrained, start, photos)
+    forward = Encoder(baseline).forward if hardware.type == "cpu" else forward_of(pretrained, hardware)
+    plain = features.cached(photos, "plain", baseline, forward, place)
+    readable = Catalog(photos.root, plain.embeddings.items)
+    split = split_for_training(readable, recipe.seed)
+    fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
+    products = sorted({item.product for item in fitted.items})
+    number = {product: label for label, product in enumerate(products)}
+    validation = Validation(plain.embeddings.products, split)
+    progress.note(f"fitting on {len(fitted.items)} images of {len(products)} products; validation: {split.how}")
+    material = tune.Material(
+        features=features.stacked(fitted, features.view_names(recipe.views, recipe.seed), baseline, forward, place),
+        labels=torch.tensor([number[item.product] for item in fitted.items]),
+        files=[readable.root / item.path for item in fitted.items],
+        validation=validation,
+        validation_features=torch.from_numpy(plain.embeddings.take(validation.rows).vectors),
+        validation_files=[readable.root / readable.items[row].path for row in validation.rows],
+    )
+
+    head = BlendHead(baseline.record.dim, *split_dim(recipe.dim, len(products)))
+    network = Network(pretrained.backbone, head, start.image)
+    frozen_score = validation.score(material.validation_features.numpy()) if validation else None
+    best = tune.Trial("frozen backbone", frozen_score, {})
+    interrupted = False
+    try:
+        for trial in tune.trials(network, material, recipe, hardware):
+            _tell(trial, best)
+            best = trial if trial.beats(best) else best
+    except KeyboardInterrupt:
+        interrupted = True
+
+    record = replace(
+        frozen.record(start),
+        recipe=asdict(recipe),
+        products=products,
+        held_out=split.held_out,
+        scores={"validation": split.how, "map@r": best.score, "frozen map@r": frozen_score, "chosen": best.origin},
+    )
+    if best.state:
+        network.load_state_dict(best.state, strict=False)
+    else:
+        network = pretrained
+    model = export.save(target, network, record, frozen.samples(readable, start))
+    embedded = (
+        () if recipe.tune == "all" or hardware.type != "cpu" else (_through(model, network.head, plain.embeddings),)
+    )
+    return _Outcome(
+        model, best.origin, split.how, frozen_score, best.score, tuple(plain.skipped), interrupted, embedded
+    )
+
+
+def _through(model: "Model", head: "Head", features: "Embeddings") -> "Embeddings":
+    """The embeddings of images whose features are known: only the head is left to apply."""
+    import numpy as np
+    import torch
+
+    with torch.inference_mode():
+        vectors = head(torch.from_numpy(np.asarray(features.vectors))).numpy()
+    return replace(features, vectors=vectors, model=model.record.fingerprint)
+
+
+def _tell(trial: "Trial", best: "Trial") -> None:
+    """One line for each trial that a person would like to see."""
+    score = "" if trial.score is None else f"  MAP@R {100 * trial.score:5.1f} %{' *' if trial.beats(best) else ''}"
+    if trial.epoch is not None:
+        progress.note(f"{trial.origin:<9} loss {trial.epoch.loss:8.4f}{score}  {trial.epoch.seconds:.1f} s")
+    elif trial.beats(best):
+        progress.note(f"{trial.origin}{score}")

@@ -1,0 +1,172 @@
+"""The noun Index: a FAISS file, the item table in SQLite, and index.json. The only file that imports faiss."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmlcli import disk
+from dmlcli.embeddings import Embeddings, Vectors
+from dmlcli.errors import IndexFileError, UsageError
+
+SCHEMA = 1
+_RECORD, _VECTORS, _ITEMS = "index.json", "vectors.faiss", "items.sqlite"
+_FIXED = ("id", "path", "product", "category")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One row of the item table that came up, with its score."""
+
+    score: float
+    product: str
+    image: Path
+
+
+@dataclass(frozen=True)
+class Index:
+    """An opened index folder; vectors stay on disk until they are needed."""
+
+    folder: Path
+    root: Path
+    model: str  # fingerprint, "" for an index of bare embeddings
+    model_folder: Path | None
+    images: int
+    products: int
+    dim: int
+    kind: str
+    _faiss: Any
+
+    def search(self, vectors: Vectors, k: int) -> list[list[Found]]:
+        """The k images closest to each of the unit vectors (Q, D), best first; fewer where the index holds fewer."""
+        if vectors.shape[1] != self.dim:
+            raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        scores, ids = self._faiss.search(queries, min(k, self.images))
+        with closing(_connect(self.folder / _ITEMS)) as table:
+            return [list(self._rows(table, *row)) for row in zip(scores.tolist(), ids.tolist(), strict=True)]
+
+    def _rows(self, table: sqlite3.Connection, scores: list[float], ids: list[int]) -> Iterator[Found]:
+        for score, number in zip(scores, ids, strict=True):
+            if number < 0:
+                continue
+            path, product = table.execute("SELECT path, product FROM items WHERE id = ?", (number,)).fetchone()
+            yield Found(min(score, 1.0), product, self.root / path)
+
+
+def build(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> Index:
+    """Write an exact index of the embeddings, whole, replacing what was there, and open it."""
+    import faiss
+
+    if not embeddings.items:
+        raise IndexFileError("there is nothing to index: no image could be embedded")
+    vectors = np.ascontiguousarray(embeddings.vectors, dtype=np.float32)
+    ids = np.arange(len(vectors), dtype=np.int64)
+    with disk.new_folder(folder) as draft:
+        searcher = faiss.IndexIDMap2(faiss.IndexFlatIP(embeddings.dim))
+        searcher.add_with_ids(vectors, ids)
+        faiss.write_index(searcher, str(draft / _VECTORS))
+        _write_items(draft / _ITEMS, embeddings)
+        record = {
+            "schema": SCHEMA,
+            "kind": "exact (IndexFlatIP)",
+            "images": len(vectors),
+            "products": len(set(embeddings.products) - {""}),
+            "dim": embeddings.dim,
+            "root": str(embeddings.root),
+            "model": embeddings.model,
+            "model_folder": str(model_folder.resolve()) if model_folder else None,
+        }
+        disk.write_json(draft / _RECORD, record)
+    return open_index(folder)
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index folder, its vectors memory-mapped; raises IndexFileError where there is none or it is damaged."""
+    import faiss
+
+    disk.restore(folder)
+    faiss.omp_set_num_threads(1)  # one query needs no team of threads, and waiting for one costs more than it saves
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        searcher = faiss.read_index(str(folder / _VECTORS), faiss.IO_FLAG_MMAP_IFC)
+        with closing(_connect(folder / _ITEMS)) as table:
+            rows = table.execute("SELECT count(*) FROM items").fetchone()[0]
+        if not searcher.ntotal == rows == record["images"]:
+            raise ValueError(f"{searcher.ntotal} vectors for {rows} items, {record['images']} expected")
+        return Index(
+            folder=folder,
+            root=Path(record["root"]),
+            model=record["model"],
+            model_folder=Path(record["model_folder"]) if record["model_folder"] else None,
+            images=record["images"],
+            products=record["products"],
+            dim=record["dim"],
+            kind=record["kind"],
+            _faiss=searcher,
+        )
+    except FileNotFoundError as error:
+        raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
+    except (ValueError, KeyError, RuntimeError, sqlite3.Error, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise IndexFileError(f"the index in {folder} is damaged: {reason}", hint="dmlcli index CATALOG") from error
+
+
+def _write_items(file: Path, embeddings: Embeddings) -> None:
+    own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
+    taken = {name.lower() for name in _FIXED}
+    columns = {name: name if name.lower() not in taken else f"{name}_" for name in own}
+    kinds = {name: _kind(embeddings, name) for name in own}
+    with closing(sqlite3.connect(file)) as table:
+        extra = "".join(f', "{_quoted(columns[name])}" {kinds[name]}' for name in own)
+        table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
+        marks = ", ".join("?" * (len(_FIXED) + len(own)))
+        rows = (
+            (
+                row,
+                _text(item.path),
+                _text(item.product),
+                _text(item.category),
+                *(dict(item.columns).get(name) for name in own),
+            )
+            for row, item in enumerate(embeddings.items)
+        )
+        table.executemany(f"INSERT INTO items VALUES ({marks})", rows)
+        table.commit()
+
+
+def _kind(embeddings: Embeddings, column: str) -> str:
+    """INTEGER, REAL or TEXT: the narrowest SQLite type that all values of a column fit."""
+    values = [value for item in embeddings.items for name, value in item.columns if name == column and value]
+    for kind, convert in (("INTEGER", int), ("REAL", float)):
+        try:
+            for value in values:
+                convert(value)
+            return kind
+        except ValueError:
+            continue
+    return "TEXT"
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    table = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    table.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    return table
+
+
+def _text(value: str) -> str | bytes:
+    """File names that are not UTF-8 go in as the bytes they are."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape")
+    return value
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', '""')

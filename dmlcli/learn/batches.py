@@ -1,0 +1,55 @@
+"""Which images meet in a batch. An epoch shows every image at least once, and every batch is full."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+SAMPLERS = ("random", "pk", "n-pair")
+
+
+def batches(kind: str, labels: Sequence[int], size: int, seed: int, per_label: int = 4) -> Iterator[list[int]]:
+    """Yield the rows of each batch of one epoch.
+
+    Args:
+        kind: `random` shuffles; `pk` puts P labels with K = `per_label` images each into a batch; `n-pair` is K = 2.
+        labels: (N,) the label of each row.
+        size: images in a batch; fewer where there are not as many.
+    """
+    chance = random.Random(seed)
+    if kind == "random":
+        yield from _shuffled(len(labels), min(size, len(labels)), chance)
+    else:
+        yield from _by_label(labels, size, 2 if kind == "n-pair" else per_label, chance)
+
+
+def _shuffled(count: int, size: int, chance: random.Random) -> Iterator[list[int]]:
+    order = chance.sample(range(count), count)
+    for start in range(0, count, size):
+        rows = order[start : start + size]
+        yield rows + order[: size - len(rows)]  # the last batch is filled up from the first
+
+
+def _by_label(labels: Sequence[int], size: int, per_label: int, chance: random.Random) -> Iterator[list[int]]:
+    """No label twice in a batch; a label with fewer than K images brings what it has."""
+    rows = defaultdict(list)
+    for row, label in enumerate(labels):
+        rows[label].append(row)
+    places = min(max(2, size // per_label), len(rows))  # P
+    chunks = {label: _chunks(members, per_label, chance) for label, members in rows.items()}
+    while chunks:
+        chosen = sorted(chunks, key=lambda label: (-len(chunks[label]), chance.random()))[:places]
+        batch = [row for label in chosen for row in chunks[label].pop()]
+        rest = sorted(set(rows) - set(chosen))
+        for label in chance.sample(rest, places - len(chosen)):  # labels that are through join again
+            batch += _chunks(rows[label], per_label, chance)[0]
+        chunks = {label: left for label, left in chunks.items() if left}
+        yield batch
+
+
+def _chunks(members: list[int], size: int, chance: random.Random) -> list[list[int]]:
+    """Shuffle and cut into pieces of `size`; a single left over joins the others it would need as company."""
+    order = chance.sample(members, len(members))
+    pieces = [order[start : start + size] for start in range(0, len(order), size)]
+    if len(pieces) > 1 and len(pieces[-1]) < size:
+        pieces[-1] += order[: size - len(pieces[-1])]
+    return pieces

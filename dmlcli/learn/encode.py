@@ -1,0 +1,56 @@
+"""A torch module as a plain function of numpy batches, as fast as the device allows."""
+
+import torch
+from torch import nn
+
+from dmlcli.embeddings import Forward
+from dmlcli.errors import UsageError
+from dmlcli.image import Pixels
+from dmlcli.learn import network
+from dmlcli.model import Model
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"there is no device '{name}' here", hint="--device takes auto, cpu, cuda, cuda:N or mps"
+        ) from error
+    return device
+
+
+def fast_dtype(device: torch.device) -> torch.dtype | None:
+    """What convolutions run in under autocast; None: float32, where nothing narrower is faster."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16
+    return None
+
+
+def forward_of(module: nn.Module, device: torch.device, *, exact: bool = False) -> Forward:
+    """A function from pixels (B, 3, H, W) to the module's output (B, D) as float32.
+
+    Args:
+        exact: float32 throughout; else the narrowest type that the device is fast in.
+    """
+    module = module.to(device).to(memory_format=torch.channels_last).eval()
+    dtype = None if exact else fast_dtype(device)
+
+    def forward(batch: Pixels) -> Pixels:
+        images = torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            output: Pixels = module(images).float().cpu().numpy()
+        return output
+
+    return forward
+
+
+def open_network(model: Model) -> Forward:
+    """The forward function of a saved model that carries no inference graph."""
+    return forward_of(network.open_network(model), torch.device("cpu"), exact=True)

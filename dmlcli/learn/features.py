@@ -1,0 +1,49 @@
+"""Features of the frozen backbone, computed once for each view of each image and cached in the workspace."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmlcli.catalog import Catalog
+from dmlcli.embeddings import Computed, Embeddings, Forward, compute, save
+from dmlcli.errors import CatalogError
+from dmlcli.learn.augment import fixed_view
+from dmlcli.model import Model
+from dmlcli.workspace import Workspace
+
+
+def view_names(count: int, seed: int) -> list[str]:
+    """The first `count` views of every image: as it is, mirrored, then random crops that depend on the seed."""
+    return ["plain", "flip", *(f"crop{number}-seed{seed}" for number in range(1, count - 1))][:count]
+
+
+def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: Workspace) -> Computed:
+    """Unit features of one view of every readable image, from the cache where their content is unchanged."""
+    folder = place.features(frozen.record.fingerprint, view)
+    name = frozen.record.fingerprint if view == "plain" else f"{frozen.record.fingerprint}/{view}"
+
+    def keep(done: Embeddings) -> None:
+        save(folder, done)
+
+    computed = compute(
+        photos,
+        fixed_view(frozen.record.image, view),
+        forward,
+        name,
+        known=place.known(folder),
+        label=f"features, {view.split('-')[0]} view",
+        keep=keep,
+    )
+    if computed.fresh:
+        keep(computed.embeddings)
+    return computed
+
+
+def stacked(photos: Catalog, views: Sequence[str], frozen: Model, forward: Forward, place: Workspace) -> Tensor:
+    """Features (V, N, F) of several views of images that were readable a moment ago."""
+    computed = [cached(photos, view, frozen, forward, place).embeddings for view in views]
+    if any(len(embeddings.items) != len(photos.items) for embeddings in computed):
+        raise CatalogError(f"images in {photos.root} went away while they were being read", hint="run it again")
+    return torch.from_numpy(np.stack([embeddings.vectors for embeddings in computed]))

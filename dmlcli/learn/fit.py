@@ -1,0 +1,101 @@
+"""The training loop, as a generator: yields one Epoch per pass, and knows neither files nor scores."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dmlcli.errors import TrainingError
+
+Batch = tuple[Tensor, Tensor]  # inputs (B, ...) and labels (B,)
+_CLIP = 10.0  # largest value of a gradient entry (Proxy-Anchor's setting)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass: its number from 1, mean loss, last learning rate, and seconds."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. The learning rate falls along half a cosine."""
+
+    epochs: int
+    learning_rate: float  # of the head; the loss's own parameters get theirs times its `learning_rate_factor`
+    backbone_factor: float = 0.1  # pretrained weights need smaller steps than a new head
+    weight_decay: float = 1e-4
+
+
+def fit(
+    embed: Callable[[Tensor], Tensor],
+    loss: nn.Module,
+    feed: Callable[[int], Iterable[Batch]],
+    schedule: Schedule,
+    *,
+    head: nn.Module,
+    backbone: nn.Module | None = None,
+) -> Iterator[Epoch]:
+    """Train in place what is given of head, backbone and loss.
+
+    Args:
+        embed: inputs (B, ...) to embeddings (B, D), not normalised: losses do that themselves.
+        feed: the batches of epoch n.
+
+    Errors: TrainingError when the loss is no longer a finite number.
+    """
+    parameters = [p for module in (head, backbone, loss) if module is not None for p in module.parameters()]
+    optimizer = torch.optim.AdamW(_groups(loss, schedule, head, backbone))
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    for number in range(1, schedule.epochs + 1):
+        started, values = time.perf_counter(), []
+        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+            group["lr"] = rate * (1 + math.cos(math.pi * (number - 1) / schedule.epochs)) / 2
+        for inputs, labels in feed(number):
+            value = loss(embed(inputs), labels)
+            if not torch.isfinite(value):
+                raise TrainingError(
+                    f"the loss became {float(value)} in epoch {number}",
+                    hint="lower --learning-rate, or take another --loss",
+                )
+            optimizer.zero_grad()
+            value.backward()
+            nn.utils.clip_grad_value_(parameters, _CLIP)
+            optimizer.step()
+            values.append(float(value.detach()))
+        rate = optimizer.param_groups[0]["lr"]
+        yield Epoch(number, sum(values) / max(len(values), 1), rate, time.perf_counter() - started)
+
+
+def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
+    """Set a loss's own proxies, class weights or centres to the mean embedding of each label, where it has any."""
+    for name, parameter in loss.named_parameters():
+        if name in ("proxies", "weight", "centers") and parameter.shape[-1] == embeddings.shape[1]:
+            count = len(parameter)
+            unit = nn.functional.normalize(embeddings, dim=-1)
+            sums = torch.zeros(count, embeddings.shape[1], device=unit.device).index_add_(0, labels, unit)
+            means = nn.functional.normalize(sums, dim=-1)  # (C, D)
+            with torch.no_grad():
+                parameter.copy_(means if parameter.ndim == 2 else means[:, None].expand_as(parameter))
+
+
+def _groups(
+    loss: nn.Module, schedule: Schedule, head: nn.Module, backbone: nn.Module | None
+) -> list[dict[str, object]]:
+    rate, factor = schedule.learning_rate, float(getattr(loss, "learning_rate_factor", 1.0))
+    groups: list[dict[str, object]] = [
+        {"params": list(head.parameters()), "lr": rate, "weight_decay": schedule.weight_decay},
+        # proxies and thresholds must not decay towards 0
+        {"params": list(loss.parameters()), "lr": rate * factor, "weight_decay": 0.0},
+    ]
+    if backbone is not None:
+        rate *= schedule.backbone_factor
+        groups.append({"params": list(backbone.parameters()), "lr": rate, "weight_decay": schedule.weight_decay})
+    return [group for group in groups if group["params"]]

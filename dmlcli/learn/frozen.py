@@ -1,0 +1,68 @@
+"""The pretrained backbone as a model of its own: baseline, search without training, and source of features."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dmlcli import model
+from dmlcli.catalog import Catalog
+from dmlcli.errors import CatalogError, ImageError, ModelError
+from dmlcli.image import Pixels, view
+from dmlcli.learn import export, network
+from dmlcli.learn.weights import Weights
+from dmlcli.model import Model, ModelRecord, open_model
+
+_SAMPLES = 8  # images on which an inference graph is compared with its network
+
+
+def build(weights: Weights) -> network.Network:
+    """The network of a frozen backbone: its features are its embeddings."""
+    backbone = network.build_backbone(weights)
+    return network.Network(backbone, network.IdentityHead(network.feature_dim(backbone, weights.image)), weights.image)
+
+
+def fingerprint(frozen: network.Network, weights: Weights) -> str:
+    """What identifies the features of this backbone with these weights."""
+    arrays = {name: value.numpy() for name, value in frozen.state_dict().items()}
+    return model.fingerprint(arrays, {"backbone": weights.backbone} | frozen.head.settings, weights.image)
+
+
+def save(folder: Path, frozen: network.Network, weights: Weights, photos: Catalog) -> Model:
+    """Save the frozen backbone as a model, unless the very same one lies there already."""
+    expected = fingerprint(frozen, weights)
+    try:
+        found = open_model(folder)
+        if found.record.fingerprint == expected:
+            return found
+    except ModelError:
+        pass
+    return export.save(folder, frozen, record(weights), samples(photos, weights))
+
+
+def record(weights: Weights) -> ModelRecord:
+    """The part of a model's record that its weights determine."""
+    return ModelRecord(
+        fingerprint="",
+        backbone=weights.backbone,
+        head={},
+        dim=0,
+        image=weights.image,
+        weights_from=weights.source,
+        caution=weights.caution,
+    )
+
+
+def samples(photos: Catalog, weights: Weights) -> Pixels:
+    """A few views (B, 3, H, W) of real images; raises CatalogError where not one can be read."""
+    views = []
+    step = max(1, len(photos.items) // (2 * _SAMPLES))
+    for item in [*photos.items[::step], *photos.items]:
+        try:
+            views.append(view((photos.root / item.path).read_bytes(), weights.image))
+        except (ImageError, OSError):
+            continue
+        if len(views) == _SAMPLES:
+            break
+    if not views:
+        raise CatalogError(f"not one of the {len(photos.items)} images in {photos.root} can be read")
+    return np.stack(views)

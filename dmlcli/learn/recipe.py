@@ -1,0 +1,19 @@
+"""What was asked of a training run, as it is saved with the model. No torch in here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one training run, named as on the command line."""
+
+    loss: str
+    backbone: str
+    weights: str
+    tune: str  # none, head or all
+    dim: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    views: int
+    seed: int

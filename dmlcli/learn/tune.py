@@ -1,0 +1,191 @@
+"""How deep training goes: the head on cached features, or the whole network. Both are generators of trials.
+
+A trial is a state of the network worth scoring. The closed forms come first, then one trial per epoch; whoever consumes
+them keeps the best, so that training can never end worse than its own start.
+"""
+
+import os
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dmlcli.embeddings import Vectors
+from dmlcli.image import ImageSettings, view
+from dmlcli.learn import closed_form, losses
+from dmlcli.learn.augment import random_view
+from dmlcli.learn.batches import batches
+from dmlcli.learn.encode import fast_dtype, forward_of
+from dmlcli.learn.fit import Batch, Epoch, Schedule, fit, start_from_means
+from dmlcli.learn.network import BlendHead, Network
+from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.validate import Validation
+
+_PATIENCE = 6  # epochs without a better validation score after which training stops
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A state of the network: where it came from, its MAP@R in validation (None: there is none), what changed."""
+
+    origin: str
+    score: float | None
+    state: dict[str, Tensor]  # of the network, only what differs from the frozen backbone
+    epoch: Epoch | None = None  # None where no gradient was at work
+
+    def beats(self, other: "Trial") -> bool:
+        """Whether to ship this one rather than `other`; without scores the later one."""
+        return self.score is None or other.score is None or self.score > other.score
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained on: cached features of each view (V, N, F), labels (N,), files (N,); and what validates."""
+
+    features: Tensor
+    labels: Tensor
+    files: list[Path]
+    validation: Validation
+    validation_features: Tensor  # (len(validation.rows), F), plain view
+    validation_files: list[Path]
+
+
+def trials(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
+    """The closed forms, then the epochs of gradient training that starts from the best of them, until it stagnates."""
+    best = None
+    for trial in closed_forms(network, material):
+        best = trial if best is None or trial.beats(best) else best
+        yield trial
+    if best is None or (recipe.tune == "head" and best.score is None):
+        return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
+    network.load_state_dict(best.state, strict=False)
+    stale = 0
+    for trial in (
+        tune_head(network, material, recipe) if recipe.tune == "head" else tune_all(network, material, recipe, device)
+    ):
+        yield trial
+        stale = 0 if trial.beats(best) else stale + 1
+        best = trial if trial.beats(best) else best
+        if stale == _PATIENCE:
+            return
+
+
+def closed_forms(network: Network, material: Material) -> Iterator[Trial]:
+    """Shrinkage LDA, with more and less shrinkage and blend; without validation only the most careful one."""
+    head = _blend_head(network)
+    first = 0 if material.validation else -1
+    labels = material.labels.repeat(len(material.features))
+    solved = closed_form.ClosedForm(material.features.flatten(0, 1), labels)
+    for shrinkage in closed_form.SHRINKAGES[first:]:
+        solved.fill(head, shrinkage)
+        for weight in closed_form.BLENDS[first:]:
+            head.blend = torch.tensor(weight)
+            name = f"closed form, shrinkage {shrinkage:g}, blend {weight:g}"
+            yield Trial(name, _score_head(head, material), _copy(network, "head."))
+
+
+def tune_head(network: Network, material: Material, recipe: Recipe) -> Iterator[Trial]:
+    """Train the tuned part of the head on cached features."""
+    head = _blend_head(network)
+    features, labels = material.features, material.labels
+    module = _build_loss(recipe.loss, head, features.flatten(0, 1), labels.repeat(len(features)))
+    chance = torch.Generator().manual_seed(recipe.seed)
+
+    def feed(number: int) -> Iterator[Batch]:
+        for rows in batches(str(module.sampler), labels.tolist(), recipe.batch_size, recipe.seed + number):
+            views = torch.randint(len(features), (len(rows),), generator=chance)
+            yield features[views, rows], labels[rows]
+
+    schedule = Schedule(recipe.epochs, recipe.learning_rate)
+    for epoch in fit(head.tuned, module, feed, schedule, head=head.tuned):
+        yield Trial(f"epoch {epoch.number}", _score_head(head, material), _copy(network, "head."), epoch)
+
+
+def tune_all(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
+    """Train backbone and head on random views of the files, read anew each epoch; batch norm keeps its statistics."""
+    head = _blend_head(network)
+    module = _build_loss(recipe.loss, head, material.features[0], material.labels).to(device)
+    network.to(device).to(memory_format=torch.channels_last).eval()
+    dtype = fast_dtype(device)
+
+    def embed(images: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            features = network.features(images.to(device, memory_format=torch.channels_last))
+        raw: Tensor = head.tuned(features)
+        return raw
+
+    def feed(number: int) -> Iterator[Batch]:
+        rows = batches(str(module.sampler), material.labels.tolist(), recipe.batch_size, recipe.seed + number)
+        for chosen, images in _random_views(rows, material.files, network.image, f"{recipe.seed}/{number}"):
+            yield images, material.labels[chosen].to(device)
+
+    schedule = Schedule(recipe.epochs, recipe.learning_rate)
+    for epoch in fit(embed, module, feed, schedule, head=head.tuned, backbone=network.backbone):
+        yield Trial(f"epoch {epoch.number}", _score_files(network, material, device), _copy(network, ""), epoch)
+
+
+def _blend_head(network: Network) -> BlendHead:
+    assert isinstance(network.head, BlendHead)
+    return network.head
+
+
+def _build_loss(loss: str, head: BlendHead, features: Tensor, labels: Tensor) -> nn.Module:
+    module = losses.build(loss, int(labels.max()) + 1, head.tuned.out_features)
+    with torch.no_grad():
+        start_from_means(module, head.tuned(features), labels)
+    return module
+
+
+def _copy(network: Network, prefix: str) -> dict[str, Tensor]:
+    state = network.state_dict().items()
+    return {name: value.detach().cpu().clone() for name, value in state if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def _score_head(head: BlendHead, material: Material) -> float | None:
+    if not material.validation:
+        return None
+    return material.validation.score(head(material.validation_features).numpy())
+
+
+def _score_files(network: Network, material: Material, device: torch.device) -> float | None:
+    if not material.validation:
+        return None
+    forward = forward_of(network, device)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        views = threads.map(lambda file: view(file.read_bytes(), network.image), material.validation_files)
+        vectors: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped(views, 64)]
+    return material.validation.score(np.concatenate(vectors))
+
+
+def _grouped(items: Iterable[Vectors], size: int) -> Iterator[list[Vectors]]:
+    group: list[Vectors] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _random_views(
+    batched: Iterable[list[int]], files: Sequence[Path], settings: ImageSettings, seed: str
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Read batches of random views in threads, one batch ahead of the one in use."""
+
+    def read(row: int) -> Vectors:
+        return random_view(files[row].read_bytes(), settings, random.Random(f"{seed}/{row}"))
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        waiting: tuple[list[int], Iterator[Vectors]] | None = None
+        for rows in [*batched, None]:
+            coming = (rows, threads.map(read, rows)) if rows is not None else None
+            if waiting is not None:
+                yield waiting[0], torch.from_numpy(np.stack(list(waiting[1])))
+            waiting = coming

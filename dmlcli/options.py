@@ -1,0 +1,100 @@
+"""The vocabulary of the command line: every option once, with its spelling, range and help. No defaults in here."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dmlcli.learn import losses
+
+
+def _complete_loss(incomplete: str) -> list[str]:
+    return [name for name in losses.names() if name.startswith(incomplete)]
+
+
+CatalogPath = Annotated[
+    Path, typer.Argument(help="Folder of products, or a CSV or TSV table of images.", show_default=False)
+]
+CatalogOrEmbeddings = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder of products, table of images, or embeddings (a folder or .npz file).", show_default=False
+    ),
+]
+Images = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Image files, folders of images, or - for the bytes of one image on stdin.", show_default=False
+    ),
+]
+LossName = Annotated[str | None, typer.Argument(help="One loss, told in full.", show_default=False)]
+
+Loss = Annotated[
+    str,
+    typer.Option(
+        help="Loss with its settings, e.g. triplet:margin=0.2 (see dmlcli losses).", autocompletion=_complete_loss
+    ),
+]
+Backbone = Annotated[str, typer.Option(help="torchvision network by its name there, or descriptor (needs no weights).")]
+Weights = Annotated[str, typer.Option(help="auto (cache, download, else descriptor), pretrained, none, or a file.")]
+Tune = Annotated[
+    Literal["none", "head", "all"],
+    typer.Option(help="How deep to train: nothing (the frozen baseline), the head on cached features, or all of it."),
+]
+Dim = Annotated[int | None, typer.Option(min=2, help="Length of an embedding.  [default: 256]", show_default=False)]
+Epochs = Annotated[
+    int, typer.Option(min=0, help="Most passes over the training images; training stops early by itself.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=2, help="Images a step.  [default: 256, with --tune all 64]", show_default=False)
+]
+LearningRate = Annotated[
+    float, typer.Option(min=0, help="Of the head; the backbone gets a tenth, proxies what their loss says.")
+]
+Views = Annotated[
+    int, typer.Option(min=1, max=64, help="Views of each training image: plain, mirrored, then random crops.")
+]
+Seed = Annotated[int, typer.Option(help="Start of every random number; equal seeds give equal models on one machine.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+NoIndex = Annotated[
+    bool, typer.Option("--no-index", help="Stop after the model: do not embed and index the catalogue.")
+]
+
+ModelOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the model goes.", show_default=False)]
+EmbeddingsOut = Annotated[Path | None, typer.Option("--output", "-o", help="Folder or .npz file.", show_default=False)]
+IndexOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the index goes.", show_default=False)]
+ModelPath = Annotated[Path | None, typer.Option("--model", help="Model folder.", show_default=False)]
+IndexPath = Annotated[Path | None, typer.Option("--index", help="Index folder.", show_default=False)]
+WorkspacePath = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help="Workspace folder; else the nearest .dmlcli above.", show_default=False),
+]
+
+ImageColumn = Annotated[str | None, typer.Option(help="Column of a table with the image paths.", show_default=False)]
+ProductColumn = Annotated[str | None, typer.Option(help="Column with the product of each image.", show_default=False)]
+CategoryColumn = Annotated[str | None, typer.Option(help="Column with the level above product.", show_default=False)]
+SplitColumn = Annotated[str | None, typer.Option(help="Column that says train, val, test, …", show_default=False)]
+SourceColumn = Annotated[str | None, typer.Option(help="Column with the session or camera.", show_default=False)]
+Root = Annotated[
+    Path | None, typer.Option(help="What a table's paths are relative to; else its own folder.", show_default=False)
+]
+Split = Annotated[str | None, typer.Option(help="Only the images of this split.", show_default=False)]
+
+TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Hits for each query.")]
+MinScore = Annotated[
+    float | None,
+    typer.Option(min=-1, max=1, help="Leave out hits below this cosine; exit 1 if none is left.", show_default=False),
+]
+FilesFrom = Annotated[
+    str | None, typer.Option(help="File with one query path a line, or - for stdin.", show_default=False)
+]
+Null = Annotated[bool, typer.Option("--null", help="The paths of --files-from end with NUL instead of newline.")]
+Sheet = Annotated[
+    Path | None, typer.Option(help="Also draw queries and hits into this picture (PNG).", show_default=False)
+]
+
+Queries = Annotated[
+    Path | None, typer.Option(help="Catalogue or embeddings to search with, in the first.", show_default=False)
+]
+QuerySplit = Annotated[str | None, typer.Option(help="Search with the images of this split …", show_default=False)]
+GallerySplit = Annotated[str | None, typer.Option(help="… among the images of this one.", show_default=False)]

@@ -1,0 +1,102 @@
+"""Where things lie when no path is given: the folder `.dmlcli`, found by walking up from here as git finds its own."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmlcli import progress
+from dmlcli.embeddings import Embeddings, open_embeddings
+from dmlcli.errors import CannotRun, EmbeddingsError
+
+NAME = ".dmlcli"
+VARIABLE = "DMLCLI_WORKSPACE"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The places inside a workspace; none of them need exist."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def embeddings(self) -> Path:
+        return self.folder / "embeddings"
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index"
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def evaluated(self) -> Path:
+        """Embeddings that eval made, kept so that the next eval need not make them again."""
+        return self.folder / "evaluated"
+
+    @property
+    def frozen(self) -> Path:
+        """The pretrained backbone as a model of its own."""
+        return self.folder / "frozen"
+
+    def features(self, fingerprint: str, view: str) -> Path:
+        """Cached features of one view through one frozen backbone."""
+        return self.folder / "features" / f"{fingerprint}-{view}"
+
+    def known(self, *others: Path) -> Sequence[Embeddings]:
+        """What has been embedded before, for reuse; what is missing or damaged is simply computed again."""
+        found = []
+        for path in (*others, self.embeddings, self.evaluated / "gallery", self.evaluated / "queries"):
+            try:
+                found.append(open_embeddings(path))
+            except EmbeddingsError:
+                continue
+        return found
+
+
+def find(named: Path | None = None) -> Workspace | None:
+    """The workspace that is named, or that of the environment, or the nearest one above; None where there is none."""
+    chosen = named or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if chosen is not None:
+        return Workspace(chosen) if chosen.is_dir() else None
+    here = Path.cwd()
+    device = here.stat().st_dev
+    for folder in (here, *here.parents):
+        if folder.stat().st_dev != device:
+            return None
+        if (folder / NAME).is_dir():
+            return Workspace(folder / NAME)
+    return None
+
+
+def need(named: Path | None = None) -> Workspace:
+    """Like `find`; raises CannotRun where there is none."""
+    workspace = find(named)
+    if workspace is None:
+        where = f"in {named}" if named else f"here or above ({Path.cwd()})"
+        raise CannotRun(
+            f"there is no workspace {where}", hint="dmlcli index CATALOG, or dmlcli train CATALOG, makes one"
+        )
+    return workspace
+
+
+def make(named: Path | None = None) -> Workspace:
+    """Like `find`, but a missing workspace is made (here, where none is named), and said so."""
+    workspace = find(named)
+    if workspace is None:
+        chosen = named or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else Path.cwd() / NAME)
+        try:
+            chosen.mkdir(parents=True)
+        except OSError as error:
+            raise CannotRun(
+                f"cannot make the workspace {chosen}: {error.strerror}", hint="-w DIR names another place"
+            ) from error
+        progress.note(f"made the workspace {chosen}")
+        workspace = Workspace(chosen)
+    return workspace
