@@ -82,7 +82,7 @@ def _lines(source: str, end: bytes) -> Iterator[str]:
     try:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
             rest = b""
-            while chunk := stream.read1(1 << 16):  # what is there, not all there will be
+            while chunk := os.read(stream.fileno(), 1 << 16):  # what is there, not all there will be
                 *whole, rest = (rest + chunk).split(end)
                 yield from (os.fsdecode(line) for line in whole if line.strip())
             if rest.strip():
