@@ -108,7 +108,7 @@ def contests() -> list[Contest]:
             lambda p, c, d: p.losses.NPairsLoss(distance=p.distances.DotProductSimilarity(normalize_embeddings=False)),
         ),
         Contest("clustering"),
-        Contest("angular", lambda p, c, d: p.losses.AngularLoss(alpha=45.0), note="value: on unit vectors"),
+        Contest("angular", lambda p, c, d: p.losses.AngularLoss(alpha=45.0), note="theirs is right on unit vectors"),
         Contest("n-pair-angular"),
         Contest(
             "multi-similarity",
@@ -131,7 +131,10 @@ def contests() -> list[Contest]:
         ),
         Contest("fast-ap", lambda p, c, d: p.losses.FastAPLoss(10)),
         Contest(
-            "smooth-ap", lambda p, c, d: p.losses.SmoothAPLoss(0.01), same_value=False, note="see its test", largest=256
+            "smooth-ap",
+            lambda p, c, d: p.losses.SmoothAPLoss(0.01),
+            note="theirs is right where labels are as many as images of each, in blocks",
+            largest=256,
         ),
         Contest("recall-at-k"),
         Contest("histogram", lambda p, c, d: p.losses.HistogramLoss(n_bins=200), largest=256),
@@ -144,17 +147,25 @@ def contests() -> list[Contest]:
             centers=10,
             parameter="fc",
         ),
-        Contest("arcface", lambda p, c, d: p.losses.ArcFaceLoss(c, d, 28.64788975654116, 64.0), parameter="W"),
+        Contest(
+            "arcface", lambda p, c, d: p.losses.ArcFaceLoss(c, d, margin=28.64788975654116, scale=64.0), parameter="W"
+        ),
         Contest(
             "sub-center-arcface",
-            lambda p, c, d: p.losses.SubCenterArcFaceLoss(c, d, 28.64788975654116, 64.0, sub_centers=3),
+            lambda p, c, d: p.losses.SubCenterArcFaceLoss(
+                num_classes=c, embedding_size=d, margin=28.64788975654116, scale=64.0, sub_centers=3
+            ),
             centers=3,
             parameter="W",
         ),
-        Contest("cosface", lambda p, c, d: p.losses.CosFaceLoss(c, d, 0.35, 64.0), parameter="W"),
+        Contest(
+            "cosface",
+            lambda p, c, d: p.losses.CosFaceLoss(num_classes=c, embedding_size=d, margin=0.35, scale=64.0),
+            parameter="W",
+        ),
         Contest(
             "sphereface:lam=0,normalize=false,scale=1",
-            lambda p, c, d: p.losses.SphereFaceLoss(c, d, 4, 1.0),
+            lambda p, c, d: p.losses.SphereFaceLoss(num_classes=c, embedding_size=d, margin=4, scale=1.0),
             parameter="W",
         ),
         Contest("normalized-softmax", lambda p, c, d: p.losses.NormalizedSoftmaxLoss(c, d, 0.05), parameter="W"),
@@ -204,16 +215,18 @@ def seconds(functions: list[Function], size: int, repeats: int) -> list[float]:
 
 
 def function_of(contest: Contest, who: str, labels: int) -> Function:
-    if who == "ours":
-        return losses.build(contest.spec, labels, DIM)
     if who == "product":
         return product(contest, labels)
+    return theirs(contest, labels, DIM) if who == "theirs" else losses.build(contest.spec, labels, DIM)
+
+
+def theirs(contest: Contest, labels: int, dim: int) -> Function:
     import pytorch_metric_learning as package
 
     for part in ("distances", "losses", "miners", "reducers"):
         import_module(f"{package.__name__}.{part}")
     assert contest.theirs is not None
-    return contest.theirs(package, labels, DIM)
+    return contest.theirs(package, labels, dim)
 
 
 def peak(contest: Contest, who: str, size: int, labels: int) -> float:
@@ -246,12 +259,12 @@ def table(chosen: list[Contest], sizes: list[int], repeats: int, labels: int, he
             against = contest.theirs is not None and size <= max(contest.largest, 512 if heavy else 0)
             who = ["product", "ours", "theirs"] if against else ["product", "ours"]
             functions = [function_of(contest, each, max(labels, size)) for each in who]
-            bound, ours, *theirs = seconds(functions[:2] if size > contest.largest else functions, size, repeats)
+            bound, ours, *other = seconds(functions[:2] if size > contest.largest else functions, size, repeats)
             if against and size > contest.largest:
-                theirs = seconds(functions[2:], size, 1)
+                other = seconds(functions[2:], size, 1)
             megabytes = [peak(contest, each, size, max(labels, size)) for each in who[1:]]
             cells = [contest.spec, size, f"{bound * 1e3:.1f}", f"{ours * 1e3:.1f}", f"{ours / bound:.1f}"]
-            cells += [f"{theirs[0] * 1e3:.1f}", f"{theirs[0] / ours:.1f}"] if theirs else ["", ""]
+            cells += [f"{other[0] * 1e3:.1f}", f"{other[0] / ours:.1f}"] if other else ["", ""]
             cells += [f"{mb:.0f}" for mb in megabytes] + [""] * (2 - len(megabytes))
             yield "| " + " | ".join(map(str, cells)) + " |"
 

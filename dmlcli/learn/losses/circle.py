@@ -47,10 +47,11 @@ class Circle(nn.Module):
         images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
         similarity = pairs.similarity(images, others)  # (B, Q)
-        fixed = similarity.detach()
-        pull = -F.relu(1 + self.m - fixed) * (similarity - (1 - self.m))  # (B, Q)
-        push = F.relu(fixed + self.m) * (similarity - self.m)  # (B, Q)
-        both = pairs.logsumexp(self.gamma * pull, positive) + pairs.logsumexp(self.gamma * push, negative)  # (B,)
+        columns, real = pairs.compact(positive)  # (B, K)
+        close = similarity.gather(1, columns)  # (B, K)
+        pull = -self.gamma * F.relu(1 + self.m - close.detach()) * (close - (1 - self.m))  # (B, K)
+        push = self.gamma * F.relu(similarity.detach() + self.m) * (similarity - self.m)  # (B, Q)
+        both = pairs.logsumexp(pull, real) + pairs.logsumexp(push, negative)  # (B,)
         return pairs.mean(F.softplus(both), positive.any(-1) & negative.any(-1))
 
 

@@ -62,26 +62,28 @@ class Contrastive(nn.Module):
         """Positive part plus negative part: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0 (>= -1 in the cosine form)."""
         images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
-        pull, push = self._violations(images, others)  # (B, Q) each
-        if self.form == "hadsell":  # one mean over all pairs, not one a side
-            return self._reduce(torch.where(positive, pull, push), positive | negative)
-        return self._reduce(pull, positive) + self._reduce(push, negative)
-
-    def _violations(self, images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        columns, real = pairs.compact(positive)  # (B, K)
         if self.form == "cosine":
-            similarity = pairs.similarity(images, others)
-            apart = 1 - similarity
-            return apart * (apart > self.pos_margin), similarity * (similarity > self.neg_margin)
-        distance = pairs.root(pairs.squared_distance(images, others))
-        pull, push = F.relu(distance - self.pos_margin), F.relu(self.neg_margin - distance)
-        return (pull.square() / 2, push.square() / 2) if self.form == "hadsell" else (pull, push)
+            similarity = pairs.similarity(images, others)  # (B, Q)
+            apart = 1 - similarity.gather(1, columns)  # (B, K)
+            pull = apart * (apart > self.pos_margin)
+            push = similarity * (similarity > self.neg_margin)
+        else:
+            distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
+            pull = F.relu(distance.gather(1, columns) - self.pos_margin)  # (B, K)
+            push = F.relu(self.neg_margin - distance)  # (B, Q)
+        if self.form == "hadsell":
+            pull, push = pull.square() / 2, push.square() / 2
+        return self._reduce(pull * real, push * negative.to(push.dtype), real.sum(), negative.sum())
 
-    def _reduce(self, violations: Tensor, mask: Tensor) -> Tensor:
-        masked = violations * mask.to(violations.dtype)
+    def _reduce(self, pull: Tensor, push: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         if self.reduction == "sum-per-anchor":
-            return masked.sum() / len(violations)
-        count = mask.sum() if self.reduction == "mean" else masked.count_nonzero()
-        return masked.sum() / count.clamp_min(1)
+            return (pull.sum() + push.sum()) / len(pull)
+        if self.reduction == "nonzero":
+            positives, negatives = pull.count_nonzero(), push.count_nonzero()
+        if self.form == "hadsell":  # one mean over all pairs, not one a side
+            return (pull.sum() + push.sum()) / (positives + negatives).clamp_min(1)
+        return pull.sum() / positives.clamp_min(1) + push.sum() / negatives.clamp_min(1)
 
 
 def definition(loss: Contrastive, embeddings: Tensor, labels: Tensor) -> Tensor:

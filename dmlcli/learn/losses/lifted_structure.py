@@ -61,18 +61,19 @@ class LiftedStructure(nn.Module):
         """Mean over positive pairs (original) or over anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
+        columns, real = pairs.compact(positive)  # (B, K)
         valid = positive.any(-1) & negative.any(-1)  # (B,)
         if self.form == "cosine":
             similarity = pairs.similarity(images, others)  # (B, Q)
-            pull = pairs.logsumexp(-self.beta * similarity, positive) / self.beta  # (B,)
+            pull = pairs.logsumexp(-self.beta * similarity.gather(1, columns), real) / self.beta  # (B,)
             push = pairs.logsumexp(self.alpha * similarity, negative) / self.alpha  # (B,)
             return pairs.mean(2 * (pull + push), valid)
         distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
         push = pairs.logsumexp(self.margin - distance, negative)  # (B,)
+        apart = distance.gather(1, columns)  # (B, K)
         if self.form == "smooth":
-            return pairs.mean(F.relu(pairs.logsumexp(distance, positive) + push), valid)
-        columns, real = pairs.compact(positive)  # (B, K)
-        violation = torch.logaddexp(push[:, None], push[columns]) + distance.gather(1, columns)  # (B, K)
+            return pairs.mean(F.relu(pairs.logsumexp(apart, real) + push), valid)
+        violation = torch.logaddexp(push[:, None], push[columns]) + apart  # (B, K)
         return pairs.mean(F.relu(violation).square() / 2, real)
 
 

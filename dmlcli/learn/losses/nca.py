@@ -45,12 +45,14 @@ class Nca(nn.Module):
         """Mean over anchors that have positives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
-        logits = -self.scale * pairs.squared_distance(images, others)  # (B, Q)
+        # -|x - y|^2 without |x|^2, which an image has in common with all others
+        logits = pairs.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)  # (B, Q)
         valid = positive.any(-1)  # (B,)
         if self.k is not None:
             positive, negative = self._neighbours(logits, positive, negative)
-        surprise = pairs.logsumexp(logits, positive | negative) - pairs.logsumexp(logits, positive)  # (B,)
-        return pairs.mean(surprise, valid)
+        columns, real = pairs.compact(positive)  # (B, K)
+        own = pairs.logsumexp(logits.gather(1, columns), real)  # (B,)
+        return pairs.mean(pairs.logsumexp(logits, positive | negative) - own, valid)
 
     @torch.no_grad()
     def _neighbours(self, logits: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -115,5 +115,7 @@ def compact(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Columns (B, K) of the true entries of a mask (B, Q), and which of them are real (B, K); K at least 1."""
     counts = mask.sum(-1, keepdim=True)  # (B, 1)
     width = max(int(counts.max()), 1)
-    columns = mask.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[:, :width]  # (B, K)
-    return columns, torch.arange(width, device=mask.device) < counts
+    real = torch.arange(width, device=mask.device) < counts  # (B, K)
+    columns = counts.new_zeros(real.shape)
+    columns[real] = mask.nonzero()[:, 1]  # both in order of rows, then columns
+    return columns, real

@@ -50,7 +50,7 @@ class ProxyNca(nn.Module):
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
             # -|x - p|^2 without |x|^2, which the own proxy and the rivals have in common
-            logits = 2 * pairs.similarity(images, centers) - centers.square().sum(-1)  # (B, C)
+            logits = pairs.similarity(2 * images, centers) - centers.square().sum(-1)  # (B, C)
             rivals = logits.scatter(1, labels[:, None], pairs.EMPTY).logsumexp(-1)  # (B,)
             return rivals - logits.gather(1, labels[:, None])[:, 0]
 

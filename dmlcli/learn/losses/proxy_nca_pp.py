@@ -50,7 +50,7 @@ class ProxyNcaPp(nn.Module):
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
             # -|x - p|^2 without |x|^2, which all proxies have in common
-            logits = 2 * pairs.similarity(images, centers) - centers.square().sum(-1)  # (B, C)
+            logits = pairs.similarity(2 * images, centers) - centers.square().sum(-1)  # (B, C)
             return F.cross_entropy(logits, labels, reduction="none")
 
         return proxies.by_slices(surprise, images, labels, len(centers)).mean()

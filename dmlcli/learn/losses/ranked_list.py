@@ -62,16 +62,17 @@ class RankedList(nn.Module):
         images, others = pairs.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs.masks(labels, reference_labels)
         distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
-        pull = self._weighted(F.relu(distance - (self.alpha - self.margin)), positive, self.Tp)  # (B,)
+        columns, real = pairs.compact(positive)  # (B, K)
+        pull = self._weighted(F.relu(distance.gather(1, columns) - (self.alpha - self.margin)), real, self.Tp)  # (B,)
         push = self._weighted(F.relu(self.alpha - distance), negative, self.Tn)  # (B,)
         return ((1 - self.lam) * pull + self.lam * push).mean()
 
     def _weighted(self, violation: Tensor, mask: Tensor, temperature: float) -> Tensor:
-        """Mean (B,) of each row's violations (B, Q) with weights exp(temperature * violation)."""
+        """Mean (B,) of each row's violations (B, Q) where `mask`, with weights exp(temperature * violation)."""
         active = mask & (violation > 0)
         logits = temperature * (violation.detach() if self.detach_weights else violation)
         weights = logits.masked_fill(~active, pairs.EMPTY).softmax(-1)  # (B, Q)
-        return (weights * torch.where(active, violation, 0.0)).sum(-1)
+        return (weights * violation * mask).sum(-1)
 
 
 def definition(loss: RankedList, embeddings: Tensor, labels: Tensor) -> Tensor:

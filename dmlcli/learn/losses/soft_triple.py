@@ -69,7 +69,7 @@ class SoftTriple(nn.Module):
             return F.cross_entropy(self.la * (relaxed - margin), labels, reduction="none")
 
         mean = proxies.by_slices(surprise, images, labels, centers.shape[0] * centers.shape[1]).mean()
-        return mean + self.tau * self._spread(centers)
+        return mean + self.tau * self._spread(centers) if self.tau else mean
 
     def _spread(self, centers: Tensor) -> Tensor:
         """Mean distance between the centres (C, K, D) of one label, halved: 0 when all of them have merged."""
