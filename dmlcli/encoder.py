@@ -1,15 +1,12 @@
 """From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from dmlcli import progress
 from dmlcli.catalog import Catalog
-from dmlcli.embeddings import Computed, Embeddings, Forward, Vectors, View, compute, save
-from dmlcli.errors import ModelError
+from dmlcli.embeddings import Computed, Embeddings, Vectors, View, compute, save
+from dmlcli.graph import open_graph
 from dmlcli.image import view
 from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
 from dmlcli.workspace import Workspace
@@ -55,23 +52,3 @@ class Encoder:
     def embed(self, data: bytes) -> Vectors:
         """The unit vector (1, D) of one image file; raises ImageError where it cannot be read."""
         return self.forward(self.view(data)[None])
-
-
-def open_graph(file: Path) -> Forward:
-    """Open an inference graph; raises ModelError where it is damaged."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime has a kind of its own for every way to fail
-        raise ModelError(f"the inference graph {file} is damaged: {error}", hint="train it again") from error
-    name = session.get_inputs()[0].name
-
-    def forward(batch: Vectors) -> Vectors:
-        return np.asarray(session.run(None, {name: batch})[0], dtype=np.float32)
-
-    return forward

@@ -182,7 +182,7 @@ def _train(report: TrainReport) -> None:
 
 def _change(report: TrainReport) -> str:
     if report.score is None or report.frozen_score is None:
-        return "not known: nothing could be held out"
+        return "not measured: there was nothing to validate with (dmlcli eval scores any catalogue)"
     gain = 100 * (report.score - report.frozen_score)
     return f"{_percent(report.score)}, frozen backbone {_percent(report.frozen_score)} ({gain:+.1f})"
 

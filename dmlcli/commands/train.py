@@ -12,7 +12,6 @@ from dmlcli.report import Skipped, TrainReport
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
-    from dmlcli.learn.network import Head
     from dmlcli.learn.recipe import Recipe
     from dmlcli.learn.tune import Trial
     from dmlcli.model import Model
@@ -128,47 +127,36 @@ class _Outcome:
 
 def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str) -> _Outcome:
     """Frozen backbone, cached features, closed forms, gradient; the best in validation is saved to `target`."""
-    import torch  # torch starts here
-
     from dmlcli.catalog import Catalog, split_for_training
     from dmlcli.encoder import Encoder
-    from dmlcli.learn import export, features, frozen, tune
+    from dmlcli.learn import export, features, frozen, tune  # torch starts here
     from dmlcli.learn.closed_form import split_dim
     from dmlcli.learn.encode import forward_of, pick_device
     from dmlcli.learn.network import BlendHead, Network
-    from dmlcli.learn.validate import Validation
     from dmlcli.learn.weights import resolve
 
-    torch.manual_seed(recipe.seed)
     hardware = pick_device(device)
     start = resolve(recipe.backbone, recipe.weights)
-    pretrained = frozen.build(start)
+    pretrained = frozen.build(start, recipe.seed)
     if recipe.tune == "none":
         return _Outcome(frozen.save(target, pretrained, start, photos), "frozen backbone")
 
     baseline = frozen.save(place.frozen, pretrained, start, photos)
-    forward = Encoder(baseline).forward if hardware.type == "cpu" else forward_of(pretrained, hardware)
+    exact = hardware.type == "cpu"  # features come from the same graph that queries use
+    forward = Encoder(baseline).forward if exact else forward_of(pretrained, hardware)
     plain = features.cached(photos, "plain", baseline, forward, place)
     readable = Catalog(photos.root, plain.embeddings.items)
     split = split_for_training(readable, recipe.seed)
     fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
     products = sorted({item.product for item in fitted.items})
-    number = {product: label for label, product in enumerate(products)}
-    validation = Validation(plain.embeddings.products, split)
     progress.note(f"fitting on {len(fitted.items)} images of {len(products)} products; validation: {split.how}")
-    material = tune.Material(
-        features=features.stacked(fitted, features.view_names(recipe.views, recipe.seed), baseline, forward, place),
-        labels=torch.tensor([number[item.product] for item in fitted.items]),
-        files=[readable.root / item.path for item in fitted.items],
-        validation=validation,
-        validation_features=torch.from_numpy(plain.embeddings.take(validation.rows).vectors),
-        validation_files=[readable.root / readable.items[row].path for row in validation.rows],
-    )
+    views = features.view_names(recipe.views, recipe.seed)
+    stacked = features.stacked(fitted, views, baseline, forward, place)
+    material = tune.gather(fitted, stacked, plain.embeddings, split)
 
     head = BlendHead(baseline.record.dim, *split_dim(recipe.dim, len(products)))
     network = Network(pretrained.backbone, head, start.image)
-    frozen_score = validation.score(material.validation_features.numpy()) if validation else None
-    best = tune.Trial("frozen backbone", frozen_score, {})
+    best = untrained = tune.frozen_trial(material)
     interrupted = False
     try:
         for trial in tune.trials(network, material, recipe, hardware):
@@ -177,34 +165,25 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
     except KeyboardInterrupt:
         interrupted = True
 
-    record = replace(
-        frozen.record(start),
-        recipe=asdict(recipe),
-        products=products,
-        held_out=split.held_out,
-        scores={"validation": split.how, "map@r": best.score, "frozen map@r": frozen_score, "chosen": best.origin},
-    )
-    if best.state:
-        network.load_state_dict(best.state, strict=False)
-    else:
+    if best is untrained:
         network = pretrained
+    network.load_state_dict(best.state, strict=False)
+    scores = {"validation": split.how, "map@r": best.score, "frozen map@r": untrained.score, "chosen": best.origin}
+    record = replace(
+        frozen.record(start), recipe=asdict(recipe), products=products, held_out=split.held_out, scores=scores
+    )
     model = export.save(target, network, record, frozen.samples(readable, start))
-    embedded = (
-        () if recipe.tune == "all" or hardware.type != "cpu" else (_through(model, network.head, plain.embeddings),)
-    )
+    reusable = exact and recipe.tune != "all"
     return _Outcome(
-        model, best.origin, split.how, frozen_score, best.score, tuple(plain.skipped), interrupted, embedded
+        model=model,
+        origin=best.origin,
+        validation=split.how,
+        frozen_score=untrained.score,
+        score=best.score,
+        skipped=tuple(plain.skipped),
+        interrupted=interrupted,
+        embedded=(features.through(network.head, plain.embeddings, model.record.fingerprint),) if reusable else (),
     )
-
-
-def _through(model: "Model", head: "Head", features: "Embeddings") -> "Embeddings":
-    """The embeddings of images whose features are known: only the head is left to apply."""
-    import numpy as np
-    import torch
-
-    with torch.inference_mode():
-        vectors = head(torch.from_numpy(np.asarray(features.vectors))).numpy()
-    return replace(features, vectors=vectors, model=model.record.fingerprint)
 
 
 def _tell(trial: "Trial", best: "Trial") -> None:

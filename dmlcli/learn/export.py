@@ -14,7 +14,7 @@ import torch
 
 from dmlcli import model, progress
 from dmlcli.embeddings import Vectors
-from dmlcli.encoder import open_graph
+from dmlcli.graph import open_graph, optimise
 from dmlcli.image import Pixels
 from dmlcli.learn.network import Network
 from dmlcli.model import Model, ModelRecord
@@ -57,7 +57,7 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
     plain = file.with_suffix(".plain")
     try:
         _export(plain, network, samples)
-        _optimise(plain, file)
+        optimise(plain, file)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
         raise _Unfaithful(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
@@ -88,14 +88,3 @@ def _export(file: Path, network: Network, samples: Pixels) -> None:
         )
         assert program is not None
         program.save(str(file), external_data=False)
-
-
-def _optimise(plain: Path, file: Path) -> None:
-    """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(file)
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(str(plain), options, providers=["CPUExecutionProvider"])

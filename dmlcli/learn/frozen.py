@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dmlcli import model
 from dmlcli.catalog import Catalog
@@ -15,8 +16,9 @@ from dmlcli.model import Model, ModelRecord, open_model
 _SAMPLES = 8  # images on which an inference graph is compared with its network
 
 
-def build(weights: Weights) -> network.Network:
-    """The network of a frozen backbone: its features are its embeddings."""
+def build(weights: Weights, seed: int = 0) -> network.Network:
+    """The network of a frozen backbone: its features are its embeddings. `seed` matters where weights are random."""
+    torch.manual_seed(seed)
     backbone = network.build_backbone(weights)
     return network.Network(backbone, network.IdentityHead(network.feature_dim(backbone, weights.image)), weights.image)
 

@@ -4,6 +4,7 @@ A trial is a state of the network worth scoring. The closed forms come first, th
 them keeps the best, so that training can never end worse than its own start.
 """
 
+import copy
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dmlcli.embeddings import Vectors
+from dmlcli.catalog import Catalog, TrainingSplit
+from dmlcli.embeddings import Embeddings, Vectors
 from dmlcli.image import ImageSettings, view
 from dmlcli.learn import closed_form, losses
 from dmlcli.learn.augment import random_view
@@ -53,6 +55,31 @@ class Material:
     validation: Validation
     validation_features: Tensor  # (len(validation.rows), F), plain view
     validation_files: list[Path]
+
+
+def gather(fitted: Catalog, features: Tensor, plain: Embeddings, split: TrainingSplit) -> Material:
+    """Put together what is trained on.
+
+    Args:
+        fitted: the images to fit on; `features` (V, N, F) are theirs.
+        plain: the plain view of all images that `split` speaks of.
+    """
+    number = {product: label for label, product in enumerate(sorted({item.product for item in fitted.items}))}
+    validation = Validation(plain.products, split)
+    return Material(
+        features=features,
+        labels=torch.tensor([number[item.product] for item in fitted.items]),
+        files=[fitted.root / item.path for item in fitted.items],
+        validation=validation,
+        validation_features=torch.from_numpy(plain.take(validation.rows).vectors),
+        validation_files=[plain.root / plain.items[row].path for row in validation.rows],
+    )
+
+
+def frozen_trial(material: Material) -> Trial:
+    """The baseline: the backbone's own features, untrained."""
+    score = material.validation.score(material.validation_features.numpy()) if material.validation else None
+    return Trial("frozen backbone", score, {})
 
 
 def trials(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
@@ -107,7 +134,8 @@ def tune_head(network: Network, material: Material, recipe: Recipe) -> Iterator[
 
 
 def tune_all(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
-    """Train backbone and head on random views of the files, read anew each epoch; batch norm keeps its statistics."""
+    """Train a copy of backbone and head on random views of the files, read anew each epoch; batch norm stays frozen."""
+    network = copy.deepcopy(network)
     head = _blend_head(network)
     module = _build_loss(recipe.loss, head, material.features[0], material.labels).to(device)
     network.to(device).to(memory_format=torch.channels_last).eval()

@@ -1,0 +1,41 @@
+"""The inference graph of a model, run without torch. The only file that knows ONNX Runtime."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dmlcli.embeddings import Forward
+from dmlcli.errors import ModelError
+from dmlcli.image import Pixels
+
+
+def open_graph(file: Path) -> Forward:
+    """A function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has a kind of its own for every way to fail
+        raise ModelError(f"the inference graph {file} is damaged: {error}", hint="train it again") from error
+    name = session.get_inputs()[0].name
+
+    def forward(batch: Pixels) -> Pixels:
+        return np.asarray(session.run(None, {name: batch})[0], dtype=np.float32)
+
+    return forward
+
+
+def optimise(plain: Path, file: Path) -> None:
+    """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(file)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(plain), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,56 @@
+"""Writes the generated pages: cli.md from --help, losses.md from the loss files, exit-codes.md from errors.py.
+
+`make docs` writes them; tests/test_docs.py fails where one is stale.
+"""
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dmlcli import errors
+from dmlcli.learn import losses
+
+DOCS = Path(__file__).parent
+VERBS = ("train", "embed", "index", "query", "eval", "losses", "status")
+
+
+def cli() -> str:
+    """The help text of every verb."""
+    parts = ["# The command line", "Generated from `--help` by `make docs`."]
+    for verb in ("", *VERBS):
+        command = ["dmlcli", *filter(None, [verb]), "--help"]
+        environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+        arguments = [sys.executable, "-m", *command]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+        parts.append(f"## {' '.join(command[:-1])}\n\n```\n{done.stdout.rstrip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def loss_table() -> str:
+    """What `dmlcli losses` lists, each with its settings and source."""
+    known = [losses.describe(name) for name in losses.names()]
+    rows = [f"| [{info.name}](#{info.name}) | {info.summary} | {info.family} | {info.sampler} |" for info in known]
+    table = "\n".join(["| loss | idea | family | sampler |", "|---|---|---|---|", *rows])
+    parts = ["# Losses", "Generated from the loss files by `make docs`.", table]
+    for info in known:
+        settings = ", ".join(f"`{s.name}={str(s.default).lower()}`" for s in info.settings)
+        parts.append(f"## {info.name}\n\n{info.summary}.\n\nSettings: {settings}.\n\nSource: {info.source}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def exit_codes() -> str:
+    """The error tree."""
+    tree = inspect.cleandoc(errors.__doc__ or "")
+    return f"# Exit codes\n\nGenerated from `dmlcli/errors.py` by `make docs`. 0: done.\n\n```\n{tree}\n```\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page with its text."""
+    return {DOCS / "cli.md": cli(), DOCS / "losses.md": loss_table(), DOCS / "exit-codes.md": exit_codes()}
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        file.write_text(text, encoding="utf-8")
