@@ -34,14 +34,15 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
     model = None
     try:
         record = open_model(place.model).record
+        score = record.scores.get("map@r")
         model = {
             "fingerprint": record.fingerprint,
             "backbone": record.backbone,
             "weights": record.weights_from,
-            "trained with": str(record.recipe.get("loss", "nothing: the backbone is used as it is")),
+            "head": record.scores.get("chosen", "none: the backbone is used as it is"),
             "trained on": f"{len(record.products)} products",
             "dim": str(record.dim),
-            "validation MAP@R": str(record.scores.get("map@r", "none")),
+            "validation MAP@R": "not measured" if score is None else f"{100 * score:.1f} %",
         }
         if record.caution:
             cautions.append(record.caution)
