@@ -204,6 +204,8 @@ def test_a_spec_sets_what_it_names() -> None:
         ("triplet:margn=1", "no setting 'margn=1'", "margin"),
         ("triplet:margin=big", "margin takes float, not 'big'", "dmlcli losses triplet"),
         ("triplet:mining=hardest", "not 'hardest'", "dmlcli losses triplet"),
+        ("triplet:margin=nan", "margin takes float, not 'nan'", "dmlcli losses triplet"),
+        ("inf*triplet", "'inf' is no weight for loss triplet", "0.5*triplet"),
         ("triplet:margin", "no setting 'margin'", "margin"),
         ("softmax+0.5*triplte", "there is no loss 'triplte'", "triplet"),
         ("softmax+triplet:margn=1", "no setting 'margn=1'", "margin"),
@@ -400,6 +402,21 @@ def test_equals_the_reference_values(case: dict[str, Any], dtype: torch.dtype, a
         assert wanted is not None
         floor = 1.0 if exact else 1e-3
         assert (actual - wanted).abs().max() <= gradient_tolerance * max(floor, float(wanted.abs().max()))
+
+
+@pytest.mark.skipif(not LOSS_CASES, reason="the reference values (../shared/oracle) are not here")
+@pytest.mark.parametrize("name", NAMES)
+def test_reference_batches_stay_finite_under_autocast(name: str, arrays: Any) -> None:
+    for case in LOSS_CASES:
+        if case["loss"] == name:
+            embeddings = torch.tensor(arrays[f"{case['id']}/emb"], dtype=torch.bfloat16).requires_grad_()
+            labels = torch.tensor(arrays[f"{case['id']}/labels"])
+            loss = losses.load(name)(int(labels.max()) + 1, embeddings.shape[1], **case["hyper"])
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                value = loss(embeddings, labels)
+            value.backward()
+            assert value.dtype == torch.float32 and torch.isfinite(value), case["id"]
+            assert embeddings.grad is not None and torch.isfinite(embeddings.grad).all(), case["id"]
 
 
 @pytest.mark.skipif(not MINER_CASES, reason="the reference values (../shared/oracle) are not here")

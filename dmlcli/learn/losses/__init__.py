@@ -9,6 +9,7 @@ A sum of losses is written as one: `softmax+0.5*triplet:margin=0.3`.
 """
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -57,9 +58,16 @@ class Setting:
         return tuple(kind for kind in self.kinds if kind not in (*_CONVERTERS, "bool", "None"))
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
 _CONVERTERS: dict[str, Callable[[str], Value]] = {
     "int": int,
-    "float": float,
+    "float": _finite,
     "ints": lambda text: tuple(int(part) for part in text.split(",")),
 }
 
@@ -74,7 +82,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class LossInfo:
-    """What a loss file says of itself, without importing it."""
+    """What a loss file says of itself, without importing it.
+
+    `published` is Recall@1 in percent, with a † where it is from memory of the paper and was not read again.
+    """
 
     name: str
     summary: str
@@ -186,7 +197,7 @@ def _parse_term(text: str) -> Term:
         except ValueError as error:
             raise UsageError(f"loss {name}: {error}", hint=f"dmlcli losses {name}") from error
     try:
-        return Term(float(weight) if star else 1.0, name, settings)
+        return Term(_finite(weight) if star else 1.0, name, settings)
     except ValueError as error:
         raise UsageError(f"'{weight}' is no weight for loss {name}", hint=f"0.5*{rest}") from error
 

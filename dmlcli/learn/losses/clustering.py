@@ -27,7 +27,7 @@ class Clustering(nn.Module):
         normalize: scale embeddings to unit length first
     """
 
-    family: ClassVar[str] = "ranking"
+    family: ClassVar[str] = "clustering"
     sampler: ClassVar[str] = "pk"
     takes_references: ClassVar[bool] = False
     learning_rate_factor: ClassVar[float] = 1.0

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from dmlcli.learn.losses import SAMPLERS
@@ -33,4 +34,4 @@ class WeightedSum(nn.Module):
     ) -> Tensor:
         """The weighted sum: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         values = (loss(embeddings, labels, references, reference_labels) for loss in self.losses)
-        return sum((w * value for w, value in zip(self.weights, values, strict=True)), embeddings.sum() * 0)
+        return torch.stack([w * value for w, value in zip(self.weights, values, strict=True)]).sum()

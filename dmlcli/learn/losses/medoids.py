@@ -23,7 +23,7 @@ def search(distance: Tensor, labels: Tensor, gamma: float, sweeps: int) -> tuple
 
     Source: Song et al., Deep Metric Learning via Facility Location, CVPR 2017, algorithms 1 and 2.
     """
-    away: Floats = distance.double().cpu().numpy()
+    away: Floats = distance.cpu().double().numpy()
     truth = np.unique(labels.cpu().numpy(), return_inverse=True)[1].astype(np.int64)
     same = truth[:, None] == truth  # (B, B)
     cost = np.where(same, away, 0.0).sum(0)  # (B,): of each image as the medoid of its label

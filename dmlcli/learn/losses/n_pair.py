@@ -40,10 +40,10 @@ class NPair(nn.Module):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
+        images = pairs.prepare(embeddings, normalize=self.normalize)
         first, second = miners.first_two(labels)  # (n,) each
         if len(first) == 0:
-            return embeddings.sum() * 0
-        images = pairs.prepare(embeddings, normalize=self.normalize)
+            return images.sum() * 0
         anchors, partners = images[first], images[second]  # (n, D)
         similarity = pairs.similarity(anchors, partners)  # (n, n)
         ahead = similarity - similarity.diagonal()[:, None]  # how far each rival is ahead of the partner

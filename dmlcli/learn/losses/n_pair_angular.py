@@ -54,10 +54,10 @@ class NPairAngular(nn.Module):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
+        images = pairs.prepare(embeddings, normalize=self.normalize)
         first, second = miners.first_two(labels)  # (n,) each
         if len(first) == 0:
-            return embeddings.sum() * 0
-        images = pairs.prepare(embeddings, normalize=self.normalize)
+            return images.sum() * 0
         anchors, partners = images[first], images[second]  # (n, D)
         length = (anchors.square().sum(-1) + partners.square().sum(-1)).mean() / 2
         rival = ~torch.eye(len(first), dtype=torch.bool, device=labels.device)  # (n, n)

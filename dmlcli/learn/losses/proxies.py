@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dmlcli.learn.losses import pairs
 
-LARGEST = 2**24  # entries of a similarity matrix that is kept for the backward pass: 64 MB; larger ones are sliced
+LARGEST = 2**26  # entries of a similarity matrix that is kept for the backward pass: 256 MB; larger ones are sliced
 
 
 def start(num_labels: int, *shape: int) -> nn.Parameter:

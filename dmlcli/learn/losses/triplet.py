@@ -103,7 +103,8 @@ class Triplet(nn.Module):
         first = torch.zeros_like(last)
         if self.mining == "semi-hard-all":
             first = torch.searchsorted(ordered, to_positive.detach(), right=True)
-        sums = F.pad(distance.gather(1, order).cumsum(-1, dtype=torch.float64), (1, 0))  # (B, Q + 1)
+        wide = torch.float32 if distance.device.type == "mps" else torch.float64  # MPS has no float64
+        sums = F.pad(distance.gather(1, order).cumsum(-1, dtype=wide), (1, 0))  # (B, Q + 1)
         count = (last - first).clamp_min(0) * valid
         violation = count * (to_positive + self.margin) - (sums.gather(1, last) - sums.gather(1, first)) * (count > 0)
         return violation.sum().to(distance.dtype), count.sum()
