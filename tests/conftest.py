@@ -1,0 +1,200 @@
+"""What the tests share: small shops, the command line in this process and in one of its own, and a trained workspace."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmlcli import progress
+from dmlcli.catalog import Item
+from dmlcli.cli.app import run
+from dmlcli.embeddings import Embeddings, FileState
+from tests.places import ROOT
+
+SAMPLE = ROOT / "sample_data"
+NOWHERE = "http://127.0.0.1:9"  # the discard port: whoever asks the network is refused at once
+
+
+class Run(NamedTuple):
+    """What one command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Run]
+
+
+@dataclass(frozen=True)
+class Mission:
+    """A folder in which the first line of the mission was typed, and what that process said."""
+
+    folder: Path
+    code: int
+    out: str
+    err: str
+
+    @property
+    def catalog(self) -> Path:
+        return self.folder / "catalog"
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / ".dmlcli"
+
+    def images(self) -> list[Path]:
+        return sorted(self.catalog.rglob("*.jpg"))
+
+
+def photo(product: int, number: int = 0, size: tuple[int, int] = (48, 40)) -> Image.Image:
+    """A picture of a product: its own patches of colour, with noise that differs from picture to picture."""
+    patches = np.random.default_rng(product).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    large = np.asarray(Image.fromarray(patches).resize(size, Image.Resampling.NEAREST), dtype=np.float64)
+    noise = np.random.default_rng([product, number]).normal(0, 12, large.shape)
+    return Image.fromarray((large + noise).clip(0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    """The bytes of an image file."""
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def make_shop(root: Path, products: int = 4, images: int = 3) -> Path:
+    """A catalogue folder of generated pictures: root/product-00/0.png and so on."""
+    for product in range(products):
+        folder = root / f"product-{product:02}"
+        folder.mkdir(parents=True)
+        for number in range(images):
+            (folder / f"{number}.png").write_bytes(encoded(photo(product, number)))
+    return root
+
+
+def make_embeddings(vectors: Any, products: list[str], paths: list[str] | None = None, model: str = "") -> Embeddings:
+    """Embeddings of nothing but numbers."""
+    rows = np.asarray(vectors, dtype=np.float32)
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    names = paths or [f"{row}.png" for row in range(len(rows))]
+    items = [Item(path, product) for path, product in zip(names, products, strict=True)]
+    return Embeddings(Path("/shop"), items, [FileState(1, 1, str(row)) for row in range(len(rows))], rows, model)
+
+
+def process(
+    *arguments: object, cwd: Path, stdin: bytes = b"", **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
+    """`dmlcli` as a process of its own."""
+    command = [sys.executable, "-m", "dmlcli", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, input=stdin, capture_output=True, timeout=300, env=os.environ | environment, check=False
+    )
+
+
+def relocate_index(workspace: Path) -> None:
+    """Make the index of a copied workspace name the model beside it."""
+    file = workspace / "index" / "index.json"
+    record = json.loads(file.read_text()) | {"model_folder": str(workspace / "model")}
+    file.write_text(json.dumps(record))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No network, no weights cached on this machine, no workspace of its owner."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
+        patch.setenv("https_proxy", NOWHERE)
+        for name in ("http_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "HTTPS_PROXY"):
+            patch.delenv(name, raising=False)
+        for name in ("DMLCLI_WORKSPACE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _silent() -> Iterator[None]:
+    """The command line installs its listener for good; the next test starts with the silent one."""
+    yield
+    progress.listen(progress.Silent())
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """One command line, run in this process."""
+
+    def call(*arguments: object) -> Run:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Run(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Four products with three pictures each."""
+    return make_shop(tmp_path / "shop")
+
+
+@pytest.fixture(scope="session")
+def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in descriptor as a model without an inference graph: made in a moment, encoded by torch."""
+    from dmlcli import model
+    from dmlcli.learn import frozen, weights
+
+    start = weights.resolve("descriptor", "auto")
+    network = frozen.build(start)
+    folder = tmp_path_factory.mktemp("plain") / "model"
+    from dataclasses import replace
+
+    record = replace(
+        frozen.record(start),
+        fingerprint=frozen.fingerprint(network, start),
+        head=network.head.settings,
+        dim=network.head.dim,
+    )
+    return model.save(folder, record, {}, None).folder
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights for alexnet, the quickest backbone to export."""
+    import torch
+
+    from dmlcli.learn import frozen, weights
+
+    backbone = frozen.build(weights.resolve("alexnet", "none"), seed=1).backbone
+    file = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    torch.save(backbone.state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def mission(tmp_path_factory: pytest.TempPathFactory) -> Mission:
+    """`dmlcli train ./catalog --loss proxy-anchor` in a folder that holds nothing but part of the sample catalogue."""
+    folder = tmp_path_factory.mktemp("mission")
+    for product in sorted((SAMPLE / "catalog").glob("*/*"))[::2][:20]:
+        target = folder / "catalog" / product.parent.name / product.name
+        target.mkdir(parents=True)
+        for picture in sorted(product.glob("*.jpg"))[:5]:
+            shutil.copy(picture, target)
+    done = process("train", "./catalog", "--loss", "proxy-anchor", cwd=folder)
+    return Mission(folder, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture
+def workspace(mission: Mission, tmp_path: Path) -> Path:
+    """A copy of the trained workspace, to be damaged."""
+    copy = shutil.copytree(mission.workspace, tmp_path / ".dmlcli", ignore=shutil.ignore_patterns("features", "frozen"))
+    relocate_index(copy)
+    return copy

@@ -1,0 +1,46 @@
+"""An epoch shows every image at least once, and every batch is as its sampler promises."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dmlcli.learn.batches import SAMPLERS, batches
+from dmlcli.learn.losses import SAMPLERS as NEEDED
+
+many = st.lists(st.integers(0, 7), min_size=2, max_size=60)
+
+
+def test_what_losses_need_can_be_drawn() -> None:
+    assert SAMPLERS == NEEDED
+
+
+@given(many, st.sampled_from(SAMPLERS), st.integers(2, 32), st.integers(0, 9))
+def test_every_image_is_shown_and_none_twice_in_a_batch(labels: list[int], kind: str, size: int, seed: int) -> None:
+    drawn = list(batches(kind, labels, size, seed))
+    assert {row for batch in drawn for row in batch} == set(range(len(labels)))
+    assert all(len(set(batch)) == len(batch) for batch in drawn)
+    assert drawn == list(batches(kind, labels, size, seed))
+
+
+@given(many, st.integers(2, 32))
+def test_random_batches_are_full(labels: list[int], size: int) -> None:
+    assert {len(batch) for batch in batches("random", labels, size, 0)} == {min(size, len(labels))}
+
+
+@given(many, st.sampled_from([("pk", 4), ("n-pair", 2)]), st.integers(4, 32))
+def test_batches_by_label_hold_k_of_each_or_all_there_are(labels: list[int], kind: tuple[str, int], size: int) -> None:
+    name, each = kind
+    have = Counter(labels)
+    places = min(max(2, size // each), len(have))
+    for batch in batches(name, labels, size, 0):
+        counts = Counter(labels[row] for row in batch)
+        assert len(counts) == places
+        assert all(count == min(each, have[label]) for label, count in counts.items())
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_another_seed_is_another_order(kind: str) -> None:
+    labels = [row % 10 for row in range(60)]
+    assert list(batches(kind, labels, 20, 1)) != list(batches(kind, labels, 20, 2))

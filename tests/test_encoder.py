@@ -1,0 +1,81 @@
+"""Pixels to unit vectors, by the graph without torch, by torch where there is no graph, and the same either way."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlcli.catalog import open_catalog
+from dmlcli.encoder import Encoder, find_or_make_model
+from dmlcli.errors import ImageError, ModelError
+from dmlcli.model import open_model
+from dmlcli.workspace import Workspace
+from tests.conftest import Mission, encoded, photo
+
+
+def test_vectors_have_unit_length_and_the_promised_size(plain_model: Path, shop: Path) -> None:
+    encoder = Encoder(open_model(plain_model))
+    made = encoder.embed_catalog(open_catalog(shop), [])
+    assert made.embeddings.vectors.shape == (12, encoder.model.record.dim)
+    assert np.allclose(np.linalg.norm(made.embeddings.vectors, axis=1), 1, atol=1e-5)
+    assert made.embeddings.model == encoder.fingerprint
+
+
+def test_one_image_embeds_as_it_does_among_others(mission: Mission) -> None:
+    encoder = Encoder(open_model(mission.workspace / "model"))
+    photos = open_catalog(mission.catalog)
+    made = encoder.embed_catalog(photos, []).embeddings
+    for row in (0, 41, 99):
+        alone = encoder.embed((photos.root / photos.items[row].path).read_bytes())
+        assert np.allclose(alone[0], made.vectors[row], atol=1e-5)
+
+
+def test_the_graph_gives_what_torch_gives(mission: Mission) -> None:
+    from dmlcli.learn.encode import open_network
+
+    model = open_model(mission.workspace / "model")
+    assert model.graph is not None
+    batch = np.stack([Encoder(model).view(path.read_bytes()) for path in mission.images()[:5]])
+    by_graph, by_torch = Encoder(model).forward(batch), open_network(model)(batch)
+    assert (by_graph * by_torch).sum(axis=1).min() > 0.9999
+
+
+def test_a_model_with_a_graph_needs_no_torch(mission: Mission) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dmlcli.encoder import Encoder; from dmlcli.model import open_model;"
+        "vector = Encoder(open_model(Path(sys.argv[1]))).embed(Path(sys.argv[2]).read_bytes());"
+        "assert vector.shape == (1, 256); assert not {'torch', 'torchvision', 'pandas'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(mission.workspace / "model"), str(mission.images()[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_no_image_is_told(plain_model: Path) -> None:
+    with pytest.raises(ImageError, match="not an image"):
+        Encoder(open_model(plain_model)).embed(b"hello")
+
+
+def test_the_named_model_wins_over_the_workspace(mission: Mission, plain_model: Path) -> None:
+    photos, place = open_catalog(mission.catalog), Workspace(mission.workspace)
+    assert find_or_make_model(plain_model, place, photos).folder == plain_model
+    assert find_or_make_model(None, place, photos).folder == place.model
+    with pytest.raises(ModelError, match="there is no model"):
+        find_or_make_model(mission.folder / "nowhere", place, photos)
+
+
+def test_a_model_left_by_a_crash_is_taken_back_and_not_made_anew(workspace: Path, mission: Mission) -> None:
+    """A writer was killed between its two renames."""
+    (workspace / "model").rename(workspace / "model.previous")
+    fingerprint = open_model(mission.workspace / "model").record.fingerprint
+    found = find_or_make_model(None, Workspace(workspace), open_catalog(mission.catalog))
+    assert found.record.fingerprint == fingerprint
+
+
+def test_pictures_of_one_product_are_closer_than_those_of_two(plain_model: Path) -> None:
+    encoder = Encoder(open_model(plain_model))
+    one, other = encoder.embed(encoded(photo(1))), encoder.embed(encoded(photo(2)))
+    same = encoder.embed(encoded(photo(1, 7)))
+    assert (one * same).sum() > (one * other).sum() + 0.05

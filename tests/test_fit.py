@@ -1,0 +1,102 @@
+"""The loop lowers the loss, keeps each parameter's pace, and stops when the loss is no number."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dmlcli.errors import TrainingError
+from dmlcli.learn import losses
+from dmlcli.learn.fit import Batch, Schedule, fit, start_from_means
+
+
+def sample() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(4).repeat(8)
+    return torch.randn(4, 10, generator=generator)[labels] + torch.randn(32, 10, generator=generator), labels
+
+
+def test_training_lowers_the_loss_along_half_a_cosine() -> None:
+    x, y = sample()
+    torch.manual_seed(0)
+    head = nn.Linear(10, 4)
+    loss = losses.build("triplet", 4, 4)
+    epochs = list(fit(head, loss, lambda number: [(x, y)] * 5, Schedule(10, 1e-2), head=head))
+    assert [epoch.number for epoch in epochs] == list(range(1, 11))
+    assert epochs[-1].loss < 0.8 * epochs[0].loss
+    rates = [epoch.learning_rate for epoch in epochs]
+    assert rates == sorted(rates, reverse=True) and rates[0] == 1e-2 and rates[-1] < 1e-3
+
+
+def test_each_epoch_gets_its_own_batches() -> None:
+    x, y = sample()
+    asked: list[int] = []
+
+    def feed(number: int) -> Iterator[Batch]:
+        asked.append(number)
+        yield x, y
+
+    head = nn.Linear(10, 4)
+    list(fit(head, losses.build("triplet", 4, 4), feed, Schedule(3, 1e-2), head=head))
+    assert asked == [1, 2, 3]
+
+
+def moved(spec: str, *, backbone: bool = False) -> dict[str, float]:
+    """How far one step of AdamW takes each part; a first step has the length of its learning rate."""
+    x, y = sample()
+    torch.manual_seed(0)
+    head, trunk, loss = nn.Linear(6, 4), nn.Linear(10, 6), losses.build(spec, 4, 4)
+    parts = {"head": head.weight, "backbone": trunk.weight, **dict(loss.named_parameters())}
+    before = {name: parameter.detach().clone() for name, parameter in parts.items()}
+    schedule = Schedule(1, 1e-3, weight_decay=0.0)
+    embed = nn.Sequential(trunk, head)
+    list(fit(embed, loss, lambda _: [(x, y)], schedule, head=head, backbone=trunk if backbone else None))
+    return {name: float((parameter.detach() - before[name]).abs().median()) for name, parameter in parts.items()}
+
+
+def test_proxies_and_backbone_have_a_pace_of_their_own() -> None:
+    steps = moved("proxy-anchor", backbone=True)
+    assert steps["head"] == pytest.approx(1e-3, rel=0.1)
+    assert steps["backbone"] == pytest.approx(1e-4, rel=0.1)
+    assert steps["proxies"] == pytest.approx(1e-1, rel=0.1)
+
+
+def test_a_backbone_that_is_not_given_is_not_trained() -> None:
+    assert moved("triplet")["backbone"] == 0
+
+
+def test_each_loss_of_a_sum_keeps_its_own_pace() -> None:
+    steps = moved("contrastive+0.5*proxy-anchor")
+    (name,) = [name for name in steps if name.endswith("proxies")]
+    assert steps[name] == pytest.approx(1e-1, rel=0.1)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_hint() -> None:
+    x, y = sample()
+    head = nn.Linear(10, 4)
+    loss = losses.build("softmax", 4, 4)
+    with torch.no_grad():
+        head.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="epoch 1") as caught:
+        list(fit(head, loss, lambda _: [(x, y)], Schedule(2, 1e-2), head=head))
+    assert "--learning-rate" in caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("proxy-anchor", "proxies"), ("softmax", "weight")])
+def test_proxies_start_from_the_means(name: str, parameter: str) -> None:
+    x, y = sample()
+    loss = losses.build(name, 4, 10)
+    start_from_means(loss, x, y)
+    unit = nn.functional.normalize(x, dim=-1)
+    means = nn.functional.normalize(torch.stack([unit[y == label].mean(0) for label in range(4)]), dim=-1)
+    assert torch.allclose(getattr(loss, parameter), means, atol=1e-5)
+
+
+def test_proxies_of_a_sum_start_from_the_means() -> None:
+    x, y = sample()
+    total, alone = losses.build("contrastive+0.5*proxy-anchor", 4, 10), losses.build("proxy-anchor", 4, 10)
+    start_from_means(total, x, y)
+    start_from_means(alone, x, y)
+    (proxies,) = [parameter for name, parameter in total.named_parameters() if name.endswith("proxies")]
+    assert torch.equal(proxies, dict(alone.named_parameters())["proxies"])

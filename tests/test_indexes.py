@@ -1,0 +1,191 @@
+"""Exact search, a typed item table, and damage that is told."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmlcli import indexes
+from dmlcli.embeddings import Embeddings
+from dmlcli.errors import CannotRun, IndexFileError
+from tests.conftest import make_embeddings
+
+Damage = tuple[str, Callable[[bytes], bytes]]
+
+
+def sample(count: int = 30, dim: int = 6) -> Embeddings:
+    chance = np.random.default_rng(0)
+    return make_embeddings(chance.normal(size=(count, dim)), [f"product {row % 7}" for row in range(count)])
+
+
+def with_columns(*rows: dict[str, str]) -> Embeddings:
+    made = sample(len(rows))
+    items = [item._replace(columns=tuple(row.items())) for item, row in zip(made.items, rows, strict=True)]
+    return replace(made, items=items)
+
+
+def stored(folder: Path, column: str) -> tuple[str, list[Any]]:
+    """The declared type and the values of a column."""
+    with closing(sqlite3.connect(folder / "items.sqlite")) as table:
+        kinds = {name: kind for _, name, kind, *_ in table.execute("PRAGMA table_info(items)")}
+        return kinds[column], [value for (value,) in table.execute(f'SELECT "{column}" FROM items ORDER BY id')]
+
+
+def test_hits_are_those_of_a_plain_sort(tmp_path: Path) -> None:
+    made = sample()
+    index = indexes.build(tmp_path / "i", made, None)
+    queries = make_embeddings(np.random.default_rng(1).normal(size=(5, 6)), ["?"] * 5).vectors
+    for vector, hits in zip(queries, index.search(queries, 4), strict=True):
+        scores = made.vectors @ vector
+        order = np.argsort(-scores)[:4]
+        assert [hit.image for hit in hits] == [Path("/shop") / f"{row}.png" for row in order]
+        assert [hit.product for hit in hits] == [f"product {row % 7}" for row in order]
+        assert np.allclose([hit.score for hit in hits], scores[order], atol=1e-6)
+
+
+def test_an_indexed_image_comes_first_with_score_one(tmp_path: Path) -> None:
+    made = sample()
+    for row, hits in enumerate(indexes.build(tmp_path / "i", made, None).search(made.vectors, 1)):
+        assert (hits[0].image.name, round(hits[0].score, 6)) == (f"{row}.png", 1.0)
+        assert hits[0].score <= 1.0
+
+
+def test_more_hits_than_images_are_all_images(tmp_path: Path) -> None:
+    made = sample(5)
+    (hits,) = indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 100)
+    assert len({hit.image for hit in hits}) == 5
+
+
+def test_an_opened_index_is_what_was_built(tmp_path: Path) -> None:
+    made = replace(sample(), model="print")
+    indexes.build(tmp_path / "i", made, tmp_path / "model")
+    index = indexes.open_index(tmp_path / "i")
+    assert (index.images, index.products, index.dim, index.model) == (30, 7, 6, "print")
+    assert (index.root, index.model_folder) == (Path("/shop"), tmp_path / "model")
+    assert {file.name for file in index.folder.iterdir()} == {"index.json", "vectors.faiss", "items.sqlite"}
+
+
+def test_building_again_replaces_the_index(tmp_path: Path) -> None:
+    indexes.build(tmp_path / "i", sample(30), None)
+    indexes.build(tmp_path / "i", sample(4), None)
+    assert indexes.open_index(tmp_path / "i").images == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]
+
+
+def test_columns_of_ones_own_are_typed(tmp_path: Path) -> None:
+    rows = [
+        {"stock": "3", "price": "9.5", "name": "Mug 1", "mixed": "3"},
+        {"stock": "-12", "price": "7", "name": "12", "mixed": "x"},
+    ]
+    indexes.build(tmp_path / "i", with_columns(*rows), None)
+    assert stored(tmp_path / "i", "stock") == ("INTEGER", [3, -12])
+    assert stored(tmp_path / "i", "price") == ("REAL", [9.5, 7.0])
+    assert stored(tmp_path / "i", "name") == ("TEXT", ["Mug 1", "12"])
+    assert stored(tmp_path / "i", "mixed") == ("TEXT", ["3", "x"])
+
+
+@pytest.mark.parametrize("value", ["00730", "+4930123", "1_000", "9" * 25])
+def test_codes_keep_every_character(tmp_path: Path, value: str) -> None:
+    """A bar code with leading zeros is no number."""
+    indexes.build(tmp_path / "i", with_columns({"code": value}, {"code": "12"}), None)
+    assert str(stored(tmp_path / "i", "code")[1][0]) == value
+
+
+def test_an_empty_cell_of_a_number_column_compares_as_no_number(tmp_path: Path) -> None:
+    """SQLite puts every text above every number, so that `price > 100` would find what has no price."""
+    indexes.build(tmp_path / "i", with_columns({"price": "5"}, {"price": ""}, {"price": "150"}), None)
+    with closing(sqlite3.connect(tmp_path / "i" / "items.sqlite")) as table:
+        assert table.execute("SELECT count(*) FROM items WHERE price > 100").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("name", ["id", "Path", 'say "hi"', "two words", "größe", "select", "x; DROP TABLE items"])
+def test_columns_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    made = with_columns({name: "a"}, {name: "b"})
+    (hits,) = indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 1)
+    assert hits[0].image.name == "0.png"
+
+
+def test_columns_may_differ_in_case_only(tmp_path: Path) -> None:
+    made = with_columns({"Price": "1", "price": "2"})
+    assert indexes.build(tmp_path / "i", made, None).images == 1
+
+
+def test_columns_may_be_called_like_those_that_were_renamed(tmp_path: Path) -> None:
+    assert indexes.build(tmp_path / "i", with_columns({"id": "1", "id_": "2"}), None).images == 1
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png", b"it's.png", "größe.png".encode()])
+def test_file_names_of_any_bytes_come_back(tmp_path: Path, name: bytes) -> None:
+    made = make_embeddings(np.eye(2), ["a", "b"], [os.fsdecode(name), "other.png"])
+    (hits,) = indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 1)
+    assert os.fsencode(hits[0].image) == b"/shop/" + name
+
+
+def test_products_of_any_bytes_come_back(tmp_path: Path) -> None:
+    product = os.fsdecode(b"caf\xe9")
+    made = make_embeddings(np.eye(2), [product, "b"])
+    assert indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 1)[0][0].product == product
+
+
+def test_nothing_to_index_is_told(tmp_path: Path) -> None:
+    with pytest.raises(IndexFileError, match="nothing to index"):
+        indexes.build(tmp_path / "i", Embeddings(Path(), [], [], np.zeros((0, 4), np.float32), ""), None)
+
+
+DAMAGE: dict[str, Damage] = {
+    "vectors cut": ("vectors.faiss", lambda data: data[: len(data) // 2]),
+    "vectors empty": ("vectors.faiss", lambda data: b""),
+    "vectors of text": ("vectors.faiss", lambda data: b"hello" * 99),
+    "items cut": ("items.sqlite", lambda data: data[: len(data) // 2]),
+    "items empty": ("items.sqlite", lambda data: b""),
+    "items of text": ("items.sqlite", lambda data: b"hello" * 999),
+    "record cut": ("index.json", lambda data: data[:30]),
+    "record a list": ("index.json", lambda data: b"[]"),
+    "record null": ("index.json", lambda data: b"null"),
+    "record of another length": ("index.json", lambda data: data.replace(b'"images": 30', b'"images": 31')),
+    "record of another dimension": ("index.json", lambda data: data.replace(b'"dim": 6', b'"dim": 7')),
+    "record without root": ("index.json", lambda data: data.replace(b'"root"', b'"boot"')),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_index_is_told(tmp_path: Path, kind: str) -> None:
+    indexes.build(tmp_path / "i", sample(), None)
+    name, damage = DAMAGE[kind]
+    file = tmp_path / "i" / name
+    before = file.read_bytes()
+    file.write_bytes(damage(before))
+    assert file.read_bytes() != before
+    with pytest.raises(IndexFileError, match="damaged") as caught:
+        indexes.open_index(tmp_path / "i")
+    assert "dmlcli index" in caught.value.hint
+
+
+def test_an_item_table_with_damage_inside_is_told_at_the_latest_by_the_search(tmp_path: Path) -> None:
+    made = sample(2000)
+    indexes.build(tmp_path / "i", made, None)
+    file = tmp_path / "i" / "items.sqlite"
+    data = bytearray(file.read_bytes())
+    data[3 * 4096 : 4 * 4096] = b"\xff" * 4096
+    file.write_bytes(data)
+    with pytest.raises(CannotRun, match="damaged"):
+        indexes.open_index(tmp_path / "i").search(made.vectors, 2)
+
+
+@pytest.mark.parametrize("missing", ["index.json", "vectors.faiss", "items.sqlite"])
+def test_a_missing_file_is_told(tmp_path: Path, missing: str) -> None:
+    indexes.build(tmp_path / "i", sample(), None)
+    (tmp_path / "i" / missing).unlink()
+    with pytest.raises(IndexFileError):
+        indexes.open_index(tmp_path / "i")
+
+
+def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
+    indexes.build(tmp_path / "i.previous", sample(), None)
+    assert indexes.open_index(tmp_path / "i").images == 30

@@ -1,0 +1,139 @@
+"""A model says what it is, its fingerprint differs where its embeddings would, and damage is told."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlcli import model
+from dmlcli.errors import MismatchError, ModelError
+from dmlcli.image import ImageSettings
+from dmlcli.model import ModelRecord, open_model
+
+RECORD = ModelRecord(
+    fingerprint="abc",
+    backbone="squeezenet1_1",
+    head={"kind": "identity"},
+    dim=3,
+    image=ImageSettings(resize=36, crop=32, interpolation="bicubic"),
+    weights_from="a file",
+    recipe={"loss": "triplet:margin=0.3", "seed": 4},
+    products=["größe", "mug"],
+    caution="mind the gap",
+)
+WEIGHTS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
+
+
+def saved(folder: Path, record: ModelRecord = RECORD) -> model.Model:
+    return model.save(folder, record, WEIGHTS, lambda file: file.write_bytes(b"graph") and None)
+
+
+def test_a_model_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+    saved(tmp_path / "m")
+    back = open_model(tmp_path / "m")
+    assert replace(back.record, sizes={}) == RECORD
+    assert {name: array.tolist() for name, array in back.weights().items()} == {"a": [[0, 1, 2], [3, 4, 5]], "b": 7}
+    assert back.graph is not None and back.graph.read_bytes() == b"graph"
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["schema"] == 1
+
+
+def test_a_model_may_lack_a_graph(tmp_path: Path) -> None:
+    assert model.save(tmp_path / "m", RECORD, WEIGHTS, None).graph is None
+
+
+def test_weights_that_lie_oddly_in_memory_are_saved_right(tmp_path: Path) -> None:
+    turned = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    kept = model.save(tmp_path / "m", RECORD, {"a": turned}, None).weights()
+    assert np.array_equal(kept["a"], turned)
+
+
+def test_the_fingerprint_differs_where_embeddings_would() -> None:
+    head, image = {"kind": "identity"}, ImageSettings()
+    prints = {
+        model.fingerprint(WEIGHTS, head, image),
+        model.fingerprint(WEIGHTS | {"a": WEIGHTS["a"] + 1e-6}, head, image),
+        model.fingerprint({"c": WEIGHTS["a"], "b": WEIGHTS["b"]}, head, image),
+        model.fingerprint(WEIGHTS, {"kind": "blend"}, image),
+        model.fingerprint(WEIGHTS, head, replace(image, crop=192)),
+        model.fingerprint(WEIGHTS, head, replace(image, interpolation="bicubic")),
+    }
+    assert len(prints) == 6 and all(len(found) == 16 for found in prints)
+    assert model.fingerprint(dict(reversed(WEIGHTS.items())), head, image) in prints
+
+
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "record empty": ("model.json", lambda data: b""),
+    "record cut": ("model.json", lambda data: data[:50]),
+    "record a list": ("model.json", lambda data: b"[]"),
+    "record a text": ("model.json", lambda data: b'"hello"'),
+    "record null": ("model.json", lambda data: b"null"),
+    "record with more": ("model.json", lambda data: data.replace(b'"dim"', b'"dimension"')),
+    "record without image": ("model.json", lambda data: data.replace(b'"image"', b'"imago"')),
+    "record with an odd mean": ("model.json", lambda data: data.replace(b'"mean": [', b'"mean": 5, "main": [')),
+    "record of another version": ("model.json", lambda data: data.replace(b'"schema": 1', b'"schema": 99')),
+    "record not UTF-8": ("model.json", lambda data: data.replace("größe".encode(), b"\xff")),
+    "weights cut": ("weights.safetensors", lambda data: data[:-1]),
+    "graph cut": ("graph.onnx", lambda data: data[:-1]),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_model_is_told(tmp_path: Path, kind: str) -> None:
+    saved(tmp_path / "m")
+    name, damage = DAMAGE[kind]
+    file = tmp_path / "m" / name
+    before = file.read_bytes()
+    file.write_bytes(damage(before))
+    assert file.read_bytes() != before
+    with pytest.raises(ModelError) as caught:
+        open_model(tmp_path / "m")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("missing", ["weights.safetensors", "graph.onnx"])
+def test_a_missing_file_is_told(tmp_path: Path, missing: str) -> None:
+    saved(tmp_path / "m")
+    (tmp_path / "m" / missing).unlink()
+    with pytest.raises(ModelError, match=f"{missing} is missing"):
+        open_model(tmp_path / "m")
+
+
+def test_weights_with_damage_inside_are_told(tmp_path: Path) -> None:
+    opened = saved(tmp_path / "m")
+    file = tmp_path / "m" / "weights.safetensors"
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    with pytest.raises(ModelError, match="damaged"):
+        opened.weights()
+
+
+def test_no_model_is_told_with_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no model") as caught:
+        open_model(tmp_path / "nowhere")
+    assert "dmlcli train" in caught.value.hint
+
+
+def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
+    saved(tmp_path / "m.previous")
+    assert open_model(tmp_path / "m").record.fingerprint == "abc"
+
+
+def test_saving_again_replaces_the_model(tmp_path: Path) -> None:
+    saved(tmp_path / "m")
+    model.save(tmp_path / "m", replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
+    assert open_model(tmp_path / "m").record.fingerprint == "new"
+    assert {file.name for file in (tmp_path / "m").iterdir()} == {"model.json", "weights.safetensors"}
+
+
+def test_only_the_model_that_made_an_index_will_do(tmp_path: Path) -> None:
+    saved(tmp_path / "m")
+    assert model.open_matching(tmp_path / "m", "abc").record.fingerprint == "abc"
+    assert model.open_matching(tmp_path / "m", "").record.fingerprint == "abc"
+    with pytest.raises(MismatchError, match="made by model other") as caught:
+        model.open_matching(tmp_path / "m", "other")
+    assert "dmlcli index" in caught.value.hint
+    with pytest.raises(MismatchError, match="knows no model") as caught:
+        model.open_matching(None, "")
+    assert "--model" in caught.value.hint

@@ -1,0 +1,44 @@
+"""The core is silent until somebody listens; warnings are never lost."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from dmlcli import progress
+
+T = TypeVar("T")
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str | int | None]] = []
+
+    def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+        self.told.append((label, total))
+        yield from items
+
+    def note(self, message: str) -> None:
+        self.told.append(("note", message))
+
+    def warn(self, message: str) -> None:
+        self.told.append(("warn", message))
+
+
+def test_python_users_hear_nothing_but_warnings(capfd: pytest.CaptureFixture[str]) -> None:
+    assert list(progress.track([1, 2], "counting")) == [1, 2]
+    progress.note("nothing to see")
+    with pytest.warns(UserWarning, match="mind the gap"):
+        progress.warn("mind the gap")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_listener_hears_all_of_it() -> None:
+    heard = Heard()
+    progress.listen(heard)
+    assert list(progress.track("ab", "letters")) == ["a", "b"]
+    assert list(progress.track(iter("ab"), "stream")) == ["a", "b"]
+    assert list(progress.track(iter("ab"), "told", 2)) == ["a", "b"]
+    progress.note("n")
+    progress.warn("w")
+    assert heard.told == [("letters", 2), ("stream", None), ("told", 2), ("note", "n"), ("warn", "w")]

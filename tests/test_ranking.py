@@ -1,0 +1,86 @@
+"""Ranks by exact search: ties count against it, the query's own row goes, and other people's code agrees."""
+
+import numpy as np
+import pytest
+
+from dmlcli import metrics
+from dmlcli.ranking import rankings, relevant_ranks
+from tests.conftest import make_embeddings
+
+
+def test_what_is_wrong_and_as_close_comes_first() -> None:
+    scores = np.float32([0.5, 0.9, 0.9, 0.9, 0.1])
+    assert relevant_ranks(scores, np.array([False, True, False, True, True])).tolist() == [2, 3, 5]
+
+
+def test_differences_finer_than_float32_products_are_ties() -> None:
+    scores = np.float32([0.9, 0.9 - 3e-7])
+    assert relevant_ranks(scores, np.array([True, False])).tolist() == [2]
+    assert relevant_ranks(np.float32([0.9, 0.9 - 3e-6]), np.array([True, False])).tolist() == [1]
+
+
+def test_a_model_that_maps_everything_to_one_point_scores_zero() -> None:
+    vectors = make_embeddings(np.ones((12, 5)), ["a"] * 12).vectors
+    products = [name for name in "abcd" for _ in range(3)]
+    values = metrics.score(rankings(vectors, vectors, products, products, own_rows=np.arange(12)))
+    assert metrics.mean(values["recall@1"]) == metrics.mean(values["map@r"]) == 0
+
+
+def test_the_own_row_goes_and_an_exact_copy_stays() -> None:
+    vectors = make_embeddings([[1, 0], [1, 0], [0, 1]], ["a", "a", "b"]).vectors
+    found = rankings(vectors, vectors, ["a", "a", "b"], ["a", "a", "b"], own_rows=np.arange(3))
+    assert [ranks.tolist() for ranks in found] == [[1], [1], []]
+
+
+def test_own_rows_need_not_be_in_order() -> None:
+    vectors = make_embeddings([[1, 0], [0.9, 0.1], [0, 1]], ["a", "a", "b"]).vectors
+    found = rankings(vectors[[2, 0]], vectors, ["b", "a"], ["a", "a", "b"], own_rows=np.array([2, 0]))
+    assert [ranks.tolist() for ranks in found] == [[], [1]]
+
+
+def test_blocks_make_no_difference() -> None:
+    chance = np.random.default_rng(0)
+    vectors = make_embeddings(chance.normal(size=(50, 6)), ["x"] * 50).vectors
+    products = [str(label) for label in chance.integers(0, 9, 50)]
+    whole = rankings(vectors, vectors, products, products, own_rows=np.arange(50))
+    for block in (1, 7, 49, 50):
+        sliced = rankings(vectors, vectors, products, products, own_rows=np.arange(50), block=block)
+        assert all(np.array_equal(a, b) for a, b in zip(whole, sliced, strict=True))
+
+
+def test_ranks_equal_those_of_a_plain_sort() -> None:
+    chance = np.random.default_rng(1)
+    queries = make_embeddings(chance.normal(size=(20, 6)), ["x"] * 20).vectors
+    gallery = make_embeddings(chance.normal(size=(40, 6)), ["x"] * 40).vectors
+    asked, shelved = [str(n) for n in chance.integers(0, 5, 20)], [str(n) for n in chance.integers(0, 5, 40)]
+    for row, found in enumerate(rankings(queries, gallery, asked, shelved)):
+        order = np.argsort(-(queries[row] @ gallery.T))
+        expected = [rank for rank, place in enumerate(order, start=1) if shelved[place] == asked[row]]
+        assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pytorch_metric_learning_agrees(seed: int) -> None:
+    """On cases without ties; both leave queries without a positive out of every mean."""
+    pytest.importorskip("pytorch_metric_learning", reason="pytorch-metric-learning is not installed")
+    import torch
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+    chance = np.random.default_rng(seed)
+    labels = chance.integers(0, 12, 70)
+    labels[:3] = [100, 101, 102]  # lonely ones
+    vectors = make_embeddings(chance.normal(size=(70, 8)), ["x"] * 70).vectors
+    products = [str(label) for label in labels]
+    calculator = AccuracyCalculator(
+        include=("precision_at_1", "r_precision", "mean_average_precision_at_r"), k="max_bin_count"
+    )
+    e, y = torch.from_numpy(vectors), torch.from_numpy(labels)
+    alone = metrics.score(rankings(vectors, vectors, products, products, own_rows=np.arange(70)))
+    apart = metrics.score(rankings(vectors[:30], vectors[30:], products[:30], products[30:]))
+    for ours, theirs in (
+        (alone, calculator.get_accuracy(e, y)),
+        (apart, calculator.get_accuracy(e[:30], y[:30], e[30:], y[30:])),
+    ):
+        assert metrics.mean(ours["recall@1"]) == pytest.approx(theirs["precision_at_1"])
+        assert metrics.mean(ours["r_precision"]) == pytest.approx(theirs["r_precision"])
+        assert metrics.mean(ours["map@r"]) == pytest.approx(theirs["mean_average_precision_at_r"])

@@ -1,0 +1,64 @@
+"""The workspace is found as git finds its own, and made only where something is to be written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlcli import embeddings, workspace
+from dmlcli.errors import CannotRun
+from tests.conftest import make_embeddings
+
+
+def test_the_nearest_one_above_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".dmlcli").mkdir()
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert workspace.find() == workspace.Workspace(tmp_path / ".dmlcli")
+    (tmp_path / "a" / ".dmlcli").mkdir()
+    assert workspace.find() == workspace.Workspace(tmp_path / "a" / ".dmlcli")
+
+
+def test_the_environment_names_one_and_the_option_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".dmlcli", "environment", "option"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "environment"))
+    assert workspace.need().folder == tmp_path / "environment"
+    assert workspace.need(tmp_path / "option").folder == tmp_path / "option"
+
+
+def test_looking_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert workspace.find() is None
+    with pytest.raises(CannotRun, match="there is no workspace here or above") as caught:
+        workspace.need()
+    assert "dmlcli train" in caught.value.hint
+    with pytest.raises(CannotRun, match="there is no workspace in"):
+        workspace.need(tmp_path / "named")
+    assert not list(tmp_path.iterdir())
+
+
+def test_making_one_here_or_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert workspace.make().folder == tmp_path / ".dmlcli" == workspace.make().folder
+    assert workspace.make(tmp_path / "a" / "b").folder.is_dir()
+    monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "c"))
+    assert workspace.make().folder == tmp_path / "c"
+
+
+def test_a_place_where_none_can_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotRun, match="cannot make the workspace") as caught:
+        workspace.make(tmp_path / "file" / "w")
+    assert "-w" in caught.value.hint
+
+
+def test_known_embeddings_are_those_that_can_be_read(tmp_path: Path) -> None:
+    place = workspace.Workspace(tmp_path)
+    embeddings.save(place.embeddings, make_embeddings(np.eye(2), ["a", "b"], model="one"))
+    embeddings.save(place.evaluated / "queries", make_embeddings(np.eye(2), ["a", "b"], model="two"))
+    (place.evaluated / "gallery").mkdir()
+    (place.evaluated / "gallery" / "embeddings.json").write_text("broken")
+    assert [known.model for known in place.known(tmp_path / "nowhere")] == ["one", "two"]
