@@ -98,7 +98,26 @@ def masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tenso
 
 def logsumexp(logits: Tensor, mask: Tensor) -> Tensor:
     """Log of the sum of exp(logits) over the last dimension where `mask`; about EMPTY for a row without any."""
-    return torch.logsumexp(logits.masked_fill(~mask, EMPTY), dim=-1)
+    result: Tensor = _MaskedLogSumExp.apply(logits, mask)
+    return result
+
+
+class _MaskedLogSumExp(torch.autograd.Function):
+    """The slope is the softmax, whose terms the forward pass has at hand: autograd's own makes them anew."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, mask: Tensor) -> Tensor:
+        terms = logits.masked_fill(~mask, EMPTY)
+        highest = terms.amax(-1, keepdim=True)
+        terms.sub_(highest).exp_()  # in place: a matrix less in memory
+        total = terms.sum(-1, keepdim=True)
+        ctx.save_for_backward(terms, total.masked_fill(highest <= EMPTY, torch.inf))  # rows without any: slope 0
+        return (highest + total.log()).squeeze(-1)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        terms, total = ctx.saved_tensors
+        return terms * (slope.unsqueeze(-1) / total), None
 
 
 def log1p_sum_exp(logits: Tensor, mask: Tensor) -> Tensor:
