@@ -1,4 +1,4 @@
-"""What the tests share: small shops, the command line in this process and in one of its own, and a trained workspace."""
+"""What the tests share: small shops, the command line here and as a process, and a trained workspace."""
 
 import io
 import json

@@ -1,0 +1,93 @@
+"""The graph that is kept gives the network's vectors; one that does not is not kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dmlcli.graph import open_graph
+from dmlcli.image import ImageSettings
+from dmlcli.learn import export, frozen
+from dmlcli.learn.encode import open_network
+from dmlcli.learn.network import BlendHead, IdentityHead, Network
+from dmlcli.learn.weights import resolve
+from dmlcli.model import ModelRecord
+from tests.test_network import FAMILIES
+
+SETTINGS = ImageSettings(resize=32, crop=32)
+RECORD = ModelRecord("", "alexnet", {}, 0, SETTINGS, "none (random)")
+
+
+def pixels(count: int, side: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    return np.random.default_rng(0).normal(size=(count, 3, side, side)).astype(np.float32)
+
+
+class Plain(nn.Module):
+    """A backbone of one convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 5, stride=4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.relu(self.conv(images)).mean((2, 3))
+
+
+class Moody(Plain):
+    """What it gives depends on something that no graph can hold."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = super().forward(images)
+        return features if torch.compiler.is_compiling() else features.flip(1) - 1
+
+
+def test_the_graph_gives_the_vectors_of_the_network_for_any_batch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(Plain(), BlendHead(6, 3, 2), SETTINGS)
+    saved = export.save(tmp_path / "m", network, RECORD, pixels(3, 32))
+    assert saved.graph is not None
+    forward = open_graph(saved.graph)
+    for count in (1, 2, 5, 33):
+        batch = pixels(count, 32)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(batch)).numpy()
+        assert np.allclose(forward(batch), expected, atol=1e-5)
+    assert (saved.record.dim, saved.record.head["kind"]) == (5, "blend")
+    assert {"python", "torch", "onnxruntime"} <= saved.record.versions.keys()
+    assert {file.name for file in saved.folder.iterdir()} == {"model.json", "weights.safetensors", "graph.onnx"}
+
+
+def test_one_sample_is_enough(tmp_path: Path) -> None:
+    network = Network(Plain(), IdentityHead(6), SETTINGS)
+    assert export.save(tmp_path / "m", network, RECORD, pixels(1, 32)).graph is not None
+
+
+def test_a_graph_that_gives_other_vectors_is_not_kept(tmp_path: Path) -> None:
+    network = Network(Moody(), IdentityHead(6), SETTINGS)
+    with pytest.warns(UserWarning, match="saved without its light inference graph"):
+        saved = export.save(tmp_path / "m", network, RECORD, pixels(3, 32))
+    assert saved.graph is None and saved.record.dim == 6 and saved.weights()
+
+
+def test_equal_networks_have_equal_fingerprints(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(Plain(), BlendHead(6, 3, 2), SETTINGS)
+    one = export.save(tmp_path / "a", network, RECORD, pixels(2, 32)).record.fingerprint
+    assert export.save(tmp_path / "b", network, RECORD, pixels(2, 32)).record.fingerprint == one
+    assert isinstance(network.head, BlendHead)
+    network.head.blend = torch.tensor(0.1)
+    assert export.save(tmp_path / "c", network, RECORD, pixels(2, 32)).record.fingerprint != one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_backbone_of_every_family_is_exported_and_opened_again(name: str, tmp_path: Path) -> None:
+    start = resolve(name, "none")
+    network = frozen.build(start)
+    batch = pixels(2, start.image.crop) if name != "descriptor" else np.abs(pixels(2, start.image.crop)) % 1
+    saved = export.save(tmp_path / "m", network, frozen.record(start), batch)
+    assert saved.graph is not None
+    found, expected = open_graph(saved.graph)(batch), open_network(saved)(batch)
+    assert (found * expected).sum(axis=1).min() > 0.999

@@ -1,0 +1,55 @@
+"""Status says what there is and what to type next, and repeats what one must not forget."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, Mission
+
+
+def test_an_empty_folder_is_told_how_to_begin(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = cli("status")
+    assert (found.code, found.out) == (0, "no workspace here or above\n")
+    assert found.err == "next: dmlcli train CATALOG, or dmlcli index CATALOG without training\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Mission, cli: Cli) -> None:
+    found = cli("status", "-w", mission.workspace)
+    assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
+    assert found.err.count("the built-in descriptor stands in") == 1 and "next: dmlcli query img.jpg" in found.err
+    told = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
+    assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions"]
+    assert told["model"]["backbone"] == "descriptor" and "stands in" in told["cautions"][0]
+
+
+def test_an_index_of_another_model_is_told(workspace: Path, cli: Cli) -> None:
+    file = workspace / "index" / "index.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model": "another"}))
+    assert "the index were made by another model" in cli("status", "-w", workspace).err.replace("was", "were")
+
+
+def test_next_is_the_step_that_is_missing(workspace: Path, tmp_path: Path, cli: Cli) -> None:
+    (workspace / "index").rename(tmp_path / "gone")
+    assert "next: dmlcli index CATALOG" in cli("status", "-w", workspace).err
+    (workspace / "model").rename(tmp_path / "gone too")
+    assert "next: dmlcli train CATALOG" in cli("status", "-w", workspace).err
+
+
+@pytest.mark.parametrize("name", ["model/model.json", "embeddings/embeddings.json", "index/index.json"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b'"x"'])
+def test_damage_is_told_and_no_reason_to_fail(workspace: Path, name: str, data: bytes, cli: Cli) -> None:
+    (workspace / name).write_bytes(data)
+    found = cli("status", "-w", workspace)
+    assert found.code in (0, 4) and "Traceback" not in found.err
+    assert "damaged" in found.err or "another version" in found.err
+    assert "next: dmlcli query" not in found.err or not name.startswith("index")
+
+
+@pytest.mark.parametrize("name", ["model", "index"])
+def test_what_a_crash_left_between_two_renames_is_seen(workspace: Path, name: str, cli: Cli) -> None:
+    expected = cli("status", "-w", workspace).out
+    (workspace / name).rename(workspace / f"{name}.previous")
+    assert cli("status", "-w", workspace).out == expected
