@@ -63,8 +63,10 @@ class SoftTriple(nn.Module):
         centers = pairs.prepare(self.centers, normalize=self.normalize)  # (C, K, D)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
-            similarity = pairs.similarity(images, centers.flatten(0, 1)).view(-1, *centers.shape[:2])  # (B, C, K)
-            relaxed = ((similarity / self.gamma).softmax(-1) * similarity).sum(-1)  # (B, C)
+            sharp = pairs.similarity(images / self.gamma, centers.flatten(0, 1)).view(
+                -1, *centers.shape[:2]
+            )  # (B, C, K)
+            relaxed = self.gamma * (sharp.softmax(-1) * sharp).sum(-1)  # (B, C)
             margin = self.margin * F.one_hot(labels, len(centers))  # (B, C)
             return F.cross_entropy(self.la * (relaxed - margin), labels, reduction="none")
 
