@@ -145,6 +145,31 @@ def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> Train
     return split
 
 
+def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
+    """Fit on half of the products, search among the other half: by split `val` in `train`, else leave-one-out.
+
+    Errors: CatalogError where either half would have fewer than two products.
+    """
+    training = split_for_training(catalog, seed)
+    fit = {*training.fit, *(row for row in training.queries if not training.held_out)}
+    rows = sorted({*fit, *training.queries, *training.gallery})
+    counts = Counter(catalog.items[row].product for row in rows)
+    several = sorted(product for product, count in counts.items() if count > 1)
+    new = set(random.Random(seed).sample(several, len(several) // 2))
+    if min(len(new), len(counts) - len(new)) < 2:
+        raise CatalogError(
+            "a comparison needs four products or more, two images of each", hint="dmlcli train takes fewer"
+        )
+    queries = [row for row in rows if catalog.items[row].product in new]
+    gallery = queries
+    if any(catalog.items[row].split in VALIDATION_SPLITS for row in queries):
+        gallery = [row for row in queries if catalog.items[row].split not in VALIDATION_SPLITS]
+        queries = [row for row in queries if catalog.items[row].split in VALIDATION_SPLITS]
+    known = [row for row in rows if catalog.items[row].product not in new and row in fit]
+    how = "leave-one-out" if queries is gallery else f"{len(queries)} images of split val searched in {len(gallery)}"
+    return TrainingSplit(known, queries, gallery, sorted(new), f"{how} among {len(new)} new products")
+
+
 def _with_validation(catalog: Catalog, rows: list[int], validation: list[int]) -> TrainingSplit:
     fitted = {catalog.items[row].product for row in rows}
     known = [row for row in validation if catalog.items[row].product in fitted]

@@ -35,6 +35,7 @@ Loss = Annotated[
         help="Loss with its settings, e.g. triplet:margin=0.2 (see dmlcli losses).", autocompletion=_complete_loss
     ),
 ]
+Losses = Annotated[str, typer.Option(help="Losses to compare: all, or some, separated by commas.")]
 Backbone = Annotated[str, typer.Option(help="torchvision network by its name there, or descriptor (needs no weights).")]
 Weights = Annotated[str, typer.Option(help="auto (cache, download, else descriptor), pretrained, none, or a file.")]
 Tune = Annotated[
@@ -50,6 +51,17 @@ BatchSize = Annotated[
 ]
 LearningRate = Annotated[
     float, typer.Option(min=0, help="Of the head; the backbone gets a tenth, proxies what their loss says.")
+]
+Sampler = Annotated[
+    Literal["random", "pk", "category-pk", "n-pair"] | None,
+    typer.Option(help="How batches are drawn.  [default: as the loss needs]", show_default=False),
+]
+ImagesPerProduct = Annotated[int, typer.Option(min=2, help="K of the samplers pk and category-pk.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Compare with this many past embeddings too: 8192, or 8192:start=500 (batches).", show_default=False
+    ),
 ]
 Views = Annotated[
     int, typer.Option(min=1, max=64, help="Views of each training image: plain, mirrored, then random crops.")

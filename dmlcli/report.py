@@ -102,15 +102,57 @@ class EvalReport:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """One line of a comparison: scores on new products, and the gain in MAP@R over the frozen backbone."""
+
+    name: str
+    recall_at_1: float
+    map_at_r: float
+    interval95: tuple[float, float] | None  # of MAP@R
+    gain: float
+    gain_interval95: tuple[float, float] | None  # paired: the same queries, whole products drawn
+    seconds: float
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class CompareReport:
+    """Which loss suits these photos; the best first."""
+
+    images: int
+    products: int
+    protocol: str
+    contenders: tuple[Contender, ...]
+    caution: str = ""
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class LossSetting:
+    """One setting of a loss: what it takes (`float`, `int`, words, …), its default, and what it means."""
+
+    name: str
+    takes: tuple[str, ...]
+    default: Any
+    meaning: str
+
+
+@dataclass(frozen=True)
 class LossRow:
-    """One line of the list of losses."""
+    """One loss, told in full; `published` is Recall@1 in percent, † where it is from memory of the paper."""
 
     name: str
     family: str
     sampler: str
+    takes_references: bool
+    learning_rate_factor: float
     summary: str
-    settings: dict[str, Any]
+    formula: str
+    use: str
+    published: str
     source: str
+    settings: tuple[LossSetting, ...]
+    parameters: dict[str, str]  # learned ones: name to shape
 
 
 @dataclass(frozen=True)

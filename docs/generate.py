@@ -13,7 +13,7 @@ from dmlcli import errors
 from dmlcli.learn import losses
 
 DOCS = Path(__file__).parent
-VERBS = ("train", "embed", "index", "query", "eval", "losses", "status")
+VERBS = ("train", "embed", "index", "query", "eval", "compare", "losses", "status")
 
 
 def cli() -> str:
@@ -35,8 +35,15 @@ def loss_table() -> str:
     table = "\n".join(["| loss | idea | family | sampler |", "|---|---|---|---|", *rows])
     parts = ["# Losses", "Generated from the loss files by `make docs`.", table]
     for info in known:
-        settings = ", ".join(f"`{s.name}={str(s.default).lower()}`" for s in info.settings)
-        parts.append(f"## {info.name}\n\n{info.summary}.\n\nSettings: {settings}.\n\nSource: {info.source}.")
+        settings = [
+            f"| `{s.name}` | {str(s.default).lower()} | {', '.join(s.kinds)} | {s.meaning} |" for s in info.settings
+        ]
+        parts += [f"## {info.name}", f"{info.summary}.", f"**Use**: {info.use}", f"```\n{info.formula}\n```"]
+        parts += ["\n".join(["| setting | default | takes | meaning |", "|---|---|---|---|", *settings])]
+        learned = ", ".join(f"`{p.name}` {p.shape}" for p in info.parameters)
+        parts += [f"Learns {learned}, at {info.learning_rate_factor:g} times the learning rate."] if learned else []
+        parts += [f"Published Recall@1: {info.published}"] if info.published else []
+        parts += [f"Source: {info.source}"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,6 +13,7 @@ import dmlcli
 from dmlcli import progress
 from dmlcli.cli import render
 from dmlcli.cli.bar import Teller
+from dmlcli.commands.compare import compare
 from dmlcli.commands.embed import embed
 from dmlcli.commands.eval import eval
 from dmlcli.commands.index import index
@@ -153,6 +154,6 @@ def _failed(message: str, hint: str, code: int, format: str | None, debug: bool)
     return code
 
 
-for _verb in (train, embed, index, eval, losses, status):
+for _verb in (train, embed, index, eval, compare, losses, status):
     _register(_verb)
 _register(query, _QUERY_EDGE)

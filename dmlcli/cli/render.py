@@ -6,6 +6,7 @@ The only file that prints results.
 import csv
 import io
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli.report import (
     Answer,
+    CompareReport,
     EmbedReport,
     EvalReport,
     IndexReport,
     LossesReport,
+    LossRow,
     QueryReport,
     Skipped,
     StatusReport,
@@ -232,6 +235,29 @@ def _eval(report: EvalReport) -> None:
     _cautions([report.caution] if report.caution else [])
 
 
+def _compare(report: CompareReport) -> None:
+    table = _table("loss", "Recall@1", "MAP@R", "95 % interval", "over frozen", "95 % interval", "seconds")
+    for column in range(1, 7):
+        table.columns[column].justify = "right"
+    for one in report.contenders:
+        gain = f"{100 * one.gain:+.1f}"
+        scores = [_percent(one.recall_at_1), _percent(one.map_at_r), _span(one.interval95)]
+        table.add_row(one.name, *scores, gain, _span(one.gain_interval95, "+.1f"), f"{one.seconds:.1f}")
+    fitted = f"{_count(report.images, 'image')} of {_count(report.products, 'product')}"
+    print(f"fitted on {fitted}; {report.protocol}")
+    _console().print(table)
+    for one in report.contenders:
+        if one.trouble:
+            print(f"dmlcli: warning: {one.name}: {one.trouble}", file=sys.stderr)
+    _cautions([report.caution] if report.caution else [])
+    losses = [one.name for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
+    _hint(f"dmlcli train CATALOG --loss {losses[0]}")
+
+
+def _span(interval: tuple[float, float] | None, form: str = ".1f") -> str:
+    return f"{100 * interval[0]:{form}} … {100 * interval[1]:{form}}" if interval else "-"
+
+
 _METRIC_NAMES = {
     "map@r": "MAP@R",
     "r_precision": "R-Precision",
@@ -243,17 +269,44 @@ _METRIC_NAMES = {
 
 def _losses(report: LossesReport) -> None:
     if len(report.losses) == 1:
-        (loss,) = report.losses
-        settings = ", ".join(f"{name}={_setting(value)}" for name, value in loss.settings.items())
-        facts = [("loss", loss.name), ("idea", loss.summary), ("family", loss.family), ("sampler", loss.sampler)]
-        _facts([*facts, ("settings", settings), ("source", loss.source)])
-        _hint(f"dmlcli train CATALOG --loss {loss.name}")
+        _loss(report.losses[0])
         return
-    table = _table("loss", "family", "sampler", "idea")
+    table = _table("loss", "family", "batches", "learns", "defaults", "paper")
     for loss in report.losses:
-        table.add_row(loss.name, loss.family, loss.sampler, loss.summary)
+        defaults = ", ".join(f"{s.name} {_setting(s.default)}" for s in loss.settings if s.name != "normalize")
+        table.add_row(loss.name, loss.family, loss.sampler, ", ".join(loss.parameters), defaults, _paper(loss.source))
     _console().print(table)
     _hint("dmlcli losses NAME")
+
+
+def _paper(source: str) -> str:
+    """Authors and venue of the first paper that a source names."""
+    venue = re.search(r"\b[A-Z]\w+ (?:19|20)\d\d", source)
+    return f"{source.partition(',')[0]}, {venue[0]}" if venue else source
+
+
+def _loss(loss: LossRow) -> None:
+    from rich.text import Text
+
+    rows = [
+        (loss.name, loss.summary),
+        ("use", loss.use),
+        ("batches", f"{loss.sampler}; {'can' if loss.takes_references else 'cannot'} be used with --memory"),
+        ("learns", ", ".join(f"{name} {shape}" for name, shape in loss.parameters.items()) or "nothing of its own"),
+        ("published", loss.published or "-"),
+        ("source", loss.source),
+    ]
+    grid = _table("", "", title=None)
+    grid.show_header = False
+    for name, text in rows:
+        grid.add_row(Text(name, style="bold" if name == loss.name else "dim"), text)
+    _console().print(grid)
+    print("\n".join(f"    {line}" for line in loss.formula.splitlines()) + "\n")
+    settings = _table("setting", "default", "takes", "meaning")
+    for setting in loss.settings:
+        settings.add_row(setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
+    _console().print(settings)
+    _hint(f"dmlcli train CATALOG --loss {loss.name}")
 
 
 def _setting(value: Any) -> str:
@@ -280,6 +333,7 @@ _TABLES: dict[type, Callable[[Any], None]] = {
     EmbedReport: _embed,
     IndexReport: _index,
     EvalReport: _eval,
+    CompareReport: _compare,
     LossesReport: _losses,
     StatusReport: _status,
 }

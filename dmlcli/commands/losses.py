@@ -1,7 +1,12 @@
 """dmlcli losses: what `--loss` knows."""
 
+from typing import TYPE_CHECKING
+
 from dmlcli import options
-from dmlcli.report import LossesReport, LossRow
+from dmlcli.report import LossesReport, LossRow, LossSetting
+
+if TYPE_CHECKING:
+    from dmlcli.learn.losses import LossInfo
 
 
 def losses(name: options.LossName = None) -> LossesReport:
@@ -15,8 +20,21 @@ def losses(name: options.LossName = None) -> LossesReport:
     """
     from dmlcli.learn import losses as known
 
-    rows = []
-    for info in map(known.describe, [name] if name else known.names()):
-        settings = {setting.name: setting.default for setting in info.settings}
-        rows.append(LossRow(info.name, info.family, info.sampler, info.summary, settings, info.source))
-    return LossesReport(tuple(rows))
+    return LossesReport(tuple(_row(known.describe(known_name)) for known_name in ([name] if name else known.names())))
+
+
+def _row(info: "LossInfo") -> LossRow:
+    return LossRow(
+        name=info.name,
+        family=info.family,
+        sampler=info.sampler,
+        takes_references=info.takes_references,
+        learning_rate_factor=info.learning_rate_factor,
+        summary=info.summary,
+        formula=info.formula,
+        use=info.use,
+        published=info.published,
+        source=info.source,
+        settings=tuple(LossSetting(s.name, s.kinds, s.default, s.meaning) for s in info.settings),
+        parameters={parameter.name: parameter.shape for parameter in info.parameters},
+    )

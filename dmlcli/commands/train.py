@@ -29,6 +29,9 @@ def train(
     epochs: options.Epochs = 20,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = 1e-3,
+    sampler: options.Sampler = None,
+    images_per_product: options.ImagesPerProduct = 4,
+    memory: options.Memory = None,
     views: options.Views = 3,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -80,6 +83,9 @@ def train(
         learning_rate=learning_rate,
         views=views,
         seed=seed,
+        sampler=sampler,
+        images_per_product=images_per_product,
+        memory=memory,
     )
     outcome = _train(photos, recipe, place, output or place.model, device)
     skipped = [*photos.skipped, *outcome.skipped]
@@ -135,6 +141,7 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
     from dmlcli.learn.network import BlendHead, Network
     from dmlcli.learn.weights import resolve
 
+    tune.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
     hardware = pick_device(device)
     start = resolve(recipe.backbone, recipe.weights)
     pretrained = frozen.build(start, recipe.seed)

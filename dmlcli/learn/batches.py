@@ -1,25 +1,42 @@
 """Which images meet in a batch. An epoch shows every image at least once, and every batch is full."""
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
-SAMPLERS = ("random", "pk", "n-pair")
+SAMPLERS = ("random", "pk", "category-pk", "n-pair")
 
 
-def batches(kind: str, labels: Sequence[int], size: int, seed: int, per_label: int = 4) -> Iterator[list[int]]:
+def batches(
+    kind: str,
+    labels: Sequence[int],
+    size: int,
+    seed: int,
+    *,
+    per_label: int = 4,
+    categories: Sequence[str] | None = None,
+) -> Iterator[list[int]]:
     """Yield the rows of each batch of one epoch.
 
     Args:
-        kind: `random` shuffles; `pk` puts P labels with K = `per_label` images each into a batch; `n-pair` is K = 2.
+        kind: `random` shuffles; `pk` puts P labels with K = `per_label` images each into a batch; `category-pk` does so
+            within one category at a time, where look-alikes live; `n-pair` is K = 2.
         labels: (N,) the label of each row.
         size: images in a batch; fewer where there are not as many.
+        categories: (N,) the category of each row, for `category-pk`.
     """
     chance = random.Random(seed)
     if kind == "random":
         yield from _shuffled(len(labels), min(size, len(labels)), chance)
+    elif kind == "category-pk":
+        yield from _by_category(labels, categories or [""] * len(labels), size, per_label, chance)
     else:
-        yield from _by_label(labels, size, 2 if kind == "n-pair" else per_label, chance)
+        yield from _by_label(range(len(labels)), labels, size, 2 if kind == "n-pair" else per_label, chance)
+
+
+def too_small(labels: Sequence[int], per_label: int) -> int:
+    """How many labels have fewer than K images: they bring what they have."""
+    return sum(count < per_label for count in Counter(labels).values())
 
 
 def _shuffled(count: int, size: int, chance: random.Random) -> Iterator[list[int]]:
@@ -29,11 +46,24 @@ def _shuffled(count: int, size: int, chance: random.Random) -> Iterator[list[int
         yield rows + order[: size - len(rows)]  # the last batch is filled up from the first
 
 
-def _by_label(labels: Sequence[int], size: int, per_label: int, chance: random.Random) -> Iterator[list[int]]:
+def _by_category(
+    labels: Sequence[int], categories: Sequence[str], size: int, per_label: int, chance: random.Random
+) -> Iterator[list[int]]:
+    """P x K inside each category; the batches of all categories come in random order."""
+    members = defaultdict(list)
+    for row, category in enumerate(categories):
+        members[category].append(row)
+    whole = [batch for rows in members.values() for batch in _by_label(rows, labels, size, per_label, chance)]
+    yield from chance.sample(whole, len(whole))
+
+
+def _by_label(
+    among: Iterable[int], labels: Sequence[int], size: int, per_label: int, chance: random.Random
+) -> Iterator[list[int]]:
     """No label twice in a batch; a label with fewer than K images brings what it has."""
     rows = defaultdict(list)
-    for row, label in enumerate(labels):
-        rows[label].append(row)
+    for row in among:
+        rows[labels[row]].append(row)
     places = min(max(2, size // per_label), len(rows))  # P
     chunks = {label: _chunks(members, per_label, chance) for label, members in rows.items()}
     while chunks:

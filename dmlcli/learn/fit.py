@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dmlcli.errors import TrainingError
+from dmlcli.learn import losses
+from dmlcli.learn.health import Health, measure
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...) and labels (B,)
 _CLIP = 10.0  # largest value of a gradient entry (Proxy-Anchor's setting)
@@ -16,12 +18,13 @@ _CLIP = 10.0  # largest value of a gradient entry (Proxy-Anchor's setting)
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: its number from 1, mean loss, last learning rate, and seconds."""
+    """One pass: its number from 1, mean loss, learning rate of the head, seconds, and the state of its last batch."""
 
     number: int
     loss: float
     learning_rate: float
     seconds: float
+    health: Health
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ def fit(
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * (1 + math.cos(math.pi * (number - 1) / schedule.epochs)) / 2
         for inputs, labels in feed(number):
-            value = loss(embed(inputs), labels)
+            embeddings = embed(inputs)
+            embeddings.retain_grad()
+            value = loss(embeddings, labels)
             if not torch.isfinite(value):
                 raise TrainingError(
                     f"the loss became {float(value)} in epoch {number}",
@@ -70,8 +75,10 @@ def fit(
             nn.utils.clip_grad_value_(parameters, _CLIP)
             optimizer.step()
             values.append(float(value.detach()))
+            last = embeddings, labels
         rate = optimizer.param_groups[0]["lr"]
-        yield Epoch(number, sum(values) / max(len(values), 1), rate, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        yield Epoch(number, sum(values) / len(values), rate, seconds, measure(*last, loss))
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
@@ -89,13 +96,9 @@ def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Non
 def _groups(
     loss: nn.Module, schedule: Schedule, head: nn.Module, backbone: nn.Module | None
 ) -> list[dict[str, object]]:
-    rate, factor = schedule.learning_rate, float(getattr(loss, "learning_rate_factor", 1.0))
-    groups: list[dict[str, object]] = [
-        {"params": list(head.parameters()), "lr": rate, "weight_decay": schedule.weight_decay},
-        # proxies and thresholds must not decay towards 0
-        {"params": list(loss.parameters()), "lr": rate * factor, "weight_decay": 0.0},
-    ]
+    rate, decay = schedule.learning_rate, schedule.weight_decay
+    groups: list[dict[str, object]] = [{"params": list(head.parameters()), "lr": rate, "weight_decay": decay}]
     if backbone is not None:
-        rate *= schedule.backbone_factor
-        groups.append({"params": list(backbone.parameters()), "lr": rate, "weight_decay": schedule.weight_decay})
-    return [group for group in groups if group["params"]]
+        pretrained = list(backbone.parameters())
+        groups.append({"params": pretrained, "lr": rate * schedule.backbone_factor, "weight_decay": decay})
+    return [group for group in groups if group["params"]] + losses.parameter_groups(loss, rate)

@@ -17,3 +17,6 @@ class Recipe:
     learning_rate: float
     views: int
     seed: int
+    sampler: str | None = None  # None: as the loss needs
+    images_per_product: int = 4
+    memory: str | None = None

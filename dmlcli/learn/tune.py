@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dmlcli import progress
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.embeddings import Embeddings, Vectors
+from dmlcli.errors import TrainingError
 from dmlcli.image import ImageSettings, view
-from dmlcli.learn import closed_form, losses
+from dmlcli.learn import closed_form, losses, memory
 from dmlcli.learn.augment import random_view
-from dmlcli.learn.batches import batches
+from dmlcli.learn.batches import batches, too_small
 from dmlcli.learn.encode import fast_dtype, forward_of
 from dmlcli.learn.fit import Batch, Epoch, Schedule, fit, start_from_means
 from dmlcli.learn.network import BlendHead, Network
@@ -52,6 +54,7 @@ class Material:
     features: Tensor
     labels: Tensor
     files: list[Path]
+    categories: list[str]  # (N,)
     validation: Validation
     validation_features: Tensor  # (len(validation.rows), F), plain view
     validation_files: list[Path]
@@ -70,10 +73,20 @@ def gather(fitted: Catalog, features: Tensor, plain: Embeddings, split: Training
         features=features,
         labels=torch.tensor([number[item.product] for item in fitted.items]),
         files=[fitted.root / item.path for item in fitted.items],
+        categories=[item.category for item in fitted.items],
         validation=validation,
         validation_features=torch.from_numpy(plain.take(validation.rows).vectors),
         validation_files=[plain.root / plain.items[row].path for row in validation.rows],
     )
+
+
+def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int) -> nn.Module:
+    """The loss that is asked for, with its memory; raises UsageError where they do not go together."""
+    module = losses.build(recipe.loss, num_labels, embedding_dim)
+    if recipe.memory is None:
+        return module
+    spec = memory.parse(recipe.memory)
+    return memory.Memory(module, embedding_dim, size=spec.size, start=spec.start)
 
 
 def frozen_trial(material: Material) -> Trial:
@@ -91,11 +104,16 @@ def trials(network: Network, material: Material, recipe: Recipe, device: torch.d
     if best is None or (recipe.tune == "head" and best.score is None):
         return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
     network.load_state_dict(best.state, strict=False)
+    _tell_small_products(material, recipe)
     stale = 0
     for trial in (
         tune_head(network, material, recipe) if recipe.tune == "head" else tune_all(network, material, recipe, device)
     ):
         yield trial
+        trouble = trial.epoch.health.trouble if trial.epoch else ""
+        if trouble:
+            progress.warn(f"training stopped after {trial.origin}: {trouble}")
+            return
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
         if stale == _PATIENCE:
@@ -116,28 +134,51 @@ def closed_forms(network: Network, material: Material) -> Iterator[Trial]:
             yield Trial(name, _score_head(head, material), _copy(network, "head."))
 
 
+def compare_head(material: Material, recipe: Recipe) -> tuple[Vectors, str]:
+    """Embeddings (len(validation.rows), D) after training a head with one loss from the most careful closed form.
+
+    An empty loss stands for the closed form itself. The second value says what went wrong, if anything did.
+    """
+    torch.manual_seed(recipe.seed)
+    count = int(material.labels.max()) + 1
+    head = BlendHead(material.features.shape[-1], *closed_form.split_dim(recipe.dim, count), closed_form.BLENDS[-1])
+    labels = material.labels.repeat(len(material.features))
+    closed_form.ClosedForm(material.features.flatten(0, 1), labels).fill(head, closed_form.SHRINKAGES[-1])
+    trouble = ""
+    try:
+        for epoch in _epochs(head, material, recipe) if recipe.loss else ():
+            trouble = epoch.health.trouble
+    except TrainingError as error:
+        trouble = str(error)
+    with torch.inference_mode():
+        return head(material.validation_features).numpy(), trouble
+
+
 def tune_head(network: Network, material: Material, recipe: Recipe) -> Iterator[Trial]:
     """Train the tuned part of the head on cached features."""
     head = _blend_head(network)
+    for epoch in _epochs(head, material, recipe):
+        yield Trial(f"epoch {epoch.number}", _score_head(head, material), _copy(network, "head."), epoch)
+
+
+def _epochs(head: BlendHead, material: Material, recipe: Recipe) -> Iterator[Epoch]:
     features, labels = material.features, material.labels
-    module = _build_loss(recipe.loss, head, features.flatten(0, 1), labels.repeat(len(features)))
+    module = _start_loss(recipe, head, features.flatten(0, 1), labels.repeat(len(features)))
     chance = torch.Generator().manual_seed(recipe.seed)
 
     def feed(number: int) -> Iterator[Batch]:
-        for rows in batches(str(module.sampler), labels.tolist(), recipe.batch_size, recipe.seed + number):
+        for rows in _batches(module, material, recipe, number):
             views = torch.randint(len(features), (len(rows),), generator=chance)
             yield features[views, rows], labels[rows]
 
-    schedule = Schedule(recipe.epochs, recipe.learning_rate)
-    for epoch in fit(head.tuned, module, feed, schedule, head=head.tuned):
-        yield Trial(f"epoch {epoch.number}", _score_head(head, material), _copy(network, "head."), epoch)
+    return fit(head.tuned, module, feed, Schedule(recipe.epochs, recipe.learning_rate), head=head.tuned)
 
 
 def tune_all(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
     """Train a copy of backbone and head on random views of the files, read anew each epoch; batch norm stays frozen."""
     network = copy.deepcopy(network)
     head = _blend_head(network)
-    module = _build_loss(recipe.loss, head, material.features[0], material.labels).to(device)
+    module = _start_loss(recipe, head, material.features[0], material.labels).to(device)
     network.to(device).to(memory_format=torch.channels_last).eval()
     dtype = fast_dtype(device)
 
@@ -148,7 +189,7 @@ def tune_all(network: Network, material: Material, recipe: Recipe, device: torch
         return raw
 
     def feed(number: int) -> Iterator[Batch]:
-        rows = batches(str(module.sampler), material.labels.tolist(), recipe.batch_size, recipe.seed + number)
+        rows = _batches(module, material, recipe, number)
         for chosen, images in _random_views(rows, material.files, network.image, f"{recipe.seed}/{number}"):
             yield images, material.labels[chosen].to(device)
 
@@ -162,11 +203,31 @@ def _blend_head(network: Network) -> BlendHead:
     return network.head
 
 
-def _build_loss(loss: str, head: BlendHead, features: Tensor, labels: Tensor) -> nn.Module:
-    module = losses.build(loss, int(labels.max()) + 1, head.tuned.out_features)
+def _start_loss(recipe: Recipe, head: BlendHead, features: Tensor, labels: Tensor) -> nn.Module:
+    module = build_loss(recipe, int(labels.max()) + 1, head.tuned.out_features)
     with torch.no_grad():
         start_from_means(module, head.tuned(features), labels)
     return module
+
+
+def _tell_small_products(material: Material, recipe: Recipe) -> None:
+    kind = recipe.sampler or str(build_loss(recipe, 2, 2).sampler)
+    small = too_small(material.labels.tolist(), recipe.images_per_product)
+    if kind in ("pk", "category-pk") and small:
+        images = f"fewer than {recipe.images_per_product} images"
+        progress.note(f"{small} products have {images}: they bring to a batch what they have")
+
+
+def _batches(loss: nn.Module, material: Material, recipe: Recipe, number: int) -> Iterator[list[int]]:
+    """The batches of epoch `number`, drawn as asked for, else as the loss needs them."""
+    return batches(
+        recipe.sampler or str(loss.sampler),
+        material.labels.tolist(),
+        recipe.batch_size,
+        recipe.seed + number,
+        per_label=recipe.images_per_product,
+        categories=material.categories,
+    )
 
 
 def _copy(network: Network, prefix: str) -> dict[str, Tensor]:

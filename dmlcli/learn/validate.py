@@ -1,4 +1,4 @@
-"""The score that chooses between models: MAP@R on the validation images, which are never fitted on."""
+"""The search that judges models: validation images, which are never fitted on, ranked by their embeddings."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from dmlcli.catalog import TrainingSplit
 from dmlcli.embeddings import Vectors
 from dmlcli.metrics import map_at_r
-from dmlcli.ranking import rankings
+from dmlcli.ranking import Ranks, rankings
 
 
 class Validation:
@@ -19,19 +19,18 @@ class Validation:
         place = {row: position for position, row in enumerate(self.rows)}
         self._queries = np.array([place[row] for row in split.queries], dtype=np.int64)
         self._gallery = np.array([place[row] for row in split.gallery], dtype=np.int64)
-        self._products = [products[row] for row in self.rows]
+        self.query_products = [products[row] for row in split.queries]
+        self._gallery_products = [products[row] for row in split.gallery]
         self._own_rows = np.arange(len(split.queries)) if split.queries == split.gallery else None
 
     def __bool__(self) -> bool:
         return len(self.rows) > 0
 
+    def rank(self, vectors: Vectors) -> list[Ranks]:
+        """Search with the unit vectors (len(rows), D): for each query the ranks of its product's images."""
+        queries, gallery = vectors[self._queries], vectors[self._gallery]
+        return rankings(queries, gallery, self.query_products, self._gallery_products, own_rows=self._own_rows)
+
     def score(self, vectors: Vectors) -> float:
-        """MAP@R in [0, 1] of the unit vectors (len(rows), D)."""
-        found = rankings(
-            vectors[self._queries],
-            vectors[self._gallery],
-            [self._products[place] for place in self._queries],
-            [self._products[place] for place in self._gallery],
-            own_rows=self._own_rows,
-        )
-        return float(np.mean([map_at_r(ranks) for ranks in found if len(ranks)] or [0.0]))
+        """MAP@R in [0, 1] of the unit vectors (len(rows), D); what no model could find does not count."""
+        return float(np.mean([map_at_r(ranks) for ranks in self.rank(vectors) if len(ranks)] or [0.0]))

@@ -1,0 +1,46 @@
+"""Watches the embeddings while a loss is at work: a collapse looks like success to the loss alone."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_ALIKE = 0.98  # cosine between images of different products from which on they cannot be told apart
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the last batch of an epoch looked to the loss."""
+
+    similarity: float  # mean cosine of images of different products; near 1: all alike
+    spread: float  # 0: one point, 1: evenly over the sphere
+    active: float  # share of images that got a gradient
+    idle_proxies: float | None  # share of the loss's own rows (proxies, weights) without one; None where it has none
+
+    @property
+    def trouble(self) -> str:
+        """Why it makes no sense to go on, in plain words; empty where it does."""
+        if self.similarity > _ALIKE:
+            return (
+                f"all embeddings have become alike (mean cosine {self.similarity:.3f} between different products), and "
+                "the loss can no longer tell them apart. Try a lower --learning-rate, a larger --batch-size, or "
+                "another --loss"
+            )
+        if self.active == 0:
+            return "no image gets a gradient any more: every pair already meets its margin. A larger margin would go on"
+        return ""
+
+
+def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module) -> Health:
+    """Look at a batch (B, D), (B,) after its backward pass; `embeddings` must have kept their gradient."""
+    with torch.no_grad():
+        unit = F.normalize(embeddings.float(), dim=-1)
+        apart = labels[:, None] != labels[None, :]
+        similarity = float((unit @ unit.T)[apart].mean()) if apart.any() else 0.0
+        spread = float(1 - unit.mean(0).norm().square())
+        gradient = embeddings.grad
+        active = float((gradient.abs().amax(-1) > 0).float().mean()) if gradient is not None else 0.0
+        rows = [p.grad.flatten(0, -2) for p in loss.parameters() if p.grad is not None and p.ndim > 1]
+        idle = float(torch.cat([(row.abs().amax(-1) == 0).float() for row in rows]).mean()) if rows else None
+    return Health(similarity, spread, active, idle)
