@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,8 +61,8 @@ def photo(product: int, number: int = 0, size: tuple[int, int] = (48, 40)) -> Im
     """A picture of a product: its own patches of colour, with noise that differs from picture to picture."""
     patches = np.random.default_rng(product).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     large = np.asarray(Image.fromarray(patches).resize(size, Image.Resampling.NEAREST), dtype=np.float64)
-    noise = np.random.default_rng([product, number]).normal(0, 12, large.shape)
-    return Image.fromarray((large + noise).clip(0, 255).astype(np.uint8))
+    grain = np.random.default_rng([product, number]).normal(0, 12, large.shape)
+    return Image.fromarray((large + grain).clip(0, 255).astype(np.uint8))
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
@@ -155,8 +155,6 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     start = weights.resolve("descriptor", "auto")
     network = frozen.build(start)
     folder = tmp_path_factory.mktemp("plain") / "model"
-    from dataclasses import replace
-
     record = replace(
         frozen.record(start),
         fingerprint=frozen.fingerprint(network, start),

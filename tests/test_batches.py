@@ -13,7 +13,7 @@ many = st.lists(st.integers(0, 7), min_size=2, max_size=60)
 
 
 def test_what_losses_need_can_be_drawn() -> None:
-    assert SAMPLERS == NEEDED
+    assert set(NEEDED) <= set(SAMPLERS)
 
 
 @given(many, st.sampled_from(SAMPLERS), st.integers(2, 32), st.integers(0, 9))

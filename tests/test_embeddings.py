@@ -3,7 +3,9 @@
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,7 +149,7 @@ def test_an_npz_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 def test_an_npz_of_another_tool_is_normalised_and_may_lack_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "e.npz", embeddings=np.array([[3.0, 4.0], [0.0, 2.0]]))
     back = open_embeddings(tmp_path / "e.npz")
-    assert np.allclose(back.vectors, [[0.6, 0.8], [0, 1]]) and back.products == ["", ""]
+    assert np.allclose(back.vectors, np.array([[0.6, 0.8], [0, 1]])) and back.products == ["", ""]
     np.savez(tmp_path / "e.npz", embeddings=np.eye(2), labels=np.array([7, 12]))
     assert open_embeddings(tmp_path / "e.npz").products == ["7", "12"]
 
@@ -189,13 +191,13 @@ def test_a_damaged_npz_is_told(tmp_path: Path, kind: str) -> None:
     ],
     ids=["no embeddings", "other length", "one dimension", "nan", "objects"],
 )
-def test_an_npz_that_makes_no_sense_is_told(tmp_path: Path, arrays: dict[str, "np.ndarray"]) -> None:  # type: ignore[type-arg]
-    np.savez(tmp_path / "e.npz", **arrays)  # type: ignore[arg-type]
+def test_an_npz_that_makes_no_sense_is_told(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(tmp_path / "e.npz", **arrays)
     with pytest.raises(EmbeddingsError, match="damaged"):
         open_embeddings(tmp_path / "e.npz")
 
 
-DAMAGE = {
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "vectors cut": ("vectors.npy", lambda data: data[: len(data) // 2]),
     "vectors empty": ("vectors.npy", lambda data: b""),
     "vectors of text": ("vectors.npy", lambda data: b"hello" * 9),

@@ -71,6 +71,7 @@ def test_a_graph_that_gives_other_vectors_is_not_kept(tmp_path: Path) -> None:
     assert saved.graph is None and saved.record.dim == 6 and saved.weights()
 
 
+@pytest.mark.slow
 def test_equal_networks_have_equal_fingerprints(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Network(Plain(), BlendHead(6, 3, 2), SETTINGS)

@@ -88,7 +88,7 @@ def test_a_view_is_the_normalised_centre() -> None:
     pixels = np.zeros((100, 200, 3), dtype=np.uint8)
     pixels[8:92, 60:140] = (255, 0, 0)
     seen = view(encoded(Image.fromarray(pixels)), ImageSettings(resize=100, crop=80))
-    assert (seen.shape, seen.dtype) == ((3, 80, 80), np.float32)
+    assert seen.shape == (3, 80, 80) and seen.dtype == np.float32
     expected = (np.array([1, 0, 0]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     assert np.allclose(seen[:, 3:-3, 3:-3], expected[:, None, None], atol=0.02)
 

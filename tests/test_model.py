@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,11 +25,15 @@ RECORD = ModelRecord(
     products=["größe", "mug"],
     caution="mind the gap",
 )
-WEIGHTS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
+WEIGHTS: dict[str, Any] = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
+
+
+def write_graph(file: Path) -> None:
+    file.write_bytes(b"graph")
 
 
 def saved(folder: Path, record: ModelRecord = RECORD) -> model.Model:
-    return model.save(folder, record, WEIGHTS, lambda file: file.write_bytes(b"graph") and None)
+    return model.save(folder, record, WEIGHTS, write_graph)
 
 
 def test_a_model_is_read_back_as_it_was_saved(tmp_path: Path) -> None:

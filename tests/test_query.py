@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import Cli, Mission, process
+from tests.conftest import SAMPLE, Cli, Mission, process
 
 HIT = ["rank", "score", "product", "image"]
 
@@ -47,14 +47,11 @@ def test_every_indexed_image_finds_itself(mission: Mission, photo: str, cli: Cli
 
 def test_a_photo_from_elsewhere_finds_hits(mission: Mission, photo: str, cli: Cli) -> None:
     """A snapshot that is not in the catalogue: right more often than by chance, one product in twenty."""
-    queries = mission.folder.parents[0]
     names = sorted(folder.name for folder in mission.catalog.glob("*/*"))
-    from tests.conftest import SAMPLE
-
     shots = [SAMPLE / "queries" / name / "1.jpg" for name in names]
     rows = lines(cli("query", *shots, "-k", 1).out)
     right = sum(Path(row[0]).parent.name == row[3] for row in rows)
-    assert len(rows) == 20 and right >= 6, queries
+    assert len(rows) == 20 and right >= 6
 
 
 def test_a_missing_photo_is_an_error_with_a_hint(photo: str, cli: Cli) -> None:
@@ -127,15 +124,17 @@ def test_a_photo_comes_on_stdin(mission: Mission, photo: str) -> None:
 
 @pytest.mark.parametrize(("end", "options"), [(b"\n", []), (b"\0", ["--null"])])
 def test_photos_are_named_in_a_file_or_on_stdin(
-    mission: Mission, end: bytes, options: list[str], tmp_path: Path
+    mission: Mission, end: bytes, options: list[str], tmp_path: Path, cli: Cli
 ) -> None:
     names = [str(path) for path in mission.images()[:3]]
-    for text in (end.join(map(os.fsencode, names)), end.join(map(os.fsencode, names)) + end + end):
-        (tmp_path / "list").write_bytes(text)
-        for source, stdin in ((str(tmp_path / "list"), b""), ("-", text)):
-            done = process("query", "--files-from", source, *options, "-k", "1", cwd=mission.folder, stdin=stdin)
-            assert done.returncode == 0, done.stderr
-            assert [row[0] for row in lines(done.stdout.decode())] == names
+    common = [*options, "-k", "1", "-w", mission.workspace]
+    text = end.join(map(os.fsencode, names))
+    for content in (text, text + end + end):
+        (tmp_path / "list").write_bytes(content)
+        found = cli("query", "--files-from", tmp_path / "list", *common)
+        assert found.code == 0 and [row[0] for row in lines(found.out)] == names
+    done = process("query", "--files-from", "-", *common, cwd=tmp_path, stdin=text)
+    assert done.returncode == 0 and [row[0] for row in lines(done.stdout.decode())] == names
 
 
 def test_a_list_that_is_not_there_is_told(photo: str, cli: Cli) -> None:
@@ -198,12 +197,15 @@ def test_a_sheet_is_drawn_beside_the_hits(photo: str, cli: Cli, tmp_path: Path) 
     assert cli("query", photo, "--sheet", tmp_path / "nowhere" / "sheet.png").code == 4
 
 
-def test_names_that_are_no_utf8_are_printed_as_they_are(mission: Mission, tmp_path: Path) -> None:
-    name = b"caf\xe9.jpg"
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(mission.images()[0].read_bytes())
-    for format in ("tsv", "paths", "csv", "jsonl", "json", "table"):
-        done = process("query", tmp_path, "-k", "1", "--format", format, cwd=mission.folder, PYTHONUTF8="1")
-        assert done.returncode == 0, (format, done.stderr)
+@pytest.mark.parametrize("format", ["tsv", "paths", "jsonl", "table"])
+def test_names_that_are_no_utf8_are_printed(mission: Mission, tmp_path: Path, format: str) -> None:
+    """Also where the locale is strict about it, as en_US.UTF-8 is."""
+    name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Path(os.fsdecode(name)).write_bytes(mission.images()[0].read_bytes())
+    options = ["-k", "1", "--format", format]
+    done = process("query", tmp_path, *options, cwd=mission.folder, PYTHONIOENCODING="utf-8:strict")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 or format == "table"
 
 
 def test_names_with_tabs_and_newlines_keep_their_line(mission: Mission, photo: str, cli: Cli, tmp_path: Path) -> None:
@@ -232,7 +234,7 @@ def test_an_index_of_another_model_is_refused(mission: Mission, plain_model: Pat
     assert found.code == 4 and "the index was made by model" in found.err and "hint: dmlcli index" in found.err
 
 
-DAMAGE = {
+DAMAGE: dict[str, list[bytes | None]] = {
     "model/model.json": [b"", b"{", b"[]", b'"x"', b"{}"],
     "model/graph.onnx": [None, b"", b"hello"],
     "model/weights.safetensors": [None, b"", b"hello"],

@@ -9,14 +9,14 @@ from tests.conftest import make_embeddings
 
 
 def test_what_is_wrong_and_as_close_comes_first() -> None:
-    scores = np.float32([0.5, 0.9, 0.9, 0.9, 0.1])
+    scores = np.array([0.5, 0.9, 0.9, 0.9, 0.1], dtype=np.float32)
     assert relevant_ranks(scores, np.array([False, True, False, True, True])).tolist() == [2, 3, 5]
 
 
 def test_differences_finer_than_float32_products_are_ties() -> None:
-    scores = np.float32([0.9, 0.9 - 3e-7])
+    scores = np.array([0.9, 0.9 - 3e-7], dtype=np.float32)
     assert relevant_ranks(scores, np.array([True, False])).tolist() == [2]
-    assert relevant_ranks(np.float32([0.9, 0.9 - 3e-6]), np.array([True, False])).tolist() == [1]
+    assert relevant_ranks(np.array([0.9, 0.9 - 3e-6], dtype=np.float32), np.array([True, False])).tolist() == [1]
 
 
 def test_a_model_that_maps_everything_to_one_point_scores_zero() -> None:

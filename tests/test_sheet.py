@@ -51,7 +51,7 @@ def test_answers_pass_while_they_are_drawn(shop: Path, tmp_path: Path) -> None:
     passing = sheet.drawing(tmp_path / "s.png", answers)
     assert next(passing) is answers[0] and not (tmp_path / "s.png").exists()
     assert next(passing) is answers[1]
-    passing.close()  # nobody asks for more
+    del passing  # nobody asks for more
     assert (tmp_path / "s.png").exists()
 
 

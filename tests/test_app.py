@@ -1,0 +1,177 @@
+"""The command line contract: exit codes, errors with hints, a quiet closed pipe, and what start-up loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dmlcli
+from tests.conftest import Cli, Mission, process
+
+VERBS = ("train", "embed", "index", "query", "eval", "losses", "status")
+LOADED = (
+    "import json, sys\n"
+    "from dmlcli.cli.app import run\n"
+    "code = run(sys.argv[1:])\n"
+    "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
+)
+
+
+def loaded(*arguments: object, cwd: Path) -> set[str]:
+    """The packages that one command line has loaded at its end."""
+    command = [sys.executable, "-c", LOADED, *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
+    code, names = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0
+    return set(names)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["losses"], ["losses", "triplet"], ["train", "--help"]]
+)
+def test_start_up_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    assert not loaded(*arguments, cwd=tmp_path) & {"torch", "torchvision", "faiss", "pandas", "onnxruntime", "PIL"}
+
+
+def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
+    heavy = {"torch", "torchvision", "faiss", "pandas", "onnxruntime"}
+    assert not loaded("status", cwd=mission.folder) & heavy
+
+
+def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
+    names = loaded("query", mission.images()[0], "--format", "jsonl", cwd=mission.folder)
+    assert not names & {"torch", "torchvision", "pandas"} and {"faiss", "onnxruntime"} <= names
+
+
+def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:
+    shown = cli("--help")
+    assert shown.code == 0 and all(f"\n  {verb} " in shown.out for verb in VERBS) and shown.err == ""
+    for verb in VERBS:
+        told = cli(verb, "--help")
+        assert told.code == 0 and "Examples:" in told.out and f"dmlcli {verb}" in told.out
+
+
+def test_no_arguments_show_the_help(cli: Cli) -> None:
+    shown = cli()
+    assert shown.code == 2 and "Usage: dmlcli" in shown.out + shown.err and "error" not in shown.err
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    done = process("--version", cwd=tmp_path)
+    assert done.stdout.decode() == f"dmlcli {dmlcli.__version__}\n" and done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trian", "x"],
+        ["train"],
+        ["train", "x", "--nonsense"],
+        ["query", "x.jpg", "-k", "0"],
+        ["query", "x.jpg", "-k", "many"],
+        ["query", "x.jpg", "--min-score", "2"],
+        ["query", "x.jpg", "--format", "xml"],
+        ["train", "x", "--tune", "some"],
+        ["train", "x", "--loss", "proxi-anchor"],
+        ["train", "x", "--tune", "none", "--dim", "8"],
+        ["eval", "x", "--query-split", "test"],
+        ["losses", "tripplet"],
+        ["query"],
+    ],
+)
+def test_what_is_typed_wrong_exits_2_with_a_hint(
+    arguments: list[str], cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = cli(*arguments)
+    assert (found.code, found.out) == (2, "")
+    assert found.err.startswith("dmlcli: error: ") and "\nhint: " in found.err and "Traceback" not in found.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_usage_errors_are_json_where_json_is_asked_for(cli: Cli) -> None:
+    for arguments in (["query", "x.jpg", "-k", "0", "--format", "json"], ["eval", "--nonsense", "--format=json"]):
+        told = json.loads(cli(*arguments).err)
+        assert told["exit_code"] == 2 and told["error"] and told["hint"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "nowhere"],
+        ["index", "nowhere"],
+        ["embed", "nowhere"],
+        ["eval", "nowhere"],
+        ["eval"],
+        ["index"],
+        ["query", "x.jpg"],
+        ["eval", "nowhere.npz"],
+        ["index", "nowhere.npz"],
+    ],
+)
+def test_what_is_not_there_exits_4_with_a_hint_and_leaves_no_workspace(
+    arguments: list[str], cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = cli(*arguments)
+    assert (found.code, found.out) == (4, "")
+    assert "dmlcli: error: " in found.err and "\nhint: " in found.err and "Traceback" not in found.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trace_is_shown_only_when_asked_for(cli: Cli, tmp_path: Path) -> None:
+    assert "Traceback" not in cli("train", tmp_path / "nowhere").err
+    told = cli("train", tmp_path / "nowhere", "--debug").err
+    assert "Traceback" in told and "dmlcli: error: there is no folder" in told
+
+
+@pytest.mark.parametrize("arguments", [["losses"], ["losses", "triplet"], ["status"], ["--help"], ["--version"]])
+def test_a_closed_pipe_is_silent(arguments: list[str], mission: Mission) -> None:
+    """The reader is gone before the first word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "dmlcli", *arguments]
+    done = subprocess.run(
+        command, cwd=mission.folder, stdout=writer, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+    )
+    os.close(writer)
+    told = [line for line in done.stderr.decode().splitlines() if not line.startswith(("next: ", "dmlcli: warning: "))]
+    assert (told, done.returncode) == ([], 0)
+
+
+def test_losses_are_listed_and_told_in_full(cli: Cli) -> None:
+    listed = cli("losses")
+    assert listed.code == 0
+    for name in ("proxy-anchor", "contrastive", "triplet", "multi-similarity", "n-pair"):
+        assert f" {name} " in listed.out
+    told = json.loads(cli("losses", "triplet", "--format", "json").out)
+    assert [loss["name"] for loss in told["losses"]] == ["triplet"] and "margin" in json.dumps(told)
+    assert "margin" in cli("losses", "triplet").out
+
+
+def test_quiet_says_nothing_beside_the_result(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "w"
+    assert "made the workspace" in cli("embed", shop, "--model", plain_model, "-w", place).err
+    found = cli("embed", shop, "--model", plain_model, "-w", tmp_path / "w2", "--quiet")
+    assert found.code == 0 and found.err == "" and "12" in found.out
+
+
+def test_the_verbs_are_functions_of_the_package(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "w"
+    made = dmlcli.index(shop, model=plain_model, workspace=place)
+    assert (made.images, made.products) == (12, 4)
+    report = dmlcli.query([str(shop / "product-02" / "1.png")], top_k=1, workspace=place)
+    (answer,) = report.answers
+    assert answer.hits[0].product == "product-02"
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = dmlcli.trian
+
+
+def test_the_functions_take_paths_as_text(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    place, model = str(tmp_path / "w"), str(plain_model)
+    assert dmlcli.embed(str(shop), model=model, workspace=place).images == 12
+    assert dmlcli.index(str(shop), model=model, workspace=place).images == 12
+    assert dmlcli.eval(str(shop), model=model, workspace=place).queries == 12

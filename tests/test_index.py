@@ -1,0 +1,113 @@
+"""index makes a catalogue or embeddings searchable."""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dmlcli
+from dmlcli.model import open_model
+from tests.conftest import Cli, Mission, encoded, photo
+
+
+def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "w"
+    found = cli("index", shop, "--model", plain_model, "-w", place, "--format", "json")
+    told = json.loads(found.out)
+    assert list(told) == ["schema", "output", "images", "products", "dim", "kind", "model", "skipped"]
+    assert (told["images"], told["products"], told["skipped"]) == (12, 4, [])
+    rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2).out.splitlines()
+    assert rows[0].split("\t")[2:4] == ["1.000000", "product-01"] and rows[1].split("\t")[3] == "product-01"
+
+
+def test_indexing_again_follows_the_catalogue(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    common = ["--model", plain_model, "-w", tmp_path / "w"]
+    cli("index", shop, *common)
+    (shop / "product-04").mkdir()
+    (shop / "product-04" / "0.png").write_bytes(encoded(photo(4)))
+    (shop / "product-00" / "0.png").unlink()
+    assert cli("index", shop, *common).code == 0
+    hits = cli("query", shop / "product-04" / "0.png", "-w", tmp_path / "w", "-k", 100).out.splitlines()
+    assert len(hits) == 12 and hits[0].split("\t")[3] == "product-04"
+    assert not any("product-00/0.png" in hit.split("\t")[4] for hit in hits)
+
+
+def test_columns_of_a_table_are_typed_in_sqlite(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    table = shop / "photos.tsv"
+    rows = [f"product-{n:02}/0.png\tmug {n}\t{n}.5\t{n}\tred" for n in range(4)]
+    table.write_text("\n".join(["image\tproduct\tprice\tstock\tcolour", *rows]))
+    assert cli("index", table, "--model", plain_model, "-w", tmp_path / "w").code == 0
+    with closing(sqlite3.connect(tmp_path / "w" / "index" / "items.sqlite")) as opened:
+        kinds = {name: kind for _, name, kind, *_ in opened.execute("PRAGMA table_info(items)")}
+        assert (kinds["price"], kinds["stock"], kinds["colour"]) == ("REAL", "INTEGER", "TEXT")
+        assert opened.execute("SELECT product FROM items WHERE price > 1 AND stock < 3").fetchall() == [
+            ("mug 1",),
+            ("mug 2",),
+        ]
+
+
+def test_embeddings_of_any_tool_are_indexed(cli: Cli, tmp_path: Path, plain_model: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(6, open_model(plain_model).record.dim))
+    np.savez(tmp_path / "e.npz", embeddings=vectors, labels=np.array(list("aabbcc")))
+    place = tmp_path / "w"
+    assert cli("index", tmp_path / "e.npz", "-w", place, "-o", tmp_path / "i").code == 0
+    picture = tmp_path / "q.png"
+    picture.write_bytes(encoded(photo(1)))
+    found = cli("query", picture, "--index", tmp_path / "i", "-w", place)
+    assert found.code == 4 and "knows no model" in found.err and "--model" in found.err
+    found = cli("query", picture, "--index", tmp_path / "i", "--model", plain_model)
+    assert found.code == 0 and len(found.out.splitlines()) == 6
+
+
+def test_vectors_of_another_length_are_told(cli: Cli, tmp_path: Path, plain_model: Path) -> None:
+    np.savez(tmp_path / "e.npz", embeddings=np.eye(3), labels=np.array(list("abc")))
+    cli("index", tmp_path / "e.npz", "-w", tmp_path / "w", "-o", tmp_path / "i")
+    picture = tmp_path / "q.png"
+    picture.write_bytes(encoded(photo(1)))
+    found = cli("query", picture, "--index", tmp_path / "i", "--model", plain_model)
+    assert found.code in (2, 4) and "3" in found.err and "dimensions" in found.err
+
+
+def test_a_damaged_model_is_told_and_not_replaced(workspace: Path, mission: Mission, cli: Cli) -> None:
+    (workspace / "model" / "model.json").write_text("{")
+    found = cli("index", mission.catalog, "-w", workspace)
+    assert found.code == 4 and "model.json is damaged" in found.err
+
+
+def test_the_workspace_embeddings_are_indexed_by_default(workspace: Path, cli: Cli) -> None:
+    before = (workspace / "index" / "items.sqlite").read_bytes()
+    found = cli("index", "-w", workspace, "--format", "json")
+    assert found.code == 0 and json.loads(found.out)["images"] == 100
+    assert len((workspace / "index" / "items.sqlite").read_bytes()) == len(before)
+
+
+def test_names_of_any_bytes_are_indexed_and_found(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    names = [b"caf\xe9.png", b"two\nlines.png", "größe 😀.png".encode()]
+    odd = [os.fsdecode(os.fsencode(shop / "product-00") + b"/" + name) for name in names]
+    for number, name in enumerate(odd):
+        Path(name).write_bytes(encoded(photo(60 + number)))
+    dmlcli.index(shop, model=plain_model, workspace=tmp_path / "w")
+    answers = list(dmlcli.query(odd, top_k=1, workspace=tmp_path / "w").answers)
+    assert [answer.hits[0].image for answer in answers] == odd
+
+
+def test_a_product_of_any_bytes_is_indexed(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    product = os.fsdecode(b"caf\xe9")
+    (shop / "product-00").rename(shop / product)
+    dmlcli.index(shop, model=plain_model, workspace=tmp_path / "w")
+    (answer,) = dmlcli.query([str(shop / product / "0.png")], top_k=1, workspace=tmp_path / "w").answers
+    assert answer.hits[0].product == product
+
+
+@pytest.mark.slow
+def test_without_a_model_the_pretrained_backbone_is_searched_with(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    place = tmp_path / "w"
+    found = cli("index", shop, "-w", place)
+    assert found.code == 0 and found.err.count("stands in") == 1 and "no trained model yet" in found.err
+    assert cli("query", shop / "product-01" / "0.png", "-w", place, "-k", 1).out.split("\t")[3] == "product-01"
+    assert "stands in" in cli("status", "-w", place).err
+    assert "stands in" not in cli("index", shop, "-w", place).err
