@@ -171,6 +171,7 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
             best = trial if trial.beats(best) else best
     except KeyboardInterrupt:
         interrupted = True
+        progress.note(f"stopping: the best so far ({best.origin}) is being saved")
 
     if best is untrained:
         network = pretrained

@@ -4,8 +4,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-SAMPLERS = ("random", "pk", "category-pk", "n-pair")
-
 
 def batches(
     kind: str,

@@ -13,6 +13,7 @@ from dmlcli.learn import losses
 from dmlcli.learn.health import Health, measure
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...) and labels (B,)
+_APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
 _CLIP = 10.0  # largest value of a gradient entry (Proxy-Anchor's setting)
 
 
@@ -82,15 +83,22 @@ def fit(
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
-    """Set a loss's own proxies, class weights or centres to the mean embedding of each label, where it has any."""
-    for name, parameter in loss.named_parameters():
-        if name in ("proxies", "weight", "centers") and parameter.shape[-1] == embeddings.shape[1]:
-            count = len(parameter)
-            unit = nn.functional.normalize(embeddings, dim=-1)
-            sums = torch.zeros(count, embeddings.shape[1], device=unit.device).index_add_(0, labels, unit)
-            means = nn.functional.normalize(sums, dim=-1)  # (C, D)
+    """Set a loss's own proxies, class weights or centres (C, [K,] D) to the mean embedding of each label."""
+    for module in loss.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if name not in ("proxies", "weight", "centers") or parameter.shape[-1] != embeddings.shape[1]:
+                continue
+            normalize = bool(getattr(module, "normalize", False))
+            rows = nn.functional.normalize(embeddings, dim=-1) if normalize else embeddings
+            sums = torch.zeros(len(parameter), rows.shape[1], device=rows.device).index_add_(0, labels, rows)
+            means = sums / torch.bincount(labels, minlength=len(sums)).clamp_min(1)[:, None]  # (C, D)
+            if normalize:
+                means = nn.functional.normalize(means, dim=-1)
+            if parameter.ndim == 3:  # centres of one label must differ, or they would move as one
+                noise = torch.randn_like(parameter) * _APART / parameter.shape[-1] ** 0.5
+                means = means[:, None] + noise  # (C, K, D)
             with torch.no_grad():
-                parameter.copy_(means if parameter.ndim == 2 else means[:, None].expand_as(parameter))
+                parameter.copy_(means)
 
 
 def _groups(

@@ -21,7 +21,7 @@ class MemorySpec:
     """How many embeddings are kept, and after how many batches they are first compared with."""
 
     size: int
-    start: int = 1000
+    start: int | None = None  # None: after a tenth of the run, 1,000 batches at the most
 
 
 def parse(spec: str) -> MemorySpec:

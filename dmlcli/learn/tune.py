@@ -80,13 +80,20 @@ def gather(fitted: Catalog, features: Tensor, plain: Embeddings, split: Training
     )
 
 
-def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int) -> nn.Module:
-    """The loss that is asked for, with its memory; raises UsageError where they do not go together."""
+def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int = 0) -> nn.Module:
+    """The loss that is asked for, with its memory; raises UsageError where they do not go together.
+
+    `images` is how many an epoch shows, for the memory to start within the run.
+    """
     module = losses.build(recipe.loss, num_labels, embedding_dim)
     if recipe.memory is None:
         return module
     spec = memory.parse(recipe.memory)
-    return memory.Memory(module, embedding_dim, size=spec.size, start=spec.start)
+    steps = recipe.epochs * images // recipe.batch_size  # in the whole run, about
+    start = min(1000, steps // 10) if spec.start is None else spec.start
+    if images and start >= steps:
+        progress.warn(f"the memory starts after {start} batches, but the run has only about {steps}")
+    return memory.Memory(module, embedding_dim, size=spec.size, start=start)
 
 
 def frozen_trial(material: Material) -> Trial:
@@ -163,7 +170,7 @@ def tune_head(network: Network, material: Material, recipe: Recipe) -> Iterator[
 
 def _epochs(head: BlendHead, material: Material, recipe: Recipe) -> Iterator[Epoch]:
     features, labels = material.features, material.labels
-    module = _start_loss(recipe, head, features.flatten(0, 1), labels.repeat(len(features)))
+    module = _start_loss(recipe, head, features.flatten(0, 1), labels.repeat(len(features)), len(features))
     chance = torch.Generator().manual_seed(recipe.seed)
 
     def feed(number: int) -> Iterator[Batch]:
@@ -178,7 +185,7 @@ def tune_all(network: Network, material: Material, recipe: Recipe, device: torch
     """Train a copy of backbone and head on random views of the files, read anew each epoch; batch norm stays frozen."""
     network = copy.deepcopy(network)
     head = _blend_head(network)
-    module = _start_loss(recipe, head, material.features[0], material.labels).to(device)
+    module = _start_loss(recipe, head, material.features[0], material.labels, 1).to(device)
     network.to(device).to(memory_format=torch.channels_last).eval()
     dtype = fast_dtype(device)
 
@@ -203,8 +210,8 @@ def _blend_head(network: Network) -> BlendHead:
     return network.head
 
 
-def _start_loss(recipe: Recipe, head: BlendHead, features: Tensor, labels: Tensor) -> nn.Module:
-    module = build_loss(recipe, int(labels.max()) + 1, head.tuned.out_features)
+def _start_loss(recipe: Recipe, head: BlendHead, features: Tensor, labels: Tensor, views: int) -> nn.Module:
+    module = build_loss(recipe, int(labels.max()) + 1, head.tuned.out_features, images=len(labels) // views)
     with torch.no_grad():
         start_from_means(module, head.tuned(features), labels)
     return module
