@@ -4,7 +4,7 @@ import os
 import random
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +26,7 @@ _USUAL_NAMES = {
 }
 _SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test", "query", "gallery"}
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev")
+OPEN_TO_TRAINING = ("", "train", *VALIDATION_SPLITS)
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
 _SMALLEST_HOLD_OUT = 4  # products; with fewer, a validation score says nothing
 
@@ -62,8 +63,7 @@ class Catalog:
 
     def without_test(self) -> "Catalog":
         """What training may open: all of it where there are no splits, else train and validation alone."""
-        allowed = {"", "train", *VALIDATION_SPLITS}
-        return Catalog(self.root, [item for item in self.items if item.split in allowed], self.skipped)
+        return Catalog(self.root, [item for item in self.items if item.split in OPEN_TO_TRAINING], self.skipped)
 
     def only(self, *splits: str | None) -> "Catalog":
         """The part in any of the splits, all of it where none is named; raises UsageError for one that is empty."""
@@ -88,7 +88,9 @@ class TrainingSplit:
     how: str
 
 
-def open_catalog(path: Path, columns: Columns | None = None, root: Path | None = None) -> Catalog:
+def open_catalog(
+    path: Path, columns: Columns | None = None, root: Path | None = None, *, for_training: bool = False
+) -> Catalog:
     """Read a folder of products or a manifest (CSV, TSV).
 
     Args:
@@ -96,13 +98,16 @@ def open_catalog(path: Path, columns: Columns | None = None, root: Path | None =
             or a table with a column of image paths.
         columns: names of a table's columns where they are not the usual ones.
         root: what a table's paths are relative to; its own folder by default.
+        for_training: leave out the splits that training may not open, without so much as a look at their files.
 
     Errors: CatalogError where there is nothing to read, UsageError for a column that does not exist.
     """
+    path = Path(path)
     if path.is_dir():
-        catalog = _read_folder(path)
+        catalog = _read_folder(path, for_training)
     elif path.is_file():
-        catalog = _read_table(path, columns or Columns(), root or path.parent)
+        catalog = _read_table(path, columns or Columns(), Path(root or path.parent))
+        catalog = catalog.without_test() if for_training else catalog
     else:
         raise CatalogError(f"there is no folder or table {path}", hint="name a folder with one sub-folder per product")
     if not catalog.items:
@@ -112,13 +117,12 @@ def open_catalog(path: Path, columns: Columns | None = None, root: Path | None =
     return catalog
 
 
-def find_images(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files among `paths` as they are, and the images inside the folders among them."""
-    for path in paths:
-        if path.is_dir():
-            yield from (file for file in _walk(path) if _sniff(file))
-        else:
-            yield path
+def find_images(path: Path) -> Iterator[Path]:
+    """A file as it is; of a folder the images inside, and what is only called so, for its reader to complain of."""
+    if path.is_dir():
+        yield from (file for file in _walk(path) if _sniff(file) or file.suffix.lower() in _SUFFIXES)
+    else:
+        yield path
 
 
 def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> TrainingSplit:
@@ -193,28 +197,23 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
     return TrainingSplit(fit, queries, queries, held_out, f"leave-one-out among {number} held-out products")
 
 
-def _read_folder(root: Path) -> Catalog:
+def _read_folder(root: Path, for_training: bool) -> Catalog:
+    files = [file.relative_to(root) for file in _walk(root)]
+    # train/<product>/*, test/<product>/*: the first folders are splits where all are called so
+    split_folders = all(len(file.parts) > 2 and file.parts[0] in _SPLIT_FOLDERS for file in files)
     items, skipped = [], []
-    for file in _walk(root):
-        relative = file.relative_to(root)
-        if _sniff(file):
-            *above, product = relative.parts[:-1] or ("",)
-            items.append(Item(str(relative), product, "/".join(above)))
+    for file in files:
+        *above, product = file.parts[:-1] or ("",)
+        split = above.pop(0) if split_folders else ""
+        if for_training and split not in OPEN_TO_TRAINING:
+            continue
+        if _sniff(root / file):
+            items.append(Item(str(file), product, "/".join(above), split))
         elif file.suffix.lower() in _SUFFIXES:
-            skipped.append(
-                Skipped(str(file), "the file is empty" if not file.stat().st_size else "not an image inside")
-            )
-    items = _with_split_folders(items)
+            reason = "not an image inside" if (root / file).stat().st_size else "the file is empty"
+            skipped.append(Skipped(str(root / file), reason))
     _warn_of_homonyms(items)
     return Catalog(root.resolve(), items, skipped)
-
-
-def _with_split_folders(items: list[Item]) -> list[Item]:
-    """Take the first folders as splits where all are called so: train/<product>/*, test/<product>/*."""
-    parts = [Path(item.path).parts for item in items]
-    if not {first for first, *_ in parts} <= _SPLIT_FOLDERS or any(len(names) < 3 for names in parts):
-        return items
-    return [item._replace(split=p[0], category="/".join(p[1:-2])) for item, p in zip(items, parts, strict=True)]
 
 
 def _warn_of_homonyms(items: list[Item]) -> None:
@@ -244,8 +243,15 @@ def _walk(folder: Path) -> Iterator[Path]:
             )
         except PermissionError as error:
             raise CatalogError(f"the folder {here} may not be read") from error
-        yield from (Path(entry.path) for entry in entries if entry.is_file())
-        stack += [entry.path for entry in reversed(entries) if entry.is_dir()]
+        yield from (Path(entry.path) for entry in entries if _leads(entry, to_folder=False))
+        stack += [entry.path for entry in reversed(entries) if _leads(entry, to_folder=True)]
+
+
+def _leads(entry: "os.DirEntry[str]", *, to_folder: bool) -> bool:
+    try:
+        return entry.is_dir() if to_folder else entry.is_file()
+    except OSError:  # a link that leads to itself leads nowhere
+        return False
 
 
 def _sniff(file: Path) -> bool:
@@ -262,17 +268,9 @@ def _sniff(file: Path) -> bool:
 def _read_table(file: Path, columns: Columns, root: Path) -> Catalog:
     import pandas as pd
 
-    separator = "\t" if file.suffix.lower() in (".tsv", ".tab") else None
     try:
-        table = pd.read_csv(
-            file,
-            sep=separator,
-            engine="c" if separator else "python",
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-        )
-    except (ValueError, UnicodeDecodeError, OSError) as error:
+        table = pd.read_csv(file, sep=_separator(file), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
         raise CatalogError(f"{file} cannot be read as a table: {str(error).splitlines()[0]}") from error
     names = {role: _column(table, role, getattr(columns, role), file) for role in _USUAL_NAMES}
     own = [column for column in table.columns if column not in set(names.values())]
@@ -293,6 +291,13 @@ def _read_table(file: Path, columns: Columns, root: Path) -> Catalog:
             hint="--root DIR says what the paths are relative to",
         )
     return Catalog(root.resolve(), items)
+
+
+def _separator(file: Path) -> str:
+    """The mark between the columns: whichever of comma, semicolon and tab the first line has most of."""
+    with file.open(encoding="utf-8-sig") as stream:
+        header = stream.readline()
+    return "\t" if file.suffix.lower() in (".tsv", ".tab") else max(",;\t", key=header.count)
 
 
 def _column(table: "pd.DataFrame", role: str, named: str | None, file: Path) -> str | None:

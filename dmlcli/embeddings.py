@@ -2,14 +2,15 @@
 
 import csv
 import hashlib
-import json
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from dmlcli.image import Pixels
 from dmlcli.report import Skipped
 
 SCHEMA = 1
+# how reading a damaged file can fail, through JSON, CSV, npy and zip
+_DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, csv.Error, BadZipFile)
 _RECORD, _VECTORS, _ITEMS = "embeddings.json", "vectors.npy", "items.csv"
 _FIXED = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest"]
 Vectors = NDArray[np.float32]
@@ -109,6 +112,8 @@ def compute(
         path = catalog.root / item.path
         try:
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError("not a regular file")
             before = by_path.get(path)
             if before is not None and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
                 return before, None
@@ -175,7 +180,7 @@ def save(folder: Path, embeddings: Embeddings) -> None:
             {
                 "schema": SCHEMA,
                 "model": embeddings.model,
-                "root": str(embeddings.root),
+                "root": disk.reference(embeddings.root, folder),
                 "images": len(embeddings.items),
                 "dim": embeddings.dim,
             },
@@ -192,38 +197,39 @@ def save_npz(file: Path, embeddings: Embeddings) -> None:
 
 def open_embeddings(path: Path) -> Embeddings:
     """Open an embeddings folder or .npz file; raises EmbeddingsError where there is none or it is damaged."""
-    disk.restore(path)
+    path = disk.restore(Path(path))
     try:
         return _open_npz(path) if path.is_file() else _open_folder(path)
     except FileNotFoundError as error:
         raise EmbeddingsError(f"there are no embeddings in {path}", hint="dmlcli embed CATALOG") from error
-    except (ValueError, KeyError, OSError, csv.Error) as error:
+    except _DAMAGE as error:
         raise EmbeddingsError(f"the embeddings in {path} are damaged: {error}", hint="dmlcli embed CATALOG") from error
 
 
 def is_embeddings(path: Path) -> bool:
     """Whether a path given on the command line means embeddings (and not a catalogue)."""
+    path = Path(path)
     return path.suffix == ".npz" or (path / _RECORD).exists()
 
 
 def _open_folder(folder: Path) -> Embeddings:
-    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    record = disk.read_json(folder / _RECORD)
     vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
     items, states = [], []
     with (folder / _ITEMS).open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         table = csv.reader(stream)
-        own = next(table)[len(_FIXED) :]
+        own = next(table, [])[len(_FIXED) :]
         for row in table:
             path, product, category, split, source = row[:5]
             items.append(Item(path, product, category, split, source, tuple(zip(own, row[8:], strict=True))))
             states.append(FileState(int(row[5]), int(row[6]), row[7]))
     if not len(vectors) == len(items) == record["images"]:
         raise ValueError(f"{len(vectors)} vectors for {len(items)} items, {record['images']} expected")
-    return Embeddings(Path(record["root"]), items, states, vectors, record["model"])
+    return Embeddings(disk.dereference(record["root"], folder), items, states, vectors, record["model"])
 
 
 def _open_npz(file: Path) -> Embeddings:
-    with np.load(file, allow_pickle=False) as arrays:
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         vectors = np.asarray(arrays["embeddings"], dtype=np.float32)
         count = len(vectors)
         labels = [str(label) for label in arrays["labels"]] if "labels" in arrays else [""] * count

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmlcli import progress
+from dmlcli import disk, progress
 from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Computed, Embeddings, Vectors, View, compute, save
 from dmlcli.graph import open_graph
@@ -14,7 +14,7 @@ from dmlcli.workspace import Workspace
 
 def find_or_make_model(named: Path | None, place: Workspace, photos: Catalog) -> Model:
     """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
-    if named is not None or place.model.exists():
+    if named is not None or disk.restore(place.model).exists():
         return open_model(named or place.model)
     from dmlcli.learn import frozen, weights  # torch starts here
 

@@ -1,6 +1,7 @@
 """The noun Index: a FAISS file, the item table in SQLite, and index.json. The only file that imports faiss."""
 
-import json
+import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +18,8 @@ from dmlcli.errors import IndexFileError, UsageError
 SCHEMA = 1
 _RECORD, _VECTORS, _ITEMS = "index.json", "vectors.faiss", "items.sqlite"
 _FIXED = ("id", "path", "product", "category")
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+_REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Index:
             if number < 0:
                 continue
             path, product = table.execute("SELECT path, product FROM items WHERE id = ?", (number,)).fetchone()
-            yield Found(min(score, 1.0), product, self.root / path)
+            yield Found(min(score, 1.0), _name(product), self.root / _name(path))
 
 
 def build(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> Index:
@@ -78,9 +81,9 @@ def build(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> In
             "images": len(vectors),
             "products": len(set(embeddings.products) - {""}),
             "dim": embeddings.dim,
-            "root": str(embeddings.root),
+            "root": disk.reference(embeddings.root, folder),
             "model": embeddings.model,
-            "model_folder": str(model_folder.resolve()) if model_folder else None,
+            "model_folder": disk.reference(model_folder, folder) if model_folder else None,
         }
         disk.write_json(draft / _RECORD, record)
     return open_index(folder)
@@ -90,20 +93,21 @@ def open_index(folder: Path) -> Index:
     """Open an index folder, its vectors memory-mapped; raises IndexFileError where there is none or it is damaged."""
     import faiss
 
-    disk.restore(folder)
+    folder = disk.restore(Path(folder))
     faiss.omp_set_num_threads(1)  # one query needs no team of threads, and waiting for one costs more than it saves
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = disk.read_json(folder / _RECORD)
         searcher = faiss.read_index(str(folder / _VECTORS), faiss.IO_FLAG_MMAP_IFC)
         with closing(_connect(folder / _ITEMS)) as table:
             rows = table.execute("SELECT count(*) FROM items").fetchone()[0]
-        if not searcher.ntotal == rows == record["images"]:
-            raise ValueError(f"{searcher.ntotal} vectors for {rows} items, {record['images']} expected")
+        if not searcher.ntotal == rows == record["images"] or searcher.d != record["dim"]:
+            found = f"{searcher.ntotal} vectors of {searcher.d} for {rows} items"
+            raise ValueError(f"{found}, {record['images']} of {record['dim']} expected")
         return Index(
             folder=folder,
-            root=Path(record["root"]),
+            root=disk.dereference(record["root"], folder),
             model=record["model"],
-            model_folder=Path(record["model_folder"]) if record["model_folder"] else None,
+            model_folder=disk.dereference(record["model_folder"], folder) if record["model_folder"] else None,
             images=record["images"],
             products=record["products"],
             dim=record["dim"],
@@ -112,61 +116,63 @@ def open_index(folder: Path) -> Index:
         )
     except FileNotFoundError as error:
         raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
-    except (ValueError, KeyError, RuntimeError, sqlite3.Error, OSError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise IndexFileError(f"the index in {folder} is damaged: {reason}", hint="dmlcli index CATALOG") from error
 
 
 def _write_items(file: Path, embeddings: Embeddings) -> None:
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
-    taken = {name.lower() for name in _FIXED}
-    columns = {name: name if name.lower() not in taken else f"{name}_" for name in own}
+    columns = _distinct(own)
     kinds = {name: _kind(embeddings, name) for name in own}
     with closing(sqlite3.connect(file)) as table:
-        extra = "".join(f', "{_quoted(columns[name])}" {kinds[name]}' for name in own)
+        extra = "".join(f', "{columns[name].replace(chr(34), chr(34) * 2)}" {kinds[name]}' for name in own)
         table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
         marks = ", ".join("?" * (len(_FIXED) + len(own)))
-        rows = (
-            (
-                row,
-                _text(item.path),
-                _text(item.product),
-                _text(item.category),
-                *(dict(item.columns).get(name) for name in own),
-            )
-            for row, item in enumerate(embeddings.items)
-        )
-        table.executemany(f"INSERT INTO items VALUES ({marks})", rows)
+        table.executemany(f"INSERT INTO items VALUES ({marks})", _item_rows(embeddings, kinds))
         table.commit()
 
 
+def _item_rows(embeddings: Embeddings, kinds: dict[str, str]) -> Iterator[list[object]]:
+    for row, item in enumerate(embeddings.items):
+        values = dict(item.columns)
+        # an empty cell of a number column is no number, and must not compare as text
+        own = (None if kind != "TEXT" and not values.get(name) else values.get(name) for name, kind in kinds.items())
+        texts = [_text(value) if isinstance(value, str) else value for value in own]
+        yield [row, _text(item.path), _text(item.product), _text(item.category), *texts]
+
+
+def _distinct(names: list[str]) -> dict[str, str]:
+    """A column name for each of the user's: SQLite ignores case, and four names are taken."""
+    taken, columns = set(_FIXED), {}
+    for name in names:
+        columns[name] = name
+        while columns[name].lower() in taken:
+            columns[name] += "_"
+        taken.add(columns[name].lower())
+    return columns
+
+
 def _kind(embeddings: Embeddings, column: str) -> str:
-    """INTEGER, REAL or TEXT: the narrowest SQLite type that all values of a column fit."""
+    """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code."""
     values = [value for item in embeddings.items for name, value in item.columns if name == column and value]
-    for kind, convert in (("INTEGER", int), ("REAL", float)):
-        try:
-            for value in values:
-                convert(value)
-            return kind
-        except ValueError:
-            continue
-    return "TEXT"
+    if values and all(_INTEGER.fullmatch(value) for value in values):
+        return "INTEGER"
+    return "REAL" if values and all(_REAL.fullmatch(value) for value in values) else "TEXT"
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    table = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    table.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    return table
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _text(value: str) -> str | bytes:
-    """File names that are not UTF-8 go in as the bytes they are."""
+    """Names that are not UTF-8 go in as the bytes they are."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape")
+        return os.fsencode(value)
     return value
 
 
-def _quoted(name: str) -> str:
-    return name.replace('"', '""')
+def _name(stored: str | bytes) -> str:
+    return os.fsdecode(stored)

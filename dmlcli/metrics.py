@@ -42,9 +42,18 @@ def map_at_r(ranks: Ranks) -> float:
     return float(precision[ranks <= len(ranks)].sum() / len(ranks))
 
 
-def score(rankings: Sequence[Ranks], recall: Sequence[int] = (1, 5, 10)) -> dict[str, NDArray[np.float64]]:
-    """The value of each metric for each query (Q,); a query without relevant images is NaN in all of them."""
-    metrics = {f"recall@{k}": [recall_at(k, ranks) if len(ranks) else np.nan for ranks in rankings] for k in recall}
+def score(
+    rankings: Sequence[Ranks], recall: Sequence[int] = (1, 5, 10), largest: int | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """The value of each metric for each query (Q,); a query without relevant images is NaN in all of them.
+
+    Args:
+        largest: how many images a query can find at all; recall at more than that is NaN for every query.
+    """
+    metrics = {}
+    for k in recall:
+        known = largest is None or k <= largest
+        metrics[f"recall@{k}"] = [recall_at(k, ranks) if known and len(ranks) else np.nan for ranks in rankings]
     metrics["map@r"] = [map_at_r(ranks) if len(ranks) else np.nan for ranks in rankings]
     metrics["r_precision"] = [r_precision(ranks) if len(ranks) else np.nan for ranks in rankings]
     return {name: np.asarray(values, dtype=np.float64) for name, values in metrics.items()}

@@ -73,9 +73,9 @@ def fingerprint(weights: Arrays, head: dict[str, Any], image: ImageSettings) -> 
 
 def open_model(folder: Path) -> Model:
     """Open a model folder; raises ModelError where there is none or it is damaged."""
-    disk.restore(folder)
+    folder = disk.restore(Path(folder))
     try:
-        values = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        values = disk.read_json(folder / _RECORD)
         if values.pop("schema") != SCHEMA:
             raise ModelError(f"{folder} was written by another version of dmlcli", hint="train it again")
         image = values.pop("image")
@@ -83,7 +83,7 @@ def open_model(folder: Path) -> Model:
         record = ModelRecord(image=image, **values)
     except FileNotFoundError as error:
         raise ModelError(f"there is no model in {folder}", hint="dmlcli train CATALOG") from error
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ModelError(f"{folder / _RECORD} is damaged: {error}", hint="train it again") from error
     for name, size in record.sizes.items():
         file = folder / name
@@ -101,7 +101,7 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
     from safetensors.numpy import save_file
 
     with disk.new_folder(folder) as draft:
-        save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, draft / _WEIGHTS)
+        save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, draft / _WEIGHTS)
         if write_graph is not None:
             write_graph(draft / _GRAPH)
         sizes = {file.name: file.stat().st_size for file in draft.iterdir()}

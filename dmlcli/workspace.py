@@ -62,7 +62,7 @@ class Workspace:
 
 def find(named: Path | None = None) -> Workspace | None:
     """The workspace that is named, or that of the environment, or the nearest one above; None where there is none."""
-    chosen = named or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    chosen = _chosen(named)
     if chosen is not None:
         return Workspace(chosen) if chosen.is_dir() else None
     here = Path.cwd()
@@ -90,7 +90,7 @@ def make(named: Path | None = None) -> Workspace:
     """Like `find`, but a missing workspace is made (here, where none is named), and said so."""
     workspace = find(named)
     if workspace is None:
-        chosen = named or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else Path.cwd() / NAME)
+        chosen = _chosen(named) or Path.cwd() / NAME
         try:
             chosen.mkdir(parents=True)
         except OSError as error:
@@ -100,3 +100,8 @@ def make(named: Path | None = None) -> Workspace:
         progress.note(f"made the workspace {chosen}")
         workspace = Workspace(chosen)
     return workspace
+
+
+def _chosen(named: Path | None) -> Path | None:
+    where = named or os.environ.get(VARIABLE)
+    return Path(where) if where else None

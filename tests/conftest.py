@@ -1,7 +1,6 @@
 """What the tests share: small shops, the command line here and as a process, and a trained workspace."""
 
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -101,13 +100,6 @@ def process(
     )
 
 
-def relocate_index(workspace: Path) -> None:
-    """Make the index of a copied workspace name the model beside it."""
-    file = workspace / "index" / "index.json"
-    record = json.loads(file.read_text()) | {"model_folder": str(workspace / "model")}
-    file.write_text(json.dumps(record))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No network, no weights cached on this machine, no workspace of its owner."""
@@ -194,5 +186,4 @@ def mission(tmp_path_factory: pytest.TempPathFactory) -> Mission:
 def workspace(mission: Mission, tmp_path: Path) -> Path:
     """A copy of the trained workspace, to be damaged."""
     copy = shutil.copytree(mission.workspace, tmp_path / ".dmlcli", ignore=shutil.ignore_patterns("features", "frozen"))
-    relocate_index(copy)
     return copy

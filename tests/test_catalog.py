@@ -196,7 +196,8 @@ def test_find_images_looks_into_folders_and_takes_files_as_they_are(tmp_path: Pa
     place(tmp_path, "in/1.png", "in/deep/2.png", "in/.hidden.png")
     place(tmp_path, "in/note.txt", data=b"x")
     single = tmp_path / "note.jpg"
-    assert list(find_images([tmp_path / "in", single])) == [tmp_path / "in/1.png", tmp_path / "in/deep/2.png", single]
+    assert list(find_images(tmp_path / "in")) == [tmp_path / "in/1.png", tmp_path / "in/deep/2.png"]
+    assert list(find_images(single)) == [single]
 
 
 def catalog_of(*rows: tuple[str, str]) -> Catalog:

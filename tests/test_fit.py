@@ -83,7 +83,7 @@ def test_a_loss_that_is_no_number_stops_with_a_hint() -> None:
     assert "--learning-rate" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "parameter"), [("proxy-anchor", "proxies"), ("softmax", "weight")])
+@pytest.mark.parametrize(("name", "parameter"), [("proxy-anchor", "proxies"), ("normalized-softmax", "weight")])
 def test_proxies_start_from_the_means(name: str, parameter: str) -> None:
     x, y = sample()
     loss = losses.build(name, 4, 10)

@@ -98,7 +98,7 @@ def test_a_sum_can_remember() -> None:
 
 
 def test_the_spec() -> None:
-    assert memory.parse("64") == memory.MemorySpec(64, 1000)
+    assert memory.parse("64") == memory.MemorySpec(64, None)
     assert memory.parse("64:start=5") == memory.MemorySpec(64, 5)
 
 

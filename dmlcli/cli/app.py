@@ -1,6 +1,7 @@
 """The edge: registers the verbs, and turns whatever happens into output and an exit code."""
 
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -21,7 +22,7 @@ from dmlcli.commands.losses import losses
 from dmlcli.commands.query import query
 from dmlcli.commands.status import status
 from dmlcli.commands.train import train
-from dmlcli.errors import DmlcliError, Interrupted
+from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
 _INTERRUPTED, _BUG = Interrupted.exit_code, DmlcliError.exit_code
 
@@ -65,19 +66,34 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
     try:
         code = app(arguments, prog_name="dmlcli", standalone_mode=False)
+        sys.stdout.flush()
         return int(code or 0)
+    except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
+        return _pipe_closed()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except Exception as error:  # typer's own usage errors; their class moved between versions
         if not hasattr(error, "format_message"):
             raise
-        if not error.format_message():  # no arguments at all: the help has been shown
-            return 2
         message = error.format_message().rstrip(".")
+        if not arguments:  # the message is the help
+            print(message)
+            return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
         print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
         return 2
+
+
+def _pipe_closed() -> int:
+    """The reader has seen enough; nothing more to say, also not when Python flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _asked_format(arguments: list[str]) -> str | None:
@@ -127,12 +143,11 @@ def _guarded(verb: Callable[[], Any], format: str | None, quiet: bool, debug: bo
     """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
     progress.listen(Teller(quiet))
     try:
+        if nul and format != "paths":
+            raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
         return render.show(verb(), format, nul)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader has seen enough; nothing more to say
-        return 0
+        return _pipe_closed()
     except DmlcliError as error:
         return _failed(str(error), error.hint, error.exit_code, format, debug)
     except KeyboardInterrupt:

@@ -30,6 +30,7 @@ from dmlcli.report import (
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 SCHEMA = 1
 DONE, NO, PARTLY = 0, 1, 3  # exit codes that are answers
@@ -44,8 +45,12 @@ def show(report: Any, format: str | None, nul: bool = False) -> int:
         print(json.dumps(_as_json(report), ensure_ascii=False))
     else:
         _TABLES[type(report)](report)
+    sys.stdout.flush()
     skipped = getattr(report, "skipped", ())
     tell_skipped(skipped)
+    if isinstance(report, EvalReport) and report.metrics["map@r"] is None:
+        print("dmlcli: no query has an image of its product to find, so there is no score", file=sys.stderr)
+        return NO
     return PARTLY if skipped else DONE
 
 
@@ -101,7 +106,7 @@ def _query(report: QueryReport, format: str, nul: bool) -> int:
 def _answer_table(answer: Answer, _: str) -> None:
     from rich.text import Text
 
-    table = _table("", "score", "product", "image", title=answer.query)
+    table = _table("", "score", "product", "image", title=Text(answer.query))
     for column in (0, 1):
         table.columns[column].justify = "right"
     for hit in answer.hits:
@@ -348,7 +353,7 @@ def _console() -> "Console":
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
-def _table(*headings: str, title: str | None = None) -> "Table":
+def _table(*headings: str, title: "Text | None" = None) -> "Table":
     from rich import box
     from rich.table import Table
 

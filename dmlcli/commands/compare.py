@@ -62,7 +62,7 @@ def compare(
     for spec in specs:
         known.parse(spec)
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root).without_test()
+    photos = open_catalog(Path(catalog), columns, root, for_training=True)
     split_for_comparison(photos, seed)
     place = make(workspace)
 
@@ -85,12 +85,12 @@ def compare(
     recipe = replace(recipe, images_per_product=images_per_product)
     unlearned = _scores(material.validation, material.validation_features.numpy())
     contenders = [_contender("frozen backbone", unlearned, unlearned, material, 0.0)]
-    for spec in ["", *progress.track(specs, "losses")]:  # "": the closed form that all start from
-        started = time.perf_counter()
-        vectors, trouble = tune.compare_head(material, replace(recipe, loss=spec))
-        seconds = time.perf_counter() - started
+    began = time.perf_counter()
+    for spec, vectors, trouble in tune.compare_heads(material, recipe, progress.track(specs, "losses")):
+        seconds = time.perf_counter() - began
         scores = _scores(material.validation, vectors)
         contenders.append(_contender(spec or "closed form", scores, unlearned, material, seconds, trouble))
+        began = time.perf_counter()
     return CompareReport(
         images=len(fitted.items),
         products=len({item.product for item in fitted.items}),

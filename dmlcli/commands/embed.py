@@ -37,7 +37,7 @@ def embed(
     photos = open_catalog(Path(catalog), columns, root).only(split)
     place = make(workspace)
     encoder = Encoder(find_or_make_model(model, place, photos))
-    target = output or place.embeddings
+    target = Path(output or place.embeddings)
     as_file = target.suffix == ".npz"
     computed = encoder.embed_catalog(photos, place.known(*([] if as_file else [target])), keep_at=place.embeddings)
     if as_file:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import options
+from dmlcli import options, progress
 from dmlcli.errors import EmbeddingsError, UsageError
 from dmlcli.report import EvalReport, Skipped
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dmlcli.embeddings import Embeddings
     from dmlcli.model import Model
     from dmlcli.workspace import Workspace
+
+
+_ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed
 
 
 def eval(
@@ -54,12 +57,12 @@ def eval(
     place = find(workspace)
     skipped: list[Skipped] = []
     wanted = [gallery_split] if queries else [query_split, gallery_split]
-    opened = _open(catalog, wanted, model, place, "gallery", columns, root, skipped)
+    opened = _open(Path(catalog) if catalog else None, wanted, model, place, "gallery", columns, root, skipped)
     gallery = opened.only(gallery_split)
     alone = queries is None and query_split is None
     asked = gallery if alone else opened.only(query_split)
     if queries is not None:
-        asked = _open(queries, [query_split], model, place, "queries", columns, root, skipped).only(query_split)
+        asked = _open(Path(queries), [query_split], model, place, "queries", columns, root, skipped).only(query_split)
     if asked.dim != gallery.dim:
         raise UsageError(
             f"queries have {asked.dim} dimensions, the gallery {gallery.dim}", hint="embed both with one model"
@@ -73,7 +76,9 @@ def eval(
     products = [asked.products[row] for row in known]
     own_rows = np.array(known) if alone else None
     found = rankings(asked.vectors[known], np.asarray(gallery.vectors), products, gallery.products, own_rows=own_rows)
-    values = metrics.score(found)
+    if np.ptp(gallery.vectors, axis=0).max() < _ALIKE:
+        progress.warn("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
+    values = metrics.score(found, largest=len(gallery.items) - alone)
     made_by = _model_of(gallery, model, place)
     return EvalReport(
         protocol="leave-one-out" if alone else "query/gallery",

@@ -34,22 +34,24 @@ def index(
     from dmlcli.catalog import Columns, open_catalog
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.model import open_matching
-    from dmlcli.workspace import make
+    from dmlcli.workspace import make, need
 
-    place = make(workspace)
     skipped: tuple[Skipped, ...] = ()
-    if catalog is None or embeddings.is_embeddings(catalog):
-        vectors = embeddings.open_embeddings(catalog or place.embeddings).only(split)
+    path = Path(catalog) if catalog else None
+    if path is None or embeddings.is_embeddings(path):
+        vectors = embeddings.open_embeddings(path or need(workspace).embeddings).only(split)
+        place = make(workspace)
         made_by = open_matching(model or place.model, vectors.model) if vectors.model or model else None
     else:
         columns = Columns(image_column, product_column, category_column, split_column, source_column)
-        photos = open_catalog(Path(catalog), columns, root).only(split)
+        photos = open_catalog(path, columns, root).only(split)
+        place = make(workspace)
         made_by = find_or_make_model(model, place, photos)
         computed = Encoder(made_by).embed_catalog(photos, place.known(), keep_at=place.embeddings)
         vectors = computed.embeddings
         embeddings.save(place.embeddings, vectors)
         skipped = (*photos.skipped, *computed.skipped)
-    built = indexes.build(output or place.index, vectors, made_by.folder if made_by else None)
+    built = indexes.build(Path(output or place.index), vectors, made_by.folder if made_by else None)
     return IndexReport(
         output=str(built.folder),
         images=built.images,

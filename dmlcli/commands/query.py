@@ -47,6 +47,8 @@ def query(
         raise UsageError(
             "there is no query", hint="dmlcli query img.jpg, or --files-from FILE, or - for an image on stdin"
         )
+    if null and files_from is None:
+        raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     opened = indexes.open_index(index or need(workspace).index)
     encoder = Encoder(open_matching(model or opened.model_folder, opened.model))
     skipped: list[Skipped] = []
@@ -72,7 +74,7 @@ def _sources(images: list[str], files_from: str | None, null: bool) -> Iterator[
                 )
             yield "-", sys.stdin.buffer.read()
         else:
-            yield from ((str(file), file) for file in find_images([Path(name)]))
+            yield from ((str(file), file) for file in find_images(Path(name)))
     if files_from is not None:
         yield from ((name, Path(name)) for name in _lines(files_from, b"\0" if null else b"\n"))
 
@@ -84,12 +86,16 @@ def _lines(source: str, end: bytes) -> Iterator[str]:
             rest = b""
             while chunk := os.read(stream.fileno(), 1 << 16):  # what is there, not all there will be
                 *whole, rest = (rest + chunk).split(end)
-                yield from (os.fsdecode(line) for line in whole if line.strip())
+                yield from (_path(line, end) for line in whole if line.strip())
             if rest.strip():
-                yield os.fsdecode(rest)
+                yield _path(rest, end)
     except OSError as error:
         hint = "--files-from takes a file, or - for stdin"
         raise CannotRun(f"cannot read {source}: {error.strerror}", hint=hint) from error
+
+
+def _path(line: bytes, end: bytes) -> str:
+    return os.fsdecode(line.removesuffix(b"\r") if end == b"\n" else line)
 
 
 def _answers(

@@ -11,9 +11,9 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
 
         dmlcli status
     """
-    import json
     from pathlib import Path
 
+    from dmlcli import disk
     from dmlcli.errors import CannotRun
     from dmlcli.model import open_model
     from dmlcli.workspace import find
@@ -24,13 +24,19 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
             None, None, None, None, next="dmlcli train CATALOG, or dmlcli index CATALOG without training"
         )
 
-    def read(file: Path) -> dict[str, str] | None:
+    cautions: list[str] = []
+
+    def read(folder: Path, name: str) -> dict[str, str] | None:
         try:
-            return {key: str(value) for key, value in json.loads(file.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError):
+            record = disk.read_json(disk.restore(folder) / name)
+            root = record["root"]["absolute"]
+            return {key: str(record[key]) for key in ("images", "dim", "model")} | {"root": root}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            cautions.append(f"{folder / name} is damaged: {error}; dmlcli index CATALOG makes it anew")
             return None
 
-    cautions: list[str] = []
     model = None
     try:
         record = open_model(place.model).record
@@ -49,7 +55,8 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
     except CannotRun as error:
         if place.model.exists():
             cautions.append(str(error))
-    embeddings, index = read(place.embeddings / "embeddings.json"), read(place.index / "index.json")
+    embeddings = read(place.embeddings, "embeddings.json")
+    index = read(place.index, "index.json")
     for name, made in (("embeddings", embeddings), ("index", index)):
         if made and model and made["model"] != model["fingerprint"]:
             cautions.append(f"the {name} were made by another model: dmlcli index CATALOG makes them anew")

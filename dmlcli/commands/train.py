@@ -68,7 +68,7 @@ def train(
     if tune == "none" and dim is not None:
         raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root).without_test()
+    photos = open_catalog(Path(catalog), columns, root, for_training=True)
     if tune != "none":
         split_for_training(photos, seed)  # a catalogue that cannot be trained on is answered before the work starts
     place = make(workspace)
@@ -87,7 +87,7 @@ def train(
         images_per_product=images_per_product,
         memory=memory,
     )
-    outcome = _train(photos, recipe, place, output or place.model, device)
+    outcome = _train(photos, recipe, place, Path(output or place.model), device)
     skipped = [*photos.skipped, *outcome.skipped]
     index = None
     if outcome.interrupted:

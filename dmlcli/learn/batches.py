@@ -4,6 +4,8 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+SAMPLERS = ("random", "pk", "category-pk", "n-pair")
+
 
 def batches(
     kind: str,

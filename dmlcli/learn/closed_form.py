@@ -50,6 +50,7 @@ class ClosedForm:
         self._set(head.tuned, whiten @ span[: len(self._means) - 1].T)
         with torch.no_grad():  # raw embeddings of length about 1, for the losses that do not normalise
             length = head.tuned(self._features).norm(dim=-1).mean()
+            length = length.clamp_min(1e-12)  # 0 where all images are alike
             head.tuned.weight.div_(length)
             head.tuned.bias.div_(length)
 

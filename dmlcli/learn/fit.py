@@ -68,7 +68,7 @@ def fit(
             value = loss(embeddings, labels)
             if not torch.isfinite(value):
                 raise TrainingError(
-                    f"the loss became {float(value)} in epoch {number}",
+                    f"the loss became {value.item()} in epoch {number}",
                     hint="lower --learning-rate, or take another --loss",
                 )
             optimizer.zero_grad()

@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -141,24 +141,27 @@ def closed_forms(network: Network, material: Material) -> Iterator[Trial]:
             yield Trial(name, _score_head(head, material), _copy(network, "head."))
 
 
-def compare_head(material: Material, recipe: Recipe) -> tuple[Vectors, str]:
-    """Embeddings (len(validation.rows), D) after training a head with one loss from the most careful closed form.
+def compare_heads(material: Material, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors, str]]:
+    """Train a head with each loss, all from the most careful closed form, which itself comes first, under no name.
 
-    An empty loss stands for the closed form itself. The second value says what went wrong, if anything did.
+    Yields: the loss, the embeddings (len(validation.rows), D) after its last epoch, and what went wrong, if anything.
     """
-    torch.manual_seed(recipe.seed)
     count = int(material.labels.max()) + 1
-    head = BlendHead(material.features.shape[-1], *closed_form.split_dim(recipe.dim, count), closed_form.BLENDS[-1])
+    start = BlendHead(material.features.shape[-1], *closed_form.split_dim(recipe.dim, count), closed_form.BLENDS[-1])
     labels = material.labels.repeat(len(material.features))
-    closed_form.ClosedForm(material.features.flatten(0, 1), labels).fill(head, closed_form.SHRINKAGES[-1])
-    trouble = ""
-    try:
-        for epoch in _epochs(head, material, recipe) if recipe.loss else ():
-            trouble = epoch.health.trouble
-    except TrainingError as error:
-        trouble = str(error)
-    with torch.inference_mode():
-        return head(material.validation_features).numpy(), trouble
+    closed_form.ClosedForm(material.features.flatten(0, 1), labels).fill(start, closed_form.SHRINKAGES[-1])
+    with torch.no_grad():
+        yield "", start(material.validation_features).numpy(), ""
+    for spec in specs:
+        torch.manual_seed(recipe.seed)
+        head, trouble = copy.deepcopy(start), ""
+        try:
+            for epoch in _epochs(head, material, replace(recipe, loss=spec)):
+                trouble = epoch.health.trouble
+        except TrainingError as error:
+            trouble = str(error)
+        with torch.no_grad():
+            yield spec, head(material.validation_features).numpy(), trouble
 
 
 def tune_head(network: Network, material: Material, recipe: Recipe) -> Iterator[Trial]:

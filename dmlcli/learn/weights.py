@@ -4,6 +4,7 @@
 travels with the model; `pretrained` makes that an error; `none` starts from random numbers; anything else is a file.
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def _published(backbone: str, published: Any) -> Weights:
 def _download(url: str, file: Path) -> None:
     """Fetch `url`, check it against the hash in its name as torchvision does, and put it into the cache whole."""
     import hashlib
+    from urllib.error import HTTPError
     from urllib.request import urlopen
 
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
@@ -105,10 +107,13 @@ def _download(url: str, file: Path) -> None:
             raise WeightsError(f"what came from {url} is not the published file", hint="try again")
         draft.replace(file)
     except OSError as error:
+        if isinstance(error, HTTPError):
+            error.close()
         reason = getattr(error, "reason", None) or error
         raise WeightsError(f"cannot download {url}: {reason}", hint="--weights FILE names a file you have") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the cache may not even be a folder
+            draft.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
