@@ -61,7 +61,7 @@ def reference(path: Path, folder: Path) -> dict[str, str]:
 
 
 def dereference(named: dict[str, str], folder: Path) -> Path:
-    """The path that a record in `folder` names: where it was, else where it lies from here."""
+    """The path that a record in `folder` names: where it lies from here, else where it was."""
     absolute, moved = Path(named["absolute"]), restore((folder.resolve() / named["relative"]).resolve())
     return moved if moved.exists() or not absolute.exists() else absolute
 

@@ -21,7 +21,7 @@ from benchmarks import losses as benchmark
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
 from dmlcli.learn.losses import miners, pairs, proxies
-from tests.places import SHARED
+from tests.places import ROOT, SHARED
 
 NAMES = losses.names()
 LABELS = {
@@ -320,18 +320,26 @@ def test_many_proxies_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_adding_a_loss_is_one_file(tmp_path: Path) -> None:
-    """A new file in a copy of the package is listed, described and built."""
-    root = Path(losses.__file__).parents[3]
-    shutil.copytree(root / "dmlcli", tmp_path / "dmlcli", ignore=shutil.ignore_patterns("__pycache__"))
+    """A new file dropped into a copy of the project is listed, held to the shared tests, and trained with."""
+    for name in ("dmlcli", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     folder = tmp_path / "dmlcli" / "learn" / "losses"
     text = (folder / "multi_similarity.py").read_text().replace("class MultiSimilarity", "class BrandNew")
     (folder / "brand_new.py").write_text(text.replace("loss: MultiSimilarity", "loss: BrandNew"))
-    code = (
-        "from dmlcli.learn import losses;"
-        "print(losses.describe('brand-new').family, losses.build('brand-new:base=0.4', 2, 4).base)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["pair", "0.4"]
+
+    def run(*command: str) -> str:
+        arguments = [sys.executable, "-m", *command]
+        return subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "brand-new" in run("dmlcli", "losses")
+    checked = run("pytest", "tests/test_losses.py", "-k", "brand-new and not one_file", "-p", "no:cacheprovider")
+    assert checked.count(".") > 10
+    catalog = str(ROOT / "sample_data" / "catalog" / "mug")
+    trained = run("dmlcli", "train", catalog, "--loss", "brand-new", "--backbone", "descriptor", "--no-index")
+    assert "model" in trained
+    record = json.loads((tmp_path / ".dmlcli" / "model" / "model.json").read_text())
+    assert record["recipe"]["loss"] == "brand-new"
 
 
 def test_loss_files_import_only_torch_math_and_what_losses_share() -> None:

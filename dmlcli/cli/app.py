@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
             raise
         message = error.format_message().rstrip(".")
         if not arguments:  # the message is the help
-            print(message)
+            print(message, file=sys.stderr)
             return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
