@@ -255,8 +255,14 @@ def _compare(report: CompareReport) -> None:
         if one.trouble:
             print(f"dmlcli: warning: {one.name}: {one.trouble}", file=sys.stderr)
     _cautions([report.caution] if report.caution else [])
-    losses = [one.name for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
-    _hint(f"dmlcli train CATALOG --loss {losses[0]}")
+    losses = [one for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
+    best = losses[0]
+    if best.interval95 is not None:
+        rivals = sum(best.interval95[0] <= one.map_at_r for one in losses[1:])
+        print(
+            f"{rivals} more lie within the interval of {best.name}: among those there is no evidence", file=sys.stderr
+        )
+    _hint(f"dmlcli train CATALOG --loss {best.name}")
 
 
 def _span(interval: tuple[float, float] | None, form: str = ".1f") -> str:
