@@ -67,11 +67,11 @@ class Catalog:
 
     def only(self, *splits: str | None) -> "Catalog":
         """The part in any of the splits, all of it where none is named; raises UsageError for one that is empty."""
-        wanted = set(splits) - {None}
+        wanted = {split.lower() for split in splits if split is not None}
         if not wanted:
             return self
         known = {item.split for item in self.items} - {""}
-        for split in sorted(filter(None, wanted - known)):
+        for split in sorted(wanted - known):
             hint = nearest(split, sorted(known)) if known else "name the column with --split-column"
             raise UsageError(f"no image of {self.root} has split '{split}'", hint=hint)
         return Catalog(self.root, [item for item in self.items if item.split in wanted], self.skipped)
@@ -106,8 +106,13 @@ def open_catalog(
     if path.is_dir():
         catalog = _read_folder(path, for_training)
     elif path.is_file():
-        catalog = _read_table(path, columns or Columns(), Path(root or path.parent))
-        catalog = catalog.without_test() if for_training else catalog
+        whole = _read_table(path, columns or Columns(), Path(root or path.parent))
+        catalog = whole.without_test() if for_training else whole
+        if whole.items and not catalog.items:
+            found = ", ".join(sorted({item.split for item in whole.items}))
+            raise CatalogError(
+                f"no image of {path} has split train; there is {found}", hint="--split-column NAME names another"
+            )
     else:
         raise CatalogError(f"there is no folder or table {path}", hint="name a folder with one sub-folder per product")
     if not catalog.items:
@@ -200,11 +205,11 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
 def _read_folder(root: Path, for_training: bool) -> Catalog:
     files = [file.relative_to(root) for file in _walk(root)]
     # train/<product>/*, test/<product>/*: the first folders are splits where all are called so
-    split_folders = all(len(file.parts) > 2 and file.parts[0] in _SPLIT_FOLDERS for file in files)
+    split_folders = all(len(file.parts) > 2 and file.parts[0].lower() in _SPLIT_FOLDERS for file in files)
     items, skipped = [], []
     for file in files:
         *above, product = file.parts[:-1] or ("",)
-        split = above.pop(0) if split_folders else ""
+        split = above.pop(0).lower() if split_folders else ""
         if for_training and split not in OPEN_TO_TRAINING:
             continue
         if _sniff(root / file):
@@ -284,7 +289,7 @@ def _read_table(file: Path, columns: Columns, root: Path) -> Catalog:
         else [()] * len(table)
     )
     rows = zip(*(values(names[role]) for role in _USUAL_NAMES), extra, strict=True)
-    items = [Item(*row) for row in rows if row[0]]
+    items = [Item(*row)._replace(split=row[3].lower()) for row in rows if row[0]]
     if items and not any((root / item.path).exists() for item in items):
         raise CatalogError(
             f"none of the {len(items)} images of {file} exists, the first would be {root / items[0].path}",

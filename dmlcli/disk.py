@@ -1,21 +1,40 @@
 """Writing so that a crash leaves the old or the new, never half of one.
 
 Every writer writes beside its target, syncs, then renames. A folder is swapped by two renames; a process killed between
-them leaves the old folder under `<name>.previous`, from where the next reader takes it back.
+them leaves the old folder under `.<name>.previous`, from where the next reader takes it back.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dmlcli.errors import CannotRun
+
+
+def check_replaceable(target: Path, own: Collection[str]) -> None:
+    """Raise CannotRun where writing the folder `target` would destroy anything but files of these names."""
+    if target.exists() and not target.is_dir():
+        raise CannotRun(f"{target} is a file and will not be replaced by a folder", hint="name another place with -o")
+    strangers = sorted(file.name for file in target.iterdir() if file.name not in own) if target.exists() else []
+    if strangers:
+        raise CannotRun(
+            f"{target} holds other things ({', '.join(strangers[:3])}) and will not be replaced",
+            hint="-o names a new folder, or one that dmlcli made for the same purpose",
+        )
+
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target`, replacing what was there, once the block ends without an error."""
+def new_folder(target: Path, own: Collection[str]) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target`, replacing what was there, once the block ends without an error.
+
+    Args:
+        own: the names of the files that such a folder holds; one that holds others is somebody else's and is refused.
+    """
+    check_replaceable(target, own)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
@@ -75,7 +94,7 @@ def restore(target: Path) -> Path:
 
 
 def _previous(target: Path) -> Path:
-    return target.with_name(f"{target.name}.previous")
+    return target.with_name(f".{target.name}.previous")
 
 
 def _swap(draft: Path, target: Path) -> None:

@@ -25,6 +25,7 @@ SCHEMA = 1
 # how reading a damaged file can fail, through JSON, CSV, npy and zip
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, csv.Error, BadZipFile)
 _RECORD, _VECTORS, _ITEMS = "embeddings.json", "vectors.npy", "items.csv"
+FILES = (_RECORD, _VECTORS, _ITEMS)
 _FIXED = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest"]
 Vectors = NDArray[np.float32]
 View = Callable[[bytes], Pixels]  # the bytes of an image file to (3, H, W)
@@ -120,6 +121,8 @@ def compute(
             data = path.read_bytes()
         except OSError as error:
             raise ImageError(error.strerror or str(error)) from error
+        except ValueError as error:  # a name that no file can have
+            raise ImageError(f"not a possible file name: {error}") from error
         state = FileState(status.st_size, status.st_mtime_ns, hashlib.blake2b(data, digest_size=16).hexdigest())
         return state, None if state.digest in by_digest else view(data)
 
@@ -167,7 +170,7 @@ def compute(
 def save(folder: Path, embeddings: Embeddings) -> None:
     """Write embeddings as a folder, whole, replacing what was there."""
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
-    with disk.new_folder(folder) as draft:
+    with disk.new_folder(folder, FILES) as draft:
         np.save(draft / _VECTORS, np.asarray(embeddings.vectors, dtype=np.float32), allow_pickle=False)
         with (draft / _ITEMS).open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             table = csv.writer(stream)
@@ -189,6 +192,7 @@ def save(folder: Path, embeddings: Embeddings) -> None:
 
 def save_npz(file: Path, embeddings: Embeddings) -> None:
     """Write embeddings as one .npz file: embeddings (N, D), labels (N,), paths (N,)."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.stem}.{os.getpid()}.tmp.npz")
     paths = [str(embeddings.root / item.path) for item in embeddings.items]
     np.savez(draft, embeddings=embeddings.vectors, labels=np.array(embeddings.products), paths=np.array(paths))
@@ -230,15 +234,20 @@ def _open_folder(folder: Path) -> Embeddings:
 
 def _open_npz(file: Path) -> Embeddings:
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-        vectors = np.asarray(arrays["embeddings"], dtype=np.float32)
+        vectors = np.asarray(arrays["embeddings"])
         count = len(vectors)
         labels = [str(label) for label in arrays["labels"]] if "labels" in arrays else [""] * count
         paths = [str(path) for path in arrays["paths"]] if "paths" in arrays else [f"row {row}" for row in range(count)]
-    if vectors.ndim != 2 or not len(vectors) == len(labels) == len(paths):
+    if vectors.dtype.kind not in "fiu":
+        raise ValueError(f"embeddings of {vectors.dtype} are no real numbers")
+    if vectors.ndim != 2 or not vectors.shape[1] or not len(vectors) == len(labels) == len(paths):
         raise ValueError(f"embeddings {vectors.shape}, {len(labels)} labels and {len(paths)} paths do not go together")
     if not np.isfinite(vectors).all():
         raise ValueError("there are values that are not finite")
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    if not lengths.all():
+        progress.warn(f"{(lengths == 0).sum()} embeddings of {file} are zero and are close to nothing")
+    vectors = np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
     items = [Item(path, label) for path, label in zip(paths, labels, strict=True)]
     return Embeddings(Path(), items, [FileState(0, 0, "")] * count, vectors, "")
 

@@ -17,6 +17,7 @@ from dmlcli.errors import IndexFileError, UsageError
 
 SCHEMA = 1
 _RECORD, _VECTORS, _ITEMS = "index.json", "vectors.faiss", "items.sqlite"
+FILES = (_RECORD, _VECTORS, _ITEMS)
 _FIXED = ("id", "path", "product", "category")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
@@ -70,7 +71,7 @@ def build(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> In
         raise IndexFileError("there is nothing to index: no image could be embedded")
     vectors = np.ascontiguousarray(embeddings.vectors, dtype=np.float32)
     ids = np.arange(len(vectors), dtype=np.int64)
-    with disk.new_folder(folder) as draft:
+    with disk.new_folder(folder, FILES) as draft:
         searcher = faiss.IndexIDMap2(faiss.IndexFlatIP(embeddings.dim))
         searcher.add_with_ids(vectors, ids)
         faiss.write_index(searcher, str(draft / _VECTORS))
@@ -97,7 +98,7 @@ def open_index(folder: Path) -> Index:
     faiss.omp_set_num_threads(1)  # one query needs no team of threads, and waiting for one costs more than it saves
     try:
         record = disk.read_json(folder / _RECORD)
-        searcher = faiss.read_index(str(folder / _VECTORS), faiss.IO_FLAG_MMAP_IFC)
+        searcher = _read_vectors(folder / _VECTORS)
         with closing(_connect(folder / _ITEMS)) as table:
             rows = table.execute("SELECT count(*) FROM items").fetchone()[0]
         if not searcher.ntotal == rows == record["images"] or searcher.d != record["dim"]:
@@ -119,6 +120,15 @@ def open_index(folder: Path) -> Index:
     except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise IndexFileError(f"the index in {folder} is damaged: {reason}", hint="dmlcli index CATALOG") from error
+
+
+def _read_vectors(file: Path) -> Any:
+    import faiss
+
+    try:
+        return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:  # its text quotes C++
+        raise ValueError(f"{file.name} cannot be read") from error
 
 
 def _write_items(file: Path, embeddings: Embeddings) -> None:

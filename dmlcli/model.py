@@ -17,6 +17,7 @@ from dmlcli.image import ImageSettings
 DEFAULT_BACKBONE = "mobilenet_v3_large"  # small enough for a laptop
 SCHEMA = 1
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
+FILES = (_RECORD, _WEIGHTS, _GRAPH)
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -100,7 +101,7 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
     """
     from safetensors.numpy import save_file
 
-    with disk.new_folder(folder) as draft:
+    with disk.new_folder(folder, FILES) as draft:
         save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, draft / _WEIGHTS)
         if write_graph is not None:
             write_graph(draft / _GRAPH)

@@ -44,3 +44,11 @@ def test_batches_by_label_hold_k_of_each_or_all_there_are(labels: list[int], kin
 def test_another_seed_is_another_order(kind: str) -> None:
     labels = [row % 10 for row in range(60)]
     assert list(batches(kind, labels, 20, 1)) != list(batches(kind, labels, 20, 2))
+
+
+def test_categories_of_one_label_are_pooled_so_that_every_batch_has_negatives() -> None:
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    categories = ["a", "a", "b", "b", "c", "c", "c", "c"]
+    drawn = list(batches("category-pk", labels, 4, 0, per_label=2, categories=categories))
+    assert all(len({labels[row] for row in batch}) > 1 for batch in drawn)
+    assert {row for batch in drawn for row in batch} == set(range(8))

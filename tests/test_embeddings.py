@@ -232,7 +232,7 @@ def test_no_embeddings_is_another_thing_than_damaged_ones(tmp_path: Path) -> Non
 
 
 def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
-    embeddings.save(tmp_path / "e.previous", make_embeddings(np.eye(2), ["a", "b"]))
+    embeddings.save(tmp_path / ".e.previous", make_embeddings(np.eye(2), ["a", "b"]))
     assert open_embeddings(tmp_path / "e").products == ["a", "b"]
 
 

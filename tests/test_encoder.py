@@ -68,7 +68,7 @@ def test_the_named_model_wins_over_the_workspace(mission: Mission, plain_model: 
 
 def test_a_model_left_by_a_crash_is_taken_back_and_not_made_anew(workspace: Path, mission: Mission) -> None:
     """A writer was killed between its two renames."""
-    (workspace / "model").rename(workspace / "model.previous")
+    (workspace / "model").rename(workspace / ".model.previous")
     fingerprint = open_model(mission.workspace / "model").record.fingerprint
     found = find_or_make_model(None, Workspace(workspace), open_catalog(mission.catalog))
     assert found.record.fingerprint == fingerprint

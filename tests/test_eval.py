@@ -166,3 +166,11 @@ def test_unreadable_images_are_listed_and_exit_3(cli: Cli, shop: Path, plain_mod
     (shop / "product-00" / "cut.jpg").write_bytes(b"<html>")
     found = cli("eval", shop, "--model", plain_model)
     assert found.code == 3 and "cut.jpg" in found.err and "12 queries" in found.out
+
+
+def test_embeddings_of_two_models_are_not_compared(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    for seed, name in ((0, "a"), (1, "b")):
+        common = ("-w", tmp_path / name, "--backbone", "squeezenet1_1", "--weights", "none", "--seed", seed)
+        assert cli("train", shop, "--tune", "none", *common).code == 0
+    found = cli("eval", tmp_path / "a" / "embeddings", "--queries", tmp_path / "b" / "embeddings")
+    assert found.code == 4 and "embedded by model" in found.err

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dmlcli.learn import losses
-from dmlcli.learn.health import Health, measure
+from dmlcli.learn.health import Health, measure, share_active
 
 LABELS = torch.arange(4).repeat_interleave(4)
 
@@ -12,7 +12,7 @@ LABELS = torch.arange(4).repeat_interleave(4)
 def look(embeddings: Tensor, loss: nn.Module) -> Health:
     embeddings = embeddings.requires_grad_()
     loss(embeddings, LABELS).backward()
-    return measure(embeddings, LABELS, loss)
+    return measure(embeddings, LABELS, loss, share_active(embeddings))
 
 
 def scattered(dim: int = 16) -> Tensor:

@@ -111,3 +111,10 @@ def test_without_a_model_the_pretrained_backbone_is_searched_with(cli: Cli, shop
     assert cli("query", shop / "product-01" / "0.png", "-w", place, "-k", 1).out.split("\t")[3] == "product-01"
     assert "stands in" in cli("status", "-w", place).err
     assert "stands in" not in cli("index", shop, "-w", place).err
+
+
+def test_a_folder_of_photos_is_never_overwritten(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    before = sorted(shop.rglob("*"))
+    found = cli("index", shop, "-o", shop, "-w", tmp_path / "w")
+    assert found.code == 4 and "will not be replaced" in found.err
+    assert sorted(shop.rglob("*")) == before

@@ -187,5 +187,5 @@ def test_a_missing_file_is_told(tmp_path: Path, missing: str) -> None:
 
 
 def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
-    indexes.build(tmp_path / "i.previous", sample(), None)
+    indexes.build(tmp_path / ".i.previous", sample(), None)
     assert indexes.open_index(tmp_path / "i").images == 30

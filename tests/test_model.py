@@ -121,7 +121,7 @@ def test_no_model_is_told_with_what_makes_one(tmp_path: Path) -> None:
 
 
 def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
-    saved(tmp_path / "m.previous")
+    saved(tmp_path / ".m.previous")
     assert open_model(tmp_path / "m").record.fingerprint == "abc"
 
 

@@ -267,7 +267,7 @@ def test_a_graph_of_the_right_size_and_the_wrong_content_is_told(workspace: Path
 def test_what_a_crash_left_between_two_renames_is_repaired(
     workspace: Path, mission: Mission, name: str, cli: Cli
 ) -> None:
-    (workspace / name).rename(workspace / f"{name}.previous")
+    (workspace / name).rename(workspace / f".{name}.previous")
     found = cli("query", mission.images()[0], "-w", workspace, "-k", 1)
     assert found.code == 0 and (workspace / name).is_dir()
 

@@ -51,5 +51,5 @@ def test_damage_is_told_and_no_reason_to_fail(workspace: Path, name: str, data: 
 @pytest.mark.parametrize("name", ["model", "index"])
 def test_what_a_crash_left_between_two_renames_is_seen(workspace: Path, name: str, cli: Cli) -> None:
     expected = cli("status", "-w", workspace).out
-    (workspace / name).rename(workspace / f"{name}.previous")
+    (workspace / name).rename(workspace / f".{name}.previous")
     assert cli("status", "-w", workspace).out == expected

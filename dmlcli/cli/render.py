@@ -216,7 +216,7 @@ def _index(report: IndexReport) -> None:
             ("model", report.model or "none: bare embeddings"),
         ]
     )
-    _hint("dmlcli query img.jpg")
+    _hint("dmlcli query img.jpg" if report.model else "dmlcli query img.jpg --model MODEL")
 
 
 def _eval(report: EvalReport) -> None:

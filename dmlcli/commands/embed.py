@@ -28,17 +28,19 @@ def embed(
 
         dmlcli embed photos.csv -o photos.npz
     """
-    from dmlcli import embeddings
+    from dmlcli import disk, embeddings
     from dmlcli.catalog import Columns, open_catalog
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.workspace import make
 
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
     photos = open_catalog(Path(catalog), columns, root).only(split)
+    as_file = output is not None and Path(output).suffix == ".npz"
+    if output is not None and not as_file:
+        disk.check_replaceable(Path(output), embeddings.FILES)
     place = make(workspace)
-    encoder = Encoder(find_or_make_model(model, place, photos))
     target = Path(output or place.embeddings)
-    as_file = target.suffix == ".npz"
+    encoder = Encoder(find_or_make_model(model, place, photos))
     computed = encoder.embed_catalog(photos, place.known(*([] if as_file else [target])), keep_at=place.embeddings)
     if as_file:
         embeddings.save_npz(target, computed.embeddings)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
-from dmlcli.errors import EmbeddingsError, UsageError
+from dmlcli.errors import EmbeddingsError, MismatchError, UsageError
 from dmlcli.report import EvalReport, Skipped
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ def eval(
             f"queries have {asked.dim} dimensions, the gallery {gallery.dim}", hint="embed both with one model"
         )
 
+    if asked.model != gallery.model and asked.model and gallery.model:
+        raise MismatchError(
+            f"the queries were embedded by model {asked.model}, the gallery by {gallery.model}",
+            hint="dmlcli embed makes either anew",
+        )
     known = [row for row, product in enumerate(asked.products) if product]
     if not known:
         raise EmbeddingsError(

@@ -30,12 +30,14 @@ def index(
 
         dmlcli index photos.npz -o photos.index
     """
-    from dmlcli import embeddings, indexes
+    from dmlcli import disk, embeddings, indexes
     from dmlcli.catalog import Columns, open_catalog
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.model import open_matching
     from dmlcli.workspace import make, need
 
+    if output is not None:
+        disk.check_replaceable(Path(output), indexes.FILES)
     skipped: tuple[Skipped, ...] = ()
     path = Path(catalog) if catalog else None
     if path is None or embeddings.is_embeddings(path):

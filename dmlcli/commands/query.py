@@ -4,11 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options
-from dmlcli.errors import CannotRun, ImageError, UsageError
+from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
 from dmlcli.report import Answer, Hit, QueryReport, Skipped
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def query(
         )
     if null and files_from is None:
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
+    if sheet is not None and not Path(sheet).absolute().parent.is_dir():
+        raise UsageError(
+            f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
+        )
     opened = indexes.open_index(index or need(workspace).index)
     encoder = Encoder(open_matching(model or opened.model_folder, opened.model))
     skipped: list[Skipped] = []
@@ -74,7 +79,13 @@ def _sources(images: list[str], files_from: str | None, null: bool) -> Iterator[
                 )
             yield "-", sys.stdin.buffer.read()
         else:
-            yield from ((str(file), file) for file in find_images(Path(name)))
+            files = find_images(Path(name))
+            first = next(files, None)
+            if first is None:
+                raise CatalogError(
+                    f"no image was found in {name}", hint="query takes image files and folders of images"
+                )
+            yield from ((str(file), file) for file in chain([first], files))
     if files_from is not None:
         yield from ((name, Path(name)) for name in _lines(files_from, b"\0" if null else b"\n"))
 

@@ -56,11 +56,12 @@ def train(
 
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
-    from dmlcli import encoder, indexes
+    from dmlcli import disk, encoder, indexes
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
     from dmlcli.learn import losses
     from dmlcli.learn.recipe import Recipe
+    from dmlcli.model import FILES
     from dmlcli.workspace import make
 
     started = time.perf_counter()
@@ -71,6 +72,8 @@ def train(
     photos = open_catalog(Path(catalog), columns, root, for_training=True)
     if tune != "none":
         split_for_training(photos, seed)  # a catalogue that cannot be trained on is answered before the work starts
+    if output is not None:
+        disk.check_replaceable(Path(output), FILES)
     place = make(workspace)
     recipe = Recipe(
         loss=loss,
@@ -93,7 +96,7 @@ def train(
     if outcome.interrupted:
         raise Interrupted(
             f"stopped; the best so far ({outcome.origin}) is saved in {outcome.model.folder}",
-            hint=f"dmlcli index {catalog} makes it searchable",
+            hint=f"dmlcli index CATALOG --model {outcome.model.folder} makes it searchable",
         )
     if not no_index:
         known = [*outcome.embedded, *place.known()]

@@ -49,10 +49,16 @@ def _shuffled(count: int, size: int, chance: random.Random) -> Iterator[list[int
 def _by_category(
     labels: Sequence[int], categories: Sequence[str], size: int, per_label: int, chance: random.Random
 ) -> Iterator[list[int]]:
-    """P x K inside each category; the batches of all categories come in random order."""
+    """P x K inside each category; the batches of all categories come in random order.
+
+    Categories of a single label, which would give batches without a negative, are taken together.
+    """
+    inside = defaultdict(set)
+    for label, category in zip(labels, categories, strict=True):
+        inside[category].add(label)
     members = defaultdict(list)
     for row, category in enumerate(categories):
-        members[category].append(row)
+        members[category if len(inside[category]) > 1 else None].append(row)
     whole = [batch for rows in members.values() for batch in _by_label(rows, labels, size, per_label, chance)]
     yield from chance.sample(whole, len(whole))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dmlcli.errors import TrainingError
 from dmlcli.learn import losses
-from dmlcli.learn.health import Health, measure
+from dmlcli.learn.health import Health, measure, share_active
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...) and labels (B,)
 _APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
@@ -19,7 +19,7 @@ _CLIP = 10.0  # largest value of a gradient entry (Proxy-Anchor's setting)
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: its number from 1, mean loss, learning rate of the head, seconds, and the state of its last batch."""
+    """One pass: its number from 1, mean loss, learning rate of the head, seconds, and how it looked to the loss."""
 
     number: int
     loss: float
@@ -59,7 +59,8 @@ def fit(
     optimizer = torch.optim.AdamW(_groups(loss, schedule, head, backbone))
     base_rates = [group["lr"] for group in optimizer.param_groups]
     for number in range(1, schedule.epochs + 1):
-        started, values = time.perf_counter(), []
+        started, values, active = time.perf_counter(), [], []
+        last: Batch | None = None
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * (1 + math.cos(math.pi * (number - 1) / schedule.epochs)) / 2
         for inputs, labels in feed(number):
@@ -76,10 +77,14 @@ def fit(
             nn.utils.clip_grad_value_(parameters, _CLIP)
             optimizer.step()
             values.append(float(value.detach()))
-            last = embeddings, labels
+            active.append(share_active(embeddings))
+            if last is None or (labels != labels[0]).any():  # a single label says nothing of collapse
+                last = embeddings, labels
         rate = optimizer.param_groups[0]["lr"]
         seconds = time.perf_counter() - started
-        yield Epoch(number, sum(values) / len(values), rate, seconds, measure(*last, loss))
+        assert last is not None, "an epoch has batches"
+        health = measure(*last, loss, active=sum(active) / len(active))
+        yield Epoch(number, sum(values) / len(values), rate, seconds, health)
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:

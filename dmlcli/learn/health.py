@@ -11,7 +11,7 @@ _ALIKE = 0.98  # cosine between images of different products from which on they 
 
 @dataclass(frozen=True)
 class Health:
-    """How the last batch of an epoch looked to the loss."""
+    """How an epoch looked to the loss: `active` over all of it, the rest on its last batch."""
 
     similarity: float  # mean cosine of images of different products; near 1: all alike
     spread: float  # 0: one point, 1: evenly over the sphere
@@ -32,15 +32,19 @@ class Health:
         return ""
 
 
-def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module) -> Health:
-    """Look at a batch (B, D), (B,) after its backward pass; `embeddings` must have kept their gradient."""
+def share_active(embeddings: Tensor) -> float:
+    """Share of a batch (B, D) that got a gradient in the backward pass; `embeddings` must have kept it."""
+    gradient = embeddings.grad
+    return 0.0 if gradient is None else float((gradient.abs().amax(-1) > 0).float().mean())
+
+
+def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module, active: float) -> Health:
+    """Look at a batch (B, D), (B,) after its backward pass."""
     with torch.no_grad():
         unit = F.normalize(embeddings.float(), dim=-1)
         apart = labels[:, None] != labels[None, :]
         similarity = float((unit @ unit.T)[apart].mean()) if apart.any() else 0.0
         spread = float(1 - unit.mean(0).norm().square())
-        gradient = embeddings.grad
-        active = float((gradient.abs().amax(-1) > 0).float().mean()) if gradient is not None else 0.0
         rows = [p.grad.flatten(0, -2) for p in loss.parameters() if p.grad is not None and p.ndim > 1]
         idle = float(torch.cat([(row.abs().amax(-1) == 0).float() for row in rows]).mean()) if rows else None
     return Health(similarity, spread, active, idle)

@@ -1,6 +1,8 @@
 """The network: backbone, pooled features, head, unit embeddings."""
 
 import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -85,7 +87,8 @@ def build_backbone(weights: Weights) -> nn.Module:
     backbone = _skeleton(weights.backbone)
     if weights.state is not None:
         try:
-            missing, _ = backbone.load_state_dict(weights.state, strict=False)  # what is unexpected is the classifier
+            state = _versioned(weights.state, backbone)
+            missing, _ = backbone.load_state_dict(state, strict=False)  # what is unexpected is the classifier
         except RuntimeError as error:
             detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise WeightsError(f"{weights.source} are not weights of {weights.backbone}: {detail}") from error
@@ -117,10 +120,20 @@ def open_network(model: Model) -> Network:
     backbone = _skeleton(record.backbone).eval()
     network = Network(backbone, build_head(feature_dim(backbone, record.image), record.head), record.image)
     try:
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in model.weights().items()})
+        state = {name: torch.from_numpy(array) for name, array in model.weights().items()}
+        network.load_state_dict(_versioned(state, network))
     except RuntimeError as error:
         raise ModelError(f"the weights of {model.folder} do not fit its recipe", hint="train it again") from error
     return network.eval()
+
+
+def _versioned(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:
+    """The weights with the version marks that some networks (MNASNet) insist on, where a file has dropped them."""
+    if hasattr(state, "_metadata"):
+        return state
+    marked = OrderedDict(state)
+    marked._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    return marked
 
 
 def _skeleton(name: str) -> nn.Module:
