@@ -51,7 +51,7 @@ def query(
     if null and files_from is None:
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     if sheet is not None and not Path(sheet).absolute().parent.is_dir():
-        raise UsageError(
+        raise CannotRun(
             f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
         )
     opened = indexes.open_index(index or need(workspace).index)
