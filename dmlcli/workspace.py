@@ -32,10 +32,6 @@ class Workspace:
         return self.folder / "index"
 
     @property
-    def runs(self) -> Path:
-        return self.folder / "runs"
-
-    @property
     def evaluated(self) -> Path:
         """Embeddings that eval made, kept so that the next eval need not make them again."""
         return self.folder / "evaluated"
