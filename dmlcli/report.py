@@ -1,4 +1,4 @@
-"""What each verb returns: frozen records that `cli/render.py` turns into what is shown."""
+"""What each verb returns: frozen records that `cli/views/` turns into what is shown."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -99,6 +99,11 @@ class EvalReport:
     seed: int
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def says_no(self) -> bool:
+        """Whether there was nothing to score."""
+        return self.metrics["map@r"] is None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Which loss suits these photos, best first."""
+
+import sys
+
+from dmlcli.cli import look
+from dmlcli.report import CompareReport
+
+
+def show(report: CompareReport) -> None:
+    """Show it as text."""
+    table = look.table("loss", "Recall@1", "MAP@R", "95 % interval", "over frozen", "95 % interval", "seconds")
+    for column in range(1, 7):
+        table.columns[column].justify = "right"
+    for one in report.contenders:
+        gain = f"{100 * one.gain:+.1f}"
+        scores = [look.percent(one.recall_at_1), look.percent(one.map_at_r), look.span(one.interval95)]
+        table.add_row(one.name, *scores, gain, look.span(one.gain_interval95, "+.1f"), f"{one.seconds:.1f}")
+    fitted = f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"
+    print(f"fitted on {fitted}; {report.protocol}")
+    look.console().print(table)
+    for one in report.contenders:
+        if one.trouble:
+            print(f"dmlcli: warning: {one.name}: {one.trouble}", file=sys.stderr)
+    look.cautions([report.caution] if report.caution else [])
+    losses = [one for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
+    best = losses[0]
+    if best.interval95 is not None:
+        rivals = sum(best.interval95[0] <= one.map_at_r for one in losses[1:])
+        print(
+            f"{rivals} more lie within the interval of {best.name}: among those there is no evidence", file=sys.stderr
+        )
+    look.hint(f"dmlcli train CATALOG --loss {best.name}")

@@ -1,0 +1,54 @@
+"""All losses in a table, or one told in full."""
+
+import re
+from typing import Any
+
+from dmlcli.cli import look
+from dmlcli.report import LossesReport, LossRow
+
+
+def show(report: LossesReport) -> None:
+    """Show it as text."""
+    if len(report.losses) == 1:
+        _loss(report.losses[0])
+        return
+    table = look.table("loss", "family", "batches", "learns", "defaults", "paper")
+    for loss in report.losses:
+        defaults = ", ".join(f"{s.name} {_setting(s.default)}" for s in loss.settings if s.name != "normalize")
+        table.add_row(loss.name, loss.family, loss.sampler, ", ".join(loss.parameters), defaults, _paper(loss.source))
+    look.console().print(table)
+    look.hint("dmlcli losses NAME")
+
+
+def _paper(source: str) -> str:
+    """Authors and venue of the first paper that a source names."""
+    venue = re.search(r"\b[A-Z]\w+ (?:19|20)\d\d", source)
+    return f"{source.partition(',')[0]}, {venue[0]}" if venue else source
+
+
+def _loss(loss: LossRow) -> None:
+    from rich.text import Text
+
+    rows = [
+        (loss.name, loss.summary),
+        ("use", loss.use),
+        ("batches", f"{loss.sampler}; {'can' if loss.takes_references else 'cannot'} be used with --memory"),
+        ("learns", ", ".join(f"{name} {shape}" for name, shape in loss.parameters.items()) or "nothing of its own"),
+        ("published", loss.published or "-"),
+        ("source", loss.source),
+    ]
+    grid = look.table("", "", title=None)
+    grid.show_header = False
+    for name, text in rows:
+        grid.add_row(Text(name, style="bold" if name == loss.name else "dim"), text)
+    look.console().print(grid)
+    print("\n".join(f"    {line}" for line in loss.formula.splitlines()) + "\n")
+    settings = look.table("setting", "default", "takes", "meaning")
+    for setting in loss.settings:
+        settings.add_row(setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
+    look.console().print(settings)
+    look.hint(f"dmlcli train CATALOG --loss {loss.name}")
+
+
+def _setting(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -1,0 +1,103 @@
+"""Answers one by one, each flushed: a table for people; TSV, CSV, JSON and paths for scripts."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from dmlcli.cli import look
+from dmlcli.report import Answer, QueryReport
+
+
+def show(report: QueryReport, format: str, nul: bool) -> int:
+    """Print the answers as they come; return the exit code, which is only known once they have."""
+    write = _ANSWER_WRITERS[format]
+    shown, hits = [], 0
+    if format == "csv":
+        _line("query,rank,score,product,image")
+    for answer in report.answers:
+        hits += len(answer.hits)
+        if format == "json":
+            shown.append(_answer_json(answer))
+        else:
+            write(answer, "\0" if nul else "\n")
+    if format == "json":
+        skipped = [asdict(failure) for failure in report.skipped]
+        _line(
+            json.dumps(
+                {"schema": look.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}, ensure_ascii=False
+            )
+        )
+    look.skipped(report.skipped)
+    return look.exit_code(report.skipped, says_no=not hits)
+
+
+def _answer_table(answer: Answer, _: str) -> None:
+    from rich.text import Text
+
+    table = look.table("", "score", "product", "image", title=Text(answer.query))
+    for column in (0, 1):
+        table.columns[column].justify = "right"
+    for hit in answer.hits:
+        style = "bold green" if hit.rank == 1 else ""
+        product = Text(hit.product or "-", style=style)
+        table.add_row(
+            str(hit.rank), Text(f"{hit.score:.3f}", style=style), product, Text(hit.image, style="dim", overflow="fold")
+        )
+    if not answer.hits:
+        table.add_row("", "", Text("nothing close enough", style="dim"), "")
+    look.console().print(table)
+
+
+def _rows(answer: Answer) -> Iterable[list[str]]:
+    return ([answer.query, str(hit.rank), f"{hit.score:.6f}", hit.product, hit.image] for hit in answer.hits)
+
+
+def _answer_tsv(answer: Answer, _: str) -> None:
+    for row in _rows(answer):
+        _line("\t".join(_escaped(cell) for cell in row))
+
+
+def _answer_csv(answer: Answer, _: str) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(_rows(answer))
+    _line(stream.getvalue(), end="")
+
+
+def _answer_jsonl(answer: Answer, _: str) -> None:
+    _line(json.dumps({"schema": look.SCHEMA} | _answer_json(answer), ensure_ascii=False))
+
+
+def _answer_paths(answer: Answer, end: str) -> None:
+    for hit in answer.hits:
+        _line(hit.image, end=end)
+
+
+def _answer_json(answer: Answer) -> dict[str, Any]:
+    return {"query": answer.query, "hits": [asdict(hit) | {"score": round(hit.score, 6)} for hit in answer.hits]}
+
+
+def _escaped(cell: str) -> str:
+    """A cell that cannot break its line: tab, newline and backslash as \\t, \\n and \\\\."""
+    return (
+        cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        if any(c in cell for c in "\\\t\n")
+        else cell
+    )
+
+
+def _line(text: str, end: str = "\n") -> None:
+    """Print and flush, so that `| head` and `| jq` see each answer at once."""
+    print(text, end=end, flush=True)
+
+
+_ANSWER_WRITERS: dict[str, Callable[[Answer, str], None]] = {
+    "table": _answer_table,
+    "tsv": _answer_tsv,
+    "csv": _answer_csv,
+    "jsonl": _answer_jsonl,
+    "json": _answer_jsonl,
+    "paths": _answer_paths,
+}
