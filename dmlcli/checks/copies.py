@@ -73,8 +73,8 @@ def is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.boo
     """Whether pairs of miniatures (B, 32, 32, 3) show the same picture: (B,)."""
     distance = _distance(fingerprint.hashes(one), fingerprint.hashes(other))
     first, second = fingerprint.unit(fingerprint.small(one)), fingerprint.unit(fingerprint.small(other))
-    close: NDArray[np.bool_] = distance <= ALIKE_BITS
-    return close & (np.einsum("ij,ij->i", first, second) >= ALIKE_COLOURS)
+    alike: NDArray[np.bool_] = (distance <= ALIKE_BITS) & (np.einsum("ij,ij->i", first, second) >= ALIKE_COLOURS)
+    return alike
 
 
 def _neighbours(keys: NDArray[np.uint32], hashes: fingerprint.Hashes) -> Pairs:

@@ -66,7 +66,7 @@ def hashes(miniatures: Miniatures) -> Hashes:
     grey = miniatures @ _LUMA  # (N, SIDE, SIDE)
     spectrum = np.einsum("ij,njk,lk->nil", _COSINES, grey, _COSINES, optimize=True)
     signs = spectrum[:, _LOWEST[0], _LOWEST[1]] > 0  # (N, BITS)
-    return np.packbits(signs, axis=1).view(np.uint64)
+    return np.ascontiguousarray(np.packbits(signs, axis=1)).view(np.uint64)
 
 
 def small(miniatures: Miniatures) -> NDArray[np.uint8]:

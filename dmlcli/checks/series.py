@@ -89,10 +89,12 @@ def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
     )
     for product, excess in found.items():
         if excess.found > excess.expected:
-            counts = Counter(series[row] for row in by_product[product] if series[row])
-            names = ", ".join(f"{count} shots {name.removeprefix(product).strip()}" for name, count in counts.items())
-            own = f"{excess.found} of {excess.photos} photos are closest to one of their own series ({everywhere})"
-            yield Problem(product, "series", "", _SUGGESTION, "problem", f"{names}; {own}")
+            rows = by_product[product]
+            counts = Counter(PurePath(series[row]).name for row in rows if series[row])
+            names = ", ".join(f"{name} ({count})" for name, count in counts.items())
+            own = f"{excess.found} of {excess.photos} photos of {product} are closest to one of their own series"
+            path = str(catalog.root / catalog.items[rows[0]].path)
+            yield Problem(path, "series", "", _SUGGESTION, "problem", f"{own} ({everywhere}): {names}")
 
 
 def _by_time(rows: list[int], taken: NDArray[np.float64]) -> Iterator[tuple[str, list[int]]]:
@@ -102,19 +104,18 @@ def _by_time(rows: list[int], taken: NDArray[np.float64]) -> Iterator[tuple[str,
 
 
 def _by_name(items: Sequence[Item], rows: list[int]) -> Iterator[tuple[str, list[int]]]:
-    stems: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    stems: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for row in rows:
         path = PurePath(items[row].path)
         number = _NUMBER.search(path.stem)
         if number:
-            stem = f"{path.parent}/{path.stem[: number.start()]}#{path.stem[number.end() :]}"
+            stem = (str(path.parent), path.stem[: number.start()], path.stem[number.end() :])
             stems[stem].append((int(number[0][-18:]), row))
-    for stem, numbered in stems.items():
+    for (folder, before, after), numbered in stems.items():
         numbered.sort()
-        numbers, order = [float(number) for number, _ in numbered], [row for _, row in numbered]
-        for part in _runs(order, numbers, _JUMP):
-            first, last = (PurePath(items[row].path).stem for row in (part[0], part[-1]))
-            yield f"{PurePath(stem).parent}/{first} … {last}", part
+        for part in _runs([row for _, row in numbered], [float(number) for number, _ in numbered], _JUMP):
+            first, last = (PurePath(items[row].path).stem[len(before) :] for row in (part[0], part[-1]))
+            yield f"{folder}/{before}{first.removesuffix(after)}-{last}", part
 
 
 def _runs(rows: list[int], places: list[float], gap: float) -> Iterator[list[int]]:
