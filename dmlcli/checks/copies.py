@@ -20,8 +20,9 @@ from dmlcli.report import Problem, Severity
 
 ALIKE_BITS = 16  # of 128 may differ; measured on real photos, see fingerprint.hashes
 ALIKE_COLOURS = 0.98  # cosine of the thumbnails; other photos of a product are hardly ever as close
-_TABLES = 16
+_TABLES = 32
 _WINDOW = 64  # neighbours in a sorted table that each photo is compared with
+_BYTES = fingerprint.BITS // 8
 _SEED = 0  # of the drawn bits: the same catalogue gives the same answer
 
 Pairs = NDArray[np.int64]  # (P, 2) rows, the earlier one first, sorted
@@ -57,7 +58,7 @@ def alike(scan: Scan, same: Pairs) -> Pairs:
     hashes, thumbnails = scan.hashes[rows], scan.small[rows]
     generator = np.random.default_rng(_SEED)
     width = int(np.clip(np.ceil(np.log2(max(len(rows), 2))), 8, 24))
-    bits = np.unpackbits(hashes.view(np.uint8).reshape(len(rows), -1), axis=1)  # (R, 128)
+    bits = np.unpackbits(hashes.view(np.uint8).reshape(len(rows), _BYTES), axis=1)  # (R, 128)
     found = [np.zeros((0, 2), dtype=np.int64)]
     for _ in range(_TABLES):
         drawn = generator.choice(fingerprint.BITS, size=width, replace=False)
@@ -94,7 +95,7 @@ def _neighbours(keys: NDArray[np.uint32], hashes: fingerprint.Hashes) -> Pairs:
 
 def _distance(one: fingerprint.Hashes, other: fingerprint.Hashes) -> NDArray[np.int64]:
     """Number of bits that differ, pair by pair."""
-    differing = np.ascontiguousarray(one ^ other).view(np.uint8).reshape(len(one), -1)
+    differing = np.ascontiguousarray(one ^ other).view(np.uint8).reshape(len(one), _BYTES)
     ones: NDArray[np.int64] = _ONES[differing].sum(axis=1, dtype=np.int64)
     return ones
 
@@ -111,7 +112,7 @@ def _same_colours(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.boo
 
 def _problem(catalog: Catalog, first: int, second: int, exact: bool) -> Problem | None:
     one, other = catalog.items[first], catalog.items[second]
-    kind = "the same file content" if exact else "the same picture"
+    kind = "the same file" if exact else "nearly the same picture"
     severity: Severity = "problem"
     name: Literal["two-products", "across-splits", "duplicate", "near-duplicate"]
     if one.product and other.product and one.product != other.product:

@@ -79,7 +79,7 @@ def small(miniatures: Miniatures) -> NDArray[np.uint8]:
 
 def unit(thumbnails: NDArray[np.uint8]) -> Thumbnails:
     """Small pictures without their mean brightness, of length 1 (0 where they show nothing): (N, 192)."""
-    rows = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    rows = thumbnails.reshape(len(thumbnails), THUMB * THUMB * 3).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows /= np.maximum(lengths, np.float32(1e-6))

@@ -38,13 +38,14 @@ def leave_one_out(vectors: NDArray[np.float32], items: Sequence[Item], root: Pat
     """
     generator = np.random.default_rng(seed)
     _, labels = np.unique([item.product for item in items], return_inverse=True)
-    named = np.array([bool(item.product) for item in items])
+    named = np.array([bool(item.product) for item in items], dtype=np.bool_)
     counts = np.bincount(labels)[labels]
     usable = np.flatnonzero(named & (counts > 1))
     drawn = np.sort(generator.choice(usable, size=min(len(usable), _QUERIES), replace=False))
     series = series_of(items)
     _, groups = np.unique(series, return_inverse=True)
-    groups = np.where([bool(name) for name in series], groups, -1 - np.arange(len(items)))  # alone where in none
+    in_series = np.array([bool(name) for name in series], dtype=np.bool_)
+    groups = np.where(in_series, groups, -1 - np.arange(len(items)))  # alone where in none
     first, right = _first_hits(vectors, labels, groups, drawn, generator)
     products = [items[row].product for row in drawn]
     recalls = [metrics.mean(column) for column in right.T]

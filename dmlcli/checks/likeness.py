@@ -1,7 +1,7 @@
 """Groups of near-identical vectors, without comparing all with all.
 
 Up to a few thousand vectors are compared with each other outright. More are sorted into cells first: some of
-them, drawn at random, are pivots, each vector belongs to the cells of the three pivots closest to it, and only vectors
+them, drawn at random, are pivots, each vector belongs to the cells of the four pivots closest to it, and only vectors
 that share a cell are compared; a cell that is still too large is sorted again. Vectors close enough to be called copies
 have nearly the same closest pivots, so next to nothing is missed, and the work grows like N·sqrt(N).
 """
@@ -17,7 +17,8 @@ Rows = NDArray[np.int64]
 Fetch = Callable[[Rows], NDArray[np.float32]]  # rows to their unit vectors (B, D)
 
 OUTRIGHT = 8192  # vectors that are compared with each other: a block of scores and their vectors fit into memory
-_CLOSEST = 3  # pivots of a vector
+_CLOSEST = 4  # pivots of a vector
+_PIVOTS = 3  # times sqrt(N): finding the closest ones then takes about as long as comparing within cells
 _BLOCK = 1024  # rows of scores at a time
 _MOST_LINKS = 64  # of one vector: what is close to so many is in a group anyway
 _SEED = 0  # of the pivots: the same vectors give the same groups
@@ -63,7 +64,7 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
     if len(rows) <= outright:
         yield rows
         return
-    number = max(2 * _CLOSEST * _CLOSEST, round(2 * _CLOSEST * len(rows) / outright), int(len(rows) ** 0.5))
+    number = max(2 * _CLOSEST * _CLOSEST, round(_PIVOTS * len(rows) ** 0.5))
     pivots = fetch(np.sort(generator.choice(rows, size=number, replace=False)))  # (P, D)
     closest = np.concatenate(
         [_closest(fetch(rows[start : start + _BLOCK]), pivots) for start in range(0, len(rows), _BLOCK)]
@@ -73,7 +74,9 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
     bounds = np.searchsorted(closest.reshape(-1)[order], np.arange(number + 1))
     for start, end in pairwise(bounds.tolist()):
         cell = members[start:end]
-        if len(cell) > 0.9 * len(rows):  # pivots cannot tell these apart: compare each with those beside it
+        if len(cell) > outright and 2 * len(cell) > len(
+            rows
+        ):  # nothing tells these apart: compare each with its neighbours
             yield from (cell[at : at + outright] for at in range(0, len(cell), outright // 2))
         elif len(cell) > 1:
             yield from _cells(cell, fetch, outright, generator)
@@ -81,7 +84,7 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
 
 def _closest(vectors: NDArray[np.float32], pivots: NDArray[np.float32]) -> NDArray[np.int64]:
     """The pivots closest to each vector: (B, _CLOSEST)."""
-    return np.argpartition(vectors @ pivots.T, -_CLOSEST, axis=1)[:, -_CLOSEST:]
+    return np.argpartition(vectors @ pivots.T, -_CLOSEST, axis=1)[:, -_CLOSEST:].copy()  # a view would keep all of it
 
 
 def _links(vectors: NDArray[np.float32], threshold: float) -> tuple[Rows, NDArray[np.float32], bool]:
@@ -89,12 +92,12 @@ def _links(vectors: NDArray[np.float32], threshold: float) -> tuple[Rows, NDArra
     links, found, full = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.float32)], False
     for start in range(0, len(vectors), _BLOCK):
         scores = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T  # (b, start + b)
-        close = np.tril(scores >= threshold, start - 1)  # earlier ones alone
-        crowded = close.sum(axis=1) > _MOST_LINKS
-        if crowded.any():
-            full = True
-            close[crowded] &= np.cumsum(close[crowded], axis=1) <= _MOST_LINKS
-        late, early = np.nonzero(close)
+        late, early = np.nonzero(scores >= threshold)
+        before = early < late + start
+        late, early = late[before], early[before]
+        place = np.arange(len(late)) - np.searchsorted(late, late)  # among the links of its own row
+        full |= bool((place >= _MOST_LINKS).any())
+        late, early = late[place < _MOST_LINKS], early[place < _MOST_LINKS]
         links.append(np.stack([early, late + start], axis=1))
         found.append(np.minimum(scores[late, early], 1))
     return np.concatenate(links), np.concatenate(found), full

@@ -45,7 +45,7 @@ def _examine(photos: "Catalog") -> Iterator[Problem]:
     from dmlcli.checks import copies, files, products, series
     from dmlcli.checks.scan import Scan, scan
 
-    yield from (files.unreadable(skipped.path, skipped.reason) for skipped in photos.skipped)
+    yield from (files.unreadable(str(Path(skipped.path).absolute()), skipped.reason) for skipped in photos.skipped)
     seen = Scan(len(photos.items))
     for shot in scan(photos, seen):
         yield from files.problems(shot)

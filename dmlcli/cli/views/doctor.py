@@ -77,7 +77,7 @@ def _group(name: str, kind: _Kind, root: str) -> None:
 
     mark = ("●", "red") if kind.first[0].severity == "problem" else ("○", "dim")
     console = look.console()
-    console.print(Text.assemble(mark, f" {kind.number} ", (_TITLES.get(name, name), "bold"), (f"  {name}", "dim")))
+    console.print(Text.assemble(mark, " ", (f"{_TITLES.get(name, name)}: {kind.number}", "bold"), (f"  {name}", "dim")))
     for problem in kind.first:
         other = f" = {_short(problem.other, root)}" if problem.other else ""
         line = Text.assemble(f"    {_short(problem.path, root)}{other}", (f"  {problem.detail}", "dim"))
