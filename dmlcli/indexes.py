@@ -36,6 +36,7 @@ class Found:
 class Row(NamedTuple):
     """One row of the item table."""
 
+    id: int
     product: str
     image: Path
 
@@ -72,11 +73,11 @@ class Index:
         """The vectors (B, D) of some images."""
         return np.asarray(self._faiss.reconstruct_batch(np.ascontiguousarray(ids)), dtype=np.float32)
 
-    def table(self) -> Iterator[tuple[int, Row]]:
-        """Every image with its id, ascending."""
+    def rows(self) -> Iterator[Row]:
+        """Every image, by its id."""
         with closing(_connect(self.folder / _ITEMS)) as table:
             for number, path, product in table.execute("SELECT id, path, product FROM items ORDER BY id"):
-                yield number, Row(_name(product), self.root / _name(path))
+                yield Row(number, _name(product), self.root / _name(path))
 
     def _rows(self, table: sqlite3.Connection, scores: list[float], ids: list[int]) -> Iterator[Found]:
         for score, number in zip(scores, ids, strict=True):

@@ -63,12 +63,12 @@ def _means(index: "Index") -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
 
     label_of: dict[str, int] = {}
     firsts, ids, labels = [], [], []
-    for number, row in index.table():
+    for row in index.rows():
         if row.product:
             if row.product not in label_of:
                 label_of[row.product] = len(label_of)
-                firsts.append(number)
-            ids.append(number)
+                firsts.append(row.id)
+            ids.append(row.id)
             labels.append(label_of[row.product])
     sums = np.zeros((len(firsts), index.dim), dtype=np.float32)
     for start in range(0, len(ids), _BLOCK):
@@ -83,9 +83,9 @@ def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> tuple[
     """The groups with products, images and scores; the largest first."""
     place = {int(ids[row]): int(row) for row in (groups.group >= 0).nonzero()[0]}
     members: dict[int, list[Alike]] = {}
-    for number, found in index.table() if place else ():
-        if number in place:
-            row = place[number]
+    for found in index.rows() if place else ():
+        if found.id in place:
+            row = place[found.id]
             alike = Alike(found.product, str(found.image), round(float(groups.score[row]), 6))
             members.setdefault(int(groups.group[row]), []).append(alike)
     return tuple(tuple(group) for group in sorted(members.values(), key=len, reverse=True))
