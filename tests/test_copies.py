@@ -78,3 +78,10 @@ def test_a_copy_is_judged_by_where_it_lies(second: Item, expected: str) -> None:
     scan.digests[1] = scan.digests[0]
     (problem,) = copies.problems(Catalog(Path("/shop"), [Item("a.jpg", "mug", split="train"), second]), scan)
     assert (problem.problem, problem.path, problem.other) == (expected, "/shop/b.jpg", "/shop/a.jpg")
+
+
+def test_a_row_that_is_there_twice_is_said_to_be() -> None:
+    scan = scanned(pictures(2))
+    scan.digests[1] = scan.digests[0]
+    (problem,) = copies.problems(Catalog(Path("/shop"), [Item("a.jpg", "mug"), Item("a.jpg", "cup")]), scan)
+    assert (problem.problem, problem.detail) == ("two-products", "listed twice under cup and mug")

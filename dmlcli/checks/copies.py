@@ -113,6 +113,8 @@ def _same_colours(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.boo
 def _problem(catalog: Catalog, first: int, second: int, exact: bool) -> Problem | None:
     one, other = catalog.items[first], catalog.items[second]
     kind = "the same file" if exact else "nearly the same picture"
+    if one.path == other.path:
+        kind = "listed twice"
     severity: Severity = "problem"
     name: Literal["two-products", "across-splits", "duplicate", "near-duplicate"]
     if one.product and other.product and one.product != other.product:

@@ -25,7 +25,7 @@ _QUERIES = 2000  # drawn where there are more: a share is known to a percent
 _FILES = 300  # of these, how many are compared with their closest image
 _ENOUGH = 30  # queries or pairs; with fewer, a share says nothing
 _FLATTERY = 0.05  # of Recall@1, or of queries whose closest image is a copy, from which a score misleads
-_BLOCK = 256
+_SCORES = 1 << 24  # of queries with images that are held at once: 64 MB
 
 
 def leave_one_out(vectors: NDArray[np.float32], items: Sequence[Item], root: Path | None, seed: int = 0) -> Inflation:
@@ -37,6 +37,7 @@ def leave_one_out(vectors: NDArray[np.float32], items: Sequence[Item], root: Pat
         seed: of the queries that are drawn.
     """
     generator = np.random.default_rng(seed)
+    vectors = np.asarray(vectors, dtype=np.float32)
     _, labels = np.unique([item.product for item in items], return_inverse=True)
     named = np.array([bool(item.product) for item in items], dtype=np.bool_)
     counts = np.bincount(labels)[labels]
@@ -66,16 +67,18 @@ def _first_hits(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The closest image of each query (Q,), and whether a search finds its product (Q, 3): with all its other images,
     without those of its series, without as many drawn at random. NaN where all its other images are of its series."""
-    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels[drawn])}
+    by_label = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[by_label], np.arange(labels.max(initial=-1) + 2))
+    block = max(1, _SCORES // max(len(labels), 1))
     closest = np.zeros(len(drawn), dtype=np.int64)
     right = np.full((len(drawn), 3), np.nan)
-    for start in range(0, len(drawn), _BLOCK):
-        queries = drawn[start : start + _BLOCK]
+    for start in range(0, len(drawn), block):
+        queries = drawn[start : start + block]
         scores = np.asarray(vectors[queries] @ vectors.T)  # (b, N)
         scores[np.arange(len(queries)), queries] = -np.inf
         for place, (query, row) in enumerate(zip(queries, scores, strict=True), start=start):
             closest[place] = row.argmax()
-            others = members[labels[query]]
+            others = by_label[bounds[labels[query]] : bounds[labels[query] + 1]]
             others = others[others != query]
             of_others = row[others]
             row[others] = -np.inf

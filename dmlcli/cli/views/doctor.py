@@ -100,12 +100,13 @@ def _census(census: Census) -> None:
     if not census.histogram:
         print()
         return
-    print("\nimages  products")
+    width = max(len("images"), 2 * len(str(census.histogram[-1][1])) + 1)
+    print(f"\n{'images':>{width}}  products")
     most = max(products for _, _, products in census.histogram)
     for fewest, largest, products in census.histogram:
         span = str(fewest) if fewest == largest else f"{fewest}-{largest}"
         bar = "█" * max(round(_BAR * products / most), int(products > 0))
-        print(f"{span:>6}  {products:<6} {bar}".rstrip())
+        print(f"{span:>{width}}  {products:<8} {bar}".rstrip())
     print()
 
 
