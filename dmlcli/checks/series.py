@@ -26,6 +26,7 @@ _PAUSE = 600.0  # seconds without a shot that end a series
 _JUMP = 20  # numbers left out that end a series: IMG_0101 and IMG_2907 are not of one
 _EXCESS = 1 / 3  # of what chance leaves; at 1 every closest photo is in the own series, at 0 as many as by chance
 _DEVIATIONS = 4.0  # by which the count must exceed chance
+_NAMED = 3  # series of a product that are told by name
 _MOST_SHOTS = 1000  # of a product that are compared with each other
 _NUMBER = re.compile(r"\d+(?=\D*$)")
 _SUGGESTION = (
@@ -91,7 +92,8 @@ def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
         if excess.found > excess.expected:
             rows = by_product[product]
             counts = Counter(PurePath(series[row]).name for row in rows if series[row])
-            names = ", ".join(f"{name} ({count})" for name, count in counts.items())
+            names = ", ".join(f"{name} ({count})" for name, count in counts.most_common(_NAMED))
+            names += f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
             own = f"{excess.found} of {excess.photos} photos of {product} are closest to one of their own series"
             path = str(catalog.root / catalog.items[rows[0]].path)
             yield Problem(path, "series", "", _SUGGESTION, "problem", f"{own} ({everywhere}): {names}")
