@@ -3,8 +3,8 @@
 Near-duplicates are found without comparing all with all. Each of several tables keys every photo by a dozen or so bits
 drawn from its hash; photos with the same key lie side by side when the table is sorted, and only such neighbours are
 compared, a bounded number of them each. So time is N log N and memory a few numbers a photo, whatever the catalogue.
-A pair that differs in d of 128 bits is missed where a drawn bit differs in every table: hardly ever for d up to 8, one
-in twenty at d = 16 in a catalogue of five thousand.
+A pair is missed where in every table one of the drawn bits differs: none in a catalogue of five thousand; of 300,000
+photos, none up to 8 bits of difference, 1 % at 12 and 13 % at 16 (measured).
 """
 
 from collections.abc import Iterator
