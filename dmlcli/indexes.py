@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmlcli import disk
 from dmlcli.embeddings import Embeddings, Vectors
@@ -28,6 +29,14 @@ class Found:
     """One row of the item table that came up, with its score."""
 
     score: float
+    product: str
+    image: Path
+
+
+class Row(NamedTuple):
+    """One row of the item table."""
+
+    id: int
     product: str
     image: Path
 
@@ -54,6 +63,21 @@ class Index:
         scores, ids = self._faiss.search(queries, min(k, self.images))
         with closing(_connect(self.folder / _ITEMS)) as table:
             return [list(self._rows(table, *row)) for row in zip(scores.tolist(), ids.tolist(), strict=True)]
+
+    def ids(self) -> NDArray[np.int64]:
+        """The id of every image, ascending."""
+        with closing(_connect(self.folder / _ITEMS)) as table:
+            return np.fromiter((row[0] for row in table.execute("SELECT id FROM items ORDER BY id")), dtype=np.int64)
+
+    def vectors(self, ids: NDArray[np.int64]) -> Vectors:
+        """The vectors (B, D) of some images."""
+        return np.asarray(self._faiss.reconstruct_batch(np.ascontiguousarray(ids)), dtype=np.float32)
+
+    def rows(self) -> Iterator[Row]:
+        """Every image, by its id."""
+        with closing(_connect(self.folder / _ITEMS)) as table:
+            for number, path, product in table.execute("SELECT id, path, product FROM items ORDER BY id"):
+                yield Row(number, _name(product), self.root / _name(path))
 
     def _rows(self, table: sqlite3.Connection, scores: list[float], ids: list[int]) -> Iterator[Found]:
         for score, number in zip(scores, ids, strict=True):

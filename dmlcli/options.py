@@ -110,3 +110,8 @@ Queries = Annotated[
 ]
 QuerySplit = Annotated[str | None, typer.Option(help="Search with the images of this split …", show_default=False)]
 GallerySplit = Annotated[str | None, typer.Option(help="… among the images of this one.", show_default=False)]
+
+Threshold = Annotated[float, typer.Option(min=-1, max=1, help="Cosine from which two count as near-identical.")]
+WholeProducts = Annotated[
+    bool, typer.Option("--products", help="Compare products, by the mean of their images, instead of images.")
+]

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Severity = Literal["problem", "notice"]
 
 
 @dataclass(frozen=True)
@@ -177,3 +179,82 @@ class StatusReport:
     index: dict[str, str] | None
     next: str
     cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a catalogue; a notice is odd, but nothing that harms."""
+
+    path: str  # of the image, or the product where the problem is one of all its images
+    problem: str
+    other: str  # the second image of a pair, "" where there is none
+    suggestion: str
+    severity: Severity = "problem"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Census:
+    """How many there are of everything in a catalogue; `histogram` is products by number of images."""
+
+    images: int
+    products: int
+    categories: int
+    without_product: int
+    splits: dict[str, int]
+    histogram: tuple[tuple[int, int, int], ...]  # fewest images, most images, products between
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What a catalogue holds, and what is wrong with it, as it is found."""
+
+    catalog: str
+    root: str
+    census: Census
+    problems: Iterable[Problem]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """One image or product of a group; score is the cosine to the one in the group that it is closest to."""
+
+    product: str
+    image: str
+    score: float
+
+
+@dataclass(frozen=True)
+class DuplicatesReport:
+    """Groups of images, or products, that are near-identical by their embeddings; the largest group first."""
+
+    index: str
+    threshold: float
+    of: Literal["images", "products"]
+    searched: int
+    groups: tuple[tuple[Alike, ...], ...]
+    caution: str = ""
+
+    @property
+    def says_no(self) -> bool:
+        """Whether there are none."""
+        return not self.groups
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """How far a leave-one-out score is flattered by shots of one session and by copies; shares are in [0, 1].
+
+    `recall_at_1` is of the queries that have images of their product outside of their own series. `without_series`
+    may not return an image of the query's own series, `without_others` as many other images of its product, drawn at
+    random: where shots of a series are no easier to find than others, the two are the same.
+    """
+
+    queries: int
+    recall_at_1: float | None
+    without_series: float | None
+    without_others: float | None
+    gap_interval95: tuple[float, float] | None  # of without_others - without_series, over products
+    compared: int  # queries whose file was compared with that of their closest image
+    copies: float | None  # share of these where both are one picture
+    evidence: tuple[str, ...] = ()  # a sentence for each way the score is flattered; empty where it is not

@@ -11,7 +11,7 @@ import pytest
 import dmlcli
 from tests.conftest import Cli, Mission, process
 
-VERBS = ("train", "embed", "index", "query", "eval", "losses", "status")
+VERBS = ("train", "embed", "index", "query", "eval", "doctor", "duplicates", "losses", "status")
 LOADED = (
     "import json, sys\n"
     "from dmlcli.cli.app import run\n"

@@ -15,6 +15,8 @@ from dmlcli import progress
 from dmlcli.cli import render
 from dmlcli.cli.bar import Teller
 from dmlcli.commands.compare import compare
+from dmlcli.commands.doctor import doctor
+from dmlcli.commands.duplicates import duplicates
 from dmlcli.commands.embed import embed
 from dmlcli.commands.eval import eval
 from dmlcli.commands.index import index
@@ -56,6 +58,15 @@ _QUERY_EDGE = _EDGE | {
         None,
     ),
     "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
+}
+_DOCTOR_EDGE = _EDGE | {
+    "format": (
+        Annotated[
+            Literal["table", "jsonl", "json"] | None,
+            typer.Option(help="How to print.  [default: table]", show_default=False),
+        ],
+        None,
+    ),
 }
 
 
@@ -172,3 +183,5 @@ def _failed(message: str, hint: str, code: int, format: str | None, debug: bool)
 for _verb in (train, embed, index, eval, compare, losses, status):
     _register(_verb)
 _register(query, _QUERY_EDGE)
+_register(doctor, _DOCTOR_EDGE)
+_register(duplicates, _QUERY_EDGE)

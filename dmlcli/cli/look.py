@@ -70,6 +70,15 @@ def span(interval: tuple[float, float] | None, form: str = ".1f") -> str:
     return f"{100 * interval[0]:{form}} … {100 * interval[1]:{form}}" if interval else "-"
 
 
+def escaped(cell: str) -> str:
+    """A cell that cannot break its line: tab, newline and backslash as \\t, \\n and \\\\."""
+    return (
+        cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        if any(c in cell for c in "\\\t\n")
+        else cell
+    )
+
+
 def skipped(failures: Sequence[Skipped]) -> None:
     """List skipped inputs on stderr, those with the same reason together."""
     groups = defaultdict(list)

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.cli.views import compare, embed, eval, index, losses, query, status, train
+from dmlcli.cli.views import compare, doctor, duplicates, embed, eval, index, losses, query, status, train
 from dmlcli.report import (
     CompareReport,
+    DoctorReport,
+    DuplicatesReport,
     EmbedReport,
     EvalReport,
     IndexReport,
@@ -34,6 +36,10 @@ def show(report: Any, format: str | None, nul: bool = False) -> int:
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code."""
     if isinstance(report, QueryReport):
         return query.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
+    if isinstance(report, DoctorReport):
+        return doctor.show(report, format or "table")
+    if isinstance(report, DuplicatesReport):
+        return duplicates.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     if format == "json":
         print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
     else:

@@ -57,7 +57,7 @@ def _rows(answer: Answer) -> Iterable[list[str]]:
 
 def _answer_tsv(answer: Answer, _: str) -> None:
     for row in _rows(answer):
-        _line("\t".join(_escaped(cell) for cell in row))
+        _line("\t".join(look.escaped(cell) for cell in row))
 
 
 def _answer_csv(answer: Answer, _: str) -> None:
@@ -77,15 +77,6 @@ def _answer_paths(answer: Answer, end: str) -> None:
 
 def _answer_json(answer: Answer) -> dict[str, Any]:
     return {"query": answer.query, "hits": [asdict(hit) | {"score": round(hit.score, 6)} for hit in answer.hits]}
-
-
-def _escaped(cell: str) -> str:
-    """A cell that cannot break its line: tab, newline and backslash as \\t, \\n and \\\\."""
-    return (
-        cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        if any(c in cell for c in "\\\t\n")
-        else cell
-    )
 
 
 def _line(text: str, end: str = "\n") -> None:
