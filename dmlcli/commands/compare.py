@@ -38,6 +38,7 @@ def compare(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
 ) -> CompareReport:
     """Train a head with each loss on half of the products, and score them on the other half.
@@ -61,7 +62,7 @@ def compare(
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
     for spec in specs:
         known.parse(spec)
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True)
     split_for_comparison(photos, seed)
     place = make(workspace)

@@ -18,6 +18,7 @@ def embed(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
 ) -> EmbedReport:
     """Embed a catalogue with the workspace's model, or with the pretrained backbone where there is none.
@@ -33,7 +34,7 @@ def embed(
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.workspace import make
 
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root).only(split)
     as_file = output is not None and Path(output).suffix == ".npz"
     if output is not None and not as_file:

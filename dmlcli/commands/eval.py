@@ -31,6 +31,7 @@ def eval(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
 ) -> EvalReport:
     """Score the search: Recall@K, MAP@R and R-Precision with 95 % intervals.
@@ -53,7 +54,7 @@ def eval(
 
     if (query_split is None) != (gallery_split is None) and queries is None:
         raise UsageError("--query-split and --gallery-split go together", hint="or name a catalogue with --queries")
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     place = find(workspace)
     skipped: list[Skipped] = []
     wanted = [gallery_split] if queries else [query_split, gallery_split]

@@ -43,6 +43,7 @@ def train(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
 ) -> TrainReport:
     """Fine-tune a model on your own photos, then embed and index them.
@@ -68,7 +69,7 @@ def train(
     losses.parse(loss)  # a misspelt loss is answered before anything is read
     if tune == "none" and dim is not None:
         raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True)
     if tune != "none":
         split_for_training(photos, seed)  # a catalogue that cannot be trained on is answered before the work starts

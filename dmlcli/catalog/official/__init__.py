@@ -1,0 +1,60 @@
+"""Benchmark data sets by their official layout, one file each; nothing is ever downloaded.
+
+A file of this folder says what is published (BENCHMARK), whether an unpacked folder holds the data set (`is_here`), and
+how to read it (`items`). Splits are called train, val, test, query and gallery. Bounding boxes that come with a data
+set are not applied: its published protocol uses whole images.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from dmlcli.catalog.items import Benchmark, Catalog, Item
+from dmlcli.catalog.official import (
+    cars196,
+    cub200,
+    dukemtmc,
+    gpr1200,
+    grocery_store,
+    inshop,
+    market1501,
+    products10k,
+    rp2k,
+    sop,
+    vehicle_id,
+)
+
+
+class _DataSet(Protocol):
+    """What a file of this folder holds."""
+
+    BENCHMARK: Benchmark
+
+    def is_here(self, root: Path) -> bool: ...
+
+    def items(self, root: Path) -> Iterable[Item]: ...
+
+
+DATA_SETS: tuple[_DataSet, ...] = (
+    cars196,
+    cub200,
+    dukemtmc,
+    gpr1200,
+    grocery_store,
+    inshop,
+    market1501,
+    products10k,
+    rp2k,
+    sop,
+    vehicle_id,
+)
+
+
+def read(folder: Path) -> Catalog | None:
+    """The data set whose official layout this folder has, or the only folder in it; None where it has none."""
+    inside = [entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.is_dir()]
+    for root in [folder, *(inside if len(inside) == 1 else [])]:
+        for known in DATA_SETS:
+            if known.is_here(root):
+                return Catalog(root.resolve(), list(known.items(root)), benchmark=known.BENCHMARK)
+    return None
