@@ -18,6 +18,7 @@ from dmlcli.catalog.items import (
     Photo,
     Published,
 )
+from dmlcli.catalog.official import benchmark_of
 from dmlcli.catalog.opening import open_catalog
 from dmlcli.catalog.splits import TrainingSplit, split_for_comparison, split_for_training
 
@@ -32,6 +33,7 @@ __all__ = [
     "Photo",
     "Published",
     "TrainingSplit",
+    "benchmark_of",
     "find_images",
     "open_catalog",
     "split_for_comparison",

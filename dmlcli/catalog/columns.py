@@ -13,7 +13,20 @@ from dmlcli.report import Skipped
 Table = dict[str, Sequence[str]]  # columns by name, all of one length; a cell is "" where there is nothing
 
 _USUAL_NAMES = {
-    "image": ("image", "path", "file", "filename", "image_path", "file_path", "filepath", "img", "image_name", "photo"),
+    "image": (
+        "image",
+        "path",
+        "file",
+        "filename",
+        "image_path",
+        "file_path",
+        "filepath",
+        "img",
+        "image_name",
+        "photo",
+        "images",
+        "photos",
+    ),
     "product": ("product", "label", "product_id", "item", "item_id", "sku", "class", "class_id", "identity", "id"),
     "category": ("category", "super_class", "superclass", "group", "super_class_id"),
     "split": ("split", "subset", "partition", "evaluation_status"),

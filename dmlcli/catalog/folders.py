@@ -57,8 +57,10 @@ def find_images(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder in walk(path, []):
+    unread: list[Skipped] = []
+    for folder in walk(path, unread):
         yield from (path / folder.path / name for name in [*folder.images, *(name for name, _ in folder.strange)])
+    yield from (Path(skipped.path) for skipped in unread)
 
 
 def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) -> Iterator[Folder]:

@@ -104,15 +104,12 @@ def _read_json_lines(file: Path, image_column: str | None) -> Table:
     columns: dict[str, list[str]] = {}
     rows = 0
     for number, row in _json_objects(file):
-        image = image_column or usual_image_column(list(row)) or "images"
-        photos = row[image] if isinstance(row.get(image), list) else [row.get(image)]
-        if image == "images":
-            row.pop(image, None)
-            image = "image"
+        image = image_column or usual_image_column(list(row)) or ""
+        photos = row[image] if isinstance(row.get(image), list) else [row.get(image, "")]
         for photo in photos:
-            if photo is not None and not isinstance(photo, str):
+            if not isinstance(photo, str):
                 raise CatalogError(f"line {number} of {file}: the image {json.dumps(photo)} is no path")
-            for name, value in (row | {image: photo}).items():
+            for name, value in (row | ({image: photo} if image else {})).items():
                 column = columns.setdefault(name, [])
                 column += [""] * (rows - len(column))
                 column.append(text_of(value))

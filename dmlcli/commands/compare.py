@@ -40,6 +40,7 @@ def compare(
     source_column: options.SourceColumn = None,
     box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> CompareReport:
     """Train a head with each loss on half of the products, and score them on the other half.
 
@@ -63,7 +64,7 @@ def compare(
     for spec in specs:
         known.parse(spec)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
-    photos = open_catalog(Path(catalog), columns, root, for_training=True)
+    photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     split_for_comparison(photos, seed)
     place = make(workspace)
 

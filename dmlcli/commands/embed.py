@@ -20,6 +20,7 @@ def embed(
     source_column: options.SourceColumn = None,
     box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> EmbedReport:
     """Embed a catalogue with the workspace's model, or with the pretrained backbone where there is none.
 
@@ -35,7 +36,7 @@ def embed(
     from dmlcli.workspace import make
 
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
-    photos = open_catalog(Path(catalog), columns, root).only(split)
+    photos = open_catalog(Path(catalog), columns, root, strict=strict).only(split)
     as_file = output is not None and Path(output).suffix == ".npz"
     if output is not None and not as_file:
         disk.check_replaceable(Path(output), embeddings.FILES)

@@ -20,6 +20,7 @@ def index(
     source_column: options.SourceColumn = None,
     box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> IndexReport:
     """Index a catalogue for dmlcli query; without a trained model, the pretrained backbone is searched with.
 
@@ -47,7 +48,7 @@ def index(
         made_by = open_matching(model or place.model, vectors.model) if vectors.model or model else None
     else:
         columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
-        photos = open_catalog(path, columns, root).only(split)
+        photos = open_catalog(path, columns, root, strict=strict).only(split)
         place = make(workspace)
         made_by = find_or_make_model(model, place, photos)
         computed = Encoder(made_by).embed_catalog(photos, place.known(), keep_at=place.embeddings)

@@ -23,6 +23,7 @@ from dmlcli.catalog.official import (
     sop,
     vehicle_id,
 )
+from dmlcli.errors import CatalogError
 
 
 class _DataSet(Protocol):
@@ -51,10 +52,28 @@ DATA_SETS: tuple[_DataSet, ...] = (
 
 
 def read(folder: Path) -> Catalog | None:
-    """The data set whose official layout this folder has, or the only folder in it; None where it has none."""
-    inside = [entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.is_dir()]
-    for root in [folder, *(inside if len(inside) == 1 else [])]:
-        for known in DATA_SETS:
-            if known.is_here(root):
-                return Catalog(root.resolve(), list(known.items(root)), benchmark=known.BENCHMARK)
+    """The known data set in this folder; None where there is none."""
+    found = _find(folder)
+    if found is None:
+        return None
+    root, known = found
+    return Catalog(root.resolve(), list(known.items(root)), benchmark=known.BENCHMARK)
+
+
+def benchmark_of(path: Path) -> Benchmark | None:
+    """Which known data set a path is, without reading it; None for any other catalogue."""
+    found = _find(path) if path.is_dir() else None
+    return found[1].BENCHMARK if found else None
+
+
+def _find(folder: Path) -> tuple[Path, _DataSet] | None:
+    """The data set whose official layout this folder has, or the only folder in it, and where."""
+    try:
+        inside = [entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.is_dir()]
+        for root in [folder, *(inside if len(inside) == 1 else [])]:
+            for known in DATA_SETS:
+                if known.is_here(root):
+                    return root, known
+    except OSError as error:
+        raise CatalogError(f"the folder {folder} cannot be read: {error.strerror}") from error
     return None
