@@ -71,12 +71,15 @@ def _no_collection() -> Iterator[None]:
 
 
 def _check_counts(catalog: Catalog, strict: bool) -> None:
-    """Hold a known data set to its published counts."""
+    """Say which known data set this is, and hold it to its published counts."""
     if catalog.benchmark is None:
         return
-    deviations = catalog.benchmark.deviations(catalog.items)
+    known = catalog.benchmark
+    at = ", ".join(map(str, known.recall_at))
+    progress.note(f"{catalog.root} is {known.title} in its official layout: {known.protocol}, Recall@{at}")
+    deviations = known.deviations(catalog.items)
     if deviations:
-        message = f"{catalog.root} is not {catalog.benchmark.title} as published: {'; '.join(deviations)}"
+        message = f"{catalog.root} is not {known.title} as published: {'; '.join(deviations)}"
         if strict:
             raise CatalogError(message, hint="unpack it again, or leave --strict out")
         progress.warn(message)
