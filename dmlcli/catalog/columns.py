@@ -8,7 +8,6 @@ from pathlib import Path
 from dmlcli import progress
 from dmlcli.catalog.items import Box, Item
 from dmlcli.errors import CatalogError, UsageError, nearest
-from dmlcli.report import Skipped
 
 Table = dict[str, Sequence[str]]  # columns by name, all of one length; a cell is "" where there is nothing
 
@@ -53,8 +52,8 @@ class Columns:
     box: str | None = None  # one column with four numbers, or four columns separated by commas
 
 
-def items_of(table: Table, columns: Columns, file: Path) -> tuple[list[Item], list[Skipped]]:
-    """The items of a table, and the rows that make none with the reason; values are shared between equal cells."""
+def items_of(table: Table, columns: Columns, file: Path) -> tuple[list[Item], list[tuple[str, str]]]:
+    """The items of a table, and the paths that make none with the reason; values are shared between equal cells."""
     names = {role.name: _find(table, role.name, getattr(columns, role.name), file) for role in fields(Columns)[:5]}
     box_columns = _box_columns(table, columns.box, file)
     used = {*names.values(), *box_columns}
@@ -69,7 +68,7 @@ def items_of(table: Table, columns: Columns, file: Path) -> tuple[list[Item], li
     paths = [path.strip() for path in table[names["image"] or ""]]
     roles = [cells(role) for role in ("product", "category", "split", "source")]
     items = [Item(*row) for row in zip(paths, *roles, extra, strict=True)]
-    skipped: list[Skipped] = []
+    skipped: list[tuple[str, str]] = []
     if box_columns:
         items = list(_boxed(items, zip(*(table[name] for name in box_columns), strict=True), skipped))
     return [item for item in items if item.path], skipped
@@ -123,14 +122,14 @@ def _box_columns(table: Table, named: str | None, file: Path) -> tuple[str, ...]
     return ()
 
 
-def _boxed(items: list[Item], cells: Iterable[tuple[str, ...]], skipped: list[Skipped]) -> Iterator[Item]:
+def _boxed(items: list[Item], cells: Iterable[tuple[str, ...]], skipped: list[tuple[str, str]]) -> Iterator[Item]:
     """The items with their boxes; one whose box is none goes to `skipped`."""
     for item, texts in zip(items, cells, strict=True):
         try:
             yield item._replace(box=_box(texts))
         except ValueError:
             said = " ".join(texts)
-            skipped.append(Skipped(item.path, f"the box '{said}' is not left, top, right, bottom in pixels"))
+            skipped.append((item.path, f"the box '{said}' is not left, top, right, bottom in pixels"))
 
 
 def _box(texts: Sequence[str]) -> Box | None:

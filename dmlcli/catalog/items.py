@@ -71,7 +71,7 @@ class Benchmark:
             said = [f"{n:,} {what}" for n, what in zip(expected, ("images", "products"), strict=True) if n is not None]
             if any(n not in (None, count) for n, count in zip(expected, counts, strict=True)):
                 here = f"{counts[0]:,} images of {counts[1]:,} products"
-                found.append(f"split {split} has {here}, published are {' and '.join(said)}")
+                found.append(f"split {split} has {here}, published are {' of '.join(said)}")
         return found
 
 

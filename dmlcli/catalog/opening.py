@@ -97,9 +97,9 @@ def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
         elif strict or not missing:
             missing.append(item.path)
     if strict and catalog.skipped:
+        first = catalog.skipped[0]
         raise CatalogError(
-            f"{len(catalog.skipped)} entries of {path} are no images, first {catalog.skipped[0].path}: "
-            f"{catalog.skipped[0].reason}",
+            f"entries of {path} that cannot be used: {len(catalog.skipped)}, first {first.path}: {first.reason}",
             hint="put them right, or leave --strict out",
         )
     if strict and missing:

@@ -8,6 +8,7 @@ from typing import Any
 from dmlcli.catalog.columns import Columns, Table, items_of, text_of, usual_image_column
 from dmlcli.catalog.items import Catalog
 from dmlcli.errors import CannotRun, CatalogError
+from dmlcli.report import Skipped
 
 _LISTS = (".txt", ".lst", ".list")
 _TABS = (".tsv", ".tab")
@@ -27,7 +28,7 @@ def read_table(file: Path, columns: Columns, root: Path) -> Catalog:
     else:
         table = _read_csv(file)
     items, skipped = items_of(table, columns, file)
-    return Catalog(root.resolve(), items, skipped)
+    return Catalog(root.resolve(), items, [Skipped(str(root / path), reason) for path, reason in skipped])
 
 
 def _read_csv(file: Path) -> Table:
