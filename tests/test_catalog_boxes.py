@@ -143,6 +143,17 @@ def test_a_photo_reads_as_its_part(tmp_path: Path) -> None:
     assert open_image(catalog.photo(catalog.items[0]).read_bytes()).size == (48, 40)
 
 
+def test_the_command_line_cuts_boxes_and_is_strict_where_asked(tmp_path: Path, cli: Cli, plain_model: Path) -> None:
+    file = shelf_table(tmp_path / "shop", "area", "shelf.png,pot,48 0 96 40", "cut.png,pot,", "gone.png,pot,")
+    (file.parent / "cut.png").write_bytes(encoded(scene().crop((48, 0, 96, 40))))
+    options = ["--model", plain_model, "-w", tmp_path / "ws", "-o", tmp_path / "x.npz"]
+    assert cli("embed", file, "--box-column", "area", *options).code == 3  # gone.png is listed
+    boxed, cut = np.load(tmp_path / "x.npz")["embeddings"]
+    assert np.allclose(boxed, cut, atol=1e-6)
+    done = cli("embed", file, "--box-column", "area", "--strict", *options)
+    assert done.code == 4 and "1 of the 3 images" in done.err and "gone.png" in done.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tune", ["head", "all"])
 def test_training_on_boxes_equals_training_on_the_parts(
