@@ -63,6 +63,15 @@ def find_images(path: Path) -> Iterator[Path]:
     yield from (Path(skipped.path) for skipped in unread)
 
 
+def sub_folders(root: Path) -> list[str]:
+    """The names of the folders right below a root, sorted, without hidden ones."""
+    try:
+        with os.scandir(root) as found:
+            return sorted(entry.name for entry in found if entry.name[0] != "." and _kind(entry) == "folder")
+    except OSError as error:
+        raise CatalogError(f"the folder {root} cannot be read: {error.strerror}") from error
+
+
 def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) -> Iterator[Folder]:
     """The folders below a root in a fixed order, each once; hidden ones are left out, and so are hidden files.
 
@@ -151,10 +160,7 @@ def _split_folders(root: Path) -> list[str]:
 
     A first one that holds images itself is a product, and so are the others.
     """
-    try:
-        top = sorted(entry.name for entry in root.iterdir() if entry.name[0] != "." and entry.is_dir())
-    except OSError as error:
-        raise CatalogError(f"the folder {root} cannot be read: {error.strerror}") from error
+    top = sub_folders(root)
     if not top or not all(name.lower() in _SPLIT_FOLDERS for name in top):
         return []
     first = min(top, key=lambda name: (name.lower() not in OPEN_TO_TRAINING, name))

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from dmlcli.catalog.folders import sub_folders
 from dmlcli.catalog.items import Benchmark, Catalog, Item
 from dmlcli.catalog.official import (
     cars196,
@@ -23,7 +24,6 @@ from dmlcli.catalog.official import (
     sop,
     vehicle_id,
 )
-from dmlcli.errors import CatalogError
 
 
 class _DataSet(Protocol):
@@ -68,12 +68,9 @@ def benchmark_of(path: Path) -> Benchmark | None:
 
 def _find(folder: Path) -> tuple[Path, _DataSet] | None:
     """The data set whose official layout this folder has, or the only folder in it, and where."""
-    try:
-        inside = [entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.is_dir()]
-        for root in [folder, *(inside if len(inside) == 1 else [])]:
-            for known in DATA_SETS:
-                if known.is_here(root):
-                    return root, known
-    except OSError as error:
-        raise CatalogError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    inside = [name for name in sub_folders(folder) if name != "__MACOSX"]
+    for root in [folder, *(folder / name for name in inside if len(inside) == 1)]:
+        for known in DATA_SETS:
+            if known.is_here(root):
+                return root, known
     return None

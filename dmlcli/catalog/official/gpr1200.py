@@ -1,9 +1,11 @@
 """GPR1200 (Schall et al., MMM 2022): 1,200 classes of ten images from six sources; all query each other."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dmlcli.catalog.folders import sub_folders
 from dmlcli.catalog.items import Benchmark, Item, Published
 
 BENCHMARK = Benchmark(
@@ -21,7 +23,7 @@ _NAME = re.compile(r"(\d+)_.+\.\w+")
 
 def is_here(root: Path) -> bool:
     """Whether the folder holds this data set: numbered images and nothing else, under its own name or complete."""
-    if [entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."] != ["images"]:
+    if not (root / "images").is_dir() or sub_folders(root) != ["images"]:
         return False
     names = _names(root)
     complete = len(names) == BENCHMARK.published["test"].images
@@ -37,4 +39,5 @@ def items(root: Path) -> Iterator[Item]:
 
 
 def _names(root: Path) -> list[str]:
-    return [file.name for file in (root / "images").iterdir() if file.name[0] != "."]
+    with os.scandir(root / "images") as found:
+        return [entry.name for entry in found if entry.name[0] != "."]
