@@ -214,3 +214,13 @@ def test_equal_values_are_one_object(tmp_path: Path) -> None:
     text = "image,product,colour\n" + "1.png,mug-with-a-long-name,red\n" * 2
     first, second = open_catalog(table(tmp_path, text)).items
     assert first.product is second.product and first.columns[0] is second.columns[0]
+
+
+def test_rows_without_an_image_are_counted_and_empty_ones_are_not(tmp_path: Path) -> None:
+    """Spreadsheets leave empty rows below the last one."""
+    place(tmp_path, "1.png")
+    catalog = open_catalog(table(tmp_path, "image,product,price\n1.png,mug,9\n,pot,8\n,,7\n,,\n"))
+    assert [item.path for item in catalog.items] == ["1.png"]
+    assert [(skipped.path, skipped.reason) for skipped in catalog.skipped] == [
+        (str(tmp_path / "photos.csv"), "2 rows name no image")
+    ]

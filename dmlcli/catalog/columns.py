@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from dmlcli import progress
@@ -54,16 +54,16 @@ class Columns:
 
 def items_of(table: Table, columns: Columns, file: Path) -> tuple[list[Item], list[tuple[str, str]]]:
     """The items of a table, and the paths that make none with the reason; values are shared between equal cells."""
-    names = {role.name: _find(table, role.name, getattr(columns, role.name), file) for role in fields(Columns)[:5]}
+    names = {role: _find(table, role, getattr(columns, role), file) for role in _USUAL_NAMES}
     box_columns = _box_columns(table, columns.box, file)
     used = {*names.values(), *box_columns}
     blank = [""] * len(next(iter(table.values()), ()))
 
-    def cells(role: str, change: str = "") -> list[str]:
+    def cells(role: str) -> list[str]:
         name = names[role]
         return _shared(table[name], lower=role == "split") if name else blank
 
-    own = [_pairs(name, cells) for name, cells in table.items() if name not in used]
+    own = [_pairs(name, column) for name, column in table.items() if name not in used]
     extra = list(zip(*own, strict=True)) if own else [()] * len(blank)
     paths = [path.strip() for path in table[names["image"] or ""]]
     roles = [cells(role) for role in ("product", "category", "split", "source")]
@@ -71,21 +71,23 @@ def items_of(table: Table, columns: Columns, file: Path) -> tuple[list[Item], li
     skipped: list[tuple[str, str]] = []
     if box_columns:
         items = list(_boxed(items, zip(*(table[name] for name in box_columns), strict=True), skipped))
+    nameless = sum(1 for item in items if not item.path and (item.product or any(text for _, text in item.columns)))
+    if nameless:
+        skipped.append((str(file.absolute()), f"{nameless} rows name no image"))
     return [item for item in items if item.path], skipped
 
 
-def usual_image_column(names: Sequence[str]) -> str | None:
-    """Which of these columns has a usual name for image paths."""
-    plain = {_plain(name): name for name in reversed(names)}
-    return next((plain[usual] for usual in _USUAL_NAMES["image"] if usual in plain), None)
+def usual_column(role: str, names: Iterable[str]) -> str | None:
+    """Which of these columns has the most usual name for a role."""
+    plain = {name.lower().strip().replace(" ", "_"): name for name in names}
+    return next((plain[usual] for usual in _USUAL_NAMES[role] if usual in plain), None)
 
 
 def _find(table: Table, role: str, named: str | None, file: Path) -> str | None:
     """The column for a role: the named one, else the first with a usual name, else None (but images are a must)."""
     if named is not None:
         return _named(table, named, file)
-    plain = {_plain(name): name for name in table}
-    found = next((plain[usual] for usual in _USUAL_NAMES[role] if usual in plain), None)
+    found = usual_column(role, table)
     if found is None and role == "image":
         raise CatalogError(
             f"{file} has no column of image paths; it has {', '.join(list(table)[:20])}",
@@ -100,10 +102,6 @@ def _named(table: Table, name: str, file: Path) -> str:
     return name
 
 
-def _plain(name: str) -> str:
-    return name.lower().strip().replace(" ", "_")
-
-
 def _box_columns(table: Table, named: str | None, file: Path) -> tuple[str, ...]:
     """The columns that hold boxes, one or four; none where there are none."""
     if named is not None:
@@ -113,7 +111,7 @@ def _box_columns(table: Table, named: str | None, file: Path) -> tuple[str, ...]
         if len(several) != 4:
             raise UsageError(f"--box-column names {len(several)} columns", hint="one, or left,top,right,bottom")
         return several
-    plain = {_plain(name): name for name in table}
+    plain = {name.lower().strip(): name for name in table}
     for usual in _USUAL_BOXES:
         if all(name in plain for name in usual):
             found = tuple(plain[name] for name in usual)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmlcli.catalog.columns import Columns, Table, items_of, text_of, usual_image_column
+from dmlcli.catalog.columns import Columns, Table, items_of, text_of, usual_column
 from dmlcli.catalog.items import Catalog
 from dmlcli.errors import CannotRun, CatalogError
 from dmlcli.report import Skipped
@@ -78,7 +78,7 @@ def _has_header(file: Path, columns: Columns) -> bool:
     """Whether a .txt file is a table with named columns after all."""
     encoding = _encoding(file)
     names = [name.strip().strip('"') for name in _first_line(file, encoding).split(_separator(file, encoding))]
-    return (columns.image or usual_image_column(names)) in names
+    return (columns.image or usual_column("image", names)) in names
 
 
 def _read_list(file: Path, root: Path) -> Table:
@@ -105,7 +105,7 @@ def _read_json_lines(file: Path, image_column: str | None) -> Table:
     columns: dict[str, list[str]] = {}
     rows = 0
     for number, row in _json_objects(file):
-        image = image_column or usual_image_column(list(row)) or ""
+        image = image_column or usual_column("image", row) or ""
         photos = row[image] if isinstance(row.get(image), list) else [row.get(image, "")]
         for photo in photos:
             if not isinstance(photo, str):
