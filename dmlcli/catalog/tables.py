@@ -103,17 +103,26 @@ def _read_list(file: Path, root: Path) -> Table:
 def _read_json_lines(file: Path, image_column: str | None) -> Table:
     """One object a line; several photos of a product may stand in a list."""
     columns: dict[str, list[str]] = {}
+    image_of: dict[tuple[str, ...], str] = {}  # which name holds the image, by the names of a line
+    known: dict[str, str] = {}  # equal cells become one object
     rows = 0
     for number, row in _json_objects(file):
-        image = image_column or usual_column("image", row) or ""
-        photos = row[image] if isinstance(row.get(image), list) else [row.get(image, "")]
-        for photo in photos:
+        names = tuple(row)
+        if names not in image_of:
+            image_of[names] = image_column or usual_column("image", names) or ""
+        image = image_of[names]
+        found = row.get(image, "")
+        for photo in found if isinstance(found, list) else (found,):
             if not isinstance(photo, str):
                 raise CatalogError(f"line {number} of {file}: the image {json.dumps(photo)} is no path")
-            for name, value in (row | ({image: photo} if image else {})).items():
+            if image:
+                row[image] = photo
+            for name, value in row.items():
+                text = value if isinstance(value, str) else text_of(value)
                 column = columns.setdefault(name, [])
-                column += [""] * (rows - len(column))
-                column.append(text_of(value))
+                if len(column) < rows:
+                    column += [""] * (rows - len(column))
+                column.append(text if name == image else known.setdefault(text, text))
             rows += 1
     return {name: column + [""] * (rows - len(column)) for name, column in columns.items()}
 
@@ -144,4 +153,6 @@ def _read_parquet(file: Path) -> Table:
         table = parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise CatalogError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
-    return {name: [text_of(value) for value in table.column(name).to_pylist()] for name in table.column_names}
+    known: dict[str, str] = {}  # equal cells become one object
+    texts = ((name, map(text_of, table.column(name).to_pylist())) for name in table.column_names)
+    return {name: [known.setdefault(text, text) for text in column] for name, column in texts}
