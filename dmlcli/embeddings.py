@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dmlcli import disk, progress
 from dmlcli.catalog import Catalog, Item
 from dmlcli.errors import EmbeddingsError, ImageError
-from dmlcli.image import Pixels
+from dmlcli.image import Box, Pixels, cropped
 from dmlcli.report import Skipped
 
 SCHEMA = 1
@@ -26,7 +26,7 @@ SCHEMA = 1
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, csv.Error, BadZipFile)
 _RECORD, _VECTORS, _ITEMS = "embeddings.json", "vectors.npy", "items.csv"
 FILES = (_RECORD, _VECTORS, _ITEMS)
-_FIXED = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest"]
+_FIXED = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest", "box"]
 Vectors = NDArray[np.float32]
 View = Callable[[bytes], Pixels]  # the bytes of an image file to (3, H, W)
 Forward = Callable[[Pixels], Vectors]  # (B, 3, H, W) to (B, D)
@@ -107,15 +107,17 @@ def compute(
     """
     known = [embeddings for embeddings in known if embeddings.model == model]
     by_digest = {state.digest: (e, row) for e in known for row, state in enumerate(e.states)}
-    by_path = {(e.root / item.path): state for e in known for item, state in zip(e.items, e.states, strict=True)}
+    by_photo = {
+        (e.root / item.path, item.box): state for e in known for item, state in zip(e.items, e.states, strict=True)
+    }
 
     def read(item: Item) -> tuple[FileState, Pixels | None]:
-        path = catalog.root / item.path
+        path, box = catalog.photo(item)
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError("not a regular file")
-            before = by_path.get(path)
+            before = by_photo.get((path, box))
             if before is not None and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
                 return before, None
             data = path.read_bytes()
@@ -123,8 +125,10 @@ def compute(
             raise ImageError(error.strerror or str(error)) from error
         except ValueError as error:  # a name that no file can have
             raise ImageError(f"not a possible file name: {error}") from error
-        state = FileState(status.st_size, status.st_mtime_ns, hashlib.blake2b(data, digest_size=16).hexdigest())
-        return state, None if state.digest in by_digest else view(data)
+        state = FileState(status.st_size, status.st_mtime_ns, _digest(data, box))
+        if state.digest in by_digest:
+            return state, None
+        return state, view(data if box is None else cropped(data, box))
 
     rows: dict[int, tuple[FileState, Vectors]] = {}
     skipped: list[Skipped] = []
@@ -177,7 +181,7 @@ def save(folder: Path, embeddings: Embeddings) -> None:
             table.writerow(_FIXED + own)
             for item, state in zip(embeddings.items, embeddings.states, strict=True):
                 columns = dict(item.columns)
-                table.writerow([*item[:5], *state, *(columns.get(name, "") for name in own)])
+                table.writerow([*item[:5], *state, _box_cell(item.box), *(columns.get(name, "") for name in own)])
         disk.write_json(
             draft / _RECORD,
             {
@@ -188,6 +192,14 @@ def save(folder: Path, embeddings: Embeddings) -> None:
                 "dim": embeddings.dim,
             },
         )
+
+
+def _digest(data: bytes, box: Box | None) -> str:
+    """What identifies the pixels of an item: the content of its file, and which part of it is meant."""
+    known = hashlib.blake2b(data, digest_size=16)
+    if box is not None:
+        known.update(repr(box).encode())
+    return known.hexdigest()
 
 
 def save_npz(file: Path, embeddings: Embeddings) -> None:
@@ -222,14 +234,28 @@ def _open_folder(folder: Path) -> Embeddings:
     items, states = [], []
     with (folder / _ITEMS).open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         table = csv.reader(stream)
-        own = next(table, [])[len(_FIXED) :]
+        header = next(table, [])
+        if header[: len(_FIXED)] != _FIXED:
+            raise ValueError(f"{_ITEMS} was written by another version of dmlcli")
         for row in table:
+            columns = tuple(zip(header[len(_FIXED) :], row[len(_FIXED) :], strict=True))
             path, product, category, split, source = row[:5]
-            items.append(Item(path, product, category, split, source, tuple(zip(own, row[8:], strict=True))))
+            items.append(Item(path, product, category, split, source, columns, _box_of(row[8])))
             states.append(FileState(int(row[5]), int(row[6]), row[7]))
     if not len(vectors) == len(items) == record["images"]:
         raise ValueError(f"{len(vectors)} vectors for {len(items)} items, {record['images']} expected")
     return Embeddings(disk.dereference(record["root"], folder), items, states, vectors, record["model"])
+
+
+def _box_cell(box: Box | None) -> str:
+    return "" if box is None else " ".join(map(repr, box))
+
+
+def _box_of(cell: str) -> Box | None:
+    if not cell:
+        return None
+    left, top, right, bottom = map(float, cell.split())
+    return left, top, right, bottom
 
 
 def _open_npz(file: Path) -> Embeddings:

@@ -5,6 +5,7 @@ scale, never below twice the size they are shrunk to.
 """
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dmlcli.errors import ImageError
 
 Pixels = NDArray[np.float32]
+Box = tuple[float, float, float, float]  # left, top, right, bottom; pixels of the upright image
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _SIGNATURES = (
@@ -69,6 +71,22 @@ def open_image(data: bytes, at_least: int = 0) -> Image.Image:
         if isinstance(error, UnidentifiedImageError) and data:
             reason = "not an image in a format known here"
         raise ImageError(reason or type(error).__name__) from error
+
+
+def cropped(data: bytes, box: Box) -> bytes:
+    """The part of an image inside `box` as an image file of its own, without loss: seen as if it had been cut before.
+
+    Errors: ImageError where it cannot be decoded or the box lies outside.
+    """
+    image = open_image(data)
+    left, top = max(math.floor(box[0]), 0), max(math.floor(box[1]), 0)
+    right, bottom = min(math.ceil(box[2]), image.width), min(math.ceil(box[3]), image.height)
+    if left >= right or top >= bottom:
+        named = ", ".join(f"{edge:g}" for edge in box)
+        raise ImageError(f"the box {named} lies outside the image of {image.width} x {image.height} pixels")
+    stream = io.BytesIO()
+    image.crop((left, top, right, bottom)).save(stream, "BMP")
+    return stream.getvalue()
 
 
 def view(data: bytes, settings: ImageSettings) -> Pixels:

@@ -13,7 +13,7 @@ def _complete_loss(incomplete: str) -> list[str]:
 
 
 CatalogPath = Annotated[
-    Path, typer.Argument(help="Folder of products, or a CSV or TSV table of images.", show_default=False)
+    Path, typer.Argument(help="Folder of products, table of images, or unpacked data set.", show_default=False)
 ]
 CatalogOrEmbeddings = Annotated[
     Path | None,
@@ -87,6 +87,16 @@ ProductColumn = Annotated[str | None, typer.Option(help="Column with the product
 CategoryColumn = Annotated[str | None, typer.Option(help="Column with the level above product.", show_default=False)]
 SplitColumn = Annotated[str | None, typer.Option(help="Column that says train, val, test, …", show_default=False)]
 SourceColumn = Annotated[str | None, typer.Option(help="Column with the session or camera.", show_default=False)]
+BoxColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column with the part of the image to cut out: left top right bottom; or four, with commas.",
+        show_default=False,
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop where a file is missing, or a known data set is not as published.")
+]
 Root = Annotated[
     Path | None, typer.Option(help="What a table's paths are relative to; else its own folder.", show_default=False)
 ]

@@ -73,6 +73,14 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def place(root: Path, *paths: str, data: bytes | None = None) -> Path:
+    """Files of these names below `root`, each a small picture or the bytes given."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(encoded(photo(0)) if data is None else data)
+    return root
+
+
 def make_shop(root: Path, products: int = 4, images: int = 3) -> Path:
     """A catalogue folder of generated pictures: root/product-00/0.png and so on."""
     for product in range(products):

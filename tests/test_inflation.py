@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmlcli.catalog import Item
+from dmlcli.catalog import Item, Photo
 from dmlcli.checks.inflation import leave_one_out
 from tests.conftest import SAMPLE, encoded, photo
 from tests.places import SHARED
@@ -93,6 +93,6 @@ def test_grocery_is_inflated() -> None:
     root = SHARED / "data" / "grocery"
     files = sorted((root / "pear").glob("*/*.jpg"))
     items = [Item(str(file.relative_to(root)), file.parent.name) for file in files]
-    looked = np.stack([row for row in miniatures(files) if row is not None])
+    looked = np.stack([row for row in miniatures([Photo(file, None) for file in files]) if row is not None])
     found = leave_one_out(fingerprint.unit(fingerprint.small(looked)), items, root)
     assert len(found.evidence) == 1 and found.evidence[0].startswith("shots of one series find each other")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import metrics
-from dmlcli.catalog import Item
+from dmlcli.catalog import Item, Photo
 from dmlcli.checks.copies import is_alike
 from dmlcli.checks.scan import miniatures
 from dmlcli.checks.series import series_of
@@ -102,8 +102,8 @@ def _copies(
     if root is None:
         return 0, None
     some = np.sort(generator.choice(len(drawn), size=min(len(drawn), _FILES), replace=False))
-    pairs = [(root / items[drawn[place]].path, root / items[closest[place]].path) for place in some]
-    looked = miniatures([path for pair in pairs for path in pair])
+    rows = [row for place in some for row in (drawn[place], closest[place])]
+    looked = miniatures([Photo(root / items[row].path, items[row].box) for row in rows])
     both = [(a, b) for a, b in zip(looked[::2], looked[1::2], strict=True) if a is not None and b is not None]
     if not both:
         return 0, None

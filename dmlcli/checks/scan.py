@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import progress
-from dmlcli.catalog import Catalog
+from dmlcli.catalog import Catalog, Photo
 from dmlcli.checks import fingerprint
 from dmlcli.errors import ImageError
 
@@ -67,40 +67,42 @@ def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
     """Read every photo of a catalogue, fill `into`, and yield each in the order of the catalogue."""
 
     def shots() -> Iterator[Shot]:
-        for chunk in _read_all([catalog.root / item.path for item in catalog.items]):
+        for chunk in _read_all([catalog.photo(item) for item in catalog.items]):
             _keep(chunk, into)
             yield from (read.shot for read in chunk)
 
     yield from progress.track(shots(), "looking at photos", len(catalog.items))
 
 
-def miniatures(paths: Sequence[Path]) -> list[NDArray[np.uint8] | None]:
+def miniatures(photos: Sequence[Photo]) -> list[NDArray[np.uint8] | None]:
     """The photos in a few pixels each, None for those that cannot be read."""
-    return [read.miniature for chunk in _read_all(paths) for read in chunk]
+    return [read.miniature for chunk in _read_all(photos) for read in chunk]
 
 
-def _read_all(paths: Sequence[Path]) -> Iterator[list[_Read]]:
+def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:  # decoders release the GIL
-        for start in range(0, len(paths), _CHUNK):
-            yield list(threads.map(_read, range(start, len(paths)), paths[start : start + _CHUNK]))
+        for start in range(0, len(photos), _CHUNK):
+            yield list(threads.map(_read, range(start, len(photos)), photos[start : start + _CHUNK]))
 
 
-def _read(row: int, path: Path) -> _Read:
+def _read(row: int, photo: Photo) -> _Read:
     try:
-        data = _bytes_of(path)
+        data = _bytes_of(photo)
         miniature = fingerprint.miniature(data)
         header = fingerprint.read_header(data)
     except ImageError as error:
-        return _Read(Shot(row, path, None, False, error), b"", None)
-    return _Read(Shot(row, path, header, fingerprint.is_blank(miniature), None), fingerprint.digest(data), miniature)
+        return _Read(Shot(row, photo.path, None, False, error), b"", None)
+    return _Read(
+        Shot(row, photo.path, header, fingerprint.is_blank(miniature), None), fingerprint.digest(data), miniature
+    )
 
 
-def _bytes_of(path: Path) -> bytes:
-    """The bytes of a regular file; FIFOs and devices are never opened."""
+def _bytes_of(photo: Photo) -> bytes:
+    """The bytes of a regular file, cut to its box; FIFOs and devices are never opened."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if not stat.S_ISREG(photo.path.stat().st_mode):
             raise ImageError("not a regular file")
-        return path.read_bytes()
+        return photo.read_bytes()
     except FileNotFoundError as error:
         raise MissingError("there is no such file") from error
     except OSError as error:

@@ -38,7 +38,9 @@ def compare(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> CompareReport:
     """Train a head with each loss on half of the products, and score them on the other half.
 
@@ -61,8 +63,8 @@ def compare(
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
     for spec in specs:
         known.parse(spec)
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root, for_training=True)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+    photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     split_for_comparison(photos, seed)
     place = make(workspace)
 

@@ -18,7 +18,9 @@ def embed(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> EmbedReport:
     """Embed a catalogue with the workspace's model, or with the pretrained backbone where there is none.
 
@@ -33,8 +35,8 @@ def embed(
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.workspace import make
 
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root).only(split)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+    photos = open_catalog(Path(catalog), columns, root, strict=strict).only(split)
     as_file = output is not None and Path(output).suffix == ".npz"
     if output is not None and not as_file:
         disk.check_replaceable(Path(output), embeddings.FILES)

@@ -31,7 +31,9 @@ def eval(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> EvalReport:
     """Score the search: Recall@K, MAP@R and R-Precision with 95 % intervals.
 
@@ -53,16 +55,18 @@ def eval(
 
     if (query_split is None) != (gallery_split is None) and queries is None:
         raise UsageError("--query-split and --gallery-split go together", hint="or name a catalogue with --queries")
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     place = find(workspace)
     skipped: list[Skipped] = []
     wanted = [gallery_split] if queries else [query_split, gallery_split]
-    opened = _open(Path(catalog) if catalog else None, wanted, model, place, "gallery", columns, root, skipped)
+    opened = _open(Path(catalog) if catalog else None, wanted, model, place, "gallery", columns, root, strict, skipped)
     gallery = opened.only(gallery_split)
     alone = queries is None and query_split is None
     asked = gallery if alone else opened.only(query_split)
     if queries is not None:
-        asked = _open(Path(queries), [query_split], model, place, "queries", columns, root, skipped).only(query_split)
+        asked = _open(Path(queries), [query_split], model, place, "queries", columns, root, strict, skipped).only(
+            query_split
+        )
     if asked.dim != gallery.dim:
         raise UsageError(
             f"queries have {asked.dim} dimensions, the gallery {gallery.dim}", hint="embed both with one model"
@@ -109,6 +113,7 @@ def _open(
     role: str,
     columns: "Columns",
     root: Path | None,
+    strict: bool,
     skipped: list[Skipped],
 ) -> "Embeddings":
     """Embeddings as they are, a catalogue by embedding it, nothing by the workspace's; only what is in `splits`."""
@@ -120,7 +125,7 @@ def _open(
 
     if path is None or is_embeddings(path):
         return open_embeddings(path or (place or need()).embeddings)
-    photos = open_catalog(path, columns, root).only(*splits)
+    photos = open_catalog(path, columns, root, strict=strict).only(*splits)
     encoder = Encoder(open_model(model or (place or need()).model))
     if place is None:
         computed = encoder.embed_catalog(photos, [])

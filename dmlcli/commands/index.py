@@ -18,7 +18,9 @@ def index(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> IndexReport:
     """Index a catalogue for dmlcli query; without a trained model, the pretrained backbone is searched with.
 
@@ -45,8 +47,8 @@ def index(
         place = make(workspace)
         made_by = open_matching(model or place.model, vectors.model) if vectors.model or model else None
     else:
-        columns = Columns(image_column, product_column, category_column, split_column, source_column)
-        photos = open_catalog(path, columns, root).only(split)
+        columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+        photos = open_catalog(path, columns, root, strict=strict).only(split)
         place = make(workspace)
         made_by = find_or_make_model(model, place, photos)
         computed = Encoder(made_by).embed_catalog(photos, place.known(), keep_at=place.embeddings)

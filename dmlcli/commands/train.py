@@ -43,7 +43,9 @@ def train(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> TrainReport:
     """Fine-tune a model on your own photos, then embed and index them.
 
@@ -68,8 +70,8 @@ def train(
     losses.parse(loss)  # a misspelt loss is answered before anything is read
     if tune == "none" and dim is not None:
         raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root, for_training=True)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+    photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     if tune != "none":
         split_for_training(photos, seed)  # a catalogue that cannot be trained on is answered before the work starts
     if output is not None:

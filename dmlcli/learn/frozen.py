@@ -60,9 +60,9 @@ def samples(photos: Catalog, weights: Weights) -> Pixels:
     step = max(1, len(photos.items) // (2 * _SAMPLES))
     for item in [*photos.items[::step], *photos.items]:
         try:
-            file = photos.root / item.path
-            if file.is_file():  # a FIFO would wait for ever
-                views.append(view(file.read_bytes(), weights.image))
+            photo = photos.photo(item)
+            if photo.path.is_file():  # a FIFO would wait for ever
+                views.append(view(photo.read_bytes(), weights.image))
         except (ImageError, OSError):
             continue
         if len(views) == _SAMPLES:

@@ -10,14 +10,13 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dmlcli import progress
-from dmlcli.catalog import Catalog, TrainingSplit
+from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings, Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.image import ImageSettings, view
@@ -53,11 +52,11 @@ class Material:
 
     features: Tensor
     labels: Tensor
-    files: list[Path]
+    files: list[Photo]
     categories: list[str]  # (N,)
     validation: Validation
     validation_features: Tensor  # (len(validation.rows), F), plain view
-    validation_files: list[Path]
+    validation_files: list[Photo]
 
 
 def gather(fitted: Catalog, features: Tensor, plain: Embeddings, split: TrainingSplit) -> Material:
@@ -72,11 +71,11 @@ def gather(fitted: Catalog, features: Tensor, plain: Embeddings, split: Training
     return Material(
         features=features,
         labels=torch.tensor([number[item.product] for item in fitted.items]),
-        files=[fitted.root / item.path for item in fitted.items],
+        files=[fitted.photo(item) for item in fitted.items],
         categories=[item.category for item in fitted.items],
         validation=validation,
         validation_features=torch.from_numpy(plain.take(validation.rows).vectors),
-        validation_files=[plain.root / plain.items[row].path for row in validation.rows],
+        validation_files=[Photo(plain.root / plain.items[row].path, plain.items[row].box) for row in validation.rows],
     )
 
 
@@ -274,7 +273,7 @@ def _grouped(items: Iterable[Vectors], size: int) -> Iterator[list[Vectors]]:
 
 
 def _random_views(
-    batched: Iterable[list[int]], files: Sequence[Path], settings: ImageSettings, seed: str
+    batched: Iterable[list[int]], files: Sequence[Photo], settings: ImageSettings, seed: str
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Read batches of random views in threads, one batch ahead of the one in use."""
 
