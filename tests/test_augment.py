@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmlcli.image import ImageSettings, view
-from dmlcli.learn.augment import fixed_view, random_view
+from dmlcli.learn.augment import fixed_view, random_view, view_names
 from tests.conftest import encoded, photo
 
 SETTINGS = ImageSettings(resize=36, crop=32)
@@ -20,13 +20,13 @@ def test_plain_and_flip_are_the_view_and_its_mirror() -> None:
 
 
 def test_a_named_crop_is_always_the_same_and_another_name_is_another_crop() -> None:
-    one, again, other = (fixed_view(SETTINGS, name)(DATA) for name in ("crop1-seed0", "crop1-seed0", "crop2-seed0"))
+    one, again, other = (fixed_view(SETTINGS, name)(DATA) for name in ("light1-seed0", "light1-seed0", "light2-seed0"))
     assert np.array_equal(one, again)
     assert abs(one - other).mean() > 0.05
 
 
 def test_two_images_are_not_cropped_alike() -> None:
-    crop = fixed_view(ImageSettings(36, 32, mean=(0, 0, 0), deviation=(1, 1, 1)), "crop1-seed0")
+    crop = fixed_view(ImageSettings(36, 32, mean=(0, 0, 0), deviation=(1, 1, 1)), "light1-seed0")
     gradient = np.zeros((60, 80, 3), dtype=np.uint8)
     gradient[:] = np.arange(80, dtype=np.uint8)[:, None] * 3
     centres = set()
@@ -64,3 +64,8 @@ def test_colours_stay_in_range() -> None:
     for seed in range(20):
         seen = random_view(white, SETTINGS, random.Random(seed)).reshape(3, -1)
         assert (seen.min(1) >= low - 1e-4).all() and (seen.max(1) <= high + 1e-4).all()
+
+
+def test_views_are_plain_then_mirrored_then_random_ones_of_the_seed() -> None:
+    assert view_names(1, 0) == ["plain"]
+    assert view_names(4, 7) == ["plain", "flip", "light1-seed7", "light2-seed7"]

@@ -8,7 +8,7 @@ import torch
 from dmlcli import model
 from dmlcli.catalog import Catalog
 from dmlcli.errors import CatalogError, ImageError, ModelError
-from dmlcli.image import Pixels, view
+from dmlcli.image import Pixels, read_file, view
 from dmlcli.learn import export, network
 from dmlcli.learn.weights import Weights
 from dmlcli.model import Model, ModelRecord, open_model
@@ -60,10 +60,8 @@ def samples(photos: Catalog, weights: Weights) -> Pixels:
     step = max(1, len(photos.items) // (2 * _SAMPLES))
     for item in [*photos.items[::step], *photos.items]:
         try:
-            file = photos.root / item.path
-            if file.is_file():  # a FIFO would wait for ever
-                views.append(view(file.read_bytes(), weights.image))
-        except (ImageError, OSError):
+            views.append(view(read_file(photos.root / item.path), weights.image))
+        except ImageError:
             continue
         if len(views) == _SAMPLES:
             break
