@@ -33,7 +33,7 @@ def test_a_view_is_computed_once(shop: Path, plain_model: Path, tmp_path: Path) 
     again = features.cached(open_catalog(shop), "light1-seed0", model, forward, place)
     assert again.fresh == 1
     assert np.array_equal(again.embeddings.vectors[1:], first.embeddings.vectors[1:])
-    assert features.cached(photos, "crop2-seed0", model, forward, place).fresh == 12
+    assert features.cached(photos, "light2-seed0", model, forward, place).fresh == 12
     assert features.cached(photos, "plain", model, forward, place).fresh == 12
 
 

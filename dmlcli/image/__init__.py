@@ -3,7 +3,7 @@
 files     which files are opened at all, and what their first bytes say
 limits    how many pixels a picture may have, and how many are decoded at once
 decode    bytes -> upright RGB, or the reason why not; the only file that knows decoders
-resample  the one way of shrinking
+resample  the one way of shrinking, in memory that is used again (scratch)
 view      what a model sees: crop, shrink, normalise
 """
 

@@ -5,6 +5,7 @@ is quicker, and tells of damage that Pillow passes over in silence.
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from dmlcli.image import limits
 from dmlcli.image.resample import Box, Floats, resample
 from dmlcli.image.scratch import scratch
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF and the like, on stderr, without the file's name
 Image.MAX_IMAGE_PIXELS = None  # `limits` stands in its place, with a reason and an option
 # None that runs code (EPS, PDF); the common ones first, for Pillow loads all its plugins to find one of the others.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
@@ -128,7 +130,9 @@ def _reasons(data: bytes) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError("not an image in a format known here" if data else "the file is empty") from error
     except Exception as error:  # decoders fail in many ways; whatever it is, this image cannot be read
-        raise ImageError(str(error) or type(error).__name__) from error
+        reason = str(error) or type(error).__name__
+        reason = "the file is truncated" if "truncated" in reason.lower() else f"it cannot be decoded: {reason}"
+        raise ImageError(reason) from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -168,7 +172,7 @@ def _from_jpeg(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         return _simplejpeg(data, width, height, strict=True)
     except ValueError as error:
         reason = str(error)
-    if "extraneous bytes" in reason:  # many cameras leave some; the picture is whole
+    if "extraneous bytes before marker 0xd9" in reason:  # many cameras leave some at the end; the picture is whole
         return _simplejpeg(data, width, height, strict=False)
     if "remature end" in reason:
         raise ImageError("the file is truncated")

@@ -18,8 +18,8 @@ _decoding = 0
 _changed = threading.Condition()
 
 
-def allow_pixels(most: int) -> None:
-    """Set the limit for this process; it goes before the environment's."""
+def allow_pixels(most: int | None) -> None:
+    """Set the limit for this process, which goes before the environment's; None: the environment's again."""
     global _allowed
     _allowed = most
 
