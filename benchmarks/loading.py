@@ -4,8 +4,8 @@
     python benchmarks/loading.py --closeness MODEL --table photos.csv --product-column sku --split-column split
 
 The first form times: photos are enlarged to squares with some grain, written as JPEGs of quality 85, and read in turn
-by the peer, by us with the default decoding, and by us exactly, with as many workers (theirs processes, ours threads) as
-there are cores. Figures are CPU milliseconds for each image, of all processes and threads, workers' start included;
+by the peer, by us with the default decoding, and by us exactly, with as many workers (theirs processes, ours threads)
+as there are cores. Figures are CPU milliseconds for each image, of all processes and threads, workers' start included;
 medians of the repeats, so that other programs on the machine disturb as little as possible.
 
 The second form tells what the default decoding costs in quality: the cosine between each photo's embedding and that of
