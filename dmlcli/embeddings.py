@@ -3,10 +3,8 @@
 import csv
 import hashlib
 import os
-import stat
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +13,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk, progress
+from dmlcli import disk, feeding, progress
 from dmlcli.catalog import Catalog, Item
 from dmlcli.errors import EmbeddingsError, ImageError
-from dmlcli.image import Box, Pixels, cropped
+from dmlcli.image import Box, Pixels, cropped, read_file, status_of
 from dmlcli.report import Skipped
 
 SCHEMA = 1
@@ -113,18 +111,11 @@ def compute(
 
     def read(item: Item) -> tuple[FileState, Pixels | None]:
         path, box = catalog.photo(item)
-        try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError("not a regular file")
-            before = by_photo.get((path, box))
-            if before is not None and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
-                return before, None
-            data = path.read_bytes()
-        except OSError as error:
-            raise ImageError(error.strerror or str(error)) from error
-        except ValueError as error:  # a name that no file can have
-            raise ImageError(f"not a possible file name: {error}") from error
+        status = status_of(path)
+        before = by_photo.get((path, box))
+        if before is not None and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            return before, None
+        data = read_file(path)
         state = FileState(status.st_size, status.st_mtime_ns, _digest(data, box))
         if state.digest in by_digest:
             return state, None
@@ -149,20 +140,20 @@ def compute(
         return Embeddings(catalog.root, [catalog.items[r] for r in order], [rows[r][0] for r in order], vectors, model)
 
     try:
-        results = _in_order(read, catalog.items, ahead=2 * batch_size)
-        for row, result in enumerate(progress.track(results, label, len(catalog.items))):
-            try:
-                state, pixels = result.result()
-            except ImageError as error:
-                skipped.append(Skipped(str(catalog.root / catalog.items[row].path), str(error)))
-                continue
-            if pixels is None:
-                embeddings, place = by_digest[state.digest]
-                rows[row] = state, embeddings.vectors[place]
-            else:
-                batch.append((row, state, pixels))
-                if len(batch) == batch_size:
-                    flush()
+        with closing(feeding.in_order(read, catalog.items, ahead=2 * batch_size)) as results:
+            for row, result in enumerate(progress.track(results, label, len(catalog.items))):
+                try:
+                    state, pixels = result.result()
+                except ImageError as error:
+                    skipped.append(Skipped(str(catalog.root / catalog.items[row].path), str(error)))
+                    continue
+                if pixels is None:
+                    embeddings, place = by_digest[state.digest]
+                    rows[row] = state, embeddings.vectors[place]
+                else:
+                    batch.append((row, state, pixels))
+                    if len(batch) == batch_size:
+                        flush()
         flush()
     except BaseException:
         if fresh:
@@ -276,20 +267,3 @@ def _open_npz(file: Path) -> Embeddings:
     vectors = np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
     items = [Item(path, label) for path, label in zip(paths, labels, strict=True)]
     return Embeddings(Path(), items, [FileState(0, 0, "")] * count, vectors, "")
-
-
-def _in_order(
-    read: Callable[[Item], tuple[FileState, Pixels | None]], items: Sequence[Item], ahead: int
-) -> Iterator["Future[tuple[FileState, Pixels | None]]"]:
-    """Run `read` over the items in threads, at most `ahead` of them started and not yet taken."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        waiting: deque[Future[tuple[FileState, Pixels | None]]] = deque()
-        try:
-            for item in items:
-                waiting.append(threads.submit(read, item))
-                if len(waiting) >= ahead:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            threads.shutdown(cancel_futures=True)

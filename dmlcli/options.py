@@ -64,7 +64,17 @@ Memory = Annotated[
     ),
 ]
 Views = Annotated[
-    int, typer.Option(min=1, max=64, help="Views of each training image: plain, mirrored, then random crops.")
+    int, typer.Option(min=1, max=64, help="Views of each training image: plain, mirrored, then random ones.")
+]
+Augment = Annotated[
+    Literal["none", "light", "retrieval", "reid", "strong"],
+    typer.Option(
+        help="Random views: none, light crops and light, crops alone (retrieval), hidden parts (reid), strong."
+    ),
+]
+Decode = Annotated[
+    Literal["fast", "exact"],
+    typer.Option(help="Large JPEGs at no less than twice the size needed, or exactly; the model keeps to it."),
 ]
 Seed = Annotated[int, typer.Option(help="Start of every random number; equal seeds give equal models on one machine.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

@@ -87,3 +87,14 @@ def test_damaged_embeddings_are_simply_computed_again(embed: Embed, tmp_path: Pa
     for name, data in (("vectors.npy", b""), ("items.csv", b""), ("embeddings.json", b"[]")):
         (tmp_path / "w" / "embeddings" / name).write_bytes(data)
         assert embed()["computed"] == 12, name
+
+
+def test_pictures_above_the_limit_are_listed_with_the_option_that_raises_it(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
+) -> None:
+    (shop / "product-00" / "large.png").write_bytes(encoded(photo(1, size=(300, 200))))
+    command = ["embed", shop, "--model", plain_model, "-w", tmp_path / "w"]
+    found = cli(*command, "--max-pixels", 59_999)
+    assert found.code == 3 and "300 x 200 pixels are more than the limit of 59,999" in found.err
+    assert "large.png" in found.err
+    assert cli(*command).code == 0

@@ -24,21 +24,16 @@ def forward(batch: Pixels) -> Vectors:
     return unit
 
 
-def test_views_are_plain_then_mirrored_then_crops_of_the_seed() -> None:
-    assert features.view_names(1, 0) == ["plain"]
-    assert features.view_names(4, 7) == ["plain", "flip", "crop1-seed7", "crop2-seed7"]
-
-
 def test_a_view_is_computed_once(shop: Path, plain_model: Path, tmp_path: Path) -> None:
     model, place, photos = open_model(plain_model), Workspace(tmp_path / "w"), open_catalog(shop)
-    first = features.cached(photos, "crop1-seed0", model, forward, place)
+    first = features.cached(photos, "light1-seed0", model, forward, place)
     assert (first.fresh, len(first.embeddings.items)) == (12, 12)
     (shop / "product-00" / "0.png").write_bytes(encoded(photo(50)))
     os.utime(shop / "product-00" / "1.png", (1, 1))
-    again = features.cached(open_catalog(shop), "crop1-seed0", model, forward, place)
+    again = features.cached(open_catalog(shop), "light1-seed0", model, forward, place)
     assert again.fresh == 1
     assert np.array_equal(again.embeddings.vectors[1:], first.embeddings.vectors[1:])
-    assert features.cached(photos, "crop2-seed0", model, forward, place).fresh == 12
+    assert features.cached(photos, "light2-seed0", model, forward, place).fresh == 12
     assert features.cached(photos, "plain", model, forward, place).fresh == 12
 
 

@@ -299,3 +299,15 @@ def test_training_beats_the_frozen_stand_in_on_the_sample_catalogue(tmp_path: Pa
         done = process("eval", "catalog", "--queries", SAMPLE / "queries", "--format", "json", cwd=tmp_path)
         found.append(json.loads(done.stdout)["metrics"]["recall@1"])
     assert found[1] > found[0]
+
+
+@pytest.mark.slow
+def test_decoding_and_augmentation_are_as_asked_and_kept_in_the_model(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    place, workspace = tmp_path / "m", ["-w", tmp_path / "w"]
+    asked = ["--backbone", "descriptor", "--decode", "exact", "--augment", "strong", "--epochs", 1, "-o", place]
+    assert cli("train", shop, *workspace, *asked, "--no-index").code == 0
+    record = open_model(place).record
+    assert (record.image.decode, record.recipe["decode"], record.recipe["augment"]) == ("exact", "exact", "strong")
+    assert any("strong1-seed0" in folder.name for folder in (tmp_path / "w" / "features").iterdir())
+    found = cli("train", shop, *workspace, "--augment", "strongg")
+    assert found.code == 2 and "strong" in found.err

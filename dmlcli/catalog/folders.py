@@ -19,7 +19,24 @@ from dmlcli.report import Skipped
 
 _SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test", "query", "gallery"}
 _SUFFIXES = frozenset(
-    ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif")
+    (
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jfif",
+        "png",
+        "webp",
+        "gif",
+        "bmp",
+        "ppm",
+        "pgm",
+        "tif",
+        "tiff",
+        "avif",
+        "heic",
+        "heif",
+        "jp2",
+    )
 )
 
 

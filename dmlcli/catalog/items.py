@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.image import Box as Box
-from dmlcli.image import cropped
+from dmlcli.image import cropped, read_file
 from dmlcli.report import Skipped
 
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev")
@@ -33,8 +33,8 @@ class Photo(NamedTuple):
     box: Box | None
 
     def read_bytes(self) -> bytes:
-        """The image file, cut to the box where there is one; raises OSError or ImageError where that cannot be."""
-        data = self.path.read_bytes()
+        """The image file, cut to the box where there is one; raises ImageError where that cannot be."""
+        data = read_file(self.path)
         return data if self.box is None else cropped(data, self.box)
 
 

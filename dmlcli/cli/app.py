@@ -49,7 +49,35 @@ _EDGE = {
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
     "debug": (Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")], False),
 }
-_QUERY_EDGE = _EDGE | {
+_DECODING = {
+    "max_pixels": (
+        Annotated[
+            int | None,
+            typer.Option(
+                min=1,
+                envvar="DMLCLI_MAX_PIXELS",
+                help="Refuse larger pictures, unopened.  [default: 200 million]",
+                show_default=False,
+                show_envvar=False,
+            ),
+        ],
+        None,
+    )
+}
+_DOCTOR_EDGE = (
+    _EDGE
+    | _DECODING
+    | {
+        "format": (
+            Annotated[
+                Literal["table", "jsonl", "json"] | None,
+                typer.Option(help="How to print.  [default: table]", show_default=False),
+            ],
+            None,
+        ),
+    }
+)
+_ANSWERS_EDGE = _EDGE | {
     "format": (
         Annotated[
             Literal["table", "tsv", "csv", "jsonl", "json", "paths"] | None,
@@ -58,15 +86,6 @@ _QUERY_EDGE = _EDGE | {
         None,
     ),
     "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
-}
-_DOCTOR_EDGE = _EDGE | {
-    "format": (
-        Annotated[
-            Literal["table", "jsonl", "json"] | None,
-            typer.Option(help="How to print.  [default: table]", show_default=False),
-        ],
-        None,
-    ),
 }
 
 
@@ -134,6 +153,10 @@ def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE
     """Make a verb a command: its own signature plus the options of the edge."""
 
     def command(**options: Any) -> int:
+        if "max_pixels" in edge:
+            from dmlcli.image import allow_pixels
+
+            allow_pixels(options.pop("max_pixels"))
         own = {name: value for name, value in options.items() if name not in edge}
         asked = {name: value for name, value in options.items() if name in edge}
         return _guarded(lambda: verb(**own), **asked)
@@ -180,8 +203,16 @@ def _failed(message: str, hint: str, code: int, format: str | None, debug: bool)
     return code
 
 
-for _verb in (train, embed, index, eval, compare, losses, status):
-    _register(_verb)
-_register(query, _QUERY_EDGE)
-_register(doctor, _DOCTOR_EDGE)
-_register(duplicates, _QUERY_EDGE)
+for _verb, _edge in (
+    (train, _EDGE | _DECODING),
+    (embed, _EDGE | _DECODING),
+    (index, _EDGE | _DECODING),
+    (eval, _EDGE | _DECODING),
+    (compare, _EDGE | _DECODING),
+    (losses, _EDGE),
+    (status, _EDGE),
+    (query, _ANSWERS_EDGE | _DECODING),
+    (doctor, _DOCTOR_EDGE),
+    (duplicates, _ANSWERS_EDGE),
+):
+    _register(_verb, _edge)

@@ -68,7 +68,7 @@ def compare(
     split_for_comparison(photos, seed)
     place = make(workspace)
 
-    from dmlcli.learn import features, frozen, tune  # torch starts here
+    from dmlcli.learn import augment, features, frozen, tune  # torch starts here
     from dmlcli.learn.weights import resolve
 
     start = resolve(backbone, weights)
@@ -78,7 +78,7 @@ def compare(
     readable = Catalog(photos.root, plain.embeddings.items)
     split = split_for_comparison(readable, seed)
     fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
-    stacked = features.stacked(fitted, features.view_names(views, seed), baseline, forward, place)
+    stacked = features.stacked(fitted, augment.view_names(views, seed), baseline, forward, place)
     material = tune.gather(fitted, stacked, plain.embeddings, split)
 
     recipe = Recipe(

@@ -134,16 +134,14 @@ def _answers(
 
 
 def _read(file: Path) -> bytes:
-    if file.exists() and not file.is_file():
-        raise ImageError("not a file", hint="query takes image files, folders of images, or - for stdin")
+    from dmlcli.image import read_file
+
     try:
-        return file.read_bytes()
-    except FileNotFoundError as error:
+        return read_file(file)
+    except ImageError as error:
         raise ImageError(
-            "there is no such file", hint="query takes image files, folders of images, or - for stdin"
+            str(error), hint=error.hint or "query takes image files, folders of images, or - for stdin"
         ) from error
-    except OSError as error:
-        raise ImageError(error.strerror or str(error)) from error
 
 
 def _from_here(image: Path) -> str:

@@ -33,6 +33,8 @@ def train(
     images_per_product: options.ImagesPerProduct = 4,
     memory: options.Memory = None,
     views: options.Views = 3,
+    augment: options.Augment = "light",
+    decode: options.Decode = "fast",
     seed: options.Seed = 0,
     device: options.Device = "auto",
     no_index: options.NoIndex = False,
@@ -91,6 +93,8 @@ def train(
         sampler=sampler,
         images_per_product=images_per_product,
         memory=memory,
+        augment=augment,
+        decode=decode,
     )
     outcome = _train(photos, recipe, place, Path(output or place.model), device)
     skipped = [*photos.skipped, *outcome.skipped]
@@ -140,7 +144,7 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
     """Frozen backbone, cached features, closed forms, gradient; the best in validation is saved to `target`."""
     from dmlcli.catalog import Catalog, split_for_training
     from dmlcli.encoder import Encoder
-    from dmlcli.learn import export, features, frozen, tune  # torch starts here
+    from dmlcli.learn import augment, export, features, frozen, tune  # torch starts here
     from dmlcli.learn.closed_form import split_dim
     from dmlcli.learn.encode import forward_of, pick_device
     from dmlcli.learn.network import BlendHead, Network
@@ -149,6 +153,7 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
     tune.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
     hardware = pick_device(device)
     start = resolve(recipe.backbone, recipe.weights)
+    start = replace(start, image=replace(start.image, decode=recipe.decode))
     pretrained = frozen.build(start, recipe.seed)
     if recipe.tune == "none":
         return _Outcome(frozen.save(target, pretrained, start, photos), "frozen backbone")
@@ -162,7 +167,7 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
     fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
     products = sorted({item.product for item in fitted.items})
     progress.note(f"fitting on {len(fitted.items)} images of {len(products)} products; validation: {split.how}")
-    views = features.view_names(recipe.views, recipe.seed)
+    views = augment.view_names(recipe.views, recipe.seed, recipe.augment)
     stacked = features.stacked(fitted, views, baseline, forward, place)
     material = tune.gather(fitted, stacked, plain.embeddings, split)
 

@@ -16,11 +16,6 @@ from dmlcli.model import Model
 from dmlcli.workspace import Workspace
 
 
-def view_names(count: int, seed: int) -> list[str]:
-    """The first `count` views of every image: as it is, mirrored, then random crops that depend on the seed."""
-    return ["plain", "flip", *(f"crop{number}-seed{seed}" for number in range(1, count - 1))][:count]
-
-
 def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: Workspace) -> Computed:
     """Unit features of one view of every readable image, from the cache where their content is unchanged."""
     folder = place.features(frozen.record.fingerprint, view)

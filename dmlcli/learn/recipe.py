@@ -20,3 +20,5 @@ class Recipe:
     sampler: str | None = None  # None: as the loss needs
     images_per_product: int = 4
     memory: str | None = None
+    augment: str = "light"  # a preset of random views
+    decode: str = "fast"  # large JPEGs at a reduced scale; or exact

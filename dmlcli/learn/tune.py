@@ -5,17 +5,17 @@ them keeps the best, so that training can never end worse than its own start.
 """
 
 import copy
-import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dmlcli import progress
+from dmlcli import feeding, progress
 from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings, Vectors
 from dmlcli.errors import TrainingError
@@ -199,7 +199,9 @@ def tune_all(network: Network, material: Material, recipe: Recipe, device: torch
 
     def feed(number: int) -> Iterator[Batch]:
         rows = _batches(module, material, recipe, number)
-        for chosen, images in _random_views(rows, material.files, network.image, f"{recipe.seed}/{number}"):
+        for chosen, images in _random_views(
+            rows, material.files, network.image, f"{recipe.seed}/{number}", recipe.augment
+        ):
             yield images, material.labels[chosen].to(device)
 
     schedule = Schedule(recipe.epochs, recipe.learning_rate)
@@ -255,9 +257,10 @@ def _score_files(network: Network, material: Material, device: torch.device) -> 
     if not material.validation:
         return None
     forward = forward_of(network, device)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        views = threads.map(lambda file: view(file.read_bytes(), network.image), material.validation_files)
-        vectors: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped(views, 64)]
+    with closing(
+        feeding.in_order(lambda file: view(file.read_bytes(), network.image), material.validation_files, 128)
+    ) as read:
+        vectors: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped((v.result() for v in read), 64)]
     return material.validation.score(np.concatenate(vectors))
 
 
@@ -273,14 +276,14 @@ def _grouped(items: Iterable[Vectors], size: int) -> Iterator[list[Vectors]]:
 
 
 def _random_views(
-    batched: Iterable[list[int]], files: Sequence[Photo], settings: ImageSettings, seed: str
+    batched: Iterable[list[int]], files: Sequence[Photo], settings: ImageSettings, seed: str, augment: str
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Read batches of random views in threads, one batch ahead of the one in use."""
 
     def read(row: int) -> Vectors:
-        return random_view(files[row].read_bytes(), settings, random.Random(f"{seed}/{row}"))
+        return random_view(files[row].read_bytes(), settings, random.Random(f"{seed}/{row}"), augment)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(feeding.cores()) as threads:
         waiting: tuple[list[int], Iterator[Vectors]] | None = None
         for rows in [*batched, None]:
             coming = (rows, threads.map(read, rows)) if rows is not None else None
