@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from dmlcli.checks.fingerprint import Header
-from dmlcli.checks.scan import MissingError, Shot
-from dmlcli.errors import ImageError
+from dmlcli.checks.scan import Shot
+from dmlcli.errors import ImageError, MissingError
 from dmlcli.report import Problem, Severity
 
 TINY = 32  # pixels of the short side; a model sees 224 and more

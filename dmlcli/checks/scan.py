@@ -5,7 +5,6 @@ found in the arrays afterwards.
 """
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,10 +20,6 @@ from dmlcli.checks import fingerprint
 from dmlcli.errors import ImageError
 
 _CHUNK = 256  # photos that are read, and then hashed, together
-
-
-class MissingError(ImageError):
-    """There is no such file."""
 
 
 class Shot(NamedTuple):
@@ -87,7 +82,7 @@ def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
 
 def _read(row: int, photo: Photo) -> _Read:
     try:
-        data = _bytes_of(photo)
+        data = photo.read_bytes()
         miniature = fingerprint.miniature(data)
         header = fingerprint.read_header(data)
     except ImageError as error:
@@ -95,20 +90,6 @@ def _read(row: int, photo: Photo) -> _Read:
     return _Read(
         Shot(row, photo.path, header, fingerprint.is_blank(miniature), None), fingerprint.digest(data), miniature
     )
-
-
-def _bytes_of(photo: Photo) -> bytes:
-    """The bytes of a regular file, cut to its box; FIFOs and devices are never opened."""
-    try:
-        if not stat.S_ISREG(photo.path.stat().st_mode):
-            raise ImageError("not a regular file")
-        return photo.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingError("there is no such file") from error
-    except OSError as error:
-        raise ImageError(error.strerror or str(error)) from error
-    except ValueError as error:  # a name that no file can have
-        raise ImageError(f"not a possible file name: {error}") from error
 
 
 def _keep(chunk: list[_Read], into: Scan) -> None:

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from dmlcli.errors import ImageError
+from dmlcli.errors import ImageError, MissingError
 from dmlcli.image.limits import max_pixels
 
 SNIFF_LENGTH = 16  # bytes that `is_image` wants to see
@@ -40,7 +40,7 @@ def status_of(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise ImageError("there is no such file") from error
+        raise MissingError("there is no such file") from error
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
     except ValueError as error:  # a name that no file can have
