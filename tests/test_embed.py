@@ -32,7 +32,7 @@ def embed(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> Embed:
 
 def test_only_what_changed_is_computed(embed: Embed, shop: Path) -> None:
     told = embed()
-    assert list(told) == ["schema", "output", "images", "computed", "dim", "model", "skipped"]
+    assert list(told) == ["schema", "output", "images", "computed", "dim", "dtype", "views", "model", "skipped"]
     assert (told["schema"], told["images"], told["computed"]) == (1, 12, 12)
     assert embed()["computed"] == 0
     (shop / "product-00" / "0.png").write_bytes(encoded(photo(77)))
