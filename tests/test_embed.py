@@ -122,7 +122,7 @@ def test_averaged_views_are_recorded_and_an_update_keeps_to_them(
     alike = (made.vectors * plain).sum(axis=1)
     assert alike.min() > 0.5 and alike.min() < 0.99999
     assert embed("--average", average)["computed"] == 0
-    assert cli("index", "-w", tmp_path / "w").code == 0
+    assert cli("index", "--model", plain_model, "-w", tmp_path / "w").code == 0
     told = cli("index", shop, "--update", "--model", plain_model, "-w", tmp_path / "w")
     assert told.code == 0 and "0 added, 0 removed" in told.out
     hits = cli("query", shop / "product-01" / "0.png", "-w", tmp_path / "w", "-k", 1).out

@@ -66,7 +66,10 @@ def names(table: sqlite3.Connection, ids: Sequence[int]) -> dict[int, tuple[str,
     for start in range(0, len(wanted), _AT_ONCE):
         among = ",".join(map(str, wanted[start : start + _AT_ONCE]))
         rows = table.execute(f"SELECT id, product, path FROM items WHERE id IN ({among})")
-        found.update((number, (name(product), name(path))) for number, product, path in rows)
+        found.update({number: (product, path) for number, product, path in rows})
+    for number, (product, path) in found.items():
+        if type(product) is not str or type(path) is not str:  # few are, and calls for each would cost a search dear
+            found[number] = (name(product), name(path))
     return found
 
 
