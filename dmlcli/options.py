@@ -18,7 +18,15 @@ CatalogPath = Annotated[
 CatalogOrEmbeddings = Annotated[
     Path | None,
     typer.Argument(
-        help="Folder of products, table of images, or embeddings (a folder or .npz file).", show_default=False
+        help="Folder of products, table of images, or embeddings (a folder, or a file: .npz, .npy, .parquet, .jsonl).",
+        show_default=False,
+    ),
+]
+EmbedInputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Folder of products or table of images; or image files; or - for the bytes of one image on stdin.",
+        show_default=False,
     ),
 ]
 Images = Annotated[
@@ -82,8 +90,43 @@ NoIndex = Annotated[
     bool, typer.Option("--no-index", help="Stop after the model: do not embed and index the catalogue.")
 ]
 
+Auto = Annotated[
+    bool,
+    typer.Option(
+        "--auto", help="Measure kinds of index on these vectors and take the quickest; by itself from 100,000 images."
+    ),
+]
+TargetRecall = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, max=1, help="Share of the ten nearest that a search must find.  [default: 0.98]", show_default=False
+    ),
+]
+MaxMemory = Annotated[
+    str | None, typer.Option(help="What the index may need to be searched, e.g. 500M or 4G.", show_default=False)
+]
+Factory = Annotated[
+    str | None, typer.Option(help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32.", show_default=False)
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")
+]
+Average = Annotated[
+    Literal["flip", "crops"] | None,
+    typer.Option(help="Average the embeddings of several views: mirrored too, or five crops.", show_default=False),
+]
+
+DTypeName = Literal["float32", "float16"]
+DType = Annotated[DTypeName, typer.Option(help="How the vectors are stored; float16 takes half the space.")]
+Layout = Annotated[
+    Literal["dmlcli", "clip-retrieval"], typer.Option(help="What a folder of embeddings looks like inside.")
+]
+
 ModelOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the model goes.", show_default=False)]
-EmbeddingsOut = Annotated[Path | None, typer.Option("--output", "-o", help="Folder or .npz file.", show_default=False)]
+EmbeddingsOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder, or a file: .npz, .npy, .parquet, .jsonl.", show_default=False),
+]
 IndexOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the index goes.", show_default=False)]
 ModelPath = Annotated[Path | None, typer.Option("--model", help="Model folder.", show_default=False)]
 IndexPath = Annotated[Path | None, typer.Option("--index", help="Index folder.", show_default=False)]
@@ -118,7 +161,7 @@ MinScore = Annotated[
     typer.Option(min=-1, max=1, help="Leave out hits below this cosine; exit 1 if none is left.", show_default=False),
 ]
 FilesFrom = Annotated[
-    str | None, typer.Option(help="File with one query path a line, or - for stdin.", show_default=False)
+    str | None, typer.Option(help="File with one image path a line, or - for stdin.", show_default=False)
 ]
 Null = Annotated[bool, typer.Option("--null", help="The paths of --files-from end with NUL instead of newline.")]
 Sheet = Annotated[

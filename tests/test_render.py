@@ -50,7 +50,8 @@ def test_scores_have_six_digits(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_skipped_inputs_are_grouped_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    report = EmbedReport("e", 5, 5, 8, "m", tuple(Skipped(f"{n}.jpg", f"reason {n % 2}") for n in range(30)))
+    skipped = tuple(Skipped(f"{n}.jpg", f"reason {n % 2}") for n in range(30))
+    report = EmbedReport("e", 5, 5, 8, "float32", "", "m", skipped)
     assert render.show(report, None) == 3
     shown = capsys.readouterr()
     assert shown.err.count("skipped 15") == 2 and "and 5 more" in shown.err and "skipped" not in shown.out
