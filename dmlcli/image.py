@@ -80,6 +80,25 @@ def view(data: bytes, settings: ImageSettings) -> Pixels:
     return square(image, (left, top, left + side, top + side), settings)
 
 
+def cut(data: bytes, box: tuple[tuple[float, bool], ...]) -> bytes:
+    """A part of an upright photo, as an image file of its own, lossless.
+
+    Args:
+        box: left, top, width, height, each with whether it is in per cent of the photo's side, else in pixels.
+
+    Errors: ImageError where nothing of the photo lies inside.
+    """
+    image = open_image(data)
+    sides = image.size * 2
+    left, top, width, height = (n * side / 100 if share else n for (n, share), side in zip(box, sides, strict=True))
+    edges = (round(left), round(top), min(round(left + width), image.width), min(round(top + height), image.height))
+    if edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise ImageError(f"the crop lies outside of the photo, which is {image.width} x {image.height}")
+    stream = io.BytesIO()
+    image.crop(edges).save(stream, "PPM")
+    return stream.getvalue()
+
+
 def square(image: Image.Image, box: tuple[float, float, float, float], settings: ImageSettings) -> Pixels:
     """The part of an RGB image inside `box` (left, top, right, bottom; pixels), resized and normalised."""
     left, top, right, bottom = box

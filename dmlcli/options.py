@@ -1,7 +1,7 @@
 """The vocabulary of the command line: every option once, with its spelling, range and help. No defaults in here."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -94,15 +94,58 @@ Split = Annotated[str | None, typer.Option(help="Only the images of this split."
 
 TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Hits for each query.")]
 MinScore = Annotated[
-    float | None,
-    typer.Option(min=-1, max=1, help="Leave out hits below this cosine; exit 1 if none is left.", show_default=False),
+    Any,  # a number or "auto"; Typer knows no such union
+    typer.Option(
+        parser=str,
+        metavar="COSINE|auto",
+        help="Leave out images below this cosine; exit 1 if none is left. auto: as 95 in 100 unknown products are.",
+        show_default=False,
+    ),
 ]
+Like = Annotated[
+    list[str] | None,
+    typer.Option(help="Search with what is indexed: a product, or an image by its path.", show_default=False),
+]
+VectorFile = Annotated[
+    list[Path] | None, typer.Option("--vector", help="Search with vectors: .npy, .npz or .json.", show_default=False)
+]
+Minus = Annotated[
+    list[str] | None,
+    typer.Option(help="Away from this: a photo, or an indexed product or image.", show_default=False),
+]
+Crop = Annotated[
+    str | None, typer.Option(help="x,y,width,height of each photo, in pixels or per cent.", show_default=False)
+]
+Fuse = Annotated[bool, typer.Option("--fuse", help="All photos show one thing: one answer for them together.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Only among items for which this SQL expression is true: \"category = 'mug' and price < 20\".",
+        show_default=False,
+    ),
+]
+By = Annotated[Literal["image", "product"], typer.Option(help="Whether hits are images or products.")]
+Pool = Annotated[
+    Literal["max", "mean", "vote"] | None,
+    typer.Option(
+        help="Score of a product: best image, mean of all, or share of the 20 closest.  [default: max]",
+        show_default=False,
+    ),
+]
+Rerank = Annotated[
+    str | None,
+    typer.Option(help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5.", show_default=False),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Tell the stages, their candidates and times.")]
 FilesFrom = Annotated[
     str | None, typer.Option(help="File with one query path a line, or - for stdin.", show_default=False)
 ]
 Null = Annotated[bool, typer.Option("--null", help="The paths of --files-from end with NUL instead of newline.")]
 Sheet = Annotated[
     Path | None, typer.Option(help="Also draw queries and hits into this picture (PNG).", show_default=False)
+]
+AnswerPage = Annotated[
+    Path | None, typer.Option("--html", help="Also write queries and hits as one page (HTML).", show_default=False)
 ]
 
 Queries = Annotated[

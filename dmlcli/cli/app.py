@@ -55,6 +55,10 @@ _QUERY_EDGE = _EDGE | {
         ],
         None,
     ),
+    "show": (
+        Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal too.")],
+        False,
+    ),
     "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
 }
 
@@ -139,13 +143,17 @@ def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE
     app.command(name=verb.__name__)(command)
 
 
-def _guarded(verb: Callable[[], Any], format: str | None, quiet: bool, debug: bool, nul: bool = False) -> int:
+def _guarded(
+    verb: Callable[[], Any], format: str | None, quiet: bool, debug: bool, show: bool = False, nul: bool = False
+) -> int:
     """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
     progress.listen(Teller(quiet))
     try:
         if nul and format != "paths":
             raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
-        return render.show(verb(), format, nul)
+        if show and (format not in (None, "table") or not sys.stdout.isatty()):
+            raise UsageError("--show draws above tables on a terminal", hint="--sheet out.png draws into a file")
+        return render.show(verb(), format, nul, show)
     except BrokenPipeError:
         return _pipe_closed()
     except DmlcliError as error:
