@@ -59,6 +59,9 @@ class _Token(NamedTuple):
     text: str
 
 
+_NOTHING = _Token("", "")
+
+
 def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     """The ids of the items for which the expression is true, ascending.
 
@@ -86,27 +89,23 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
 
 def check(expression: str, columns: list[str]) -> None:
     """Raise UsageError where the expression is anything but comparisons of these columns with values."""
-    known = {name.lower() for name in columns}
-    before = _Token("", "")
+    tokens = list(_tokens(expression))
+    if not tokens:
+        raise _refused(expression, "it is empty")
     depth = 0
-    for token in _tokens(expression):
-        if token.kind in ("word", "quoted"):
-            _check_name(expression, token, known, columns)
-        elif token.text == "(":
-            depth += 1
-            if before.kind in ("word", "quoted") and before.text.lower() not in _BEFORE_GROUP:
-                raise _refused(expression, f"{before.text}(…) calls a function, and functions are not run")
-        elif token.text == ")":
-            depth -= 1
-            if depth < 0:
-                raise _refused(expression, "there is a ) without its (")
-        if token.text.lower() in _MATCHES and (before.kind in ("", "sign") and before.text != ")"):
+    for before, token, after in zip([_NOTHING, *tokens], tokens, [*tokens[1:], _NOTHING], strict=False):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth < 0:
+            raise _refused(expression, "there is a ) without its (")
+        if token.kind not in ("word", "quoted"):
+            continue
+        if after.text == "(" and token.text.lower() not in _BEFORE_GROUP:
+            raise _refused(expression, f"{token.text}(…) calls a function, and functions are not run")
+        if token.text.lower() in _MATCHES and before.kind in ("", "sign") and before.text != ")":
             raise _refused(expression, f"{token.text} stands between what is matched and a pattern")
-        before = token
+        _check_name(expression, token, columns)
     if depth:
         raise _refused(expression, "there is a ( without its )")
-    if not before.kind:
-        raise _refused(expression, "it is empty")
 
 
 def _tokens(expression: str) -> Iterator[_Token]:
@@ -122,11 +121,11 @@ def _tokens(expression: str) -> Iterator[_Token]:
         place = found.end()
 
 
-def _check_name(expression: str, token: _Token, known: set[str], columns: list[str]) -> None:
+def _check_name(expression: str, token: _Token, columns: list[str]) -> None:
     if token.kind == "word" and token.text.lower() in _KEYWORDS:
         return
     name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
-    if name.lower() in known:
+    if name.lower() in {column.lower() for column in columns}:
         return
     quoted = [name if name.isidentifier() and name.lower() not in _KEYWORDS else f'"{name}"' for name in columns]
     message = f"--where {expression}: there is no column {token.text}"
