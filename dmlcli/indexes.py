@@ -30,7 +30,6 @@ class Found:
     score: float
     product: str
     image: Path
-    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,12 @@ class Index:
     kind: str
     _faiss: Any
 
-    def search(self, vectors: Vectors, k: int, *, among: Any = None) -> list[list[Found]]:
+    def search(self, vectors: Vectors, k: int) -> list[list[Found]]:
         """The k images closest to each of the unit vectors (Q, D), best first; fewer where the index holds fewer."""
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        import faiss
-
-        if among is not None:
-            k = min(k, len(among))
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))
-            scores, ids = self._faiss.search(queries, min(k, self.images), params=parameters)
-        else:
-            scores, ids = self._faiss.search(queries, min(k, self.images))
+        scores, ids = self._faiss.search(queries, min(k, self.images))
         with closing(_connect(self.folder / _ITEMS)) as table:
             return [list(self._rows(table, *row)) for row in zip(scores.tolist(), ids.tolist(), strict=True)]
 
@@ -68,10 +60,7 @@ class Index:
             if number < 0:
                 continue
             path, product = table.execute("SELECT path, product FROM items WHERE id = ?", (number,)).fetchone()
-            yield Found(min(score, 1.0), _name(product), self.root / _name(path), number)
-
-    def vectors(self, ids: Any) -> Vectors:
-        return np.stack([self._faiss.reconstruct(int(number)) for number in ids])
+            yield Found(min(score, 1.0), _name(product), self.root / _name(path))
 
 
 def build(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> Index:
