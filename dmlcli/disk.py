@@ -93,6 +93,15 @@ def restore(target: Path) -> Path:
     return target
 
 
+def identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one that was put in its place; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _previous(target: Path) -> Path:
     return target.with_name(f".{target.name}.previous")
 

@@ -1,0 +1,13 @@
+"""The noun Index: a folder with a FAISS file, the item table in SQLite, and index.json. Only in here is faiss imported.
+
+items      the item table: what each id shows
+searcher   FAISS: which ids are near, exactly or nearly
+opened     an index folder opened for reading: search, vectors
+build      writing one, anew or as an update of what is there
+choose     which kind of index suits these vectors, measured on themselves
+"""
+
+from dmlcli.indexes.build import build
+from dmlcli.indexes.opened import FILES, Found, Index, open_index
+
+__all__ = ["FILES", "Found", "Index", "build", "open_index"]

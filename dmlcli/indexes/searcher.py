@@ -1,0 +1,164 @@
+"""FAISS: which ids are near, exactly or nearly.
+
+A searcher is a FAISS index of any kind over ids. Where that keeps less than the vectors, or keeps them where one row
+cannot be had alone, the rows lie beside it in a second, exact one, and what the first proposes is scored again by them:
+so every score is a cosine of vectors, whatever the kind, and an indexed image finds itself.
+"""
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.embeddings import Vectors
+from dmlcli.indexes import kinds
+from dmlcli.indexes.items import Ids
+
+_FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
+_BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
+_TEAM = 8  # queries; fewer are searched on one thread, because waiting for a team costs more than it saves
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """An opened FAISS index over ids.
+
+    Args:
+        near: the FAISS index, whatever its kind.
+        rows: an exact one over the same ids, None where `near` gives its rows itself.
+        again: how many times as many as are asked for are scored again by `rows`.
+        dead: ids that `near` still holds because its kind cannot remove.
+    """
+
+    near: Any
+    rows: Any = None
+    again: int = 1
+    dead: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def total(self) -> int:
+        """How many ids can be found."""
+        return int(self.near.ntotal) - len(self.dead)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.near.d)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every search is a scan of all rows."""
+        return self._flat is kinds.inner(self.near)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The ids in the order of the exact rows, ascending."""
+        import faiss
+
+        return faiss.vector_to_array((self.rows or self.near).id_map)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _flat(self) -> Any:
+        """The exact rows, by place."""
+        inner = kinds.inner(self.rows or self.near)
+        return kinds.downcast(inner.storage) if hasattr(inner, "storage") else inner
+
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Scores, Ids]:
+        """Scores and ids (Q, k) of the nearest, best first; id -1 where there are fewer than k.
+
+        Args:
+            among: the only ids that may be found; None for all.
+        """
+        import faiss
+
+        faiss.omp_set_num_threads(os.cpu_count() or 1 if len(queries) >= _TEAM else 1)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        allowed = self._allowed(among)
+        k = min(k, self.total if allowed is None else len(allowed))
+        if not k or not len(queries):
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        if allowed is not None and len(allowed) < _FEW * self.total:
+            return self._score(queries, k, allowed)
+        scores, ids = self._near(queries, min(k * self.again, self.near.ntotal), allowed)
+        if self.rows is not None:
+            scores, ids = self._again(queries, ids, k)
+        short = (ids[:, k - 1] < 0).nonzero()[0]
+        if len(short):  # the nearest cells held too few
+            scores[short], ids[short] = self._scan(queries[short], k, allowed)
+        return scores, ids
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """The unit vectors (n, D) of the ids, rounded to float16 where the rows are kept so."""
+        if not len(ids):
+            return np.zeros((0, self.dim), np.float32)
+        return self._flat.reconstruct_batch(self._places(ids))  # type: ignore[no-any-return]
+
+    def _allowed(self, among: Ids | None) -> Ids | None:
+        if among is None:
+            return np.setdiff1d(self.ids, self.dead, assume_unique=True) if len(self.dead) else None
+        among = np.intersect1d(np.asarray(among, dtype=np.int64), self.ids)
+        return np.setdiff1d(among, self.dead, assume_unique=True)
+
+    def _places(self, ids: Ids) -> Ids:
+        """Where the ids lie among the exact rows."""
+        if self.ids[-1] == len(self.ids) - 1:  # none was ever removed
+            return ids
+        places: Ids = np.searchsorted(self.ids, ids)
+        return places
+
+    def _near(self, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Scores, Ids]:
+        if allowed is None:
+            return self.near.search(queries, k)  # type: ignore[no-any-return]
+        # a search among some passes by the others, and must go further to find as many
+        further = min(8, -(-self.total // len(allowed)))
+        try:
+            return self.near.search(  # type: ignore[no-any-return]
+                queries, k, params=kinds.parameters(self.near, _selector(allowed), further)
+            )
+        except RuntimeError:  # a kind that takes no selector is asked for more, and what may not be found is left out
+            scores, ids = self.near.search(queries, min(2 * further * k, self.near.ntotal))
+        ids[~np.isin(ids, allowed)] = -1
+        best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
+
+    def _again(self, queries: Vectors, ids: Ids, k: int) -> tuple[Scores, Ids]:
+        """Score what was proposed (Q, R) by the exact rows; the best k of it."""
+        scores = np.empty(ids.shape, np.float32)
+        step = max(1, _BLOCK // (ids.shape[1] * self.dim))
+        for start in range(0, len(queries), step):
+            block = slice(start, start + step)
+            rows = self.vectors(np.maximum(ids[block], self.ids[0]).ravel())  # (q R, D)
+            rows = rows.reshape(*ids[block].shape, self.dim)
+            scores[block] = np.matmul(rows, queries[block, :, None])[:, :, 0]
+        scores[ids < 0] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
+
+    def _score(self, queries: Vectors, k: int, allowed: Ids) -> tuple[Scores, Ids]:
+        """The best k of a few, all of which are scored."""
+        scores = queries @ self.vectors(allowed).T  # (Q, n)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, best, 1), allowed[best]
+
+    def _scan(self, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Scores, Ids]:
+        """The best k by a scan of the exact rows."""
+        import faiss
+
+        selector = None if allowed is None else _selector(self._places(allowed))
+        scores, places = self._flat.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        return scores, self.ids[places]
+
+
+def _selector(allowed: Ids) -> Any:
+    import faiss
+
+    bits = np.zeros(int(allowed.max()) + 1, np.bool_)
+    bits[allowed] = True
+    packed = np.packbits(bits, bitorder="little")
+    selector = faiss.IDSelectorBitmap(packed)
+    selector.bits = packed  # FAISS keeps no more than a pointer
+    return selector
