@@ -113,10 +113,9 @@ def _row(answer: Answer) -> str:
         reason = "Not in the catalogue" if answer.min_score is not None else "Nothing was found"
         closest = f" (the closest has {answer.closest:.3f})" if answer.closest is not None else ""
         hits = f'<li class="faint">{reason}{closest}.</li>'
-    return (
-        f'<section class="query"><div class="asked">{pictures}<h2 title="{escape(answer.query)}">{escape(_tail(answer.query))}</h2></div>'
-        f'<ol class="hits">{hits}</ol></section>'
-    )
+    name = f'<h2 title="{escape(answer.query)}">{escape(_tail(answer.query))}</h2>'
+    asked = f'<div class="asked">{pictures}{name}</div>'
+    return f'<section class="query">{asked}<ol class="hits">{hits}</ol></section>'
 
 
 def _hit(hit: Hit) -> str:

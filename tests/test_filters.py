@@ -89,12 +89,8 @@ def leaf(chance: random.Random) -> tuple[str, Mask]:
         return told, lambda t: (t["category"].isin(some) ^ negated).astype("boolean")
     digit = chance.randrange(10)
     pattern = chance.choice([f"product-%{digit}", f"%{digit}%"])
-    mask = (
-        (lambda t: t["product"].str.endswith(str(digit)))
-        if pattern.startswith("p")
-        else (lambda t: t["product"].str.contains(str(digit)))
-    )
-    return f"product like '{pattern}'", lambda t: mask(t).astype("boolean")
+    text = f"product-.*{digit}$" if pattern.startswith("p") else str(digit)
+    return f"product like '{pattern}'", lambda t: t["product"].str.contains(text).astype("boolean")
 
 
 def _compare(values: Any, sign: str, value: Any) -> Any:

@@ -17,7 +17,8 @@ from dmlcli.indexes.searcher import Scores, Searcher
 
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
-FILES = (RECORD, VECTORS, ROWS, ITEMS)
+CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION)
 
 
 class Found(NamedTuple):

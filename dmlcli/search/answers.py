@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import ImageError
 from dmlcli.indexes import Index
+from dmlcli.indexes.items import Ids
 from dmlcli.report import Answer, Hit, Skipped, Stage
-from dmlcli.search.items import Ids, Items
+from dmlcli.search.items import Items
 from dmlcli.search.products import VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.rerank import DEPTH, Rerank
 from dmlcli.search.sources import Source

@@ -9,7 +9,7 @@ asked with: those it was trained on lie further from the others than new product
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,14 +22,16 @@ from dmlcli import disk
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import Index
+from dmlcli.indexes.items import Ids
+from dmlcli.indexes.opened import CALIBRATION, RECORD
 from dmlcli.search.items import Items
 
 REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalogue's own images are
-FILE = "calibration.json"
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
 _SEED = 0
 Scores = NDArray[np.float32]
+Rows = Callable[[Ids], Vectors]
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class Calibration:
     held_out: bool  # whether the model was never trained on these products
 
 
-def calibrate(vectors: Vectors, products: Sequence[str], held_out: Sequence[str] = ()) -> Calibration:
+def calibrate(rows: Rows, products: Sequence[str], held_out: Sequence[str] = ()) -> Calibration:
     """Find the threshold for an index.
 
     Args:
-        vectors: (N, D) unit vectors of the index; may be memory-mapped.
-        products: the product of each, "" where unknown.
+        rows: gives the unit vectors (n, D) at some of the N places; never asked for many at once.
+        products: the product at each place, "" where unknown.
         held_out: products that the model was not trained on; used where there are enough of them.
 
     Errors: CannotRun where fewer than five products are known.
@@ -65,7 +67,7 @@ def calibrate(vectors: Vectors, products: Sequence[str], held_out: Sequence[str]
             hint="--min-score 0.6 says it in numbers",
         )
     asked = _sample(np.flatnonzero(askable[codes]), codes)
-    seen = _closest(vectors, codes, asked)
+    seen = _closest(rows, codes, asked)
     threshold = _threshold(seen, codes[asked])
     several = np.isfinite(seen.own)
     kept = float((seen.own[several] >= threshold).mean()) if several.any() else None
@@ -81,7 +83,7 @@ def calibrate(vectors: Vectors, products: Sequence[str], held_out: Sequence[str]
 
 def of_index(index: Index, items: Items, held_out: Sequence[str] = ()) -> Calibration:
     """The calibration of an opened index: what is kept beside it where it is of this very index, else found now."""
-    file = index.folder / FILE
+    file = index.folder / CALIBRATION
     mark = _mark(index.folder, held_out)
     try:
         record = disk.read_json(file)
@@ -90,7 +92,7 @@ def of_index(index: Index, items: Items, held_out: Sequence[str] = ()) -> Calibr
     except (OSError, ValueError, KeyError, TypeError):
         pass  # none yet, or a damaged one: it is found again
     ids, products = items.products()
-    found = calibrate(index.vectors(ids), products, held_out)
+    found = calibrate(lambda places: index.vectors(ids[places]), products, held_out)
     with suppress(OSError):  # an index that may not be written to is asked again next time
         disk.write_json(file, {"of": mark, "calibration": asdict(found)})
     return found
@@ -98,7 +100,7 @@ def of_index(index: Index, items: Items, held_out: Sequence[str] = ()) -> Calibr
 
 def _mark(folder: Path, held_out: Sequence[str]) -> str:
     """What changes whenever the index does."""
-    record = (folder / "index.json").read_bytes() + json.dumps(sorted(held_out)).encode()
+    record = (folder / RECORD).read_bytes() + json.dumps(sorted(held_out)).encode()
     return hashlib.blake2b(record, digest_size=16).hexdigest()
 
 
@@ -120,28 +122,29 @@ class _Seen(NamedTuple):
     own: Scores  # cosine of the best other image of its own product
 
 
-def _closest(vectors: Vectors, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _Seen:
-    queries = np.asarray(vectors[asked], dtype=np.float32)
-    rows = np.arange(len(asked))
+def _closest(rows: Rows, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _Seen:
+    queries = rows(asked)
+    each = np.arange(len(asked))
     wrong, second, own = (np.full(len(asked), -np.inf, dtype=np.float32) for _ in range(3))
     whose, second_of = np.full((2, len(asked)), -1)
-    for start in range(0, len(vectors), _BLOCK):
-        scores = queries @ np.asarray(vectors[start : start + _BLOCK], dtype=np.float32).T  # (Q, block)
+    for start in range(0, len(codes), _BLOCK):
         of = codes[start : start + _BLOCK]
+        places = np.arange(start, start + len(of))
+        scores = queries @ rows(places).T  # (Q, block)
         same = codes[asked][:, None] == of
-        itself = asked[:, None] == np.arange(start, start + len(of))
+        itself = asked[:, None] == places
         own = np.maximum(own, np.where(same & ~itself, scores, -np.inf).max(axis=1))
         scores[same] = -np.inf
         best = scores.argmax(axis=1)
-        top, top_of = scores[rows, best], of[best]
+        top, top_of = scores[each, best], of[best]
         scores[top_of[:, None] == of] = -np.inf
-        places = np.stack([wrong, second, top, scores.max(axis=1)])  # (4, Q)
+        four = np.stack([wrong, second, top, scores.max(axis=1)])  # (4, Q): of these, the best two of two products
         owners = np.stack([whose, second_of, top_of, of[scores.argmax(axis=1)]])
-        first = places.argmax(axis=0)
-        wrong, whose = places[first, rows], owners[first, rows]
-        places[owners == whose] = -np.inf
-        then = places.argmax(axis=0)
-        second, second_of = places[then, rows], owners[then, rows]
+        first = four.argmax(axis=0)
+        wrong, whose = four[first, each], owners[first, each]
+        four[owners == whose] = -np.inf
+        then = four.argmax(axis=0)
+        second, second_of = four[then, each], owners[then, each]
     return _Seen(wrong, whose, second, own)
 
 

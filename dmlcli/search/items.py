@@ -1,19 +1,17 @@
 """What the item table of an index says: the rows of hits, the images of a product, and what a filter leaves."""
 
 import os
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
+from dmlcli.indexes.items import Ids, connect, name
 from dmlcli.search import filters
 
-Ids = NDArray[np.int64]
 _FIXED = ("id", "path", "product", "category")
 _GUESSED_AMONG = 5000  # products looked through for the nearest name
 
@@ -22,46 +20,43 @@ class Items:
     """The item table of an index, read-only."""
 
     def __init__(self, index: Index) -> None:
-        self._file = index.folder / "items.sqlite"
-        self._root = index.root
-        self._table = _connect(self._file)
+        self._file, self._root, self._table = index.items_file, index.root, index.table
         self._columns = [row[1] for row in self._table.execute("PRAGMA table_info(items)")]
 
     def where(self, expression: str) -> Ids:
         """The ids of the items for which an SQL expression is true; raises UsageError where it is none."""
-        with closing(_connect(self._file)) as table:
+        with closing(connect(self._file)) as table:
             return filters.matching(table, expression)
 
     def row(self, number: int) -> tuple[str, dict[str, Any]]:
         """The category of an item, and the user's own columns."""
         values = self._table.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
-        texts = [os.fsdecode(value) if isinstance(value, bytes) else value for value in values]
-        row = dict(zip(self._columns, texts, strict=True))
-        return row["category"], {name: value for name, value in row.items() if name not in _FIXED}
+        row = dict(zip(self._columns, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
+        return row["category"], {column: value for column, value in row.items() if column not in _FIXED}
 
     def of_product(self, product: str) -> Ids:
         """The ids of the images of a product; none where it is not known."""
         return self._ids("product = ?", product)
 
-    def named(self, name: str) -> tuple[Ids, Path]:
+    def named(self, asked: str) -> tuple[Ids, Path]:
         """The images that --like means: those of a product, or the one at a path, and one of them to be shown.
 
         Errors: UsageError where nothing is called so, with the nearest products.
         """
-        ids = self.of_product(name)
-        for path in dict.fromkeys((name, os.path.relpath(Path(name).resolve(), self._root))):
+        ids = self.of_product(asked)
+        for path in dict.fromkeys((asked, os.path.relpath(Path(asked).resolve(), self._root))):
             ids = ids if len(ids) else self._ids("path = ?", path)
         if not len(ids):
             rows = self._table.execute(f"SELECT DISTINCT product FROM items LIMIT {_GUESSED_AMONG}")
-            known = sorted(os.fsdecode(row[0]) for row in rows if row[0])
-            raise UsageError(f"nothing in the index is called '{name}'", hint=nearest(name, known[:_GUESSED_AMONG]))
+            known = sorted(name(row[0]) for row in rows if row[0])
+            raise UsageError(f"nothing in the index is called '{asked}'", hint=nearest(asked, known[:_GUESSED_AMONG]))
         (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
-        return ids, self._root / os.fsdecode(path)
+        return ids, self._root / name(path)
 
     def products(self) -> tuple[Ids, list[str]]:
         """Every id with its product."""
         rows = self._table.execute("SELECT id, product FROM items ORDER BY id").fetchall()
-        return np.array([row[0] for row in rows], dtype=np.int64), [os.fsdecode(row[1]) for row in rows]
+        return np.array([row[0] for row in rows], dtype=np.int64), [name(row[1]) for row in rows]
 
     def _ids(self, condition: str, value: str) -> Ids:
         # names that are not UTF-8 are stored as the bytes they are
@@ -72,7 +67,3 @@ class Items:
 
 def _is_text(value: str) -> bool:
     return not any("\udc80" <= sign <= "\udcff" for sign in value)
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
