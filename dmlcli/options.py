@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
-
-from dmlcli.learn import losses
+from dmlcli import spelling as typer  # spelt as for Typer, which is only loaded where it is needed
 
 
 def _complete_loss(incomplete: str) -> list[str]:
+    from dmlcli.learn import losses
+
     return [name for name in losses.names() if name.startswith(incomplete)]
 
 

@@ -236,7 +236,9 @@ def test_a_misspelt_re_ranking_is_told(place: Path, cli: Cli, way: str) -> None:
     assert found.code == 2 and "hint: " in found.err
 
 
-def test_the_threshold_finds_itself_and_is_kept(ask: Any, place: Path, cli: Cli, tmp_path: Path) -> None:
+def test_the_threshold_finds_itself_and_is_kept(
+    ask: Any, place: Path, plain_model: Path, cli: Cli, tmp_path: Path
+) -> None:
     known = ask(image(2), "--min-score", "auto")
     assert known["min_score"] is not None and known["hits"][0]["image"] == image(2)
     kept = json.loads((place / ".dmlcli" / "index" / "calibration.json").read_text())
@@ -246,7 +248,7 @@ def test_the_threshold_finds_itself_and_is_kept(ask: Any, place: Path, cli: Cli,
     assert unknown["hits"] == [] and unknown["closest"] < unknown["min_score"]
     told = cli("query", tmp_path / "odd.png", "--min-score", "auto", "--format", "table")
     assert "not in the catalogue" in told.out and "95 % of photos of unknown products" in told.err
-    dmlcli.index(place / "shop.csv", workspace=place / ".dmlcli")
+    dmlcli.index(place / "shop.csv", model=plain_model, workspace=place / ".dmlcli")
     assert not (place / ".dmlcli" / "index" / "calibration.json").exists()  # another index, another threshold
 
 

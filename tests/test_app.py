@@ -14,7 +14,7 @@ from tests.conftest import Cli, Mission, process
 VERBS = ("train", "embed", "index", "query", "eval", "losses", "status")
 LOADED = (
     "import json, sys\n"
-    "from dmlcli.cli.app import run\n"
+    "from dmlcli.cli.start import run\n"
     "code = run(sys.argv[1:])\n"
     "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
 )

@@ -33,7 +33,7 @@ _VIEWS: dict[type, Callable[[Any], None]] = {
 def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False) -> int:
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code."""
     if isinstance(report, QueryReport):
-        return query.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul, pictures)
+        return query.show(report, format, nul, pictures)
     if format == "json":
         print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
     else:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from dmlcli.report import Stage
 from dmlcli.search.sources import Source
 
 _BATCH, _AHEAD = 8, 32  # photos encoded at a time at most, and decoded before their turn
+_PATIENCE = 0.1  # seconds until a stage that has nothing to do looks whether it is still wanted
 _Decoded = tuple[Source, "Future[tuple[Pixels, float]]"]  # pixels (3, H, W) and the seconds they took
 T = TypeVar("T")
 
@@ -60,12 +61,12 @@ def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[
                     return
 
         def work() -> None:
-            while batch := _next_batch(decoded):
+            while batch := _next_batch(decoded, stopped):
                 if not _put(encoded, _forward(batch, forward), stopped):
                     return
 
         _start(read, decoded, stopped)
-        _start(work, encoded, stopped)
+        worker = _start(work, encoded, stopped)
         try:
             while (done := encoded.get()) is not None:
                 if isinstance(done, BaseException):
@@ -74,9 +75,10 @@ def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[
         finally:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            worker.join()  # the process must not end in the middle of a forward pass
 
 
-def _start(stage: Callable[[], None], out: "Queue[T | BaseException | None]", stopped: Event) -> None:
+def _start(stage: Callable[[], None], out: "Queue[T | BaseException | None]", stopped: Event) -> Thread:
     """Run a stage in a thread; its end, or its error, is the last that comes out of it."""
 
     def run() -> None:
@@ -87,14 +89,16 @@ def _start(stage: Callable[[], None], out: "Queue[T | BaseException | None]", st
         else:
             _put(out, None, stopped)
 
-    Thread(target=run, daemon=True).start()  # one that waits for stdin must not keep the process alive
+    thread = Thread(target=run, daemon=True)  # one that waits for stdin must not keep the process alive
+    thread.start()
+    return thread
 
 
 def _put(queue: "Queue[T]", item: T, stopped: Event) -> bool:
     """Whether the item was taken before everything was stopped."""
     while not stopped.is_set():
         try:
-            queue.put(item, timeout=0.1)
+            queue.put(item, timeout=_PATIENCE)
         except Full:
             continue
         return True
@@ -107,11 +111,14 @@ def _decode(source: Source, view: View) -> tuple[Pixels, float]:
     return pixels, time.perf_counter() - since
 
 
-def _next_batch(decoded: "Queue[_Decoded | BaseException | None]") -> list[_Decoded]:
+def _next_batch(decoded: "Queue[_Decoded | BaseException | None]", stopped: Event) -> list[_Decoded]:
     """What is next, and what is ready after it; nothing at the end."""
     batch: list[_Decoded] = []
-    while len(batch) < _BATCH and (not batch or _is_ready(decoded)):
-        item = decoded.get()
+    while len(batch) < _BATCH and (not batch or _is_ready(decoded)) and not stopped.is_set():
+        try:
+            item = decoded.get(timeout=_PATIENCE)
+        except Empty:
+            continue
         if isinstance(item, BaseException) and not batch:
             raise item
         if not isinstance(item, tuple):

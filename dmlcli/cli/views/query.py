@@ -12,8 +12,9 @@ from dmlcli.cli import look
 from dmlcli.report import Answer, QueryReport
 
 
-def show(report: QueryReport, format: str, nul: bool, pictures: bool = False) -> int:
+def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:
     """Print the answers as they come; return the exit code, which is only known once they have."""
+    format = format or ("table" if sys.stdout.isatty() else "tsv")
     write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
     shown, hits = [], 0
     if format == "csv":
