@@ -72,9 +72,11 @@ def show(answer: Answer, terminal: Terminal) -> None:
     if terminal.way == "none":
         return
     cell_width, cell_height = terminal.cell if terminal.way != "blocks" else (1, 2)
-    most = min(len(answer.hits) + 1, _MOST)
-    tile = min(_TILE if terminal.way != "blocks" else 24, (terminal.columns - 1) * cell_width // most - 2)
-    tile = max(tile // cell_height * cell_height, cell_height)
+    largest, smallest = (_TILE, _TILE // 4) if terminal.way != "blocks" else (24, 8)
+    width = (terminal.columns - 1) * cell_width
+    most = max(min(len(answer.hits) + 1, _MOST, width // (smallest + 2)), 1)
+    tile = min(largest, width // most - largest // 16 - 1)
+    tile = max(tile // cell_height * cell_height, cell_height)  # whole characters, so that the text goes on below
     draw = {"kitty": _kitty, "iterm": _iterm, "sixel": _sixel, "blocks": _blocks}[terminal.way]
     sys.stdout.write(draw(strip(answer, tile, most)) + "\n")
     sys.stdout.flush()
