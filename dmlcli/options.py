@@ -72,6 +72,32 @@ NoIndex = Annotated[
     bool, typer.Option("--no-index", help="Stop after the model: do not embed and index the catalogue.")
 ]
 
+Auto = Annotated[
+    bool,
+    typer.Option(
+        "--auto", help="Measure kinds of index on these vectors and take the quickest; by itself from 100,000 images."
+    ),
+]
+TargetRecall = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, max=1, help="Share of the ten nearest that a search must find.  [default: 0.98]", show_default=False
+    ),
+]
+MaxMemory = Annotated[
+    str | None, typer.Option(help="What the index may need to be searched, e.g. 500M or 4G.", show_default=False)
+]
+Factory = Annotated[
+    str | None, typer.Option(help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32.", show_default=False)
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")
+]
+Average = Annotated[
+    Literal["flip", "crops"] | None,
+    typer.Option(help="Average the embeddings of several views: mirrored too, or five crops.", show_default=False),
+]
+
 ModelOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the model goes.", show_default=False)]
 EmbeddingsOut = Annotated[Path | None, typer.Option("--output", "-o", help="Folder or .npz file.", show_default=False)]
 IndexOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the index goes.", show_default=False)]

@@ -100,9 +100,10 @@ def train(
         )
     if not no_index:
         known = [*outcome.embedded, *place.known()]
-        computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
-        save_embeddings(place.embeddings, computed.embeddings)
-        index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
+        with disk.only_writer(place.index), disk.only_writer(place.embeddings):
+            computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
+            save_embeddings(place.embeddings, computed.embeddings)
+            index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
         skipped += [failure for failure in computed.skipped if failure not in skipped]
     return TrainReport(
         model=str(outcome.model.folder),

@@ -7,7 +7,8 @@ build      writing one, anew or as an update of what is there
 choose     which kind of index suits these vectors, measured on themselves
 """
 
-from dmlcli.indexes.build import build
+from dmlcli.indexes.build import Updated, build, update
+from dmlcli.indexes.choose import AUTO_FROM, TARGET, Wish
 from dmlcli.indexes.opened import FILES, Found, Index, open_index
 
-__all__ = ["FILES", "Found", "Index", "build", "open_index"]
+__all__ = ["AUTO_FROM", "FILES", "TARGET", "Found", "Index", "Updated", "Wish", "build", "open_index", "update"]

@@ -1,21 +1,31 @@
 """What FAISS offers: indexes of any kind by their factory string; made, filled, emptied, written and read."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.indexes.items import Ids
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before FAISS comes: its threads spin while they wait for work
 EXACT = "Flat"
 ROWS = "SQfp16"  # how exact rows lie beside a kind that does not keep them
 _EXAMPLES = 'one is like "Flat", "HNSW32", "IVF1024,PQ32" or "SQ8"; --auto chooses by itself'
 _POINTS = 50  # training vectors a cell; FAISS itself takes up to 256 and asks for 39
 _TRAINING = 65_536  # training vectors of what has no cells
 _BLOCK = 1 << 16  # rows that are added at once
+
+
+def use_all_cores(yes: bool = True) -> None:
+    """Let FAISS work with all cores, or with one: a team costs a short search more than it saves."""
+    import faiss
+
+    faiss.omp_set_num_threads(os.cpu_count() or 1 if yes else 1)
 
 
 def create(factory: str, dim: int) -> Any:
@@ -98,7 +108,57 @@ def keeps_rows(index: Any) -> bool:
 
     within = inner(index)
     storage = downcast(within.storage) if isinstance(within, faiss.IndexHNSW) else within
+    if isinstance(storage, faiss.IndexScalarQuantizer):
+        return storage.sq.qtype == faiss.ScalarQuantizer.QT_fp16  # type: ignore[no-any-return]
     return type(storage) in (faiss.IndexFlat, faiss.IndexFlatIP)
+
+
+def scores_exactly(index: Any) -> bool:
+    """Whether the scores of an index are those of the rows as they were put in."""
+    import faiss
+
+    within = inner(index)
+    return keeps_rows(index) or type(within) is faiss.IndexIVFFlat
+
+
+def memory(index: Any, count: int) -> int:
+    """Bytes that an index of this kind needs in memory to search `count` rows."""
+    import faiss
+
+    within = inner(index)
+    if isinstance(within, faiss.IndexPreTransform):
+        return memory(within.index, count)
+    if isinstance(within, faiss.IndexIVF):
+        return count * (int(within.code_size) + 8) + _cells(index) * int(within.d) * 4
+    if isinstance(within, faiss.IndexHNSW):
+        links = within.hnsw.nb_neighbors(0) + within.hnsw.nb_neighbors(1) // 16  # a 16th or less are on upper levels
+        return count * (downcast(within.storage).sa_code_size() + 4 * links + 12 + 8)  # type: ignore[no-any-return]
+    try:
+        return count * (within.sa_code_size() + 8)  # type: ignore[no-any-return]
+    except RuntimeError:  # a kind that does not say: as large as it is by now
+        return len(faiss.serialize_index(index))
+
+
+def selector(allowed: NDArray[np.bool_]) -> Any:
+    """What lets through only the numbers that are allowed."""
+    import faiss
+
+    packed = np.packbits(allowed, bitorder="little")
+    made = faiss.IDSelectorBitmap(packed)
+    made.bits = packed  # FAISS keeps no more than a pointer
+    return made
+
+
+def remove(index: Any, ids: Ids) -> None:
+    """Take rows out of an index that can let go of them."""
+    import faiss
+
+    index.remove_ids(faiss.IDSelectorBatch(ids))
+
+
+def is_exact(index: Any) -> bool:
+    """Whether every search is a scan of rows as they were put in."""
+    return keeps_rows(index) and _cells(index) == 0 and not hasattr(inner(index), "hnsw")
 
 
 def can_remove(index: Any) -> bool:

@@ -92,20 +92,12 @@ class Index:
 def open_index(folder: Path) -> Index:
     """Open an index folder, its vectors memory-mapped; raises IndexFileError where there is none or it is damaged."""
     folder = disk.restore(Path(folder))
-    while True:
-        before = disk.identity(folder)
-        try:
-            opened = _open(folder)
-        except FileNotFoundError as error:
-            if disk.identity(folder) == before:
-                raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
-        except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
-            if disk.identity(folder) == before:
-                raise _damaged(folder, error) from error
-        else:
-            if disk.identity(folder) == before:
-                return opened
-        # a writer has put another index in its place meanwhile
+    try:
+        return disk.settled(folder, _open)
+    except FileNotFoundError as error:
+        raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
+    except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
+        raise _damaged(folder, error) from error
 
 
 def _open(folder: Path) -> Index:
@@ -115,7 +107,7 @@ def _open(folder: Path) -> Index:
     rows = kinds.read(folder / ROWS) if record["rows"] else None
     table = items.connect(folder / ITEMS)
     dead = np.asarray(record["dead"], dtype=np.int64)
-    searcher = Searcher(near, rows, record["settings"].get("again", 1), dead)
+    searcher = Searcher(near, rows, record["settings"].get("again", 0), dead)
     count = items.count(table)
     if not searcher.total == count == record["images"] or searcher.dim != record["dim"]:
         found = f"{searcher.total} vectors of {searcher.dim} for {count} items"

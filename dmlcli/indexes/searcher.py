@@ -5,7 +5,6 @@ cannot be had alone, the rows lie beside it in a second, exact one, and what the
 so every score is a cosine of vectors, whatever the kind, and an indexed image finds itself.
 """
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,9 @@ from dmlcli.indexes.items import Ids
 _FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
 _BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
 _TEAM = 8  # queries; fewer are searched on one thread, because waiting for a team costs more than it saves
+LEAST = 10  # rows that are looked for, however few are asked for: that is what was measured
 Scores = NDArray[np.float32]
+Allowed = NDArray[np.bool_]  # of each id from 0, whether it may be found
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Searcher:
     Args:
         near: the FAISS index, whatever its kind.
         rows: an exact one over the same ids, None where `near` gives its rows itself.
-        again: how many times as many as are asked for are scored again by `rows`.
+        again: how many times as many as are asked for are scored again by `rows`; 0: none, `near` scores exactly.
         dead: ids that `near` still holds because its kind cannot remove.
     """
 
     near: Any
     rows: Any = None
-    again: int = 1
+    again: int = 0
     dead: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
@@ -48,11 +49,6 @@ class Searcher:
     def dim(self) -> int:
         """Length of a vector."""
         return int(self.near.d)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every search is a scan of all rows."""
-        return self._flat is kinds.inner(self.near)
 
     @cached_property
     def ids(self) -> Ids:
@@ -73,19 +69,22 @@ class Searcher:
         Args:
             among: the only ids that may be found; None for all.
         """
-        import faiss
-
-        faiss.omp_set_num_threads(os.cpu_count() or 1 if len(queries) >= _TEAM else 1)
+        kinds.use_all_cores(len(queries) >= _TEAM)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        allowed = self._allowed(among)
-        k = min(k, self.total if allowed is None else len(allowed))
+        allowed = self._alive if among is None and len(self.dead) else among if among is None else self._among(among)
+        count = self.total if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, count)
         if not k or not len(queries):
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
-        if allowed is not None and len(allowed) < _FEW * self.total:
-            return self._score(queries, k, allowed)
-        scores, ids = self._near(queries, min(k * self.again, self.near.ntotal), allowed)
-        if self.rows is not None:
-            scores, ids = self._again(queries, ids, k)
+        if allowed is not None and count < _FEW * self.total:
+            return self._score(queries, k, np.flatnonzero(allowed))
+        wanted = max(k, LEAST) * max(self.again, 1)
+        # a search among some passes by the others, and must go further to find as many
+        further = min(8, -(-self.total // count))
+        scores, ids = self._near(queries, min(wanted, self.near.ntotal), allowed, further)
+        if self.again:
+            scores, ids = self._again(queries, ids)
+        scores, ids = scores[:, :k], ids[:, :k]
         short = (ids[:, k - 1] < 0).nonzero()[0]
         if len(short):  # the nearest cells held too few
             scores[short], ids[short] = self._scan(queries[short], k, allowed)
@@ -97,11 +96,18 @@ class Searcher:
             return np.zeros((0, self.dim), np.float32)
         return self._flat.reconstruct_batch(self._places(ids))  # type: ignore[no-any-return]
 
-    def _allowed(self, among: Ids | None) -> Ids | None:
-        if among is None:
-            return np.setdiff1d(self.ids, self.dead, assume_unique=True) if len(self.dead) else None
-        among = np.intersect1d(np.asarray(among, dtype=np.int64), self.ids)
-        return np.setdiff1d(among, self.dead, assume_unique=True)
+    @cached_property
+    def _alive(self) -> Allowed:
+        alive = np.zeros(int(self.ids[-1]) + 1, np.bool_)
+        alive[self.ids] = True
+        alive[self.dead] = False
+        return alive
+
+    def _among(self, ids: Ids) -> Allowed:
+        allowed = np.zeros_like(self._alive)
+        ids = np.asarray(ids, dtype=np.int64)
+        allowed[ids[(ids >= 0) & (ids < len(allowed))]] = True
+        return allowed & self._alive
 
     def _places(self, ids: Ids) -> Ids:
         """Where the ids lie among the exact rows."""
@@ -110,23 +116,21 @@ class Searcher:
         places: Ids = np.searchsorted(self.ids, ids)
         return places
 
-    def _near(self, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Scores, Ids]:
+    def _near(self, queries: Vectors, k: int, allowed: Allowed | None, further: int) -> tuple[Scores, Ids]:
         if allowed is None:
             return self.near.search(queries, k)  # type: ignore[no-any-return]
-        # a search among some passes by the others, and must go further to find as many
-        further = min(8, -(-self.total // len(allowed)))
         try:
             return self.near.search(  # type: ignore[no-any-return]
-                queries, k, params=kinds.parameters(self.near, _selector(allowed), further)
+                queries, k, params=kinds.parameters(self.near, kinds.selector(allowed), further)
             )
         except RuntimeError:  # a kind that takes no selector is asked for more, and what may not be found is left out
             scores, ids = self.near.search(queries, min(2 * further * k, self.near.ntotal))
-        ids[~np.isin(ids, allowed)] = -1
+        ids[~allowed[ids]] = -1
         best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
 
-    def _again(self, queries: Vectors, ids: Ids, k: int) -> tuple[Scores, Ids]:
-        """Score what was proposed (Q, R) by the exact rows; the best k of it."""
+    def _again(self, queries: Vectors, ids: Ids) -> tuple[Scores, Ids]:
+        """Score what was proposed (Q, R) by the exact rows, and order it by that."""
         scores = np.empty(ids.shape, np.float32)
         step = max(1, _BLOCK // (ids.shape[1] * self.dim))
         for start in range(0, len(queries), step):
@@ -135,7 +139,7 @@ class Searcher:
             rows = rows.reshape(*ids[block].shape, self.dim)
             scores[block] = np.matmul(rows, queries[block, :, None])[:, :, 0]
         scores[ids < 0] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.argsort(-scores, axis=1, kind="stable")
         return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
 
     def _score(self, queries: Vectors, k: int, allowed: Ids) -> tuple[Scores, Ids]:
@@ -144,21 +148,8 @@ class Searcher:
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, 1), allowed[best]
 
-    def _scan(self, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Scores, Ids]:
+    def _scan(self, queries: Vectors, k: int, allowed: Allowed | None) -> tuple[Scores, Ids]:
         """The best k by a scan of the exact rows."""
-        import faiss
-
-        selector = None if allowed is None else _selector(self._places(allowed))
-        scores, places = self._flat.search(queries, k, params=faiss.SearchParameters(sel=selector))
-        return scores, self.ids[places]
-
-
-def _selector(allowed: Ids) -> Any:
-    import faiss
-
-    bits = np.zeros(int(allowed.max()) + 1, np.bool_)
-    bits[allowed] = True
-    packed = np.packbits(bits, bitorder="little")
-    selector = faiss.IDSelectorBitmap(packed)
-    selector.bits = packed  # FAISS keeps no more than a pointer
-    return selector
+        places = None if allowed is None else kinds.selector(allowed[self.ids])
+        scores, found = self._flat.search(queries, k, params=kinds.parameters(self._flat, places, 1))
+        return scores, self.ids[found]
