@@ -1,6 +1,7 @@
 """The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for."""
 
 import io
+import os
 import sys
 
 
@@ -27,6 +28,8 @@ def run(arguments: list[str]) -> int:
 
 def _query(words: list[str]) -> int | None:
     """A query whose line is plainly right, without Typer; None where it is not."""
+    # one query needs no team of threads for its arithmetic, and making one takes longer than the search
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmlcli.cli import quick
     from dmlcli.cli.guard import guarded
     from dmlcli.commands.query import query

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dmlcli.model import Model
     from dmlcli.search.answers import Encode
     from dmlcli.search.items import Items
+    from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Box, Source
 
 
@@ -53,7 +54,6 @@ def query(
     """
     from dmlcli import indexes
     from dmlcli.model import open_matching
-    from dmlcli.search import rerank as reranking
     from dmlcli.search import sources, stream
     from dmlcli.search.answers import Plan, Searcher
     from dmlcli.search.items import Items
@@ -61,7 +61,7 @@ def query(
 
     _check(images, like, vector, files_from, null, by, pool, sheet, html)
     box = sources.box(crop) if crop else None
-    way = reranking.parse(rerank) if rerank else None
+    way = _reranking(rerank) if rerank else None
     opened = indexes.open_index(index or need(workspace).index)
     items = Items(opened)
     plan = Plan(
@@ -122,6 +122,12 @@ def _check(
         from dmlcli.page import check_writable
 
         check_writable(Path(html))
+
+
+def _reranking(text: str) -> "Rerank":
+    from dmlcli.search.rerank import parse
+
+    return parse(text)
 
 
 def _asked(images: list[str], files_from: str | None, end: bytes, known: list["Source"]) -> Iterator["Source"]:

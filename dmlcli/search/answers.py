@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from dmlcli.indexes import Index
 from dmlcli.indexes.items import Ids
 from dmlcli.report import Answer, Hit, Skipped, Stage
 from dmlcli.search.items import Items
-from dmlcli.search.products import VOTERS, Candidate, Pool, fold, unit_mean
-from dmlcli.search.rerank import DEPTH, Rerank
+from dmlcli.search.products import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.sources import Source
 from dmlcli.search.stream import Encoded
+
+if TYPE_CHECKING:
+    from dmlcli.search.rerank import Rerank
 
 Encode = Callable[[Iterable[Source]], Iterator[Encoded]]
 _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for what they must
@@ -30,7 +33,7 @@ class Plan:
     top_k: int
     min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
     among: Ids | None = None  # what --where left
-    rerank: Rerank | None = None
+    rerank: "Rerank | None" = None
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
@@ -110,7 +113,7 @@ class Searcher:
         most = self._index.images if plan.among is None else len(plan.among)
         depth = max(plan.top_k, plan.rerank.depth if plan.rerank else 0)
         if plan.pool is not None:
-            depth = max(4 * depth, DEPTH if plan.pool == "mean" else VOTERS)
+            depth = max(4 * depth, COMPARED if plan.pool == "mean" else VOTERS)
         while most:
             rows = self._index.search(vector[None], min(depth, most), among=plan.among)[0]
             found = [Candidate(row.id, row.product, row.image, row.score, row.score) for row in rows]
@@ -122,7 +125,7 @@ class Searcher:
             depth *= 4
         return []
 
-    def _reranked(self, vector: Vectors, found: list[Candidate], rerank: Rerank) -> list[Candidate]:
+    def _reranked(self, vector: Vectors, found: list[Candidate], rerank: "Rerank") -> list[Candidate]:
         """The first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""
         top, rest = found[: rerank.depth], found[rerank.depth :]
         scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))

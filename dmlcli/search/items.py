@@ -10,7 +10,6 @@ import numpy as np
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
 from dmlcli.indexes.items import Ids, connect, name
-from dmlcli.search import filters
 
 _FIXED = ("id", "path", "product", "category")
 _GUESSED_AMONG = 5000  # products looked through for the nearest name
@@ -25,6 +24,8 @@ class Items:
 
     def where(self, expression: str) -> Ids:
         """The ids of the items for which an SQL expression is true; raises UsageError where it is none."""
+        from dmlcli.search import filters
+
         with closing(connect(self._file)) as table:
             return filters.matching(table, expression)
 

@@ -13,6 +13,7 @@ from dmlcli.embeddings import Vectors
 
 Pool = Literal["max", "mean", "vote"]
 VOTERS = 20  # closest images that vote
+COMPARED = 200  # closest images whose products are compared by their means
 
 
 @dataclass(frozen=True)
