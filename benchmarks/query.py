@@ -128,7 +128,11 @@ class Setting(NamedTuple):
     gallery: Path
 
 
-def prepare(backbone: str, photos: Path, place: Path) -> Setting:
+def setting_of(backbone: str, place: Path) -> Setting:
+    return Setting(backbone, place / backbone / ".dmlcli", place / f"{backbone}.pth", place / f"{backbone}.faiss")
+
+
+def prepare(backbone: str, place: Path) -> None:
     """A model, an index of random vectors in its own length, and the same for the script."""
     import faiss
     import torch
@@ -139,13 +143,12 @@ def prepare(backbone: str, photos: Path, place: Path) -> Setting:
     from dmlcli.embeddings import Embeddings, FileState
     from dmlcli.learn import frozen, weights
 
-    file = place / f"{backbone}.pth"
+    _, workspace, file, gallery = setting_of(backbone, place)
     torch.manual_seed(0)
     torch.save(getattr(torchvision.models, backbone)().state_dict(), file)
     start = weights.resolve(backbone, str(file))
-    workspace = place / backbone / ".dmlcli"
     workspace.mkdir(parents=True)
-    model = frozen.save(workspace / "model", frozen.build(start), start, open_catalog(photos))
+    model = frozen.save(workspace / "model", frozen.build(start), start, open_catalog(place / "photos"))
     vectors = np.random.default_rng(0).normal(size=(GALLERY, model.record.dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = [Item(f"{row}.jpg", f"product {row // 5}") for row in range(GALLERY)]
@@ -154,8 +157,7 @@ def prepare(backbone: str, photos: Path, place: Path) -> Setting:
     indexes.build(workspace / "index", made, model.folder)
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors)
-    faiss.write_index(flat, str(place / f"{backbone}.faiss"))
-    return Setting(backbone, workspace, file, place / f"{backbone}.faiss")
+    faiss.write_index(flat, str(gallery))
 
 
 def cold(setting: Setting, files: list[Path], repeats: int) -> None:
@@ -269,7 +271,10 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="*", default=["resnet50", "mobilenet_v3_small"])
     parser.add_argument("--parts", nargs="*", default=["cold", "help", "stream", "embed", "close"])
     parser.add_argument("--workspace", type=Path, help="of a trained model, for `close`")
+    parser.add_argument("--prepare", nargs=2, metavar=("BACKBONE", "PLACE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.prepare:
+        return prepare(asked.prepare[0], Path(asked.prepare[1]))
     os.environ["PYTHONPATH"] = str(ROOT)
     print("ours / theirs, x theirs over ours")
     with tempfile.TemporaryDirectory() as folder:
@@ -281,7 +286,9 @@ def main() -> None:
         if {"cold", "stream", "embed"} & set(asked.parts):
             files = photographs(place / "photos", asked.photos)
             for backbone in asked.backbones:
-                setting = prepare(backbone, place / "photos", place)
+                # in a process of its own: what a process starts is measured with the memory it had when it started it
+                subprocess.run([sys.executable, __file__, "--prepare", backbone, str(place)], check=True)
+                setting = setting_of(backbone, place)
                 for part in (cold, stream, embed):
                     if part.__name__ in asked.parts:
                         part(setting, files, asked.repeats)

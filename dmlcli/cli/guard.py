@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +46,8 @@ def guarded(
 
 def _failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exc()
     from dmlcli.cli import render
 

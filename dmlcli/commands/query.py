@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dmlcli import options, progress
 from dmlcli.errors import CannotRun, UsageError
@@ -55,18 +55,19 @@ def query(
     from dmlcli import indexes
     from dmlcli.model import open_matching
     from dmlcli.search import sources, stream
-    from dmlcli.search.answers import Plan, Searcher
+    from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items
     from dmlcli.workspace import need
 
     _check(images, like, vector, files_from, null, by, pool, sheet, html)
+    score = _score(min_score)
     box = sources.box(crop) if crop else None
     way = _reranking(rerank) if rerank else None
     opened = indexes.open_index(index or need(workspace).index)
     items = Items(opened)
     plan = Plan(
         top_k=top_k,
-        min_score=_threshold(min_score, opened, items, model),
+        min_score=_calibrated(opened, items, model) if score == "auto" else score,
         among=items.where(where) if where is not None else None,
         rerank=way,
         pool=(pool or "max") if by == "product" else None,
@@ -82,7 +83,7 @@ def query(
     asked = _asked(images or [], files_from, b"\0" if null else b"\n", known)
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
     skipped: list[Skipped] = []
-    answers = Searcher(opened, items, plan, encode).answers(asked, against, skipped if several else None)
+    answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
         from dmlcli.sheet import drawing
 
@@ -152,12 +153,12 @@ def _encoder(model: "Model", box: "Box | None") -> "Encode":
     )
 
 
-def _threshold(asked: object, index: "Index", items: "Items", model: Path | None) -> float | None:
-    """The cosine that --min-score means; what auto found is said, and kept beside the index."""
+def _score(asked: object) -> float | Literal["auto"] | None:
+    """What --min-score means; raises UsageError where it means nothing."""
     if asked is None:
         return None
     if asked == "auto":
-        return _calibrated(index, items, model)
+        return "auto"
     try:
         score = float(str(asked))
     except ValueError:
@@ -168,6 +169,7 @@ def _threshold(asked: object, index: "Index", items: "Items", model: Path | None
 
 
 def _calibrated(index: "Index", items: "Items", model: Path | None) -> float:
+    """The cosine that --min-score auto finds for this index; said, and kept beside the index."""
     from dmlcli.errors import ModelError
     from dmlcli.model import open_model
     from dmlcli.search import calibration

@@ -49,7 +49,7 @@ class _Query:
     stages: tuple[Stage, ...]
 
 
-class Searcher:
+class Answerer:
     """Answers queries of one index by one plan."""
 
     def __init__(self, index: Index, items: Items, plan: Plan, encode: Encode) -> None:
