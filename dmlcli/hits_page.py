@@ -107,7 +107,7 @@ def _write(target: Path, shown: list[str], count: int) -> None:
 
 
 def _row(answer: Answer) -> str:
-    pictures = "".join(_picture(photo, "the query") for photo in answer.photos[:_MOST_PHOTOS]) or _picture(b"", "")
+    pictures = "".join(_picture(photo, "the query") for photo in answer.pictures[:_MOST_PHOTOS])
     hits = "".join(_hit(hit) for hit in answer.hits)
     if not hits:
         reason = "Not in the catalogue" if answer.min_score is not None else "Nothing was found"

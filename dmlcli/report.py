@@ -97,6 +97,11 @@ class Answer:
     photos: tuple[Path | bytes, ...] = ()  # of the query, to be shown
     stages: tuple[Stage, ...] = ()  # where they were asked for
 
+    @property
+    def pictures(self) -> tuple[Path | bytes, ...]:
+        """What to show for the query: its photos, else the file that it is called after."""
+        return self.photos or (Path(self.query),)
+
 
 @dataclass(frozen=True)
 class QueryReport:

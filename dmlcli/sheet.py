@@ -36,8 +36,7 @@ def draw(target: Path, answers: list[Answer]) -> None:
     pen = ImageDraw.Draw(sheet)
     for row, answer in enumerate(answers):
         top = _MARGIN + row * (_TILE + _TEXT + _GAP)
-        asked = answer.photos[0] if answer.photos else None
-        _place(sheet, pen, (_MARGIN, top), asked, "query", "/".join(Path(answer.query).parts[-2:]), _QUERY)
+        _place(sheet, pen, (_MARGIN, top), answer.pictures[0], "query", "/".join(Path(answer.query).parts[-2:]), _QUERY)
         for column, hit in enumerate(answer.hits[:_MOST_HITS], start=1):
             left = _MARGIN + column * (_TILE + _GAP) + _GAP
             _place(
@@ -55,7 +54,7 @@ def _place(
     sheet: Image.Image,
     pen: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    photo: Path | bytes | None,
+    photo: Path | bytes,
     head: str,
     line: str,
     colour: str,
@@ -72,7 +71,7 @@ def _place(
 
 def strip(answer: Answer, tile: int, most: int) -> Image.Image:
     """One row of pictures without words: the query, framed, and its first hits."""
-    photos = [answer.photos[0] if answer.photos else None, *(Path(hit.image) for hit in answer.hits[: most - 1])]
+    photos = [answer.pictures[0], *(Path(hit.image) for hit in answer.hits[: most - 1])]
     gap = max(tile // 16, 2)
     row = Image.new("RGB", (len(photos) * tile + (len(photos) - 1) * gap, tile), _DARK)
     for place, photo in enumerate(photos):
@@ -84,9 +83,9 @@ def strip(answer: Answer, tile: int, most: int) -> Image.Image:
     return row
 
 
-def _thumbnail(photo: Path | bytes | None, tile: int) -> Image.Image:
+def _thumbnail(photo: Path | bytes, tile: int) -> Image.Image:
     try:
-        data = photo.read_bytes() if isinstance(photo, Path) else photo or b""
+        data = photo.read_bytes() if isinstance(photo, Path) else photo
         return ImageOps.contain(open_image(data, at_least=2 * tile), (tile, tile))
     except (ImageError, OSError):
         return Image.new("RGB", (tile, tile), "#e5e5e0")  # only a vector, or gone since it was indexed
