@@ -18,7 +18,15 @@ CatalogPath = Annotated[
 CatalogOrEmbeddings = Annotated[
     Path | None,
     typer.Argument(
-        help="Folder of products, table of images, or embeddings (a folder or .npz file).", show_default=False
+        help="Folder of products, table of images, or embeddings (a folder, or a file: .npz, .npy, .parquet, .jsonl).",
+        show_default=False,
+    ),
+]
+EmbedInputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Folder of products or table of images; or image files; or - for the bytes of one image on stdin.",
+        show_default=False,
     ),
 ]
 Images = Annotated[
@@ -98,8 +106,17 @@ Average = Annotated[
     typer.Option(help="Average the embeddings of several views: mirrored too, or five crops.", show_default=False),
 ]
 
+DTypeName = Literal["float32", "float16"]
+DType = Annotated[DTypeName, typer.Option(help="How the vectors are stored; float16 takes half the space.")]
+Layout = Annotated[
+    Literal["dmlcli", "clip-retrieval"], typer.Option(help="What a folder of embeddings looks like inside.")
+]
+
 ModelOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the model goes.", show_default=False)]
-EmbeddingsOut = Annotated[Path | None, typer.Option("--output", "-o", help="Folder or .npz file.", show_default=False)]
+EmbeddingsOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder, or a file: .npz, .npy, .parquet, .jsonl.", show_default=False),
+]
 IndexOut = Annotated[Path | None, typer.Option("--output", "-o", help="Where the index goes.", show_default=False)]
 ModelPath = Annotated[Path | None, typer.Option("--model", help="Model folder.", show_default=False)]
 IndexPath = Annotated[Path | None, typer.Option("--index", help="Index folder.", show_default=False)]
@@ -164,7 +181,7 @@ Rerank = Annotated[
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Tell the stages, their candidates and times.")]
 FilesFrom = Annotated[
-    str | None, typer.Option(help="File with one query path a line, or - for stdin.", show_default=False)
+    str | None, typer.Option(help="File with one image path a line, or - for stdin.", show_default=False)
 ]
 Null = Annotated[bool, typer.Option("--null", help="The paths of --files-from end with NUL instead of newline.")]
 Sheet = Annotated[

@@ -40,6 +40,8 @@ class EmbedReport:
     images: int
     computed: int
     dim: int
+    dtype: str
+    views: str  # what was averaged, "" for one plain view
     model: str
     skipped: tuple[Skipped, ...] = ()
 

@@ -7,11 +7,20 @@ formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-
 """
 
 from dmlcli.embeddings.compute import Computed, Forward, View, compute
-from dmlcli.embeddings.formats import SUFFIXES, is_embeddings, open_embeddings, save_clip_retrieval, save_file, save_npz
+from dmlcli.embeddings.formats import (
+    CLIP_RETRIEVAL,
+    SUFFIXES,
+    is_embeddings,
+    open_embeddings,
+    save_clip_retrieval,
+    save_file,
+    save_npz,
+)
 from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
 from dmlcli.embeddings.store import FILES, clear_shards, open_shards, save, save_shard
 
 __all__ = [
+    "CLIP_RETRIEVAL",
     "FILES",
     "SUFFIXES",
     "Computed",

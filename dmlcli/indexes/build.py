@@ -11,7 +11,7 @@ from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes import items, kinds
 from dmlcli.indexes.choose import Measured, Trial, Wish, draw, fit, in_order, make
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes.items import NO_IDS, Ids
 from dmlcli.indexes.opened import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
 
 _ANY = Wish()
@@ -95,15 +95,15 @@ def _make(kind: str, why: str, trials: list[Trial], embeddings: Embeddings, ids:
     near, rows = make(kind, embeddings.vectors, ids)
     settings, measured = _fitted(near, rows, embeddings, ids, target)
     tried = [asdict(trial) for trial in trials]
-    return _Made(near, rows, kind, why, settings, measured, target, tried, np.zeros(0, np.int64))
+    return _Made(near, rows, kind, why, settings, measured, target, tried, NO_IDS)
 
 
 def _fitted(
-    near: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float
+    near: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float, dead: Ids = NO_IDS
 ) -> tuple[dict[str, int], Measured | None]:
     if kinds.is_exact(near):
         return {}, None
-    return fit(near, rows, draw(embeddings.vectors, ids), target)
+    return fit(near, rows, draw(embeddings.vectors, ids), target, dead)
 
 
 def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
@@ -141,7 +141,7 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
     except RuntimeError:  # a kind that can only be made whole
         progress.note(f"{old.kind} takes no new rows: it is made anew")
         return _make(old.kind, old.record["why"], [], embeddings, ids, target)
-    settings, measured = _fitted(near, rows, embeddings, ids, target)
+    settings, measured = _fitted(near, rows, embeddings, ids, target, dead)
     if measured is not None and measured.recall < target:
         progress.warn(f"recall@10 is {measured.recall:.3f} by now, below {target}: without --update it is made anew")
     return _Made(near, rows, old.kind, old.record["why"], settings, measured, target, old.record["tried"], dead)

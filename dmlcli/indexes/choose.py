@@ -19,7 +19,7 @@ from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import kinds
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes.items import NO_IDS, Ids
 from dmlcli.indexes.searcher import Searcher
 
 AUTO_FROM = 100_000  # images; with fewer, exact search is quick enough by itself
@@ -124,7 +124,7 @@ def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
     return Sample(vectors, ids, asking, tenth, max(nearest, 1))
 
 
-def fit(near: Any, rows: Any, sample: Sample, target: float) -> tuple[dict[str, int], Measured]:
+def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], Measured]:
     """The quickest settings that reach the target (by more than chance), else the best there are; they are set."""
     reached: list[tuple[dict[str, int], Measured]] = []
     best: tuple[dict[str, int], Measured] | None = None
@@ -132,7 +132,7 @@ def fit(near: Any, rows: Any, sample: Sample, target: float) -> tuple[dict[str, 
         before = 0.0
         for setting in kinds.choices(near):
             kinds.tune(near, setting)
-            searcher = Searcher(near, rows, again)
+            searcher = Searcher(near, rows, again, dead)
             found = sample.measure(searcher, timed=False)
             settings = setting | ({"again": again} if again else {})
             if best is None or found.recall > best[1].recall:
@@ -147,13 +147,15 @@ def fit(near: Any, rows: Any, sample: Sample, target: float) -> tuple[dict[str, 
     settings, measured = min(reached, key=lambda pair: pair[1].microseconds) if reached else best
     kinds.tune(near, settings)
     if not reached:
-        measured = sample.measure(Searcher(near, rows, settings.get("again", 0)))
+        measured = sample.measure(Searcher(near, rows, settings.get("again", 0), dead))
     return settings, measured
 
 
 def candidates(count: int, dim: int) -> list[str]:
     """Kinds worth trying for so many rows: exact, rounded, in cells, as a graph."""
-    cells = f"IVF{1 << round(math.log2(4 * math.sqrt(count)))}"
+    # four times the root, but no fewer rows in each than a mean can be taken of
+    power = min(round(math.log2(4 * math.sqrt(count))), int(math.log2(max(2, count / 39))))
+    cells = f"IVF{1 << power}"
     pieces = next((dim // length for length in (4, 5, 3, 6, 7, 8, 2) if dim % length == 0), dim)
     return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", f"{cells},PQ{pieces}", f"{cells},RaBitQ", "HNSW32"]
 
@@ -234,7 +236,7 @@ def in_order(wish: Wish, vectors: Vectors) -> Iterator[tuple[str, str, list[Tria
     if wish.kind is not None:
         yield wish.kind, "asked for", []
         return
-    if len(vectors) < AUTO_FROM and not wish.chosen:
+    if len(vectors) < AUTO_FROM and not wish.chosen and wish.memory is None:
         yield kinds.EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
         return
     trials = choose(vectors, wish)

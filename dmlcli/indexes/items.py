@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dmlcli.embeddings import Embeddings
 
 Ids = NDArray[np.int64]
+NO_IDS: Ids = np.zeros(0, np.int64)
 
 _FIXED = ("id", "path", "product", "category")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")

@@ -52,7 +52,7 @@ def fill(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> Non
 
 def _train(index: Any, vectors: Vectors) -> None:
     cells = _cells(index)
-    _keep_quiet(index)
+    _keep_short(index)
     if len(vectors) < 39 * cells:
         progress.warn(f"{len(vectors)} images are few for {cells} cells: some will be found late")
     number = min(len(vectors), max(_POINTS * cells, _TRAINING))
@@ -65,14 +65,16 @@ def _train(index: Any, vectors: Vectors) -> None:
         ) from error
 
 
-def _keep_quiet(index: Any) -> None:
-    """FAISS writes its warnings to stderr by itself; ours say the same."""
+def _keep_short(index: Any) -> None:
+    """Keep training short, and quiet: FAISS writes its warnings to stderr by itself, and ours say the same."""
     import faiss
 
     ivf = faiss.try_extract_index_ivf(index)
     for part in (ivf, getattr(inner(index), "pq", None), getattr(ivf and downcast(ivf), "pq", None)):
         if part is not None:
             part.cp.min_points_per_centroid = 1
+            part.cp.max_points_per_centroid = 2 * _POINTS
+            part.cp.niter = 10
 
 
 def _cells(index: Any) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dmlcli.embeddings import Vectors
 from dmlcli.indexes import kinds
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes.items import NO_IDS, Ids
 
 _FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
 _BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
@@ -38,7 +38,7 @@ class Searcher:
     near: Any
     rows: Any = None
     again: int = 0
-    dead: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
+    dead: Ids = field(default_factory=lambda: NO_IDS)
 
     @property
     def total(self) -> int:
