@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Severity = Literal["problem", "notice"]
@@ -68,12 +69,25 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class Hit:
-    """One returned row; score is the cosine similarity in [-1, 1]."""
+    """One returned row: an image, or a product shown by its best image."""
 
     rank: int
-    score: float
+    score: float  # what it is ranked by; the cosine, unless products were pooled or hits re-ranked
     product: str
     image: str
+    category: str = ""
+    cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
+    images: int = 1  # of its product among the candidates that were folded into this hit
+    columns: dict[str, Any] = field(default_factory=dict)  # the user's own
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step towards an answer: how many candidates it left, and the seconds it took."""
+
+    name: str
+    candidates: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,15 @@ class Answer:
 
     query: str
     hits: tuple[Hit, ...]
+    closest: float | None = None  # cosine of the closest image, also where it is not close enough to be a hit
+    min_score: float | None = None
+    photos: tuple[Path | bytes, ...] = ()  # of the query, to be shown
+    stages: tuple[Stage, ...] = ()  # where they were asked for
+
+    @property
+    def pictures(self) -> tuple[Path | bytes, ...]:
+        """What to show for the query: its photos, else the file that it is called after."""
+        return self.photos or (Path(self.query),)
 
 
 @dataclass(frozen=True)

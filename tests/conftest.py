@@ -18,7 +18,7 @@ from PIL import Image
 
 from dmlcli import progress
 from dmlcli.catalog import Item
-from dmlcli.cli.app import run
+from dmlcli.cli.start import run
 from dmlcli.embeddings import Embeddings, FileState
 from tests.places import ROOT
 

@@ -1,19 +1,16 @@
-"""The edge: registers the verbs, and turns whatever happens into output and an exit code."""
+"""The verbs as commands of Typer: it parses, completes, shows the help, and says what is wrong with a command line."""
 
 import inspect
-import io
-import os
 import sys
-import traceback
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 import dmlcli
-from dmlcli import progress
+from dmlcli import spelling
 from dmlcli.cli import render
-from dmlcli.cli.bar import Teller
+from dmlcli.cli.guard import guarded, pipe_closed
 from dmlcli.commands.compare import compare
 from dmlcli.commands.doctor import doctor
 from dmlcli.commands.duplicates import duplicates
@@ -24,9 +21,7 @@ from dmlcli.commands.losses import losses
 from dmlcli.commands.query import query
 from dmlcli.commands.status import status
 from dmlcli.commands.train import train
-from dmlcli.errors import DmlcliError, Interrupted, UsageError
-
-_INTERRUPTED, _BUG = Interrupted.exit_code, DmlcliError.exit_code
+from dmlcli.errors import Interrupted
 
 app = typer.Typer(
     name="dmlcli",
@@ -64,19 +59,15 @@ _DECODING = {
         None,
     )
 }
-_DOCTOR_EDGE = (
-    _EDGE
-    | _DECODING
-    | {
-        "format": (
-            Annotated[
-                Literal["table", "jsonl", "json"] | None,
-                typer.Option(help="How to print.  [default: table]", show_default=False),
-            ],
-            None,
-        ),
-    }
-)
+_DOCTOR_EDGE = _EDGE | {
+    "format": (
+        Annotated[
+            Literal["table", "jsonl", "json"] | None,
+            typer.Option(help="How to print.  [default: table]", show_default=False),
+        ],
+        None,
+    ),
+}
 _ANSWERS_EDGE = _EDGE | {
     "format": (
         Annotated[
@@ -87,26 +78,23 @@ _ANSWERS_EDGE = _EDGE | {
     ),
     "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
 }
-
-
-def main() -> None:
-    """The command `dmlcli`."""
-    sys.exit(run(sys.argv[1:]))
+_QUERY_EDGE = (
+    _ANSWERS_EDGE
+    | _DECODING
+    | {"show": (Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal too.")], False)}
+)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
     try:
         code = app(arguments, prog_name="dmlcli", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
-        return _pipe_closed()
+        return pipe_closed()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Interrupted.exit_code
     except Exception as error:  # typer's own usage errors; their class moved between versions
         if not hasattr(error, "format_message"):
             raise
@@ -118,12 +106,6 @@ def run(arguments: list[str]) -> int:
         hint = f"{context.command_path if context else 'dmlcli'} --help"
         print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
         return 2
-
-
-def _pipe_closed() -> int:
-    """The reader has seen enough; nothing more to say, also not when Python flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _asked_format(arguments: list[str]) -> str | None:
@@ -149,6 +131,13 @@ def _root(
     pass
 
 
+def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter whose spelling is Typer's."""
+    kind, spelt = get_args(parameter.annotation)
+    make = typer.Option if isinstance(spelt, spelling.Option) else typer.Argument
+    return parameter.replace(annotation=Annotated[kind, make(*spelt.names, **spelt.settings)])
+
+
 def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE) -> None:
     """Make a verb a command: its own signature plus the options of the edge."""
 
@@ -159,48 +148,19 @@ def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE
             allow_pixels(options.pop("max_pixels"))
         own = {name: value for name, value in options.items() if name not in edge}
         asked = {name: value for name, value in options.items() if name in edge}
-        return _guarded(lambda: verb(**own), **asked)
+        return guarded(lambda: verb(**own), **asked)
 
     signature = inspect.signature(verb)
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in edge.items()
     ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()] + extra
+    parameters = [_for_typer(p).replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+    parameters += extra
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = verb.__doc__
     app.command(name=verb.__name__)(command)
-
-
-def _guarded(verb: Callable[[], Any], format: str | None, quiet: bool, debug: bool, nul: bool = False) -> int:
-    """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
-    progress.listen(Teller(quiet))
-    try:
-        if nul and format != "paths":
-            raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
-        return render.show(verb(), format, nul)
-    except BrokenPipeError:
-        return _pipe_closed()
-    except DmlcliError as error:
-        return _failed(str(error), error.hint, error.exit_code, format, debug)
-    except KeyboardInterrupt:
-        return _failed("stopped; what was computed so far is kept where it can be", "", _INTERRUPTED, format, debug)
-    except MemoryError:
-        return _failed("out of memory", "a smaller --batch-size or catalogue needs less", 4, format, debug)
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or error}{where}", "", 4, format, debug)
-    except Exception as error:
-        hint = "this is a bug in dmlcli; please report it with the trace that --debug shows"
-        return _failed(f"{type(error).__name__}: {error}", hint, _BUG, format, debug)
-
-
-def _failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    print(render.error_text(message, hint, code, format), file=sys.stderr)
-    return code
 
 
 for _verb, _edge in (
@@ -211,8 +171,8 @@ for _verb, _edge in (
     (compare, _EDGE | _DECODING),
     (losses, _EDGE),
     (status, _EDGE),
-    (query, _ANSWERS_EDGE | _DECODING),
-    (doctor, _DOCTOR_EDGE),
+    (query, _QUERY_EDGE),
+    (doctor, _DOCTOR_EDGE | _DECODING),
     (duplicates, _ANSWERS_EDGE),
 ):
     _register(_verb, _edge)

@@ -32,10 +32,10 @@ _VIEWS: dict[type, Callable[[Any], None]] = {
 }
 
 
-def show(report: Any, format: str | None, nul: bool = False) -> int:
+def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False) -> int:
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code."""
     if isinstance(report, QueryReport):
-        return query.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
+        return query.show(report, format, nul, pictures)
     if isinstance(report, DoctorReport):
         return doctor.show(report, format or "table")
     if isinstance(report, DuplicatesReport):

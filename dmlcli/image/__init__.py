@@ -7,7 +7,7 @@ resample  the one way of shrinking, in memory that is used again (scratch)
 view      what a model sees: crop, shrink, normalise
 """
 
-from dmlcli.image.decode import Picture, cropped, open_image
+from dmlcli.image.decode import Picture, cropped, cut, open_image
 from dmlcli.image.files import SNIFF_LENGTH, is_image, read_file, status_of
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
@@ -21,6 +21,7 @@ __all__ = [
     "Pixels",
     "allow_pixels",
     "cropped",
+    "cut",
     "is_image",
     "normalise",
     "open_image",

@@ -122,6 +122,20 @@ def open_image(data: bytes, at_least: int = 0) -> Image.Image:
     return Picture(data).image(at_least)
 
 
+def cut(data: bytes, part: tuple[tuple[float, bool], ...]) -> bytes:
+    """A part of an upright photo, as an image file of its own, without loss.
+
+    Args:
+        part: left, top, width, height, each with whether it is in per cent of the photo's side, else in pixels.
+
+    Errors: ImageError where nothing of the photo lies inside.
+    """
+    picture = Picture(data)
+    sides = (picture.width, picture.height) * 2
+    left, top, width, height = (n * side / 100 if share else n for (n, share), side in zip(part, sides, strict=True))
+    return cropped(data, (left, top, left + width, top + height))
+
+
 def cropped(data: bytes, box: Box) -> bytes:
     """The part of an image inside `box` as an image file of its own, without loss: seen as if it had been cut before.
 

@@ -2,6 +2,7 @@
 
 items      the item table: what each id shows
 searcher   FAISS: which ids are near, exactly or nearly
+flat       a small exact one without FAISS, for a query or two
 opened     an index folder opened for reading: search, vectors
 build      writing one, anew or as an update of what is there
 choose     which kind of index suits these vectors, measured on themselves

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,14 @@ from dmlcli import disk
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import IndexFileError, UsageError
 from dmlcli.indexes import items, kinds
+from dmlcli.indexes.flat import Flat
 from dmlcli.indexes.items import Ids
 from dmlcli.indexes.searcher import Scores, Searcher
 
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
-FILES = (RECORD, VECTORS, ROWS, ITEMS)
+CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION)
 
 
 class Found(NamedTuple):
@@ -49,7 +52,7 @@ class Index:
     dim: int
     kind: str  # a FAISS factory string
     record: dict[str, Any] = field(repr=False)  # index.json
-    searcher: Searcher = field(repr=False)
+    searcher: Searcher | Flat = field(repr=False)
     table: sqlite3.Connection = field(repr=False)  # of the items, read-only
 
     @property
@@ -109,18 +112,12 @@ def open_index(folder: Path) -> Index:
 
 def _open(folder: Path) -> Index:
     record = disk.read_json(folder / RECORD)
-    near = kinds.read(folder / VECTORS)
-    kinds.tune(near, record["settings"])
-    rows = kinds.read(folder / ROWS) if record["rows"] else None
+    searcher = _searcher(folder, record)
     table = items.connect(folder / ITEMS)
-    dead = np.asarray(record["dead"], dtype=np.int64)
-    searcher = Searcher(near, rows, record["settings"].get("again", 0), dead)
     count = items.count(table)
     if not searcher.total == count == record["images"] or searcher.dim != record["dim"]:
         found = f"{searcher.total} vectors of {searcher.dim} for {count} items"
         raise ValueError(f"{found}, {record['images']} of {record['dim']} expected")
-    if rows is not None and (rows.ntotal, rows.d) != (near.ntotal, near.d):
-        raise ValueError(f"{rows.ntotal} rows of {rows.d} for {near.ntotal} vectors of {near.d}")
     return Index(
         folder=folder,
         root=disk.dereference(record["root"], folder),
@@ -135,6 +132,18 @@ def _open(folder: Path) -> Index:
         searcher=searcher,
         table=table,
     )
+
+
+def _searcher(folder: Path, record: dict[str, Any]) -> Searcher | Flat:
+    if record["kind"] == kinds.EXACT and not record["dead"] and not record["rows"]:
+        with suppress(ValueError):  # large, or damaged, which FAISS will say
+            return Flat(folder / VECTORS)
+    near = kinds.read(folder / VECTORS)
+    kinds.tune(near, record["settings"])
+    rows = kinds.read(folder / ROWS) if record["rows"] else None
+    if rows is not None and (rows.ntotal, rows.d) != (near.ntotal, near.d):
+        raise ValueError(f"{rows.ntotal} rows of {rows.d} for {near.ntotal} vectors of {near.d}")
+    return Searcher(near, rows, record["settings"].get("again", 0), np.asarray(record["dead"], dtype=np.int64))
 
 
 def _damaged(folder: Path, error: Exception) -> IndexFileError:
