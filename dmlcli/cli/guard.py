@@ -64,7 +64,7 @@ def _shown(report: Any, format: str | None, nul: bool, pictures: bool) -> int:
         return query.show(report, format, nul, pictures)
     from dmlcli.cli import render
 
-    return render.show(report, format)
+    return render.show(report, format, nul)
 
 
 def pipe_closed() -> int:

@@ -53,28 +53,30 @@ def index(
         dmlcli index photos.npz --auto --target-recall 0.98 --max-memory 4G -o photos.index
     """
     from dmlcli import disk, embeddings, indexes
-    from dmlcli.catalog import Columns, open_catalog
+    from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.workspace import make, need
 
     wish = _wish(auto, target_recall, max_memory, factory, update)
     if output is not None:
         disk.check_replaceable(Path(output), indexes.FILES)
-    path = Path(catalog) if catalog else None
-    if path is None:
-        path = need(workspace).embeddings
-    place = make(workspace)
+    path = Path(catalog) if catalog else need(workspace).embeddings
+    source: Embeddings | Catalog
+    if catalog is None or embeddings.is_embeddings(path):
+        source = embeddings.open_embeddings(path).only(split)
+    else:
+        columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+        source = open_catalog(path, columns, root, strict=strict).only(split)
+    place = make(workspace)  # only once there is something to index
     target = Path(output or place.index)
     skipped: tuple[Skipped, ...] = ()
+    made_by: Model | None
     with disk.only_writer(target):
         there = indexes.open_index(target) if update and disk.restore(target).exists() else None
-        if embeddings.is_embeddings(path) or catalog is None:
-            vectors, made_by = _given(path, split, model, place)
+        if isinstance(source, Catalog):
+            vectors, made_by, failed = _embedded(source, there.views if there else average or "", model, place)
+            skipped = (*source.skipped, *failed)
         else:
-            columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
-            views = there.views if there else average or ""
-            photos = open_catalog(path, columns, root, strict=strict).only(split)
-            vectors, made_by, computed = _embedded(photos, views, model, place)
-            skipped = (*photos.skipped, *computed)
+            vectors, made_by = source, _model_of(source, model, place)
         folder = made_by.folder if made_by else None
         if there is not None:
             changed = indexes.update(target, vectors, folder)
@@ -125,13 +127,11 @@ def _bytes(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def _given(path: Path, split: str | None, model: Path | None, place: "Workspace") -> "tuple[Embeddings, Model | None]":
-    """Embeddings as they are, and the model that made them, if that is known."""
-    from dmlcli import embeddings
+def _model_of(vectors: "Embeddings", named: Path | None, place: "Workspace") -> "Model | None":
+    """The model that made the embeddings; None where nobody says which that was."""
     from dmlcli.model import open_matching
 
-    vectors = embeddings.open_embeddings(path).only(split)
-    return vectors, open_matching(model or place.model, vectors.model) if vectors.model or model else None
+    return open_matching(named or place.model, vectors.model) if vectors.model or named else None
 
 
 def _embedded(
