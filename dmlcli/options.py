@@ -110,3 +110,43 @@ Queries = Annotated[
 ]
 QuerySplit = Annotated[str | None, typer.Option(help="Search with the images of this split …", show_default=False)]
 GallerySplit = Annotated[str | None, typer.Option(help="… among the images of this one.", show_default=False)]
+Everything = Annotated[
+    bool, typer.Option("--all", help="Search all images, also of products that the model was trained on, and say so.")
+]
+ExcludeSame = Annotated[
+    Literal["camera", "session"] | None,
+    typer.Option(
+        help="What a query may not find: images of its own product and source (camera), or all of its source (session).",
+        show_default=False,
+    ),
+]
+Metrics = Annotated[
+    str | None, typer.Option(help="all, or names with commas: recall@100,map,minp,nmi …", show_default=False)
+]
+CountMissingAsZero = Annotated[
+    bool, typer.Option("--count-missing-as-zero", help="Queries without an image to find count, as 0.")
+]
+AgainstPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", help="Other model or embeddings: the difference on the same queries.", show_default=False
+    ),
+]
+PublishedOn = Annotated[
+    Literal["sop", "cub", "cars", "inshop"] | None,
+    typer.Option("--published", help="Set the score among the published ones of this data set.", show_default=False),
+]
+Ranked = Annotated[
+    Path | None,
+    typer.Option(help="Judge these ranked lists (what query prints, or another tool) instead.", show_default=False),
+]
+FailUnder = Annotated[
+    list[str] | None,
+    typer.Option(help="Exit 1 where a score is lower, e.g. recall@1=0.8 (again for more).", show_default=False),
+]
+ReportPage = Annotated[
+    Path | None, typer.Option("--html", help="Also write all of it as one page, with pictures.", show_default=False)
+]
+EvalDryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say who is searched among whom and what it takes, and stop.")
+]

@@ -57,6 +57,15 @@ _QUERY_EDGE = _EDGE | {
     ),
     "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
 }
+_EVAL_EDGE = _EDGE | {
+    "format": (
+        Annotated[
+            Literal["table", "json", "csv", "markdown", "latex"] | None,
+            typer.Option(help="How to print.  [default: table]", show_default=False),
+        ],
+        None,
+    )
+}
 
 
 def main() -> None:
@@ -169,6 +178,7 @@ def _failed(message: str, hint: str, code: int, format: str | None, debug: bool)
     return code
 
 
-for _verb in (train, embed, index, eval, compare, losses, status):
+for _verb in (train, embed, index, compare, losses, status):
     _register(_verb)
 _register(query, _QUERY_EDGE)
+_register(eval, _EVAL_EDGE)

@@ -11,6 +11,7 @@ from dmlcli.cli.views import compare, embed, eval, index, losses, query, status,
 from dmlcli.report import (
     CompareReport,
     EmbedReport,
+    EvalPlan,
     EvalReport,
     IndexReport,
     LossesReport,
@@ -24,6 +25,7 @@ _VIEWS: dict[type, Callable[[Any], None]] = {
     EmbedReport: embed.show,
     IndexReport: index.show,
     EvalReport: eval.show,
+    EvalPlan: eval.plan,
     CompareReport: compare.show,
     LossesReport: losses.show,
     StatusReport: status.show,
@@ -36,6 +38,8 @@ def show(report: Any, format: str | None, nul: bool = False) -> int:
         return query.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     if format == "json":
         print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+    elif isinstance(report, EvalReport) and format in eval.TABLES:
+        eval.print_table(report, format)
     else:
         _VIEWS[type(report)](report)
     sys.stdout.flush()
