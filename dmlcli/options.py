@@ -116,7 +116,7 @@ Everything = Annotated[
 ExcludeSame = Annotated[
     Literal["camera", "session"] | None,
     typer.Option(
-        help="What a query may not find: images of its own product and source (camera), or all of its source (session).",
+        help="What a query may not find: its product from its own source (camera), or all of its source (session).",
         show_default=False,
     ),
 ]

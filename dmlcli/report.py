@@ -85,7 +85,7 @@ class QueryReport:
 
 @dataclass(frozen=True)
 class Inflation:
-    """Evidence that leave-one-out finds the series or copies again: shares of right first hits, and Recall@1 without."""
+    """Evidence that leave-one-out finds series or copies again: shares of right first hits, and Recall@1 without."""
 
     kind: str  # series, neighbour (the next number) or copy
     share: float  # of the right first hits that are of this kind
@@ -105,6 +105,8 @@ class GroupScore:
     map_at_r: float | None
     taken_for: str = ""
     times: int = 0
+    image: str = ""  # a query that was not found, and what came first
+    taken_for_image: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Confusion:
     taken_for: str
     times: int
     queries: int
+    image: str
+    taken_for_image: str
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ def eval(
     """Score the search: Recall@K, MAP@R and R-Precision with 95 % intervals over products.
 
     With queries of their own (--queries, or two splits, named or found) the protocol is query/gallery, else every
-    image is searched among all others (leave-one-out), less the products that the model was trained on. Without a
-    catalogue, the workspace's embeddings are scored.
+    image is searched among all others (leave-one-out), but those of products that the model was trained on. Without
+    a catalogue, the workspace's embeddings are scored.
 
     Examples:
 

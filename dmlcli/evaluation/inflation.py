@@ -13,7 +13,7 @@ from pathlib import PurePath
 import numpy as np
 
 from dmlcli.catalog import Item
-from dmlcli.ranking import TIE, Found
+from dmlcli.ranking import TIE, Found, Rows
 from dmlcli.report import Inflation
 
 _COPY = 0.9999  # cosine from which two photos are one
@@ -27,7 +27,9 @@ _FALL = 0.02  # of Recall@1, below which nobody needs to be told
 class Watch:
     """Sees a leave-one-out search query by query; `evidence` afterwards is what it found."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[Item], own_rows: Rows) -> None:
+        """Watch a search of `items` among themselves; `own_rows` (Q,) is which of them each query is."""
+        self._own_rows = own_rows
         series, self._number = zip(*map(_series, items), strict=True)
         _, self._series = np.unique(np.array(["\0".join(key) for key in series]), return_inverse=True)
         self._numbers = np.array(self._number)
@@ -39,12 +41,13 @@ class Watch:
         self._wrong_copies = 0
 
     def see(self, found: Found) -> None:
-        """Take one query's similarities; its number is also its gallery row."""
+        """Take one query's similarities."""
         if not len(found.right):
             return
         best_wrong = found.wrong.max(initial=-np.inf)
-        same = self._series[found.right_rows] == self._series[found.query]
-        apart = np.abs(self._numbers[found.right_rows] - self._numbers[found.query])
+        own = self._own_rows[found.query]
+        same = self._series[found.right_rows] == self._series[own]
+        apart = np.abs(self._numbers[found.right_rows] - self._numbers[own])
         kin = {"series": same, "neighbour": same & (apart <= _NEXT), "copy": found.right >= _COPY}
         right = bool(found.right[0] - TIE > best_wrong)
         self._right.append(right)

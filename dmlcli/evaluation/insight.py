@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,18 +34,18 @@ def insight(
         roots: what the paths of the queries and of the gallery are relative to.
         closest: the best hits of one query; only asked for the worst ones.
     """
-    top, valid = judged.top_right, np.array([len(ranks) > 0 for ranks in judged.rankings])
+    top, valid = judged.top_right, np.array([len(ranks) > 0 for ranks in judged.rankings], dtype=np.bool_)
     precision = ranked.score(judged.rankings, ("map@r",))["map@r"]
-    taken = [shelf[row].product if valid[q] and not top[q] and row >= 0 else "" for q, row in enumerate(judged.wrong_row)]
-    pairs = Counter((item.product, other) for item, other in zip(asked, taken, strict=True) if other)
+    mistakes = _mistakes(judged, asked, shelf, roots, valid & ~top)
     sizes = Counter(item.product for item, counts in zip(asked, valid, strict=True) if counts)
+    often = sorted(mistakes.items(), key=lambda pair: (-pair[1].times, pair[0]))
     return Insight(
-        products=_groups([item.product for item in asked], valid, top, precision, taken),
-        categories=_groups([item.category for item in asked], valid, top, precision, None),
+        products=_groups([item.product for item in asked], valid, top, precision, mistakes),
+        categories=_groups([item.category for item in asked], valid, top, precision, {}),
         misses=_misses(judged, asked, shelf, roots, closest, valid & ~top),
         confusions=tuple(
-            Confusion(product, other, times, sizes[product])
-            for (product, other), times in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:_CONFUSIONS]
+            Confusion(product, other, one.times, sizes[product], one.image, one.taken_for_image)
+            for (product, other), one in often[:_CONFUSIONS]
         ),
         histogram=_histogram(judged),
         thresholds=_thresholds(judged, valid, top),
@@ -52,20 +53,54 @@ def insight(
     )
 
 
+class _Mistake(NamedTuple):
+    """One product taken for another: how often, and the surest case of it."""
+
+    times: int
+    image: str
+    taken_for_image: str
+
+
+def _mistakes(
+    judged: Judged,
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    roots: tuple[Path, Path],
+    missed: NDArray[np.bool_],
+) -> dict[tuple[str, str], _Mistake]:
+    queries = defaultdict(list)
+    for query in np.flatnonzero(missed & (judged.wrong_row >= 0)).tolist():
+        queries[asked[query].product, shelf[judged.wrong_row[query]].product].append(query)
+    found = {}
+    for pair, members in queries.items():
+        worst = max(members, key=lambda query: judged.wrong[query])
+        image, other = asked[worst].path, shelf[judged.wrong_row[worst]].path
+        found[pair] = _Mistake(len(members), str(roots[0] / image), str(roots[1] / other))
+    return found
+
+
 def _groups(
-    names: Sequence[str], valid: NDArray[np.bool_], top: NDArray[np.bool_], precision: Floats, taken: list[str] | None
+    names: Sequence[str],
+    valid: NDArray[np.bool_],
+    top: NDArray[np.bool_],
+    precision: Floats,
+    mistakes: dict[tuple[str, str], _Mistake],
 ) -> tuple[GroupScore, ...]:
+    """The scores of each product or category, the worst first."""
     rows = defaultdict(list)
-    for query in np.flatnonzero(valid):
+    for query in np.flatnonzero(valid).tolist():
         if names[query]:
             rows[names[query]].append(query)
+    worst: dict[str, tuple[str, _Mistake]] = {}
+    for (name, other), mistake in sorted(mistakes.items()):
+        if name not in worst or mistake.times > worst[name][1].times:
+            worst[name] = other, mistake
     scores = []
     for name, queries in rows.items():
         values = precision[queries][~np.isnan(precision[queries])]
-        others = Counter(taken[query] for query in queries if taken[query]) if taken else Counter[str]()
-        (other, times), *_ = others.most_common(1) or [("", 0)]
         depth = float(values.mean()) if len(values) else None
-        scores.append(GroupScore(name, len(queries), float(top[queries].mean()), depth, other, times))
+        other, mistake = worst.get(name, ("", _Mistake(0, "", "")))
+        scores.append(GroupScore(name, len(queries), float(top[queries].mean()), depth, other, *mistake))
     return tuple(sorted(scores, key=lambda score: (score.recall_at_1, score.map_at_r or 0, score.name)))
 
 
@@ -80,15 +115,15 @@ def _misses(
     """The worst queries, at most three of one product: those whose wrong answer was surest."""
     short = judged.wrong - judged.right
     told: Counter[str] = Counter()
-    misses = []
-    for query in sorted(np.flatnonzero(missed), key=lambda query: -short[query]):
+    misses: list[Miss] = []
+    for query in sorted(np.flatnonzero(missed).tolist(), key=lambda query: float(-short[query])):
         item = asked[query]
         if told[item.product] == 3 or len(misses) == MISSES:
             continue
         told[item.product] += 1
         hits = tuple(
             Hit(place, score, shelf[row].product, str(roots[1] / shelf[row].path))
-            for place, (row, score) in enumerate(closest(int(query), _HITS), start=1)
+            for place, (row, score) in enumerate(closest(query, _HITS), start=1)
         )
         first = judged.rankings[query][0]
         misses.append(Miss(str(roots[0] / item.path), item.product, int(min(first, len(shelf))), hits))

@@ -119,9 +119,7 @@ class _Categories:
 class _SingleShot:
     """CMC where the gallery holds one random image of each product: the mean over ten such galleries."""
 
-    def __init__(
-        self, products: Groups, at: Sequence[int], queries: int, extra: dict[str, Floats], seed: int
-    ) -> None:
+    def __init__(self, products: Groups, at: Sequence[int], queries: int, extra: dict[str, Floats], seed: int) -> None:
         self._at = at
         self._values = [extra.setdefault(f"cmc_single_shot@{k}", np.full(queries, np.nan)) for k in at]
         self._order = np.argsort(products.of_gallery, kind="stable")

@@ -124,7 +124,7 @@ def _from_json(lines: Sequence[str], _: str) -> Lists:
     for line in lines:
         if line.strip():
             answer = json.loads(line)
-            for one in answer["answers"] if "answers" in answer else [answer]:
+            for one in answer.get("answers", [answer]):
                 hits = one["hits"]
                 lists[str(one["query"])] = [
                     (str(hit["image"]), float(hit["score"]) if "score" in hit else -float(place))
@@ -146,7 +146,11 @@ def _from_table(lines: Sequence[str], first: str) -> Lists:
     lists: Lists = defaultdict(list)
     for row in rows:
         hits = lists[row[place["query"]]]
-        score = float(row[place["score"]]) if "score" in place else -float(row[place["rank"]] if "rank" in place else len(hits))
+        score = (
+            float(row[place["score"]])
+            if "score" in place
+            else -float(row[place["rank"]] if "rank" in place else len(hits))
+        )
         hits.append((row[place["image"]], score))
     return dict(lists)
 

@@ -1,14 +1,13 @@
 """From two sides to scores: the search, what it is worth for each query and in all, and what must be told about it."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dmlcli.catalog import Item
-from dmlcli.errors import UsageError
+from dmlcli.errors import EmbeddingsError, UsageError
 from dmlcli.evaluation import lists as ranked_lists
 from dmlcli.evaluation.gates import Wanted
 from dmlcli.evaluation.inflation import Watch
@@ -78,45 +77,63 @@ def measure(
     sides: Sides, wanted: Wanted, seed: int, missing_as_zero: bool, lists: ranked_lists.Lists | None = None
 ) -> Measured:
     """Search, or take the ranked lists for a search, and score it."""
-    asked, shelf = sides.queries, sides.gallery
-    excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
-    depth, warnings, watch = None, [], None
-    if lists is not None:
-        _only_ranked(wanted)
-        judged, depth, warnings = ranked_lists.judge_lists(
-            lists, asked.items, shelf.items, (asked.root, shelf.root), excluded
-        )
+    depth, watch = None, None
+    if lists is None:
+        judged, watch = _search(sides, wanted, seed)
+        warnings = _shape_warnings(_vectors(sides.gallery))
     else:
-        assert asked.vectors is not None and shelf.vectors is not None
-        if wanted.single_shot and sides.same == "session":
-            raise UsageError("cmc_single_shot goes with --exclude-same camera alone", hint="leave one of them out")
-        watch = Watch(shelf.items) if sides.own_rows is not None and sides.same is None else None
-        judged = judge(
-            asked.vectors,
-            shelf.vectors,
-            asked.items,
-            shelf.items,
-            excluded=excluded,
-            single_shot=wanted.single_shot,
-            pairs=bool(wanted.pairs),
-            watch=watch.see if watch else lambda _: None,
-            seed=seed,
-        )
-        warnings = _shape_warnings(shelf.vectors)
+        judged, depth, warnings = _from_lists(sides, wanted, lists)
     scores = of_ranks.score(judged.rankings, wanted.ranked, largest=sides.findable, depth=depth) | judged.extra
     missing = np.array([len(ranks) == 0 for ranks in judged.rankings], dtype=np.bool_)
-    values = {name: scores.get(name, np.full(len(asked.items), np.nan)) for name in wanted.by_query}
+    values = {name: scores.get(name, np.full(len(missing), np.nan)) for name in wanted.by_query}
     if missing_as_zero:
-        values = {name: np.where(missing, 0.0, one) if not np.isnan(one).all() else one for name, one in values.items()}
-    if wanted.clusters:
-        assert asked.vectors is not None
-        agreed = clusters.agreement(judged.products, _cluster(asked.vectors, judged.products, seed))
+        values = {
+            name: one if np.isnan(one).all() else np.where(missing & np.isnan(one), 0.0, one)
+            for name, one in values.items()
+        }
     metrics = certainty.means(values, judged.products)
     metrics |= {name: judged.pairs.value(name) if judged.pairs else None for name in wanted.pairs}
-    metrics |= {name: agreed[name] for name in wanted.clusters}
+    if wanted.clusters:
+        found = clusters.k_means(_vectors(sides.queries), len(set(judged.products)), seed)
+        metrics |= clusters.agreement(judged.products, found)
     told = [*warnings, *_tie_warnings(judged, missing)]
     ordered = {name: metrics[name] for name in wanted.order}
     return Measured(judged, values, ordered, watch.evidence() if watch else None, told)
+
+
+def _search(sides: Sides, wanted: Wanted, seed: int) -> tuple[Judged, Watch | None]:
+    if wanted.single_shot and sides.same == "session":
+        raise UsageError("cmc_single_shot goes with --exclude-same camera alone", hint="leave one of them out")
+    asked, shelf = sides.queries, sides.gallery
+    watch = Watch(shelf.items, sides.own_rows) if sides.own_rows is not None and sides.same is None else None
+    judged = judge(
+        _vectors(asked),
+        _vectors(shelf),
+        asked.items,
+        shelf.items,
+        excluded=exclusion(asked.items, shelf.items, sides.own_rows, sides.same),
+        single_shot=wanted.single_shot,
+        pairs=bool(wanted.pairs),
+        watch=watch.see if watch else lambda _: None,
+        seed=seed,
+    )
+    return judged, watch
+
+
+def _from_lists(sides: Sides, wanted: Wanted, lists: ranked_lists.Lists) -> tuple[Judged, int, list[str]]:
+    strangers = [name for name in wanted.order if name not in wanted.ranked]
+    if strangers:
+        known = ", ".join(of_ranks.KNOWN)
+        raise UsageError(f"{', '.join(strangers)} cannot be told from ranked lists", hint=f"known: {known}")
+    asked, shelf = sides.queries, sides.gallery
+    excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
+    return ranked_lists.judge_lists(lists, asked.items, shelf.items, (asked.root, shelf.root), excluded)
+
+
+def _vectors(side: Side) -> Scores:
+    if side.vectors is None:
+        raise EmbeddingsError(f"the images of {side.root} have no embeddings", hint="dmlcli embed CATALOG")
+    return side.vectors
 
 
 def plan(queries: int, gallery: int, dim: int, *, apart: bool) -> tuple[int, float]:
@@ -124,18 +141,6 @@ def plan(queries: int, gallery: int, dim: int, *, apart: bool) -> tuple[int, flo
     rows = gallery + (queries if apart else 0)
     block = min(block_rows(gallery), queries) * gallery * 4
     return 4 * dim * rows + block + _PER_QUERY * queries + gallery * 24, 2e-11 * queries * gallery * dim
-
-
-def _only_ranked(wanted: Wanted) -> None:
-    strangers = [name for name in wanted.order if name not in wanted.ranked]
-    if strangers:
-        raise UsageError(
-            f"{', '.join(strangers)} cannot be told from ranked lists", hint=f"known: {', '.join(of_ranks.KNOWN)}"
-        )
-
-
-def _cluster(vectors: Scores, products: Sequence[str], seed: int) -> Rows:
-    return clusters.k_means(vectors, len(set(products)), seed)
 
 
 def _shape_warnings(vectors: Scores) -> list[str]:

@@ -13,7 +13,6 @@ from dmlcli.errors import CannotRun, EmbeddingsError, MismatchError, UsageError
 from dmlcli.evaluation import protocol
 from dmlcli.evaluation.measure import Side, Sides
 from dmlcli.model import Model, open_matching, open_model
-from dmlcli.ranking import Scores
 from dmlcli.report import Skipped
 from dmlcli.workspace import Workspace, need
 
@@ -119,7 +118,7 @@ def other_sides(asked_for: Request, sides: Sides, path: Path) -> Sides:
     model = _as_model(path)
     if model is None and not is_embeddings(path):
         raise CannotRun(f"{path} holds neither a model nor embeddings", hint="--against takes either")
-    seen = []
+    seen: list[Side] = []
     for role, side in (("gallery", sides.gallery), ("queries", sides.queries)):
         if role == "queries" and sides.queries is sides.gallery:
             seen.append(seen[0])

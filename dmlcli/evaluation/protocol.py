@@ -46,8 +46,8 @@ def choose(
     """Choose the protocol for a catalogue that is searched among itself.
 
     Two splits as named; else query in gallery, test in train, val in train, where most of the products searched for are
-    there; else leave-one-out among the test split, or among all. In leave-one-out, products that the model was trained
-    on are left out unless `everything`, or unless none would be left.
+    there; else leave-one-out among the test split, or among all. In leave-one-out, nobody searches for products that
+    the model was trained on (they stay in the gallery), unless `everything`, or unless no others were left.
 
     Args:
         trained: the products that the model was trained on.
@@ -71,8 +71,8 @@ def choose(
     fresh = [row for row in rows if items[row].product not in known]
     new = len(products - known)
     if known and new >= _FEWEST and not everything:
-        left_out = f"the {len(known)} the model was trained on are left out"
-        return Protocol(LEAVE_ONE_OUT, f"{new} held-out products; {left_out}", fresh, fresh, False)
+        others = f"the {len(known)} the model was trained on are only searched in"
+        return Protocol(LEAVE_ONE_OUT, f"{new} held-out products; {others}", fresh, rows, False)
     return Protocol(LEAVE_ONE_OUT, scope, rows, rows, bool(known))
 
 
@@ -124,7 +124,9 @@ def exclusion(
 def _apart(
     items: Sequence[Item], queries: list[int], gallery: list[int], asked: str, shelf: str, trained: Collection[str]
 ) -> Protocol:
-    used = (row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS)
+    used = (
+        row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS
+    )
     seen = any(items[row].product in trained for row in used)
     return Protocol(QUERY_GALLERY, f"split {asked} in split {shelf}", queries, gallery, seen)
 

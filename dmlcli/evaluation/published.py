@@ -6,9 +6,10 @@ off at most. Networks: G GoogLeNet, B Inception-BN, R ResNet-50, De DeiT-S/16, D
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from dmlcli.report import PublishedRow
+from dmlcli.report import EvalReport, PublishedRow
 
 
 class Benchmark(NamedTuple):
@@ -199,6 +200,13 @@ def objections(name: str, protocol: str, queries: int, gallery: int) -> list[str
         papers = f"{benchmark.queries} queries among {benchmark.gallery} images"
         wrong.append(f"the test of {benchmark.title} is {papers}, this is {queries} among {gallery}")
     return wrong
+
+
+def among(report: EvalReport) -> list[tuple[PublishedRow, bool]]:
+    """The published results and one's own, by Recall@1; whether a row is one's own."""
+    own = PublishedRow("this one", 0, Path(report.model).name if report.model else "", None, report.metrics, "", "")
+    rows = [(row, False) for row in report.published] + [(own, True)]
+    return sorted(rows, key=lambda pair: pair[0].recall.get("recall@1") or 0.0)
 
 
 def _padded(values: Sequence[float]) -> list[float | None]:

@@ -11,6 +11,7 @@ import dmlcli
 from dmlcli.evaluation import published as literature
 from dmlcli.evaluation.gates import Wanted
 from dmlcli.evaluation.insight import insight
+from dmlcli.evaluation.judge import Judged
 from dmlcli.evaluation.measure import Measured, Sides, measure
 from dmlcli.evaluation.opening import Request, made_by, other_sides
 from dmlcli.evaluation.protocol import EXCLUSIONS, LEAVE_ONE_OUT, Official, exclusion
@@ -62,7 +63,7 @@ def report(
             asked.items,
             shelf.items,
             (asked.root, shelf.root),
-            lambda query, count: _closest(sides, query, count),
+            lambda query, count: _closest(sides, found.judged, query, count),
             shape(shelf.vectors, [item.product for item in shelf.items]) if shelf.vectors is not None else {},
         ),
         fingerprints={"model": shelf.model} | prints if shelf.model else prints,
@@ -114,11 +115,11 @@ def _excluded(sides: Sides) -> str:
     return " and ".join(own + ([EXCLUSIONS[sides.same]] if sides.same else []))
 
 
-def _closest(sides: Sides, query: int, count: int) -> list[tuple[int, float]]:
-    """The first hits of one query with their similarity; of ranked lists nothing is known but what `judge` kept."""
+def _closest(sides: Sides, judged: Judged, query: int, count: int) -> list[tuple[int, float]]:
+    """The first hits of one query with their similarity; of a ranked list only the first wrong one was kept."""
     asked, shelf = sides.queries, sides.gallery
     if asked.vectors is None or shelf.vectors is None:
-        return []
+        return [(int(judged.wrong_row[query]), float(judged.wrong[query]))]
     scores = shelf.vectors @ asked.vectors[query]
     excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
     if excluded is not None:

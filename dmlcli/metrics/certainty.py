@@ -89,5 +89,5 @@ def _by_product(values: Values, codes: NDArray[np.int64]) -> tuple[NDArray[np.fl
     """The sum of the answers of each product, and their number."""
     valid = ~np.isnan(values)
     size = int(codes.max(initial=-1)) + 1
-    sums = np.bincount(codes[valid], weights=values[valid], minlength=size)
+    sums: Values = np.bincount(codes[valid], weights=values[valid], minlength=size).astype(np.float64)
     return sums, np.bincount(codes[valid], minlength=size).astype(np.float64)

@@ -38,7 +38,8 @@ class Pairs:
         if name == "eer":
             place = int(np.abs(accepted - missed).argmin())
             return float((accepted[place] + missed[place]) / 2)
-        return float(missed[np.argmax(accepted <= rate(name))])
+        allowed = rate(name)
+        return None if allowed is None else float(missed[np.argmax(accepted <= allowed)])
 
     def threshold(self, false_match_rate: float) -> float:
         """The lowest similarity at which no more than this share of the wrong pairs is accepted."""
@@ -53,7 +54,7 @@ class Pairs:
 
 
 def rate(name: str) -> float | None:
-    """The false match rate in a name like fnmr@fmr=0.001; None where the name is another.
+    """The share of false matches in a name like fnmr@fmr=0.001; None where the name is another.
 
     >>> rate("fnmr@fmr=0.001"), rate("auc")
     (0.001, None)
@@ -63,4 +64,5 @@ def rate(name: str) -> float | None:
 
 
 def _bin(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.clip((scores - _LOW) * _SCALE, 0, _BINS - 1).astype(np.int64)
+    places: NDArray[np.int64] = np.clip((scores - _LOW) * _SCALE, 0, _BINS - 1).astype(np.int64)
+    return places

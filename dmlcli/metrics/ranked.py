@@ -110,7 +110,7 @@ _MACRO = "macro_"
 
 
 def find(name: str) -> Metric:
-    """The metric of that name; raises UsageError for one that is not known. `macro_` before it weighs products alike."""
+    """The metric of that name (`macro_` before it weighs all products alike); raises UsageError for an unknown one."""
     plain = name.removeprefix(_MACRO)
     if plain in _WHOLE:
         value, needs = _WHOLE[plain]

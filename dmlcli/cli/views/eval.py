@@ -4,27 +4,12 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from dmlcli.cli import look
-from dmlcli.report import Against, EvalPlan, EvalReport, PublishedRow
+from dmlcli.evaluation.published import among
+from dmlcli.evaluation.titles import metric_title
+from dmlcli.report import Against, EvalPlan, EvalReport
 
-_NAMES = {
-    "map@r": "MAP@R",
-    "r_precision": "R-Precision",
-    "map": "mAP",
-    "mrr": "MRR",
-    "minp": "mINP",
-    "nmi": "NMI",
-    "nmi_geometric": "NMI (geometric)",
-    "ami": "AMI",
-    "f1": "F1",
-    "eer": "EER",
-    "auc": "AUC",
-    "hit@category": "Hit@category",
-    "recall@1_within_category": "Recall@1 within category",
-}
-_FAMILIES = {"recall": "Recall", "precision": "P", "map": "mAP", "cmc": "CMC", "cmc_single_shot": "CMC single-shot"}
 _WORST = 3
 
 
@@ -70,20 +55,6 @@ def print_table(report: EvalReport, format: str) -> None:
     _notes(report)
 
 
-def metric_name(name: str) -> str:
-    """How a metric is written in a table.
-
-    >>> metric_name("recall@10"), metric_name("macro_map@r"), metric_name("fnmr@fmr=0.01")
-    ('Recall@10', 'MAP@R by product', 'FNMR@FMR=0.01')
-    """
-    if name.startswith("macro_"):
-        return f"{metric_name(name.removeprefix('macro_'))} by product"
-    family, at, k = name.partition("@")
-    if name in _NAMES:
-        return _NAMES[name]
-    return f"{_FAMILIES[family]}{at}{k}" if family in _FAMILIES else name.upper()
-
-
 def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
     """The table of scores as people read it."""
     headings = ["metric", "score", "95 % interval"]
@@ -93,7 +64,7 @@ def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
     for name, score in report.metrics.items():
         interval = report.interval95[name]
         span = f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f} %" if interval else "-"
-        row = [metric_name(name), _percent(score), span]
+        row = [metric_title(name), _percent(score), span]
         if (other := report.against) is not None:
             gap = other.difference[name]
             row += [_percent(other.metrics[name]), f"{100 * gap:+.1f}" if gap is not None else "-"]
@@ -148,17 +119,17 @@ def _verdict(against: Against) -> None:
     if gap is None:
         print(f"against {against.name}: there is no score to compare")
     elif not against.evidence[name]:
-        print(f"against {against.name}: no evidence that either is better ({metric_name(name)} {100 * gap:+.1f})")
+        print(f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})")
     else:
         better = "better" if gap > 0 else "worse"
-        print(f"against {against.name}: {better}, {metric_name(name)} {100 * gap:+.1f}; the interval leaves out 0")
+        print(f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0")
 
 
 def _literature(report: EvalReport) -> None:
     from rich.text import Text
 
     ks = list(dict.fromkeys(name for row in report.published for name in row.recall))
-    table = look.table("method", "year", "network", "dim", *(metric_name(name) for name in ks), "source", "")
+    table = look.table("method", "year", "network", "dim", *(metric_title(name) for name in ks), "source", "")
     for column in range(3, 4 + len(ks)):
         table.columns[column].justify = "right"
     for row, own in among(report):
@@ -168,13 +139,6 @@ def _literature(report: EvalReport) -> None:
         table.add_row(*(Text(cell, style="bold green" if own else "") for cell in cells))
     look.console().print(table)
     print("V: read in the source; M: from memory of the paper. Most papers chose their epoch on the test set.")
-
-
-def among(report: EvalReport) -> list[tuple[PublishedRow, bool]]:
-    """The published results and one's own, by Recall@1; whether a row is one's own."""
-    own = PublishedRow("this one", 0, Path(report.model).name if report.model else "", None, report.metrics, "", "")
-    rows = [(row, False) for row in report.published] + [(own, True)]
-    return sorted(rows, key=lambda pair: pair[0].recall.get("recall@1") or 0.0)
 
 
 def _failures(report: EvalReport) -> None:
@@ -192,9 +156,7 @@ def _notes(report: EvalReport) -> None:
     """What the score rests on, to stderr."""
     if report.without_positive:
         count = "count as 0" if report.missing_as_zero else "do not count"
-        print(
-            f"{report.without_positive} queries have no image of their product to find and {count}", file=sys.stderr
-        )
+        print(f"{report.without_positive} queries have no image of their product to find and {count}", file=sys.stderr)
     if report.includes_training:
         print("this score includes training products: new ones will do worse", file=sys.stderr)
     if report.trained_products:
