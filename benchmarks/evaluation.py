@@ -16,7 +16,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must no
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -118,14 +117,18 @@ def contest(name: str, folder: Path, queries: int) -> None:
     vectors, labels = np.load(folder / "vectors.npy"), np.load(folder / "labels.npy")
     if name == "theirs":
         import pytorch_metric_learning.utils.accuracy_calculator  # noqa: F401  not to be counted
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     wall, cpu = time.perf_counter(), time.process_time()
     scores = CONTESTANTS[name](vectors, labels, queries)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        json.dumps({"scores": scores, "wall": wall, "cpu": cpu, "extra": (peak - before) / 1024, "peak": peak / 1024})
-    )
+    peak = peak_memory()
+    print(json.dumps({"scores": scores, "wall": wall, "cpu": cpu, "extra": peak - before, "peak": peak}))
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever held, in MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def run(name: str, folder: Path, queries: int) -> dict[str, Any]:
@@ -168,22 +171,28 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=2048)
     parser.add_argument("--contestant", choices=CONTESTANTS)
     parser.add_argument("--folder", type=Path)
+    if sys.argv[1:2] == ["--write"]:
+        vectors, labels = generate(*map(int, sys.argv[3:]))
+        np.save(Path(sys.argv[2]) / "vectors.npy", vectors)
+        np.save(Path(sys.argv[2]) / "labels.npy", labels)
+        return
     options = parser.parse_args()
     if options.contestant:
         contest(options.contestant, options.folder, options.queries)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        vectors, labels = generate(options.images, options.products)
-        np.save(folder / "vectors.npy", vectors)
-        np.save(folder / "labels.npy", labels)
+        size = [str(options.images), str(options.products)]
+        subprocess.run(
+            [sys.executable, __file__, "--write", str(folder), *size], check=True
+        )  # this process stays small
         queries = options.queries or options.images
         names = ["ours", "theirs", *(["command"] if queries == options.images else [])]
         rounds = [{name: run(name, folder, queries) for name in names} for _ in range(options.repeats)]
         print(f"{queries} queries among {options.images} images, {options.products} products, {DIM} dimensions")
         print("| | wall s | CPU s | extra MB | peak MB |", "|---|---|---|---|---|", sep="\n")
         for name in names:
-            cells = [f"{median(one[name][key] for one in rounds):.0f}" for key in ("wall", "cpu", "extra", "peak")]
+            cells = [f"{median(one[name][key] for one in rounds):.1f}" for key in ("wall", "cpu", "extra", "peak")]
             print(f"| {name} | {' | '.join(cells)} |")
         ratios = {
             key: median(one["theirs"][key] / one["ours"][key] for one in rounds) for key in ("wall", "cpu", "extra")
