@@ -137,7 +137,7 @@ def check_calculator(seeds: range) -> int:
     return compared
 
 
-def check_market(seeds: range, evaluate: Any) -> int:
+def check_market(seeds: range, evaluate: Any, most: int = 2) -> int:
     """The Market-1501 rule: images of the query's own label and camera are not there."""
     compared = 0
     for seed in seeds:
@@ -152,7 +152,7 @@ def check_market(seeds: range, evaluate: Any) -> int:
         judged = judge(one.vectors[:cut], one.vectors[cut:], asked, shelf, excluded=excluded)
         values = metrics.score(judged.rankings, ("cmc@1", "cmc@2", "map"))
         expected = evaluate(
-            1 - scores, one.labels[:cut], one.labels[cut:], one.cameras[:cut], one.cameras[cut:], min(2, len(shelf))
+            1 - scores, one.labels[:cut], one.labels[cut:], one.cameras[:cut], one.cameras[cut:], min(most, len(shelf))
         )
         if expected is None:
             assert metrics.mean(values["map"]) is None
@@ -217,7 +217,7 @@ def test_the_market_rule_in_plain_loops_agrees() -> None:
 
 
 def test_torchreid_agrees() -> None:
-    assert check_market(range(60), torchreids()) > 20
+    assert check_market(range(60), torchreids(), most=1) > 20  # it needs lists of one length
 
 
 @pytest.mark.slow
@@ -233,4 +233,4 @@ def test_a_thousand_cases_agree_with_others() -> None:
 
 @pytest.mark.slow
 def test_a_thousand_cases_agree_with_torchreid() -> None:
-    assert check_market(range(1000), torchreids()) > 500
+    assert check_market(range(1000), torchreids(), most=1) > 500
