@@ -7,7 +7,7 @@ import pytest
 
 from dmlcli.errors import EmbeddingsError
 from dmlcli.evaluation.lists import open_lists
-from tests.conftest import Cli
+from tests.conftest import Cli, Mission
 
 
 def test_every_format_reads_alike(tmp_path: Path) -> None:
@@ -69,3 +69,11 @@ def test_lists_of_another_catalogue_are_refused(cli: Cli, shop: Path, tmp_path: 
     (tmp_path / "l.tsv").write_text("elsewhere.png\t1\t0.9\tx\tother.png\n")
     found = cli("eval", shop, "--ranked", tmp_path / "l.tsv")
     assert found.code == 4 and "elsewhere.png" in found.err and "hint" in found.err
+
+
+def test_a_model_at_hand_does_not_choose_the_queries_of_lists(cli: Cli, mission: Mission, tmp_path: Path) -> None:
+    """Another tool's lists are not ours: what our model was trained on is nothing to it."""
+    image = mission.images()[0]
+    (tmp_path / "l.tsv").write_text(f"{image}\t1\t0.9\tx\t{mission.images()[1]}\n")
+    found = cli("eval", mission.catalog, "--ranked", tmp_path / "l.tsv", "-w", mission.workspace, "--format", "json")
+    assert json.loads(found.out)["queries"] == 100

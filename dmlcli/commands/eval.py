@@ -75,6 +75,7 @@ def eval(
         columns=Columns(image_column, product_column, category_column, split_column, source_column),
         root=root,
         place=find(workspace),
+        bare=ranked is not None,
     )
     lowest = gates.gates(fail_under)
     gates.wanted(metrics)  # a misspelt metric is answered before the work starts
@@ -84,7 +85,7 @@ def eval(
     chosen = choose(request)
     if dry_run:
         return _plan(request, chosen)
-    sides, skipped = open_sides(request, chosen, bare=ranked is not None)
+    sides, skipped = open_sides(request, chosen)
     wanted = gates.wanted(metrics, verdict.recall(published, chosen.shelf.official), also=lowest)
     found = measure(sides, wanted, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None)
 

@@ -50,6 +50,7 @@ class Request:
     columns: Columns
     root: Path | None
     place: Workspace | None
+    bare: bool = False  # ranked lists will be judged: nobody needs vectors, and no model of ours made them
 
     def model_folder(self) -> Path:
         """The model that embeds; raises CannotRun where none is named and there is no workspace."""
@@ -65,27 +66,23 @@ def choose(asked_for: Request) -> Chosen:
         scope = f"{asked_for.queries} in {asked_for.path or 'the embeddings of the workspace'}"
         chosen = protocol.Protocol(protocol.QUERY_GALLERY, scope, *rows, includes_training=False)
         return Chosen(asked, shelf, chosen, asked_for.same)
-    models = [model for model in (_model_of(shelf, asked_for), _as_model(asked_for.against)) if model]
-    trained = {product for model in models for product in model.record.products}
+    models = [] if asked_for.bare else [_model_of(shelf, asked_for), _as_model(asked_for.against)]
+    trained = {product for model in models if model for product in model.record.products}
     chosen = protocol.choose(shelf.items, *asked_for.splits, trained, asked_for.everything)
     cameras = shelf.official is not None and shelf.official.exclude_same_source
     return Chosen(shelf, shelf, chosen, asked_for.same or ("camera" if cameras else None))
 
 
-def open_sides(asked_for: Request, chosen: Chosen, *, bare: bool) -> tuple[Sides, list[Skipped]]:
-    """Embed what is not embedded, and put each image on its side.
-
-    Args:
-        bare: ranked lists will be judged, so that nobody needs vectors.
-    """
+def open_sides(asked_for: Request, chosen: Chosen) -> tuple[Sides, list[Skipped]]:
+    """Embed what is not embedded, and put each image on its side."""
     alone = chosen.asked is chosen.shelf
     rows, places = chosen.protocol.queries, chosen.protocol.gallery
     queries, gallery = set(rows), set(places)
     if alone:
-        shelf = asked = _embed(chosen.shelf, sorted(queries | gallery), "gallery", asked_for, bare)
+        shelf = asked = _embed(chosen.shelf, sorted(queries | gallery), "gallery", asked_for)
     else:
-        shelf = _embed(chosen.shelf, places, "gallery", asked_for, bare)
-        asked = _embed(chosen.asked, rows, "queries", asked_for, bare)
+        shelf = _embed(chosen.shelf, places, "gallery", asked_for)
+        asked = _embed(chosen.asked, rows, "queries", asked_for)
     gallery_rows = [place for place, row in enumerate(shelf.rows) if row in gallery]
     all_queries = [place for place, row in enumerate(asked.rows) if row in queries]
     query_rows = [place for place in all_queries if asked.side.items[place].product]
@@ -126,7 +123,7 @@ def other_sides(asked_for: Request, sides: Sides, path: Path) -> Sides:
             seen.append(_matched(open_embeddings(path), side, path))
         else:
             material = Material(side.root, side.items)
-            loaded = _embed(material, range(len(side.items)), f"against-{role}", asked_for, bare=False, model=model)
+            loaded = _embed(material, range(len(side.items)), f"against-{role}", asked_for, model)
             if loaded.skipped:
                 failure = loaded.skipped[0]
                 raise CannotRun(f"{failure.path} cannot be read again: {failure.reason}")
@@ -186,10 +183,9 @@ def _embed(
     rows: Sequence[int],
     role: str,
     asked_for: Request,
-    bare: bool,
     model: Model | None = None,
 ) -> _Loaded:
-    if bare:
+    if asked_for.bare:
         return _Loaded(Side(material.root, [material.items[row] for row in rows]), list(rows), [])
     if material.embeddings is not None:
         found = material.embeddings
