@@ -64,6 +64,7 @@ def test_all_alike_is_a_collapse_and_no_evidence_of_copies() -> None:
     assert evidence(np.ones((120, 4)), [Item(f"{row}.jpg", f"p{row // 4}") for row in range(120)]) is None
 
 
+@pytest.mark.slow
 def test_the_sample_catalogue_is_not_accused(plain_model: object) -> None:
     from dmlcli.catalog import open_catalog
     from dmlcli.encoder import Encoder
