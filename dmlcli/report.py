@@ -117,6 +117,111 @@ class QueryReport:
 
 
 @dataclass(frozen=True)
+class Inflation:
+    """Evidence that leave-one-out finds series or copies again: shares of right first hits, and Recall@1 without."""
+
+    kind: str  # series, neighbour (the next number) or copy
+    share: float  # of the right first hits that are of this kind
+    expected: float  # ... if any right photo were as likely to come first
+    recall_at_1: float
+    without: float  # Recall@1 where photos of this kind may not be found
+    queries: int  # that could be searched without
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """Scores of the queries of one product or category, in [0, 1], and what its photos are most often taken for."""
+
+    name: str
+    queries: int
+    recall_at_1: float
+    map_at_r: float | None
+    taken_for: str = ""
+    times: int = 0
+    image: str = ""  # a query that was not found, and what came first
+    taken_for_image: str = ""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many of one product's photos have the other product first."""
+
+    product: str
+    taken_for: str
+    times: int
+    queries: int
+    image: str
+    taken_for_image: str
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A query whose first hit is wrong: the rank of its first right image, and what came first."""
+
+    query: str
+    product: str
+    rank: int
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often the closest right and the closest wrong image had which similarity, in equal bins of [low, high]."""
+
+    low: float
+    high: float
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a lowest score (`query --min-score`) does: shares in [0, 1]."""
+
+    score: float
+    false_accepts: float  # of photos of products that are not in the gallery: answered all the same
+    answered: float  # of photos of products that are: any answer
+    right: float  # ... and the right one
+
+
+@dataclass(frozen=True)
+class Insight:
+    """Where the search fails: the worst first in every list."""
+
+    products: tuple[GroupScore, ...]
+    categories: tuple[GroupScore, ...]
+    misses: tuple[Miss, ...]
+    confusions: tuple[Confusion, ...]
+    histogram: Histogram | None
+    thresholds: tuple[Threshold, ...]
+    shape: dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Against:
+    """Another model or embedding on the same queries; differences are this one minus the other, intervals paired."""
+
+    name: str
+    metrics: dict[str, float | None]
+    difference: dict[str, float | None]
+    interval95: dict[str, tuple[float, float] | None]
+    evidence: dict[str, bool]  # whether the interval leaves out 0
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One published result, Recall in [0, 1]; `mark` V was read in the source, M is from memory (about 0.3 %)."""
+
+    method: str
+    year: int
+    network: str
+    dim: int | None
+    recall: dict[str, float | None]
+    source: str
+    mark: str
+
+
+@dataclass(frozen=True)
 class EvalReport:
     """Scores of a search, each in [0, 1], with 95 % intervals from a bootstrap over products."""
 
@@ -132,11 +237,39 @@ class EvalReport:
     seed: int
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
+    scope: str = "all images"  # who is searched among whom, in words
+    excluded: str = ""  # what a query may not find, in words
+    includes_training: bool = False  # whether photos that the model was trained on are among the queries
+    missing_as_zero: bool = False  # whether queries without an image to find count, as 0
+    warnings: tuple[str, ...] = ()
+    inflation: Inflation | None = None
+    insight: Insight | None = None
+    against: Against | None = None
+    published: tuple[PublishedRow, ...] = ()
+    failed: tuple[str, ...] = ()  # what `--fail-under` asked for and did not get
+    page: str | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)  # of model, queries and gallery
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def says_no(self) -> bool:
-        """Whether there was nothing to score."""
-        return self.metrics["map@r"] is None
+        """Whether there was nothing to score, or a score is lower than was asked for."""
+        return bool(self.failed) or all(value is None for value in self.metrics.values())
+
+
+@dataclass(frozen=True)
+class EvalPlan:
+    """What eval would do (`--dry-run`): who is searched among whom, and what it takes."""
+
+    protocol: str
+    scope: str
+    queries: int
+    gallery: int
+    dim: int
+    to_embed: int  # images not known from an earlier run
+    peak_bytes: int  # of memory: vectors, and one block of similarities
+    seconds: float  # of searching; embedding comes on top
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -270,22 +403,3 @@ class DuplicatesReport:
     def says_no(self) -> bool:
         """Whether there are none."""
         return not self.groups
-
-
-@dataclass(frozen=True)
-class Inflation:
-    """How far a leave-one-out score is flattered by shots of one session and by copies; shares are in [0, 1].
-
-    `recall_at_1` is of the queries that have images of their product outside of their own series. `without_series`
-    may not return an image of the query's own series, `without_others` as many other images of its product, drawn at
-    random: where shots of a series are no easier to find than others, the two are the same.
-    """
-
-    queries: int
-    recall_at_1: float | None
-    without_series: float | None
-    without_others: float | None
-    gap_interval95: tuple[float, float] | None  # of without_others - without_series, over products
-    compared: int  # queries whose file was compared with that of their closest image
-    copies: float | None  # share of these where both are one picture
-    evidence: tuple[str, ...] = ()  # a sentence for each way the score is flattered; empty where it is not

@@ -7,5 +7,4 @@ copies.py        two photos that are one: duplicates, one photo under two produc
 series.py        shots of one session: who belongs to which, and whether that shows in the pictures
 products.py      products: one photo only, one name in two categories, how many photos each
 likeness.py      two vectors that are nearly one: groups of an index
-inflation.py     is a leave-one-out score flattered by copies or series?
 """

@@ -69,11 +69,6 @@ def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
     yield from progress.track(shots(), "looking at photos", len(catalog.items))
 
 
-def miniatures(photos: Sequence[Photo]) -> list[NDArray[np.uint8] | None]:
-    """The photos in a few pixels each, None for those that cannot be read."""
-    return [read.miniature for chunk in _read_all(photos) for read in chunk]
-
-
 def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:  # decoders release the GIL
         for start in range(0, len(photos), _CHUNK):

@@ -83,6 +83,19 @@ _QUERY_EDGE = (
     | _DECODING
     | {"show": (Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal too.")], False)}
 )
+_EVAL_EDGE = (
+    _EDGE
+    | _DECODING
+    | {
+        "format": (
+            Annotated[
+                Literal["table", "json", "csv", "markdown", "latex"] | None,
+                typer.Option(help="How to print.  [default: table]", show_default=False),
+            ],
+            None,
+        )
+    }
+)
 
 
 def run(arguments: list[str]) -> int:
@@ -167,7 +180,7 @@ for _verb, _edge in (
     (train, _EDGE | _DECODING),
     (embed, _EDGE | _DECODING),
     (index, _EDGE | _DECODING),
-    (eval, _EDGE | _DECODING),
+    (eval, _EVAL_EDGE),
     (compare, _EDGE | _DECODING),
     (losses, _EDGE),
     (status, _EDGE),

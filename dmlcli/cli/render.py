@@ -13,6 +13,7 @@ from dmlcli.report import (
     DoctorReport,
     DuplicatesReport,
     EmbedReport,
+    EvalPlan,
     EvalReport,
     IndexReport,
     LossesReport,
@@ -26,6 +27,7 @@ _VIEWS: dict[type, Callable[[Any], None]] = {
     EmbedReport: embed.show,
     IndexReport: index.show,
     EvalReport: eval.show,
+    EvalPlan: eval.plan,
     CompareReport: compare.show,
     LossesReport: losses.show,
     StatusReport: status.show,
@@ -42,6 +44,8 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
         return duplicates.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     if format == "json":
         print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+    elif isinstance(report, EvalReport) and format in eval.TABLES:
+        eval.print_table(report, format)
     else:
         _VIEWS[type(report)](report)
     sys.stdout.flush()
