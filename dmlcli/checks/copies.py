@@ -70,6 +70,14 @@ def alike(scan: Scan, same: Pairs) -> Pairs:
     return rows[pairs[_same_colours(pairs, thumbnails)]]
 
 
+def is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether pairs of miniatures (B, 32, 32, 3) show the same picture: (B,)."""
+    distance = _distance(fingerprint.hashes(one), fingerprint.hashes(other))
+    first, second = fingerprint.unit(fingerprint.small(one)), fingerprint.unit(fingerprint.small(other))
+    alike: NDArray[np.bool_] = (distance <= ALIKE_BITS) & (np.einsum("ij,ij->i", first, second) >= ALIKE_COLOURS)
+    return alike
+
+
 def _neighbours(keys: NDArray[np.uint32], hashes: fingerprint.Hashes) -> Pairs:
     """Pairs with equal keys and close hashes, each photo compared with the next _WINDOW of its key."""
     order = np.lexsort((hashes[:, 1], hashes[:, 0], keys))
