@@ -173,6 +173,16 @@ def can_remove(index: Any) -> bool:
     return isinstance(within, faiss.IndexFlatCodes | faiss.IndexIVF)
 
 
+def search(index: Any, queries: Vectors, k: int, given: Any = None) -> tuple[Vectors, Ids]:
+    """Scores and ids (Q, k) of the closest; `given` are search parameters.
+
+    faiss.contrib.torch_utils, which pytorch-metric-learning imports, puts a search in its place that takes none, and
+    keeps the real one beside it.
+    """
+    found: tuple[Vectors, Ids] = getattr(index, "search_numpy", index.search)(queries, k, params=given)
+    return found
+
+
 def parameters(index: Any, selector: Any, further: int) -> Any:
     """How to search an index among what a selector allows, `further` times as far as it is set to; None: as it is."""
     import faiss

@@ -118,13 +118,11 @@ class Searcher:
 
     def _near(self, queries: Vectors, k: int, allowed: Allowed | None, further: int) -> tuple[Scores, Ids]:
         if allowed is None:
-            return self.near.search(queries, k)  # type: ignore[no-any-return]
+            return kinds.search(self.near, queries, k)
         try:
-            return self.near.search(  # type: ignore[no-any-return]
-                queries, k, params=kinds.parameters(self.near, kinds.selector(allowed), further)
-            )
+            return kinds.search(self.near, queries, k, kinds.parameters(self.near, kinds.selector(allowed), further))
         except RuntimeError:  # a kind that takes no selector is asked for more, and what may not be found is left out
-            scores, ids = self.near.search(queries, min(2 * further * k, self.near.ntotal))
+            scores, ids = kinds.search(self.near, queries, min(2 * further * k, self.near.ntotal))
         ids[~allowed[ids]] = -1
         best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
@@ -151,5 +149,5 @@ class Searcher:
     def _scan(self, queries: Vectors, k: int, allowed: Allowed | None) -> tuple[Scores, Ids]:
         """The best k by a scan of the exact rows."""
         places = None if allowed is None else kinds.selector(allowed[self.ids])
-        scores, found = self._flat.search(queries, k, params=kinds.parameters(self._flat, places, 1))
+        scores, found = kinds.search(self._flat, queries, k, kinds.parameters(self._flat, places, 1))
         return scores, self.ids[found]
