@@ -49,12 +49,22 @@ def new_folder(target: Path, own: Collection[str]) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a path to write to; the file becomes `target` once the block ends without an error."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield draft
+        _sync(draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    _sync(draft)
-    draft.replace(target)
+    with new_file(target) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -29,7 +29,7 @@ class Tiny(nn.Module):
 
 
 def recipe(how: str, epochs: int = 3, rate: float = 1e-3, seed: int = 0) -> Recipe:
-    return Recipe("proxy-anchor", "tiny", "none", how, 8, epochs, 16, rate, 2, seed)
+    return Recipe(tune=how, dim=8, epochs=epochs, batch_size=16, learning_rate=rate, views=2, seed=seed)
 
 
 def gathered(root: Path, held_out: int = 3) -> tuple[Network, tune.Material]:

@@ -7,10 +7,11 @@ them keeps the best, so that training can never end worse than its own start.
 import copy
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +25,13 @@ from dmlcli.image import ImageSettings, view
 from dmlcli.learn import closed_form, losses, memory
 from dmlcli.learn.augment import random_view
 from dmlcli.learn.batches import batches, too_small
+from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.encode import fast_dtype, forward_of
-from dmlcli.learn.fit import Batch, Epoch, Schedule, fit, start_from_means
+from dmlcli.learn.fit import Batch, Epoch, fit, start_from_means
+from dmlcli.learn.learner import Learner
 from dmlcli.learn.network import BlendHead, Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validate import Validation
-
-_PATIENCE = 6  # epochs without a better validation score after which training stops
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Trial:
     def beats(self, other: "Trial") -> bool:
         """Whether to ship this one rather than `other`; without scores the later one."""
         return self.score is None or other.score is None or self.score > other.score
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"origin": self.origin, "score": self.score, "state": self.state}
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,13 @@ def frozen_trial(material: Material) -> Trial:
     return Trial("frozen backbone", score, {})
 
 
-def trials(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
-    """The closed forms, then the epochs of gradient training that starts from the best of them, until it stagnates."""
+def trials(
+    network: Network, material: Material, recipe: Recipe, device: torch.device, checkpoint: Checkpoint | None = None
+) -> Iterator[Trial]:
+    """The closed forms, then the epochs of gradient training that starts from the best of them, until it stagnates.
+
+    `checkpoint` is where the epochs go on from, if it holds something, and where they leave their state.
+    """
     best = None
     for trial in closed_forms(network, material):
         best = trial if best is None or trial.beats(best) else best
@@ -112,18 +122,33 @@ def trials(network: Network, material: Material, recipe: Recipe, device: torch.d
         return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
     network.load_state_dict(best.state, strict=False)
     _tell_small_products(material, recipe)
+    head = _blend_head(network)
+    course = (
+        head_course(head, material, recipe)
+        if recipe.tune == "head"
+        else course_of_all(network, material, recipe, device)
+    )
     stale = 0
-    for trial in (
-        tune_head(network, material, recipe) if recipe.tune == "head" else tune_all(network, material, recipe, device)
-    ):
-        yield trial
-        trouble = trial.epoch.health.trouble if trial.epoch else ""
-        if trouble:
-            progress.warn(f"training stopped after {trial.origin}: {trouble}")
-            return
+    saved = checkpoint.load() if checkpoint else None
+    if saved is not None:
+        course.learner.load_state_dict(saved["learner"])
+        best, stale = Trial(**saved["best"]), saved["stale"]
+        yield best
+    if recipe.patience and stale >= recipe.patience:
+        return
+    for epoch in fit(course.embed, course.learner, course.feed):
+        with course.learner.averaged():
+            trial = Trial(f"epoch {epoch.number}", course.score(), course.copy(), epoch)
+        course.learner.told(trial.score)
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
-        if stale == _PATIENCE:
+        yield trial
+        if epoch.health.trouble:
+            progress.warn(f"training stopped after {trial.origin}: {epoch.health.trouble}")
+            return
+        if checkpoint:
+            checkpoint.save({"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale})
+        if stale == recipe.patience:
             return
 
 
@@ -138,7 +163,7 @@ def closed_forms(network: Network, material: Material) -> Iterator[Trial]:
         for weight in closed_form.BLENDS[first:]:
             head.blend = torch.tensor(weight)
             name = f"closed form, shrinkage {shrinkage:g}, blend {weight:g}"
-            yield Trial(name, _score_head(head, material), _copy(network, "head."))
+            yield Trial(name, _score_head(head, material), _copy(head, "head."))
 
 
 def compare_heads(material: Material, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors, str]]:
@@ -156,7 +181,8 @@ def compare_heads(material: Material, recipe: Recipe, specs: Iterable[str]) -> I
         torch.manual_seed(recipe.seed)
         head, trouble = copy.deepcopy(start), ""
         try:
-            for epoch in _epochs(head, material, replace(recipe, loss=spec)):
+            course = head_course(head, material, replace(recipe, loss=spec))
+            for epoch in fit(course.embed, course.learner, course.feed):
                 trouble = epoch.health.trouble
         except TrainingError as error:
             trouble = str(error)
@@ -164,33 +190,44 @@ def compare_heads(material: Material, recipe: Recipe, specs: Iterable[str]) -> I
             yield spec, head(material.validation_features).numpy(), trouble
 
 
-def tune_head(network: Network, material: Material, recipe: Recipe) -> Iterator[Trial]:
+@dataclass(frozen=True)
+class Course:
+    """What one depth of training consists of: what learns, from what, and how a state of it is judged and copied."""
+
+    learner: Learner
+    embed: Callable[[Tensor], Tensor]
+    feed: Callable[[int], Iterable[Batch]]
+    score: Callable[[], float | None]
+    copy: Callable[[], dict[str, Tensor]]
+
+
+def head_course(head: BlendHead, material: Material, recipe: Recipe) -> Course:
     """Train the tuned part of the head on cached features."""
-    head = _blend_head(network)
-    for epoch in _epochs(head, material, recipe):
-        yield Trial(f"epoch {epoch.number}", _score_head(head, material), _copy(network, "head."), epoch)
-
-
-def _epochs(head: BlendHead, material: Material, recipe: Recipe) -> Iterator[Epoch]:
     features, labels = material.features, material.labels
     module = _start_loss(recipe, head, features.flatten(0, 1), labels.repeat(len(features)), len(features))
-    chance = torch.Generator().manual_seed(recipe.seed)
 
     def feed(number: int) -> Iterator[Batch]:
+        chance = torch.Generator().manual_seed(recipe.seed + number)
         for rows in _batches(module, material, recipe, number):
             views = torch.randint(len(features), (len(rows),), generator=chance)
             yield features[views, rows], labels[rows]
 
-    return fit(head.tuned, module, feed, Schedule(recipe.epochs, recipe.learning_rate), head=head.tuned)
+    return Course(
+        learner=Learner(recipe, module, head=head.tuned),
+        embed=head.tuned,
+        feed=feed,
+        score=lambda: _score_head(head, material),
+        copy=lambda: _copy(head, "head."),
+    )
 
 
-def tune_all(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Iterator[Trial]:
+def course_of_all(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Course:
     """Train a copy of backbone and head on random views of the files, read anew each epoch; batch norm stays frozen."""
     network = copy.deepcopy(network)
     head = _blend_head(network)
     module = _start_loss(recipe, head, material.features[0], material.labels, 1).to(device)
     network.to(device).to(memory_format=torch.channels_last).eval()
-    dtype = fast_dtype(device)
+    dtype = fast_dtype(device, recipe.precision)
 
     def embed(images: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
@@ -203,9 +240,13 @@ def tune_all(network: Network, material: Material, recipe: Recipe, device: torch
         for chosen, images in _random_views(rows, material.files, network.image, f"{recipe.seed}/{number}"):
             yield images, material.labels[chosen].to(device)
 
-    schedule = Schedule(recipe.epochs, recipe.learning_rate)
-    for epoch in fit(embed, module, feed, schedule, head=head.tuned, backbone=network.backbone):
-        yield Trial(f"epoch {epoch.number}", _score_files(network, material, device), _copy(network, ""), epoch)
+    return Course(
+        learner=Learner(recipe, module, head=head.tuned, backbone=network.backbone),
+        embed=embed,
+        feed=feed,
+        score=lambda: _score_files(network, material, device),
+        copy=lambda: _copy(network),
+    )
 
 
 def _blend_head(network: Network) -> BlendHead:
@@ -240,9 +281,8 @@ def _batches(loss: nn.Module, material: Material, recipe: Recipe, number: int) -
     )
 
 
-def _copy(network: Network, prefix: str) -> dict[str, Tensor]:
-    state = network.state_dict().items()
-    return {name: value.detach().cpu().clone() for name, value in state if name.startswith(prefix)}
+def _copy(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    return {f"{prefix}{name}": value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
 @torch.no_grad()
