@@ -42,6 +42,24 @@ Tune = Annotated[
     Literal["none", "head", "all"],
     typer.Option(help="How deep to train: nothing (the frozen baseline), the head on cached features, or all of it."),
 ]
+Purpose = Annotated[
+    Literal["known", "new", "both"],
+    typer.Option("--for", help="What will be searched for: the products trained on, new ones, or both."),
+]
+Head = Annotated[
+    Literal["linear", "mlp", "bnneck", "layernorm", "identity"],
+    typer.Option(help="What is trained on top of the backbone; identity: nothing, the backbone alone is."),
+]
+Pooling = Annotated[
+    Literal["avg", "max", "gem", "avg+max", "two-maps"] | None,
+    typer.Option(
+        help="Of the backbone's last map, or of two.  [default: two-maps, where it can]", show_default=False
+    ),
+]
+BatchNorm = Annotated[
+    Literal["frozen", "free"],
+    typer.Option(help="Whether batch norm stays as pretrained, or follows the batches where the backbone is trained."),
+]
 Dim = Annotated[int | None, typer.Option(min=2, help="Length of an embedding.  [default: 256]", show_default=False)]
 Epochs = Annotated[
     int, typer.Option(min=0, help="Most passes over the training images; training stops early by itself.")

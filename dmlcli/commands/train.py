@@ -25,6 +25,10 @@ def train(
     backbone: options.Backbone = "mobilenet_v3_large",
     weights: options.Weights = "auto",
     tune: options.Tune = "head",
+    for_: options.Purpose = "both",
+    head: options.Head = "linear",
+    pooling: options.Pooling = None,
+    batch_norm: options.BatchNorm = "frozen",
     dim: options.Dim = None,
     epochs: options.Epochs = 20,
     batch_size: options.BatchSize = None,
@@ -32,7 +36,7 @@ def train(
     sampler: options.Sampler = None,
     images_per_product: options.ImagesPerProduct = 4,
     memory: options.Memory = None,
-    views: options.Views = 3,
+    views: options.Views = 2,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     no_index: options.NoIndex = False,
@@ -80,6 +84,10 @@ def train(
         backbone=backbone,
         weights=str(weights),
         tune=tune,
+        purpose=for_,
+        head=head,
+        pooling=pooling,
+        batch_norm=batch_norm,
         dim=dim or 256,
         epochs=epochs,
         batch_size=batch_size or (64 if tune == "all" else 256),
@@ -135,71 +143,77 @@ class _Outcome:
 
 
 def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str) -> _Outcome:
-    """Frozen backbone, cached features, closed forms, gradient; the best in validation is saved to `target`."""
-    from dmlcli.catalog import Catalog, split_for_training
-    from dmlcli.encoder import Encoder
-    from dmlcli.learn import export, features, frozen, tune  # torch starts here
-    from dmlcli.learn.closed_form import split_dim
-    from dmlcli.learn.encode import forward_of, pick_device
-    from dmlcli.learn.network import BlendHead, Network
+    """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
+    from dmlcli.catalog import split_for_training
+    from dmlcli.learn import course, export, frozen, material, rehearse, tune  # torch starts here
+    from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
 
-    tune.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
+    course.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
     hardware = pick_device(device)
-    start = resolve(recipe.backbone, recipe.weights)
-    pretrained = frozen.build(start, recipe.seed)
     if recipe.tune == "none":
-        return _Outcome(frozen.save(target, pretrained, start, photos), "frozen backbone")
+        start = resolve(recipe.backbone, recipe.weights)
+        return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
-    baseline = frozen.save(place.frozen, pretrained, start, photos)
-    exact = hardware.type == "cpu"  # features come from the same graph that queries use
-    forward = Encoder(baseline).forward if exact else forward_of(pretrained, hardware)
-    plain = features.cached(photos, "plain", baseline, forward, place)
-    readable = Catalog(photos.root, plain.embeddings.items)
-    split = split_for_training(readable, recipe.seed)
-    fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
-    products = sorted({item.product for item in fitted.items})
-    progress.note(f"fitting on {len(fitted.items)} images of {len(products)} products; validation: {split.how}")
-    views = features.view_names(recipe.views, recipe.seed)
-    stacked = features.stacked(fitted, views, baseline, forward, place)
-    material = tune.gather(fitted, stacked, plain.embeddings, split)
-
-    head = BlendHead(baseline.record.dim, *split_dim(recipe.dim, len(products)))
-    network = Network(pretrained.backbone, head, start.image)
-    best = untrained = tune.frozen_trial(material)
+    matter = material.gather(photos, recipe, place, hardware, split_for_training)
+    planned = tune.plan(matter, recipe)
+    lesson = planned.lessons[0]
+    progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
+    frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
+    _tell(best, frozen_trial)
+    network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted = False
     try:
-        for trial in tune.trials(network, material, recipe, hardware):
-            _tell(trial, best)
-            best = trial if trial.beats(best) else best
+        first = planned.closed_trial(first=True)
+        for trial in tune.trials(network, planned, recipe, hardware):
+            _tell(trial, first)
+            first = trial if trial.beats(first) else first
+        if first.epoch is not None:
+            best, frozen_trial = first, planned.frozen_trial(first=True)
     except KeyboardInterrupt:
         interrupted = True
         progress.note(f"stopping: the best so far ({best.origin}) is being saved")
 
-    if best is untrained:
-        network = pretrained
-    network.load_state_dict(best.state, strict=False)
-    scores = {"validation": split.how, "map@r": best.score, "frozen map@r": untrained.score, "chosen": best.origin}
+    if not best.beats(frozen_trial):
+        best, network = frozen_trial, matter.pretrained
+    else:
+        network = tune.finish(matter, planned, best, recipe)
+    items = matter.photos.items
+    products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
     record = replace(
-        frozen.record(start), recipe=asdict(recipe), products=products, held_out=split.held_out, scores=scores
+        frozen.record(matter.start),
+        recipe=asdict(recipe),
+        products=products,
+        held_out=sorted({item.product for item in items} - {*products, ""}),
+        scores={
+            "validation": planned.how,
+            "map@r": best.score,
+            "frozen map@r": frozen_trial.score,
+            "searches": {
+                name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()
+            },
+            "chosen": best.origin,
+        },
     )
-    model = export.save(target, network, record, frozen.samples(readable, start))
-    reusable = exact and recipe.tune != "all"
+    model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))
+    of_features = recipe.tune == "head" or best.epoch is None
+    reusable = hardware.type == "cpu" and of_features and network is not matter.pretrained
     return _Outcome(
         model=model,
         origin=best.origin,
-        validation=split.how,
-        frozen_score=untrained.score,
+        validation=planned.how,
+        frozen_score=frozen_trial.score,
         score=best.score,
-        skipped=tuple(plain.skipped),
+        skipped=tuple(matter.skipped),
         interrupted=interrupted,
-        embedded=(features.through(network.head, plain.embeddings, model.record.fingerprint),) if reusable else (),
+        embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),
     )
 
 
 def _tell(trial: "Trial", best: "Trial") -> None:
     """One line for each trial that a person would like to see."""
-    score = "" if trial.score is None else f"  MAP@R {100 * trial.score:5.1f} %{' *' if trial.beats(best) else ''}"
+    parts = [f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items()]
+    score = f"  MAP@R: {', '.join(parts)}{' *' if trial.beats(best) else ''}" if parts else ""
     if trial.epoch is not None:
         progress.note(f"{trial.origin:<9} loss {trial.epoch.loss:8.4f}{score}  {trial.epoch.seconds:.1f} s")
     elif trial.beats(best):

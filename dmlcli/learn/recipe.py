@@ -14,11 +14,15 @@ class Recipe:
     backbone: str = "mobilenet_v3_large"
     weights: str = "auto"
     tune: str = "head"  # none, head or all
+    purpose: str = "both"  # search among known products, new ones, or both: --for
+    head: str = "linear"
+    batch_norm: str = "frozen"  # or free, where the backbone is trained
+    pooling: str | None = None  # None: as many as the backbone allows
     dim: int = 256
     epochs: int = 20
     batch_size: int = 256  # images a step looks at; 64 with tune = "all"
     learning_rate: float = 1e-3  # of the head
-    views: int = 3
+    views: int = 2
     seed: int = 0
     sampler: str | None = None  # None: as the loss needs
     images_per_product: int = 4
