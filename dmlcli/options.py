@@ -52,9 +52,7 @@ Head = Annotated[
 ]
 Pooling = Annotated[
     Literal["avg", "max", "gem", "avg+max", "two-maps"] | None,
-    typer.Option(
-        help="Of the backbone's last map, or of two.  [default: two-maps, where it can]", show_default=False
-    ),
+    typer.Option(help="Of the backbone's last map, or of two.  [default: two-maps, where it can]", show_default=False),
 ]
 BatchNorm = Annotated[
     Literal["frozen", "free"],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+import numpy as np
 import torch
 
 from dmlcli import progress
@@ -33,6 +34,7 @@ def choose(lessons: Sequence[Lesson], recipe: Recipe) -> tuple[Setting, list[dic
     """The setting with the best score over all rehearsals, and its scores in each of them, search by search.
 
     Scores are multiplied: a setting that is a tenth better in one search and a tenth worse in another is no better.
+    One that falls behind the frozen backbone in either search is taken only where all do.
     """
     if not lessons:
         return CAREFUL, []
@@ -51,5 +53,13 @@ def choose(lessons: Sequence[Lesson], recipe: Recipe) -> tuple[Setting, list[dic
                     head.blend, head.recall = torch.tensor(setting.blend), torch.tensor(setting.recall)
                     scores = lesson.validation.scores(head.joined(base, tuned).numpy())
                     tried.setdefault(setting, []).append(scores)
-    best = max(tried, key=lambda setting: together([score for found in tried[setting] for score in found.values()]))
+    frozen = mean([lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons])
+    harmless = [one for one in tried if all(score >= frozen[name] for name, score in mean(tried[one]).items())]
+    best = max(harmless or tried, key=lambda one: together(score for found in tried[one] for score in found.values()))
     return best, tried[best]
+
+
+def mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each search over several rehearsals."""
+    names = dict.fromkeys(name for found in scores for name in found)
+    return {name: float(np.mean([found[name] for found in scores if name in found])) for name in names}

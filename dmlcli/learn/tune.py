@@ -5,11 +5,10 @@ them keeps the best, so that training can never end worse than its own start.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from dmlcli import progress
@@ -17,7 +16,7 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn import rehearse
 from dmlcli.learn.checkpoint import Checkpoint
-from dmlcli.learn.choose import choose, new_head, solve
+from dmlcli.learn.choose import choose, mean, new_head, solve
 from dmlcli.learn.closed_form import CAREFUL, Setting
 from dmlcli.learn.course import Course, State, fill, head_course, tell_small_products, whole_course
 from dmlcli.learn.encode import forward_of
@@ -69,11 +68,11 @@ class Plan:
 
     def frozen_trial(self, *, first: bool = False) -> Trial:
         """The baseline, in all rehearsals or in the first alone."""
-        return Trial("frozen backbone", _mean(self.frozen[:1] if first else self.frozen))
+        return Trial("frozen backbone", mean(self.frozen[:1] if first else self.frozen))
 
     def closed_trial(self, *, first: bool = False) -> Trial:
         """The closed form, likewise."""
-        return Trial(str(self.setting), _mean(self.closed[:1] if first else self.closed))
+        return Trial(str(self.setting), mean(self.closed[:1] if first else self.closed))
 
 
 def plan(material: Material, recipe: Recipe) -> Plan:
@@ -190,9 +189,3 @@ def _course(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, 
         assert isinstance(network.head, BlendHead)
         return head_course(network.head, lesson, recipe)
     return whole_course(network, lesson, setting, recipe, device)
-
-
-def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of each search over several rehearsals."""
-    names = scores[0] if scores else {}
-    return {name: float(np.mean([found[name] for found in scores if name in found])) for name in names}
