@@ -2,7 +2,6 @@
 
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +22,15 @@ def compare(
     catalog: options.CatalogPath,
     *,
     losses: options.Losses = "all",
-    backbone: options.Backbone = "mobilenet_v3_large",
-    weights: options.Weights = "auto",
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
     dim: options.Dim = None,
-    epochs: options.Epochs = 10,
+    epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = 1e-3,
-    images_per_product: options.ImagesPerProduct = 4,
-    views: options.Views = 3,
-    seed: options.Seed = 0,
+    learning_rate: options.LearningRate = None,
+    images_per_product: options.ImagesPerProduct = None,
+    views: options.Views = None,
+    seed: options.TrainSeed = None,
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -52,37 +51,35 @@ def compare(
 
         dmlcli compare ./catalog --losses proxy-anchor,triplet:mining=batch-hard,softmax+0.5*triplet
     """
+    options_given = locals()  # before there is anything else here
     from dmlcli.catalog import Catalog, Columns, open_catalog, split_for_comparison
     from dmlcli.encoder import Encoder
     from dmlcli.learn import losses as known
-    from dmlcli.learn.recipe import Recipe
+    from dmlcli.learn.recipe import given, resolve
     from dmlcli.workspace import make
 
+    recipe = resolve(None, {"epochs": 10} | given(options_given))
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
     for spec in specs:
         known.parse(spec)
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True)
-    split_for_comparison(photos, seed)
+    split_for_comparison(photos, recipe.seed)
     place = make(workspace)
 
     from dmlcli.learn import features, frozen, tune  # torch starts here
-    from dmlcli.learn.weights import resolve
+    from dmlcli.learn.weights import resolve as weights_of
 
-    start = resolve(backbone, weights)
-    baseline = frozen.save(place.frozen, frozen.build(start, seed), start, photos)
+    start = weights_of(recipe.backbone, recipe.weights)
+    baseline = frozen.save(place.frozen, frozen.build(start, recipe.seed), start, photos)
     forward = Encoder(baseline).forward
     plain = features.cached(photos, "plain", baseline, forward, place)
     readable = Catalog(photos.root, plain.embeddings.items)
-    split = split_for_comparison(readable, seed)
+    split = split_for_comparison(readable, recipe.seed)
     fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
-    stacked = features.stacked(fitted, features.view_names(views, seed), baseline, forward, place)
+    stacked = features.stacked(fitted, features.view_names(recipe.views, recipe.seed), baseline, forward, place)
     material = tune.gather(fitted, stacked, plain.embeddings, split)
 
-    recipe = Recipe(
-        "", backbone, str(weights), "head", dim or 256, epochs, batch_size or 256, learning_rate, views, seed
-    )
-    recipe = replace(recipe, images_per_product=images_per_product)
     unlearned = _scores(material.validation, material.validation_features.numpy())
     contenders = [_contender("frozen backbone", unlearned, unlearned, material, 0.0)]
     began = time.perf_counter()

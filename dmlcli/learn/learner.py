@@ -28,7 +28,7 @@ class Learner:
         self.modules = nn.ModuleDict(modules)
         self.optimizer = optimizer.build(recipe, optimizer.groups(recipe, head, backbone, loss))
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.average = Average(self.modules, recipe.average) if recipe.average else None
+        self.average = Average(self.modules, recipe.ema) if recipe.ema else None
         self.epoch = 0
         self.scores: list[float] = []  # of the epochs so far, higher is better
         self._full_rates = [group["lr"] for group in self.optimizer.param_groups]

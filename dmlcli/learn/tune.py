@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,15 @@ class Trial:
     def beats(self, other: "Trial") -> bool:
         """Whether to ship this one rather than `other`; without scores the later one."""
         return self.score is None or other.score is None or self.score > other.score
+
+    def facts(self) -> dict[str, Any]:
+        """What metrics.jsonl tells of it."""
+        told: dict[str, Any] = {"trial": self.origin, "map@r": self.score}
+        if self.epoch is None:
+            return told
+        epoch = asdict(self.epoch)
+        health = epoch.pop("health")
+        return told | {"epoch": epoch.pop("number"), **epoch, **health}
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
