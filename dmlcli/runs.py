@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,11 @@ class RunRecord:
 
 
 class Run:
-    """One run in the hands of the process that trains it; use `start` or `resume`."""
+    """One run, from `start` or `resume`; the process at work on it is inside `with run:`, which holds its lock."""
 
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder, self.record = folder, record
-        self._lock = _locked(folder)
+        self._lock = -1
         self._resumed = read_metrics(folder)  # lines of a run that is taken up again
 
     @property
@@ -100,6 +101,7 @@ class Run:
             (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> "Run":
+        self._lock = _locked(self.folder)
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
@@ -112,11 +114,10 @@ class Run:
 def start(runs: Path, recipe: str, catalog: str, output: str) -> Run:
     """Begin a run in a new folder of `runs`; `recipe` is the text of recipe.toml."""
     now = datetime.now(UTC)
-    number, id = 1, f"{now:%Y%m%d-%H%M%S}"
-    while (runs / id).exists():
-        number, id = number + 1, f"{now:%Y%m%d-%H%M%S}-{number + 1}"
+    names = (f"{now:%Y%m%d-%H%M%S}" + (f"-{number}" if number > 1 else "") for number in count(1))
+    runs.mkdir(parents=True, exist_ok=True)
+    id = next(name for name in names if _made(runs / name))
     folder = runs / id
-    folder.mkdir(parents=True)
     record = RunRecord(id, now.isoformat(timespec="seconds"), catalog, output, versions=_versions())
     disk.write_text(folder / _RECIPE, recipe)
     _write(folder, record)
@@ -180,6 +181,15 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
+
+
+def _made(folder: Path) -> bool:
+    """Whether the folder is new; another process may have the same name in mind."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _locked(folder: Path) -> int:

@@ -18,7 +18,7 @@ RECIPES = {
     "sgd, plateau": Recipe(epochs=6, optimizer="sgd:nesterov=true", schedule="plateau:patience=1,factor=0.5"),
     "adam, warm-up, accumulated": Recipe(epochs=6, optimizer="adam", warmup=3, accumulate=2, clip="norm:1"),
     "two passes, ramp": Recipe(epochs=6, chunk=5, schedule="step:every=2,ramp=3"),
-    "memory": Recipe(epochs=6, loss="contrastive"),
+    "memory, average": Recipe(epochs=6, loss="contrastive", ema=0.9),
     "random draws": Recipe(epochs=6, loss="margin"),
 }
 

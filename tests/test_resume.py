@@ -41,7 +41,8 @@ def test_killed_three_times_it_ends_with_the_same_weights(
     seconds = time.monotonic() - started
 
     chance = random.Random(time.time_ns())
-    killed, resume = [], []
+    killed: list[str] = []
+    resume: list[str] = []
     while len(killed) < KILLS:
         command = [sys.executable, "-m", "dmlcli", "train", str(market), "-w", str(broken), *resume]
         command += [] if resume else options(random_weights, tune)
