@@ -17,6 +17,7 @@ class Skipped:
 class TrainReport:
     """What training made. Scores are MAP@R in validation, in [0, 1]; None where nothing could be held out."""
 
+    run: str
     model: str
     fingerprint: str
     images: int

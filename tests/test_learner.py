@@ -14,11 +14,11 @@ from dmlcli.learn.learner import Learner
 from dmlcli.learn.recipe import Recipe
 
 RECIPES = {
-    "adamw, average": Recipe(epochs=6, average=0.9),
+    "adamw, average": Recipe(epochs=6, ema=0.9),
     "sgd, plateau": Recipe(epochs=6, optimizer="sgd:nesterov=true", schedule="plateau:patience=1,factor=0.5"),
     "adam, warm-up, accumulated": Recipe(epochs=6, optimizer="adam", warmup=3, accumulate=2, clip="norm:1"),
     "two passes, ramp": Recipe(epochs=6, chunk=5, schedule="step:every=2,ramp=3"),
-    "memory": Recipe(epochs=6, loss="contrastive"),
+    "memory, average": Recipe(epochs=6, loss="contrastive", ema=0.9),
     "random draws": Recipe(epochs=6, loss="margin"),
 }
 
@@ -130,7 +130,7 @@ def test_a_last_batch_that_is_left_over_makes_a_step_too() -> None:
 
 
 def test_the_average_is_shown_only_while_it_is_asked_for() -> None:
-    network, learner = course(Recipe(epochs=2, average=0.99, learning_rate=0.1))
+    network, learner = course(Recipe(epochs=2, ema=0.99, learning_rate=0.1))
     list(fit(network, learner, feed))
     own = network.head.weight.detach().clone()
     with learner.averaged():

@@ -22,15 +22,15 @@ def compare(
     catalog: options.CatalogPath,
     *,
     losses: options.Losses = "all",
-    backbone: options.Backbone = "mobilenet_v3_large",
-    weights: options.Weights = "auto",
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
     dim: options.Dim = None,
-    epochs: options.Epochs = 10,
+    epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = 1e-3,
-    images_per_product: options.ImagesPerProduct = 4,
-    views: options.Views = 2,
-    seed: options.Seed = 0,
+    learning_rate: options.LearningRate = None,
+    images_per_product: options.ImagesPerProduct = None,
+    views: options.Views = None,
+    seed: options.TrainSeed = None,
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -51,33 +51,24 @@ def compare(
 
         dmlcli compare ./catalog --losses proxy-anchor,triplet:mining=batch-hard,softmax+0.5*triplet
     """
+    options_given = locals()  # before there is anything else here
     from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
-    from dmlcli.learn.recipe import Recipe
+    from dmlcli.learn.recipe import given, resolve
     from dmlcli.workspace import make
 
+    recipe = resolve(None, {"epochs": 10} | given(options_given))
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
     for spec in specs:
         known.parse(spec)
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True)
-    split_for_comparison(photos, seed)
+    split_for_comparison(photos, recipe.seed)
     place = make(workspace)
 
     from dmlcli.learn import material, rehearse, tune  # torch starts here
     from dmlcli.learn.encode import pick_device
 
-    recipe = Recipe(
-        backbone=backbone,
-        weights=str(weights),
-        dim=dim or 256,
-        epochs=epochs,
-        batch_size=batch_size or 256,
-        learning_rate=learning_rate,
-        views=views,
-        seed=seed,
-        images_per_product=images_per_product,
-    )
     matter = material.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
     rehearsal = rehearse.halved(matter.photos.items, matter.split)
     lesson = matter.lesson(rehearsal.fit, rehearsal.searches)

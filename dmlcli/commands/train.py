@@ -3,10 +3,11 @@
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmlcli import options, progress
-from dmlcli.errors import Interrupted, UsageError
+from dmlcli.errors import Interrupted, MismatchError, UsageError
+from dmlcli.learn.recipe import differences, given, resolve, to_toml
 from dmlcli.report import Skipped, TrainReport
 
 if TYPE_CHECKING:
@@ -15,29 +16,46 @@ if TYPE_CHECKING:
     from dmlcli.learn.recipe import Recipe
     from dmlcli.learn.tune import Trial
     from dmlcli.model import Model
+    from dmlcli.runs import Run
     from dmlcli.workspace import Workspace
 
 
 def train(
     catalog: options.CatalogPath,
     *,
-    loss: options.Loss = "proxy-anchor",
-    backbone: options.Backbone = "mobilenet_v3_large",
-    weights: options.Weights = "auto",
-    tune: options.Tune = "head",
-    for_: options.Purpose = "both",
-    head: options.Head = "linear",
+    recipe: options.Recipe = None,
+    loss: options.Loss = None,
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
+    tune: options.Tune = None,
+    purpose: options.Purpose = None,
+    head: options.Head = None,
     pooling: options.Pooling = None,
-    batch_norm: options.BatchNorm = "frozen",
+    batch_norm: options.BatchNorm = None,
     dim: options.Dim = None,
-    epochs: options.Epochs = 20,
+    epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = 1e-3,
+    learning_rate: options.LearningRate = None,
     sampler: options.Sampler = None,
-    images_per_product: options.ImagesPerProduct = 4,
+    images_per_product: options.ImagesPerProduct = None,
     memory: options.Memory = None,
-    views: options.Views = 2,
-    seed: options.Seed = 0,
+    views: options.Views = None,
+    optimizer: options.Optimizer = None,
+    schedule: options.Schedule = None,
+    weight_decay: options.WeightDecay = None,
+    backbone_factor: options.BackboneFactor = None,
+    loss_factor: options.LossFactor = None,
+    layer_decay: options.LayerDecay = None,
+    warmup: options.Warmup = None,
+    clip: options.Clip = None,
+    accumulate: options.Accumulate = None,
+    chunk: options.Chunk = None,
+    ema: options.Ema = None,
+    patience: options.Patience = None,
+    precision: options.Precision = None,
+    seed: options.TrainSeed = None,
+    resume: options.Resume = False,
+    run: options.RunId = None,
     device: options.Device = "auto",
     no_index: options.NoIndex = False,
     output: options.ModelOut = None,
@@ -60,51 +78,37 @@ def train(
 
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
-    from dmlcli import disk, encoder, indexes
+    asked = given(locals())  # before there is anything else here
+    from dmlcli import disk, encoder, indexes, runs
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
-    from dmlcli.learn import losses
-    from dmlcli.learn.recipe import Recipe
     from dmlcli.model import FILES
-    from dmlcli.workspace import make
+    from dmlcli.workspace import make, need
 
     started = time.perf_counter()
-    losses.parse(loss)  # a misspelt loss is answered before anything is read
-    if tune == "none" and dim is not None:
+    if run is not None and not resume:
+        raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
+    going = runs.resume(need(workspace).runs, run) if resume else None
+    settings = _unchanged(going, recipe, asked) if going else resolve(recipe, asked)  # misspelt: answered at once
+    if settings.tune == "none" and "dim" in asked:
         raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True)
-    if tune != "none":
-        split_for_training(photos, seed)  # a catalogue that cannot be trained on is answered before the work starts
+    if settings.tune != "none":
+        split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
     if output is not None:
         disk.check_replaceable(Path(output), FILES)
     place = make(workspace)
-    recipe = Recipe(
-        loss=loss,
-        backbone=backbone,
-        weights=str(weights),
-        tune=tune,
-        purpose=for_,
-        head=head,
-        pooling=pooling,
-        batch_norm=batch_norm,
-        dim=dim or 256,
-        epochs=epochs,
-        batch_size=batch_size or (64 if tune == "all" else 256),
-        learning_rate=learning_rate,
-        views=views,
-        seed=seed,
-        sampler=sampler,
-        images_per_product=images_per_product,
-        memory=memory,
-    )
-    outcome = _train(photos, recipe, place, Path(output or place.model), device)
+    target = Path(output or (going.record.output if going else place.model))
+    going = going or runs.start(place.runs, to_toml(settings), str(catalog), str(target))
+    with going:
+        outcome = _train(photos, settings, place, target, device, going)
     skipped = [*photos.skipped, *outcome.skipped]
     index = None
     if outcome.interrupted:
         raise Interrupted(
             f"stopped; the best so far ({outcome.origin}) is saved in {outcome.model.folder}",
-            hint=f"dmlcli index CATALOG --model {outcome.model.folder} makes it searchable",
+            hint=f"dmlcli train {catalog} --resume goes on; dmlcli index {catalog} makes what there is searchable",
         )
     if not no_index:
         known = [*outcome.embedded, *place.known()]
@@ -112,7 +116,8 @@ def train(
         save_embeddings(place.embeddings, computed.embeddings)
         index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
         skipped += [failure for failure in computed.skipped if failure not in skipped]
-    return TrainReport(
+    report = TrainReport(
+        run=going.record.id,
         model=str(outcome.model.folder),
         fingerprint=outcome.model.record.fingerprint,
         images=len(photos.items),
@@ -126,6 +131,8 @@ def train(
         caution=outcome.model.record.caution,
         skipped=tuple(skipped),
     )
+    going.finish({key: getattr(report, key) for key in ("chosen", "score", "frozen_score", "seconds", "fingerprint")})
+    return report
 
 
 @dataclass(frozen=True)
@@ -142,10 +149,25 @@ class _Outcome:
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
-def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str) -> _Outcome:
+def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recipe":
+    """The recipe of a run that goes on; raises MismatchError where something else is asked for now."""
+    before = resolve(str(going.recipe), {})
+    now = resolve(named or str(going.recipe), asked)
+    if changes := differences(now, before):
+        raise MismatchError(
+            f"run {going.record.id} was started with other settings: {'; '.join(changes)}",
+            hint="leave them out to go on with it, or train without --resume",
+        )
+    return before
+
+
+def _train(
+    photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str, going: "Run"
+) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
     from dmlcli.learn import course, export, frozen, material, rehearse, tune  # torch starts here
+    from dmlcli.learn.checkpoint import Checkpoint
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
 
@@ -156,24 +178,27 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
         return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
     matter = material.gather(photos, recipe, place, hardware, split_for_training)
+    states = zip(matter.plain.items, matter.plain.states, strict=True)
+    going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     planned = tune.plan(matter, recipe)
     lesson = planned.lessons[0]
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
     frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
     _tell(best, frozen_trial)
+    going.told(best.facts() | {"best": best.beats(frozen_trial)})
     network = tune.start(matter, lesson, planned.setting, recipe)
-    interrupted = False
+    interrupted, first = False, planned.closed_trial(first=True)
     try:
-        first = planned.closed_trial(first=True)
-        for trial in tune.trials(network, planned, recipe, hardware):
+        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint)):
             _tell(trial, first)
+            going.told(trial.facts() | {"best": trial.beats(first)})
             first = trial if trial.beats(first) else first
-        if first.epoch is not None:
-            best, frozen_trial = first, planned.frozen_trial(first=True)
     except KeyboardInterrupt:
         interrupted = True
-        progress.note(f"stopping: the best so far ({best.origin}) is being saved")
+        progress.note(f"stopping: the best so far ({first.origin}) is being saved")
 
+    if first.trained:
+        best, frozen_trial = first, planned.frozen_trial(first=True)
     if not best.beats(frozen_trial):
         best, network = frozen_trial, matter.pretrained
     else:
@@ -196,7 +221,7 @@ def _train(photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path
         },
     )
     model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))
-    of_features = recipe.tune == "head" or best.epoch is None
+    of_features = recipe.tune == "head" or not best.trained
     reusable = hardware.type == "cpu" and of_features and network is not matter.pretrained
     return _Outcome(
         model=model,

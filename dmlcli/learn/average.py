@@ -15,8 +15,9 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self._live = {name: value for name, value in module.state_dict().items() if value.is_floating_point()}
-        self._mean = {name: value.detach().clone() for name, value in self._live.items()}
+        values = [*module.named_parameters(), *module.named_buffers()]
+        self._live = {name: value.detach() for name, value in values if value.is_floating_point()}
+        self._mean = {name: value.clone() for name, value in self._live.items()}
 
     @torch.no_grad()
     def update(self) -> None:

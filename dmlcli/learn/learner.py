@@ -23,12 +23,12 @@ class Learner:
     """
 
     def __init__(self, recipe: Recipe, loss: nn.Module, *, head: nn.Module, backbone: nn.Module | None = None) -> None:
-        modules = {"head": head, "loss": loss} | ({"backbone": backbone} if backbone is not None else {})
+        network = nn.ModuleDict({"head": head} | ({"backbone": backbone} if backbone is not None else {}))
         self.recipe, self.loss, self.backbone = recipe, loss, backbone
-        self.modules = nn.ModuleDict(modules)
+        self.modules = nn.ModuleDict({"loss": loss, "network": network})
         self.optimizer = optimizer.build(recipe, optimizer.groups(recipe, head, backbone, loss))
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.average = Average(self.modules, recipe.average) if recipe.average else None
+        self.average = Average(network, recipe.ema) if recipe.ema else None
         self.epoch = 0
         self.scores: list[float] = []  # of the epochs so far, higher is better
         self._full_rates = [group["lr"] for group in self.optimizer.param_groups]

@@ -6,7 +6,7 @@ them keeps the best, so that training can never end worse than its own start.
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ class Trial:
     origin: str
     scores: dict[str, float]  # none where there is nothing to validate with
     state: State = field(default_factory=dict)  # of the network, only what differs from the frozen backbone
-    epoch: Epoch | None = None  # None where no gradient was at work
+    trained: int = 0  # epochs of gradient training behind it
+    epoch: Epoch | None = None  # the last of them, where it is fresh
 
     @property
     def score(self) -> float | None:
@@ -49,11 +50,20 @@ class Trial:
         """Whether to ship this one rather than `other`; without scores the later one."""
         if self.score is None or other.score is None:
             return True
-        return self.score > other.score * (_WORTH if self.epoch and not other.epoch else 1)
+        return self.score > other.score * (_WORTH if self.trained and not other.trained else 1)
+
+    def facts(self) -> dict[str, Any]:
+        """What metrics.jsonl tells of it."""
+        told: dict[str, Any] = {"trial": self.origin, "map@r": self.score, **self.scores}
+        if self.epoch is None:
+            return told
+        epoch = asdict(self.epoch)
+        health = epoch.pop("health")
+        return told | {"epoch": epoch.pop("number"), **epoch, **health}
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
-        return {"origin": self.origin, "scores": self.scores, "state": self.state}
+        return {"origin": self.origin, "scores": self.scores, "state": self.state, "trained": self.trained}
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def trials(
         return
     for epoch in fit(course.embed, course.learner, course.feed):
         with course.learner.averaged():
-            trial = Trial(f"epoch {epoch.number}", *course.score(), epoch)
+            trial = Trial(f"epoch {epoch.number}", *course.score(), epoch.number, epoch)
         course.learner.told(trial.score)
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
@@ -145,10 +155,10 @@ def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Ne
     """
     whole = material.lesson(rehearse.fitted_in_the_end(material.photos.items, material.split), {})
     network = start(material, whole, planned.setting, recipe)
-    if best.epoch is None:
+    if not best.trained:
         return network
     if recipe.tune == "head":
-        again = replace(recipe, epochs=best.epoch.number)
+        again = replace(recipe, epochs=best.trained)
         course = _course(network, whole, planned.setting, again, torch.device("cpu"))
         for _ in fit(course.embed, course.learner, course.feed):
             pass
