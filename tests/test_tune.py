@@ -174,7 +174,7 @@ def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) 
 
 @pytest.mark.parametrize("kind", HEADS[:-1])
 def test_every_head_starts_from_the_closed_form_and_learns(tmp_path: Path, kind: str) -> None:
-    asked = recipe(head=kind, epochs=6, rate=0.01, patience=0)
+    asked = recipe(head=kind, epochs=6, patience=0)
     _, planned, network = rehearsed(tmp_path, asked)
     trials = list(tune.trials(network, planned, asked, CPU))
     losses = [trial.epoch.loss for trial in trials if trial.epoch]

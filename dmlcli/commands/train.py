@@ -69,8 +69,8 @@ def train(
 ) -> TrainReport:
     """Fine-tune a model on your own photos, then embed and index them.
 
-    The model that ships is the one with the best MAP@R on validation images; the frozen backbone takes part in that
-    choice, so training cannot end worse than it began.
+    The model that ships is the one with the best MAP@R in rehearsals, among known products and new ones; the frozen
+    backbone takes part in that choice, so training cannot end worse than it began.
 
     Examples:
 
