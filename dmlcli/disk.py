@@ -104,10 +104,8 @@ def new_file(target: Path) -> Iterator[Path]:
 
 def write_text(target: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    _sync(draft)
-    draft.replace(target)
+    with new_file(target) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -12,6 +12,12 @@ def _complete_loss(incomplete: str) -> list[str]:
     return [name for name in losses.names() if name.startswith(incomplete)]
 
 
+def _complete_recipe(incomplete: str) -> list[str]:
+    from dmlcli.learn import recipe
+
+    return [name for name in recipe.published() if name.startswith(incomplete)]
+
+
 CatalogPath = Annotated[
     Path, Argument(help="Folder of products, table of images, or unpacked data set.", show_default=False)
 ]
@@ -34,45 +40,210 @@ Images = Annotated[
     Argument(help="Image files, folders of images, or - for the bytes of one image on stdin.", show_default=False),
 ]
 LossName = Annotated[str | None, Argument(help="One loss, told in full.", show_default=False)]
+Recipe = Annotated[
+    str | None,
+    Option(
+        help="As published: proxy-anchor, ms, xbm, proxynca-pp, recall-at-k, reid-baseline; or a file of settings; "
+        "other options win.",
+        show_default=False,
+        autocompletion=_complete_recipe,
+    ),
+]
 
 Loss = Annotated[
-    str,
-    Option(help="Loss with its settings, e.g. triplet:margin=0.2 (see dmlcli losses).", autocompletion=_complete_loss),
+    str | None,
+    Option(
+        help="Loss with its settings, e.g. triplet:margin=0.2 (see dmlcli losses).  [default: proxy-anchor]",
+        show_default=False,
+        autocompletion=_complete_loss,
+    ),
 ]
 Losses = Annotated[str, Option(help="Losses to compare: all, or some, separated by commas.")]
-Backbone = Annotated[str, Option(help="torchvision network by its name there, or descriptor (needs no weights).")]
-Weights = Annotated[str, Option(help="auto (cache, download, else descriptor), pretrained, none, or a file.")]
+Backbone = Annotated[
+    str | None,
+    Option(
+        help="torchvision network by its name there, or descriptor (needs no weights).  [default: mobilenet_v3_large]",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    Option(
+        help="auto (cache, download, else descriptor), pretrained, none, or a file.  [default: auto]",
+        show_default=False,
+    ),
+]
 Tune = Annotated[
-    Literal["none", "head", "all"],
-    Option(help="How deep to train: nothing (the frozen baseline), the head on cached features, or all of it."),
+    Literal["none", "head", "all"] | None,
+    Option(
+        help="How deep to train: nothing (the frozen baseline), the head on cached features, or all of it.  "
+        "[default: head]",
+        show_default=False,
+    ),
+]
+Purpose = Annotated[
+    Literal["known", "new", "both"] | None,
+    Option(
+        "--for",
+        help="What will be searched for: the products trained on, new ones, or both.  [default: both]",
+        show_default=False,
+    ),
+]
+Head = Annotated[
+    Literal["linear", "mlp", "bnneck", "layernorm", "identity"] | None,
+    Option(
+        help="What is trained on top of the backbone; identity: nothing, the backbone alone is.  [default: linear]",
+        show_default=False,
+    ),
+]
+Pooling = Annotated[
+    Literal["avg", "max", "gem", "avg+max", "two-maps"] | None,
+    Option(help="Of the backbone's last map, or of two.  [default: two-maps, where it can]", show_default=False),
+]
+BatchNorm = Annotated[
+    Literal["frozen", "free"] | None,
+    Option(
+        help="Whether batch norm stays as pretrained, or follows the batches where all is trained.  [default: frozen]",
+        show_default=False,
+    ),
 ]
 Dim = Annotated[int | None, Option(min=2, help="Length of an embedding.  [default: 256]", show_default=False)]
-Epochs = Annotated[int, Option(min=0, help="Most passes over the training images; training stops early by itself.")]
+Epochs = Annotated[
+    int | None,
+    Option(
+        min=0,
+        help="Most passes over the training images; training stops early by itself.  [default: 20, compare 10]",
+        show_default=False,
+    ),
+]
 BatchSize = Annotated[
     int | None, Option(min=2, help="Images a step.  [default: 256, with --tune all 64]", show_default=False)
 ]
 LearningRate = Annotated[
-    float, Option(min=0, help="Of the head; the backbone gets a tenth, proxies what their loss says.")
+    float | None,
+    Option(
+        min=0,
+        help="Of the head; the backbone gets a tenth, proxies what their loss says.  [default: 0.001]",
+        show_default=False,
+    ),
+]
+Optimizer = Annotated[
+    str | None,
+    Option(help="adamw, adam or sgd, e.g. adam:eps=1 or sgd:momentum=0.9.  [default: adamw]", show_default=False),
+]
+Schedule = Annotated[
+    str | None,
+    Option(
+        help="Of the learning rate: constant, cosine, step:every=10,factor=0.5, step:at=40,70, one-cycle, or "
+        "plateau:patience=4; ramp=5 rises first.  [default: cosine]",
+        show_default=False,
+    ),
+]
+WeightDecay = Annotated[
+    float | None, Option(min=0, help="Of head and backbone.  [default: 0.0001]", show_default=False)
+]
+BackboneFactor = Annotated[
+    float | None,
+    Option(min=0, help="Times the learning rate, for the backbone.  [default: 0.1]", show_default=False),
+]
+LossFactor = Annotated[
+    float | None,
+    Option(
+        min=0,
+        help="Times the learning rate, for proxies and the like.  [default: as the loss says]",
+        show_default=False,
+    ),
+]
+LayerDecay = Annotated[
+    float | None,
+    Option(
+        min=0,
+        max=1,
+        help="Each block of the backbone this much slower than the next.  [default: 1]",
+        show_default=False,
+    ),
+]
+Warmup = Annotated[
+    int | None,
+    Option(min=0, help="Epochs in which the backbone still stands.  [default: 0]", show_default=False),
+]
+Clip = Annotated[
+    str | None,
+    Option(help="Gradients: value:10 (each entry), norm:3, or none.  [default: value:10]", show_default=False),
+]
+Accumulate = Annotated[
+    int | None, Option(min=1, help="Batches whose gradients make one step.  [default: 1]", show_default=False)
+]
+Chunk = Annotated[
+    int | None,
+    Option(
+        min=1,
+        help="Images in memory at a time: a batch of thousands, in two passes.  [default: all]",
+        show_default=False,
+    ),
+]
+Ema = Annotated[
+    float | None,
+    Option(min=0, max=1, help="Ship a moving average of the weights, e.g. 0.999.", show_default=False),
+]
+Patience = Annotated[
+    int | None,
+    Option(min=0, help="Epochs without a gain after which training stops; 0: never.  [default: 6]", show_default=False),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"] | None,
+    Option(
+        help="Of the network while it trains; auto: what the device is fast in.  [default: auto]", show_default=False
+    ),
 ]
 Sampler = Annotated[
     Literal["random", "pk", "category-pk", "n-pair"] | None,
     Option(help="How batches are drawn.  [default: as the loss needs]", show_default=False),
 ]
-ImagesPerProduct = Annotated[int, Option(min=2, help="K of the samplers pk and category-pk.")]
+ImagesPerProduct = Annotated[
+    int | None, Option(min=2, help="K of the samplers pk and category-pk.  [default: 4]", show_default=False)
+]
 Memory = Annotated[
     str | None,
     Option(help="Compare with this many past embeddings too: 8192, or 8192:start=500 (batches).", show_default=False),
 ]
-Views = Annotated[int, Option(min=1, max=64, help="Views of each training image: plain, mirrored, then random ones.")]
+Views = Annotated[
+    int | None,
+    Option(
+        min=1,
+        max=64,
+        help="Views of each training image: plain, mirrored, then random crops.  [default: 2]",
+        show_default=False,
+    ),
+]
 Augment = Annotated[
-    Literal["none", "light", "retrieval", "reid", "strong"],
-    Option(help="Random views: none, light crops and light, crops alone (retrieval), hidden parts (reid), strong."),
+    Literal["none", "light", "retrieval", "reid", "strong"] | None,
+    Option(
+        help="Random views: none, light crops and light, crops alone (retrieval), hidden parts (reid), strong.  "
+        "[default: light]",
+        show_default=False,
+    ),
 ]
 Decode = Annotated[
-    Literal["fast", "exact"],
-    Option(help="Large JPEGs at no less than twice the size needed, or exactly; the model keeps to it."),
+    Literal["fast", "exact"] | None,
+    Option(
+        help="Large JPEGs at no less than twice the size needed, or exactly; the model keeps to it.  [default: fast]",
+        show_default=False,
+    ),
 ]
-Seed = Annotated[int, Option(help="Start of every random number; equal seeds give equal models on one machine.")]
+Seed = Annotated[int, Option(help="Start of every random number.")]
+TrainSeed = Annotated[
+    int | None,
+    Option(
+        "--seed",
+        help="Start of every random number; equal seeds give equal models on one machine.  [default: 0]",
+        show_default=False,
+    ),
+]
+Resume = Annotated[bool, Option("--resume", help="Go on with the run that was interrupted last, to the same end.")]
+RunId = Annotated[
+    str | None, Option("--run", help="With --resume: another run (see dmlcli status).", show_default=False)
+]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:N or mps.")]
 NoIndex = Annotated[bool, Option("--no-index", help="Stop after the model: do not embed and index the catalogue.")]
 

@@ -20,6 +20,7 @@ class Skipped:
 class TrainReport:
     """What training made. Scores are MAP@R in validation, in [0, 1]; None where nothing could be held out."""
 
+    run: str
     model: str
     fingerprint: str
     images: int
@@ -282,6 +283,8 @@ class Contender:
     interval95: tuple[float, float] | None  # of MAP@R
     gain: float
     gain_interval95: tuple[float, float] | None  # paired: the same queries, whole products drawn
+    known_recall_at_1: float | None  # of new photos of the products trained on
+    known_map_at_r: float | None
     seconds: float
     trouble: str = ""
 

@@ -41,6 +41,11 @@ class Workspace:
         """The pretrained backbone as a model of its own."""
         return self.folder / "frozen"
 
+    @property
+    def runs(self) -> Path:
+        """The training runs, each in a folder of its own."""
+        return self.folder / "runs"
+
     def features(self, fingerprint: str, view: str) -> Path:
         """Cached features of one view through one frozen backbone."""
         return self.folder / "features" / f"{fingerprint}-{view}"

@@ -12,10 +12,9 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import CatalogError
 from dmlcli.image import Pixels
 from dmlcli.learn import features
-from dmlcli.learn.network import BlendHead
 from dmlcli.model import open_model
 from dmlcli.workspace import Workspace
-from tests.conftest import encoded, make_embeddings, photo
+from tests.conftest import encoded, photo
 
 
 def forward(batch: Pixels) -> Vectors:
@@ -51,13 +50,3 @@ def test_an_image_that_goes_away_meanwhile_is_told(shop: Path, plain_model: Path
     (shop / "product-00" / "0.png").unlink()
     with pytest.raises(CatalogError, match="went away"):
         features.stacked(photos, ["plain"], open_model(plain_model), forward, Workspace(tmp_path / "w"))
-
-
-def test_through_a_head_features_become_embeddings() -> None:
-    made = make_embeddings(np.random.default_rng(0).normal(size=(5, 8)), list("abcde"), model="frozen")
-    head = BlendHead(8, 3, 2)
-    through = features.through(head, made, "print")
-    with torch.inference_mode():
-        expected = head(torch.from_numpy(made.vectors)).numpy()
-    assert np.array_equal(through.vectors, expected)
-    assert (through.model, through.items, through.states) == ("print", made.items, made.states)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from dmlcli.errors import TrainingError
 from dmlcli.learn import losses
-from dmlcli.learn.fit import Batch, Schedule, fit, start_from_means
+from dmlcli.learn.fit import Batch, fit, start_from_means
+from dmlcli.learn.learner import Learner
+from dmlcli.learn.recipe import Recipe
 
 
 def sample() -> tuple[Tensor, Tensor]:
@@ -22,7 +24,8 @@ def test_training_lowers_the_loss_along_half_a_cosine() -> None:
     torch.manual_seed(0)
     head = nn.Linear(10, 4)
     loss = losses.build("triplet", 4, 4)
-    epochs = list(fit(head, loss, lambda number: [(x, y)] * 5, Schedule(10, 1e-2), head=head))
+    learner = Learner(Recipe(epochs=10, learning_rate=1e-2), loss, head=head)
+    epochs = list(fit(head, learner, lambda number: [(x, y)] * 5))
     assert [epoch.number for epoch in epochs] == list(range(1, 11))
     assert epochs[-1].loss < 0.8 * epochs[0].loss
     rates = [epoch.learning_rate for epoch in epochs]
@@ -38,7 +41,7 @@ def test_each_epoch_gets_its_own_batches() -> None:
         yield x, y
 
     head = nn.Linear(10, 4)
-    list(fit(head, losses.build("triplet", 4, 4), feed, Schedule(3, 1e-2), head=head))
+    list(fit(head, Learner(Recipe(epochs=3), losses.build("triplet", 4, 4), head=head), feed))
     assert asked == [1, 2, 3]
 
 
@@ -49,9 +52,8 @@ def moved(spec: str, *, backbone: bool = False) -> dict[str, float]:
     head, trunk, loss = nn.Linear(6, 4), nn.Linear(10, 6), losses.build(spec, 4, 4)
     parts = {"head": head.weight, "backbone": trunk.weight, **dict(loss.named_parameters())}
     before = {name: parameter.detach().clone() for name, parameter in parts.items()}
-    schedule = Schedule(1, 1e-3, weight_decay=0.0)
-    embed = nn.Sequential(trunk, head)
-    list(fit(embed, loss, lambda _: [(x, y)], schedule, head=head, backbone=trunk if backbone else None))
+    learner = Learner(Recipe(epochs=1, weight_decay=0.0), loss, head=head, backbone=trunk if backbone else None)
+    list(fit(nn.Sequential(trunk, head), learner, lambda _: [(x, y)]))
     return {name: float((parameter.detach() - before[name]).abs().median()) for name, parameter in parts.items()}
 
 
@@ -79,7 +81,7 @@ def test_a_loss_that_is_no_number_stops_with_a_hint() -> None:
     with torch.no_grad():
         head.weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="epoch 1") as caught:
-        list(fit(head, loss, lambda _: [(x, y)], Schedule(2, 1e-2), head=head))
+        list(fit(head, Learner(Recipe(epochs=2), loss, head=head), lambda _: [(x, y)]))
     assert "--learning-rate" in caught.value.hint
 
 

@@ -79,7 +79,6 @@ def test_it_waits_for_its_start_and_remembers_only_in_training() -> None:
     kept.eval()
     kept(*batch(8, 9))
     assert kept.filled == 24
-    assert not kept.state_dict()
 
 
 @pytest.mark.parametrize("spec", ["proxy-anchor", "lifted-structure:form=original", "contrastive+softmax"])
@@ -107,3 +106,12 @@ def test_a_wrong_spec_is_answered_with_a_right_one(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         memory.parse(spec)
     assert "--memory 8192:start=1000" in caught.value.hint
+
+
+def test_a_saved_memory_compares_with_what_it_would_have_compared_with() -> None:
+    kept, again = (remembering("contrastive", size=12, start=1) for _ in range(2))
+    for seed in range(2):
+        kept(*batch(8, seed))
+    again.load_state_dict(kept.state_dict())
+    for seed in (2, 3):
+        assert torch.equal(kept(*batch(8, seed)), again(*batch(8, seed)))

@@ -76,7 +76,7 @@ def test_json_has_a_schema_and_no_nan(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_training_shows_the_gain(capsys: pytest.CaptureFixture[str]) -> None:
-    report = TrainReport("m", "print", 100, 1, "how", 0.4, 0.55, "epoch 3", 200, "i")
+    report = TrainReport("run", "m", "print", 100, 1, "how", 0.4, 0.55, "epoch 3", 200, "i")
     assert render.show(report, None) == 0
     shown = capsys.readouterr()
     assert "55.0 %" in shown.out and "40.0 %" in shown.out and "+15.0" in shown.out

@@ -24,8 +24,10 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def fast_dtype(device: torch.device) -> torch.dtype | None:
-    """What convolutions run in under autocast; None: float32, where nothing narrower is faster."""
+def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
+    """What convolutions run in under autocast; None: float32, where nothing narrower is faster or asked for."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else None
     if device.type == "cuda":
         return torch.bfloat16
     if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():

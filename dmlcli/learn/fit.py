@@ -1,6 +1,5 @@
 """The training loop, as a generator: yields one Epoch per pass, and knows neither files nor scores."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from dmlcli.errors import TrainingError
-from dmlcli.learn import losses
+from dmlcli.learn import two_pass
 from dmlcli.learn.health import Health, measure, share_active
+from dmlcli.learn.learner import Learner
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...) and labels (B,)
 _APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
-_CLIP = 10.0  # largest value of a gradient entry (Proxy-Anchor's setting)
 
 
 @dataclass(frozen=True)
@@ -25,29 +24,12 @@ class Epoch:
     loss: float
     learning_rate: float
     seconds: float
+    images: int  # that were shown
     health: Health
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast. The learning rate falls along half a cosine."""
-
-    epochs: int
-    learning_rate: float  # of the head; the loss's own parameters get theirs times its `learning_rate_factor`
-    backbone_factor: float = 0.1  # pretrained weights need smaller steps than a new head
-    weight_decay: float = 1e-4
-
-
-def fit(
-    embed: Callable[[Tensor], Tensor],
-    loss: nn.Module,
-    feed: Callable[[int], Iterable[Batch]],
-    schedule: Schedule,
-    *,
-    head: nn.Module,
-    backbone: nn.Module | None = None,
-) -> Iterator[Epoch]:
-    """Train in place what is given of head, backbone and loss.
+def fit(embed: Callable[[Tensor], Tensor], learner: Learner, feed: Callable[[int], Iterable[Batch]]) -> Iterator[Epoch]:
+    """Train the learner's modules in place, from the epoch after the one it stands at to the last of its recipe.
 
     Args:
         embed: inputs (B, ...) to embeddings (B, D), not normalised: losses do that themselves.
@@ -55,36 +37,50 @@ def fit(
 
     Errors: TrainingError when the loss is no longer a finite number.
     """
-    parameters = [p for module in (head, backbone, loss) if module is not None for p in module.parameters()]
-    optimizer = torch.optim.AdamW(_groups(loss, schedule, head, backbone))
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    for number in range(1, schedule.epochs + 1):
-        started, values, active = time.perf_counter(), [], []
+    recipe = learner.recipe
+    while learner.epoch < recipe.epochs:
+        number, started, images = learner.start_epoch(), time.perf_counter(), 0
+        values: list[float] = []
+        active: list[float] = []
         last: Batch | None = None
-        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate * (1 + math.cos(math.pi * (number - 1) / schedule.epochs)) / 2
         for inputs, labels in feed(number):
-            embeddings = embed(inputs)
-            embeddings.retain_grad()
-            value = loss(embeddings, labels)
+            if len(values) % recipe.accumulate == 0:
+                learner.optimizer.zero_grad()
+            value, embeddings = _backward(embed, learner, inputs, labels)
             if not torch.isfinite(value):
                 raise TrainingError(
                     f"the loss became {value.item()} in epoch {number}",
                     hint="lower --learning-rate, or take another --loss",
                 )
-            optimizer.zero_grad()
-            value.backward()
-            nn.utils.clip_grad_value_(parameters, _CLIP)
-            optimizer.step()
             values.append(float(value.detach()))
             active.append(share_active(embeddings))
+            images += len(labels)
             if last is None or (labels != labels[0]).any():  # a single label says nothing of collapse
-                last = embeddings, labels
-        rate = optimizer.param_groups[0]["lr"]
-        seconds = time.perf_counter() - started
+                last = embeddings.detach(), labels
+            if len(values) % recipe.accumulate == 0:
+                learner.step(recipe.accumulate)
         assert last is not None, "an epoch has batches"
-        health = measure(*last, loss, active=sum(active) / len(active))
-        yield Epoch(number, sum(values) / len(values), rate, seconds, health)
+        if len(values) % recipe.accumulate:
+            learner.step(len(values) % recipe.accumulate)
+        health = measure(*last, learner.loss, active=sum(active) / len(active))
+        mean = sum(values) / len(values)
+        learner.end_epoch(mean)
+        yield Epoch(number, mean, learner.learning_rate, time.perf_counter() - started, images, health)
+
+
+def _backward(
+    embed: Callable[[Tensor], Tensor], learner: Learner, inputs: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added."""
+    chunk = learner.recipe.chunk
+    if chunk is not None and len(inputs) > chunk:
+        return two_pass.backward(embed, learner.loss, inputs, labels, chunk)
+    embeddings = embed(inputs)
+    embeddings.retain_grad()
+    value: Tensor = learner.loss(embeddings, labels)
+    if torch.isfinite(value):
+        torch.autograd.backward(value)
+    return value, embeddings
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
@@ -104,14 +100,3 @@ def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Non
                 means = means[:, None] + noise  # (C, K, D)
             with torch.no_grad():
                 parameter.copy_(means)
-
-
-def _groups(
-    loss: nn.Module, schedule: Schedule, head: nn.Module, backbone: nn.Module | None
-) -> list[dict[str, object]]:
-    rate, decay = schedule.learning_rate, schedule.weight_decay
-    groups: list[dict[str, object]] = [{"params": list(head.parameters()), "lr": rate, "weight_decay": decay}]
-    if backbone is not None:
-        pretrained = list(backbone.parameters())
-        groups.append({"params": pretrained, "lr": rate * schedule.backbone_factor, "weight_decay": decay})
-    return [group for group in groups if group["params"]] + losses.parameter_groups(loss, rate)

@@ -37,7 +37,7 @@ def parse(spec: str) -> MemorySpec:
 class Memory(nn.Module):
     """A loss that adds to `loss` of the batch that of the batch against the memory, and then remembers the batch.
 
-    What is remembered is not saved with a checkpoint: it is refilled within `size` images.
+    What is remembered is part of its state: a run that goes on compares with what it would have compared with.
     """
 
     family: ClassVar[str] = "memory"
@@ -54,8 +54,8 @@ class Memory(nn.Module):
         self.seen = 0  # batches
         self.filled = 0
         self._next = 0  # where the next embedding goes
-        self.register_buffer("embeddings", torch.zeros(size, embedding_dim), persistent=False)
-        self.register_buffer("labels", torch.zeros(size, dtype=torch.long), persistent=False)
+        self.register_buffer("embeddings", torch.zeros(size, embedding_dim))
+        self.register_buffer("labels", torch.zeros(size, dtype=torch.long))
         self.embeddings: Tensor
         self.labels: Tensor
 
@@ -74,6 +74,14 @@ class Memory(nn.Module):
         if self.training:
             self.remember(embeddings, labels)
         return value
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Where the next embedding goes, as `state_dict` saves it."""
+        return {"seen": self.seen, "filled": self.filled, "next": self._next}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take it up again."""
+        self.seen, self.filled, self._next = state["seen"], state["filled"], state["next"]
 
     @torch.no_grad()
     def remember(self, embeddings: Tensor, labels: Tensor) -> None:

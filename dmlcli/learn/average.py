@@ -1,0 +1,56 @@
+"""A moving average of the weights (EMA): steadier than the weights of any one step, and often better."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """The average of a module's floating-point weights and buffers over the steps so far.
+
+    The first steps count more, decay being min(`decay`, (1 + steps) / (10 + steps)): else the start would linger.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        values = [*module.named_parameters(), *module.named_buffers()]
+        self._live = {name: value.detach() for name, value in values if value.is_floating_point()}
+        self._mean = {name: value.clone() for name, value in self._live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after a step."""
+        self.steps += 1
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(list(self._mean.values()), list(self._live.values()), share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The module holds the average inside the block, and its own weights again after it."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def state_dict(self) -> dict[str, object]:
+        """What `load_state_dict` takes."""
+        return {"steps": self.steps, "mean": self._mean}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Go on from a saved average."""
+        mean = state["mean"]
+        assert isinstance(mean, dict) and isinstance(state["steps"], int)
+        self.steps = state["steps"]
+        for name, value in self._mean.items():
+            value.copy_(mean[name])
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, value in self._live.items():
+            kept: Tensor = value.clone()
+            value.copy_(self._mean[name])
+            self._mean[name].copy_(kept)

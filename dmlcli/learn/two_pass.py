@@ -1,0 +1,59 @@
+"""The loss over a batch too large for memory, in two passes: the same gradient, the memory of a chunk.
+
+First all chunks go forward without a graph, and the loss tells each embedding its gradient; then each chunk goes
+forward again with a graph, and takes its own gradients backwards. It costs one more forward pass. Exact where an
+image's embedding depends on that image alone: batch norm has to stand still.
+
+Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021; Patel et al.,
+Recall@k Surrogate Loss with Large Batches and Similarity Mixup, CVPR 2022, section 4.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def backward(
+    embed: Callable[[Tensor], Tensor], loss: nn.Module, inputs: Tensor, labels: Tensor, chunk: int
+) -> tuple[Tensor, Tensor]:
+    """Add the gradient of `loss(embed(inputs), labels)` to the parameters of both, `chunk` images at a time.
+
+    Args:
+        inputs: (B, ...), on whatever device `embed` takes them from.
+        labels: (B,).
+
+    Returns:
+        The value of the loss, and the embeddings (B, D) with their gradient.
+    """
+    chunks = torch.split(inputs, chunk)
+    states = []
+    with torch.no_grad():
+        parts = []
+        for part in chunks:
+            states.append(_random_state(labels.device))  # dropout has to drop the same in both passes
+            parts.append(embed(part))
+        embeddings = torch.cat(parts)  # (B, D)
+    embeddings.requires_grad_()
+    value = loss(embeddings, labels)
+    if not torch.isfinite(value):
+        return value, embeddings
+    torch.autograd.backward(value)
+    assert embeddings.grad is not None, "a loss depends on its embeddings"
+    after = _random_state(labels.device)
+    for part, gradient, state in zip(chunks, torch.split(embeddings.grad, chunk), states, strict=True):
+        _set_random_state(state, labels.device)
+        torch.autograd.backward(embed(part), gradient)
+    _set_random_state(after, labels.device)
+    return value, embeddings
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, ...]:
+    accelerator = (torch.cuda.get_rng_state(device),) if device.type == "cuda" else ()
+    return torch.get_rng_state(), *accelerator
+
+
+def _set_random_state(state: tuple[Tensor, ...], device: torch.device) -> None:
+    torch.set_rng_state(state[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[1], device)

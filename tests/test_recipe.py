@@ -1,0 +1,107 @@
+"""Recipes: the published ones hold together, files are checked, and what a run leaves repeats it."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dmlcli import options
+from dmlcli.commands.train import train
+from dmlcli.errors import CannotRun, UsageError
+from dmlcli.learn import losses, recipe
+from dmlcli.learn.recipe import Recipe
+
+
+def test_every_setting_is_an_option_of_train_and_nothing_when_left_out() -> None:
+    parameters = inspect.signature(train).parameters
+    assert set(recipe.SETTINGS) <= set(parameters)
+    assert all(parameters[name].default is None for name in recipe.SETTINGS)
+
+
+def test_the_help_states_the_defaults_of_the_recipe() -> None:
+    shown = {}
+    for annotation in vars(options).values():
+        for extra in getattr(annotation, "__metadata__", ()):
+            shown[str(extra.help)] = extra
+    annotations = {name: parameter.annotation for name, parameter in inspect.signature(train).parameters.items()}
+    for name, value in vars(Recipe()).items():
+        (extra,) = annotations[name].__metadata__
+        if value is not None:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            assert f"[default: {text}" in extra.help, name
+
+
+@pytest.mark.parametrize("name", recipe.published())
+def test_a_published_recipe_holds_together_and_gives_a_source_for_its_loss(name: str) -> None:
+    found = recipe.resolve(name, {})
+    assert found.tune == "all" and found.backbone == "resnet50" and found.patience == 0
+    losses.build(found.loss, 4, 8)
+    text = (Path(recipe.__file__).parent / "recipes" / f"{name}.toml").read_text()
+    assert text.startswith("# ") and " 20" in text.split("\n")[0]
+
+
+def test_published_settings_are_those_of_the_papers() -> None:
+    """A second look at the table, by hand."""
+    found = {name: recipe.resolve(name, {}) for name in recipe.published()}
+    assert set(found) == {"proxy-anchor", "ms", "xbm", "proxynca-pp", "recall-at-k", "reid-baseline"}
+    anchor = found["proxy-anchor"]
+    assert (anchor.learning_rate, anchor.loss_factor, anchor.warmup, anchor.clip) == (1e-4, 100, 5, "value:10")
+    assert (found["ms"].batch_size, found["ms"].images_per_product, found["ms"].learning_rate) == (80, 5, 3e-5)
+    assert (found["xbm"].memory, found["xbm"].dim) == ("55000:start=1000", 128)
+    nca = found["proxynca-pp"]
+    assert nca.optimizer == "adam:eps=1" and nca.learning_rate * (nca.loss_factor or 0) == pytest.approx(400)
+    assert (found["recall-at-k"].batch_size, found["recall-at-k"].chunk) == (4000, 200)
+    assert (found["reid-baseline"].schedule, found["reid-baseline"].epochs) == ("step:at=40,70,factor=0.1,ramp=10", 120)
+
+
+def test_what_is_asked_for_wins() -> None:
+    found = recipe.resolve("ms", {"epochs": 3, "loss": "triplet"})
+    assert (found.epochs, found.loss, found.batch_size) == (3, "triplet", 80)
+    assert recipe.resolve(None, {"tune": "all"}).batch_size == 64
+    assert recipe.resolve(None, {"tune": "all", "batch_size": 32}).batch_size == 32
+
+
+def test_a_saved_recipe_is_read_back_as_it_was(tmp_path: Path) -> None:
+    odd = Recipe(loss='a"b', epochs=7, learning_rate=3e-5, ema=0.999, memory=None, weights="/tmp/ä.pth", patience=0)
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml(odd))
+    assert Recipe(**recipe.read(str(tmp_path / "recipe.toml"))) == odd
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("epocs = 3", "did you mean epochs"),
+        ("epochs = 3.5", "epochs takes int, not 3.5"),
+        ("epochs = true", "epochs takes int, not True"),
+        ("learning-rate = 'fast'", "learning_rate takes float"),
+        ("epochs = -1", "--epochs is -1, and starts at 0"),
+        ("tune = 'al'", "did you mean all"),
+        ("ema = 1.0", "--ema is 1, and stays below 1"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        recipe.resolve(str(tmp_path / "mine.toml"), {})
+    assert named in f"{caught.value} {caught.value.hint}"
+
+
+def test_numbers_and_dashes_as_people_write_them(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("learning-rate = 1\nbatch_size = 12\n")
+    found = recipe.resolve(str(tmp_path / "mine.toml"), {})
+    assert (found.learning_rate, type(found.learning_rate), found.batch_size) == (1.0, float, 12)
+
+
+def test_a_recipe_that_is_not_there_or_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no recipe 'proxi-anchor'") as caught:
+        recipe.read("proxi-anchor")
+    assert "proxy-anchor" in caught.value.hint
+    (tmp_path / "photo.toml").write_bytes(b"\xff\xd8 no toml")
+    with pytest.raises(CannotRun, match="cannot be read"):
+        recipe.read(str(tmp_path / "photo.toml"))
+
+
+def test_differences_are_told_as_options() -> None:
+    now: Any = Recipe(epochs=3, ema=0.9)
+    assert recipe.differences(now, Recipe()) == ["--epochs was 20, now 3", "--ema was None, now 0.9"]
