@@ -3,14 +3,15 @@
 import inspect
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 import dmlcli
 from dmlcli import spelling
-from dmlcli.cli import render
-from dmlcli.cli.guard import guarded, pipe_closed
+from dmlcli.cli import render, settings
+from dmlcli.cli.guard import failed, guarded, pipe_closed
 from dmlcli.commands.compare import compare
 from dmlcli.commands.doctor import doctor
 from dmlcli.commands.duplicates import duplicates
@@ -21,7 +22,7 @@ from dmlcli.commands.losses import losses
 from dmlcli.commands.query import query
 from dmlcli.commands.status import status
 from dmlcli.commands.train import train
-from dmlcli.errors import Interrupted
+from dmlcli.errors import DmlcliError, Interrupted
 
 app = typer.Typer(
     name="dmlcli",
@@ -50,10 +51,8 @@ _DECODING = {
             int | None,
             typer.Option(
                 min=1,
-                envvar="DMLCLI_MAX_PIXELS",
                 help="Refuse larger pictures, unopened.  [default: 200 million]",
                 show_default=False,
-                show_envvar=False,
             ),
         ],
         None,
@@ -97,17 +96,21 @@ _EVAL_EDGE = (
     }
 )
 
+_SETTABLE: dict[str, dict[str, settings.Parameter]] = {}  # by verb, what dmlcli.toml and the environment may set
+
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
-        code = app(arguments, prog_name="dmlcli", standalone_mode=False)
+        code = app(arguments, prog_name="dmlcli", standalone_mode=False, default_map=_settings(arguments))
         sys.stdout.flush()
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
         return pipe_closed()
     except KeyboardInterrupt:
         return Interrupted.exit_code
+    except DmlcliError as error:  # of what is read before a verb is known
+        return failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
     except Exception as error:  # typer's own usage errors; their class moved between versions
         if not hasattr(error, "format_message"):
             raise
@@ -119,6 +122,13 @@ def run(arguments: list[str]) -> int:
         hint = f"{context.command_path if context else 'dmlcli'} --help"
         print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
         return 2
+
+
+def _settings(arguments: list[str]) -> settings.Found | None:
+    """What dmlcli.toml and the environment set, by verb and parameter; help shows the command as it is."""
+    if not arguments or not settings.is_there() or {"-h", "--help", "--version"} & {*arguments}:
+        return None
+    return settings.read(_SETTABLE)
 
 
 def _asked_format(arguments: list[str]) -> str | None:
@@ -151,6 +161,14 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(annotation=Annotated[kind, make(*spelt.names, **spelt.settings)])
 
 
+def _settable(parameter: inspect.Parameter) -> tuple[str, settings.Parameter]:
+    """A parameter by the name it is typed as."""
+    kind, spelt = get_args(parameter.annotation)
+    names = spelt.param_decls or [parameter.name]
+    takes_path = Path in (kind, *get_args(kind))
+    return max(names, key=len).lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, takes_path)
+
+
 def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE) -> None:
     """Make a verb a command: its own signature plus the options of the edge."""
 
@@ -173,6 +191,7 @@ def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = verb.__doc__
+    _SETTABLE[verb.__name__] = dict(map(_settable, parameters))
     app.command(name=verb.__name__)(command)
 
 

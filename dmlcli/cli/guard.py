@@ -31,20 +31,21 @@ def guarded(
     except BrokenPipeError:
         return pipe_closed()
     except DmlcliError as error:
-        return _failed(str(error), error.hint, error.exit_code, format, debug)
+        return failed(str(error), error.hint, error.exit_code, format, debug)
     except KeyboardInterrupt:
-        return _failed("stopped; what was computed so far is kept where it can be", "", _INTERRUPTED, format, debug)
+        return failed("stopped; what was computed so far is kept where it can be", "", _INTERRUPTED, format, debug)
     except MemoryError:
-        return _failed("out of memory", "a smaller --batch-size or catalogue needs less", 4, format, debug)
+        return failed("out of memory", "a smaller --batch-size or catalogue needs less", 4, format, debug)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or error}{where}", "", 4, format, debug)
+        return failed(f"{error.strerror or error}{where}", "", 4, format, debug)
     except Exception as error:
         hint = "this is a bug in dmlcli; please report it with the trace that --debug shows"
-        return _failed(f"{type(error).__name__}: {error}", hint, _BUG, format, debug)
+        return failed(f"{type(error).__name__}: {error}", hint, _BUG, format, debug)
 
 
-def _failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
+def failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
+    """Say what went wrong, and return the exit code."""
     if debug:
         import traceback
 

@@ -5,12 +5,12 @@ is left to Typer, which reads the same signature and knows how to say what is wr
 """
 
 import inspect
-import os
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from dmlcli.cli import settings
 from dmlcli.spelling import Argument, Option
 
 # The options of the terminal beside the verb's own; what is not listed here is left to Typer.
@@ -23,7 +23,6 @@ _EDGE: dict[str, tuple[str, Any]] = {
     "--print0": ("nul", bool),
     "-0": ("nul", bool),
 }
-_KNOWN_ENVIRONMENT = {"DMLCLI_WORKSPACE"}  # read by the rooms themselves; any other may be an option's
 
 
 class _NotPlain(Exception):
@@ -32,7 +31,7 @@ class _NotPlain(Exception):
 
 def read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The values of the verb's own options and of the terminal's, as far as they are given; None: ask Typer."""
-    if any(name.startswith("DMLCLI_") and name not in _KNOWN_ENVIRONMENT for name in os.environ):
+    if settings.is_there():
         return None
     try:
         return _read(verb, words)
