@@ -346,6 +346,7 @@ class StatusReport:
     index: dict[str, str] | None
     next: str
     cautions: tuple[str, ...] = ()
+    runs: tuple[dict[str, str], ...] = ()  # of training, the last ones last
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Missi
     assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
     assert found.err.count("the built-in descriptor stands in") == 1 and "next: dmlcli query img.jpg" in found.err
     told = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
-    assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions"]
+    assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
+    assert told["runs"][-1]["state"] == "done" and "  done, of " in found.out
     assert told["model"]["backbone"] == "descriptor" and "stands in" in told["cautions"][0]
 
 

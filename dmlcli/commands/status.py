@@ -13,7 +13,7 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
     """
     from pathlib import Path
 
-    from dmlcli import disk
+    from dmlcli import disk, runs
     from dmlcli.errors import CannotRun
     from dmlcli.model import open_model
     from dmlcli.workspace import find
@@ -66,4 +66,10 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
         following = "dmlcli index CATALOG"
     else:
         following = "dmlcli train CATALOG"
-    return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions))
+    found = [
+        {"id": run.id, "state": "training" if runs.is_going(place.runs / run.id) else run.state, "catalog": run.catalog}
+        for run in runs.list_runs(place.runs)
+    ]
+    if found and found[-1]["state"] == "unfinished":
+        following = "dmlcli train CATALOG --resume"
+    return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions), tuple(found))

@@ -3,6 +3,8 @@
 from dmlcli.cli import look
 from dmlcli.report import StatusReport
 
+_RUNS = 5  # the last ones; --format json has them all
+
 
 def show(report: StatusReport) -> None:
     """Show it as text."""
@@ -15,6 +17,7 @@ def show(report: StatusReport) -> None:
             rows.append(
                 (name, f"{made['images']} images, {made['dim']} dimensions, of {made['root']}" if made else "none")
             )
+        rows += [("run", f"{run['id']}  {run['state']}, of {run['catalog']}") for run in report.runs[-_RUNS:]]
         look.facts(rows)
     look.cautions(report.cautions)
     look.hint(report.next)
