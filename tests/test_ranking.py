@@ -76,9 +76,10 @@ def test_blocks_make_no_difference() -> None:
     chance = np.random.default_rng(0)
     vectors = make_embeddings(chance.normal(size=(50, 6)), ["x"] * 50).vectors
     products = [str(label) for label in chance.integers(0, 9, 50)]
+    groups = Groups(products, products)
     whole = rankings(vectors, vectors, products, products, own_rows=np.arange(50))
     for block in (1, 7, 49, 50):
-        sliced = rankings(vectors, vectors, products, products, own_rows=np.arange(50), block=block)
+        sliced = [one.found().ranks for one in search(vectors, vectors, groups, own_rows=np.arange(50), block=block)]
         assert all(np.array_equal(a, b) for a, b in zip(whole, sliced, strict=True))
 
 
