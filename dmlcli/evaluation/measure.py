@@ -139,7 +139,7 @@ def _vectors(side: Side) -> Scores:
 
 def plan(queries: int, gallery: int, dim: int, *, apart: bool) -> tuple[int, float]:
     """Bytes of memory and seconds that a search takes: the vectors, one block of similarities, and what is kept."""
-    rows = gallery + (queries if apart else 0)
+    rows = gallery + (queries if apart else gallery)  # leave-one-out searches in a sorted copy
     block = min(block_rows(gallery), queries) * gallery * 4
     return 4 * dim * rows + block + _PER_QUERY * queries + gallery * 24, 2e-11 * queries * gallery * dim
 

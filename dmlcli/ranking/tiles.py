@@ -4,11 +4,18 @@ The matrix of all similarities is computed in square tiles on and above its diag
 the right similarities of each query are taken beforehand, and of the wrong ones a tile tells how many are as close as
 each of those, and which is the closest. Queries stand in descending number of right images, so that those with a k-th
 one are always the first of a tile.
+
+Tiles are shared out among threads, each with a product of its own: a team of threads for one product would idle, busily
+waiting, while its similarities are counted.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Lock
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from dmlcli.ranking.found import TIE, Found, Groups, Rows, Scores
 
@@ -29,17 +36,22 @@ def search(gallery: Scores, own_rows: Rows, products: Groups, side: int = SIDE) 
     order = np.concatenate([own_rows[turn], np.setdiff1d(np.arange(len(gallery)), own_rows)])
     vectors = gallery[order]
     tally = _Tally([right[query][0] for query in turn])
+    blas = ThreadpoolController().select(user_api="blas")
+    threads = max((library["num_threads"] for library in blas.info()), default=1)
     known = _Known([np.append(rows, own) for (_, rows), own in zip(right, own_rows, strict=True)], turn, order, side)
-    tile = np.empty((side, side), dtype=np.float32)
+
+    def take(top: int, left: int) -> None:
+        across, down = vectors[left : left + side], vectors[top : top + side]
+        tile = np.full((side, side), -np.inf, dtype=np.float32)
+        np.matmul(down, across.T, out=tile[: len(down), : len(across)])
+        tile[known.within(top, left)] = -np.inf
+        tally.add(tile, top, left)
+        if left > top:
+            tally.add(tile.T, left, top)
+
     for top in range(0, len(turn), side):
-        for left in range(top, len(order), side):
-            height, width = len(vectors[top : top + side]), len(vectors[left : left + side])
-            tile[height:] = tile[:, width:] = -np.inf
-            np.matmul(vectors[top : top + side], vectors[left : left + side].T, out=tile[:height, :width])
-            tile[known.within(top, left)] = -np.inf
-            tally.add(tile, top, left)
-            if left > top:
-                tally.add(tile.T, left, top)
+        with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+            list(pool.map(partial(take, top), range(top, len(order), side)))
         for place, query in enumerate(turn[top : top + side], start=top):
             ahead, best, row = tally.of(place)
             scores, rows = right[query]
@@ -87,19 +99,21 @@ class _Tally:
         self._ahead = [np.zeros(n, dtype=np.int64) for n in firsts]
         self._best = np.full(len(right), -np.inf, dtype=np.float32)
         self._place = np.zeros(len(right), dtype=np.int64)
+        self._lock = Lock()
 
     def add(self, tile: Scores, query: int, row: int) -> None:
         """Take the tile whose rows are the queries from `query` on, and whose columns the gallery from `row` on."""
         here = slice(query, query + len(tile))
-        for limits, ahead in zip(self._limits, self._ahead, strict=True):
-            if query >= len(limits):
-                break
-            ahead[here] += _at_least(tile[: len(limits[here])], limits[here])
+        levels = [limits[here] for limits in self._limits if query < len(limits)]
+        counts = [_at_least(tile[: len(limits)], limits) for limits in levels]
         best = self._best[here]
         closest = tile.max(axis=1)[: len(best)]
-        better = np.flatnonzero(closest > best)
-        best[better] = closest[better]
-        self._place[query + better] = row + tile[better].argmax(axis=1)
+        with self._lock:
+            for ahead, count in zip(self._ahead, counts, strict=False):  # the last levels have no query here
+                ahead[here] += count
+            better = np.flatnonzero(closest > best)
+            best[better] = closest[better]
+            self._place[query + better] = row + tile[better].argmax(axis=1)
 
     def of(self, place: int) -> tuple[Rows, float, int]:
         """How many are ahead of each right image, but for right ones; the closest wrong one, and its place."""
