@@ -106,14 +106,15 @@ class _Tally:
         here = slice(query, query + len(tile))
         levels = [limits[here] for limits in self._limits if query < len(limits)]
         counts = [_at_least(tile[: len(limits)], limits) for limits in levels]
-        best = self._best[here]
+        best, place = self._best[here], self._place[here]
         closest = tile.max(axis=1)[: len(best)]
         with self._lock:
             for ahead, count in zip(self._ahead, counts, strict=False):  # the last levels have no query here
                 ahead[here] += count
-            better = np.flatnonzero(closest > best)
+            # of equals the first, whichever tile is done first
+            better = np.flatnonzero((closest > best) | ((closest == best) & (place > row)))
             best[better] = closest[better]
-            self._place[query + better] = row + tile[better].argmax(axis=1)
+            place[better] = row + tile[better].argmax(axis=1)
 
     def of(self, place: int) -> tuple[Rows, float, int]:
         """How many are ahead of each right image, but for right ones; the closest wrong one, and its place."""
