@@ -1,10 +1,14 @@
 """Ranks by exact search: ties count against it, the query's own row goes, and other people's code agrees."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dmlcli import metrics
-from dmlcli.ranking import Groups, block_rows, rankings, search
+from dmlcli.ranking import Found, Groups, block_rows, find, rankings, search, tiles
 from dmlcli.ranking import rank as rank_of
 from tests.conftest import make_embeddings
 
@@ -76,9 +80,10 @@ def test_blocks_make_no_difference() -> None:
     chance = np.random.default_rng(0)
     vectors = make_embeddings(chance.normal(size=(50, 6)), ["x"] * 50).vectors
     products = [str(label) for label in chance.integers(0, 9, 50)]
+    groups = Groups(products, products)
     whole = rankings(vectors, vectors, products, products, own_rows=np.arange(50))
     for block in (1, 7, 49, 50):
-        sliced = rankings(vectors, vectors, products, products, own_rows=np.arange(50), block=block)
+        sliced = [one.found().ranks for one in search(vectors, vectors, groups, own_rows=np.arange(50), block=block)]
         assert all(np.array_equal(a, b) for a, b in zip(whole, sliced, strict=True))
 
 
@@ -118,3 +123,66 @@ def test_pytorch_metric_learning_agrees(seed: int) -> None:
         assert metrics.mean(ours["recall@1"]) == pytest.approx(theirs["precision_at_1"])
         assert metrics.mean(ours["r_precision"]) == pytest.approx(theirs["r_precision"])
         assert metrics.mean(ours["map@r"]) == pytest.approx(theirs["mean_average_precision_at_r"])
+
+
+def awkward(seed: int) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
+    """Vectors with ties or copies, products with lone and unknown images, and which rows search, in any order."""
+    chance = np.random.default_rng(seed)
+    count, dim = int(chance.integers(10, 70)), int(chance.integers(2, 6))
+    vectors = chance.normal(size=(count, dim))
+    if seed % 3 == 0:
+        vectors = np.sign(vectors)
+    if seed % 3 == 1:
+        vectors[: count // 3] = vectors[chance.integers(0, count, count // 3)]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = [str(label or "") for label in chance.integers(0, 12, count)]
+    own = chance.permutation(count)[: int(chance.integers(9, count + 1))] if seed % 2 else np.arange(count)
+    return vectors.astype(np.float32), names, own
+
+
+@pytest.mark.parametrize("side", [8, 16, 64, 72])
+def test_tiles_and_rows_find_the_same(side: int) -> None:
+    for seed in range(18):
+        vectors, names, own = awkward(seed)
+        products = Groups([names[row] for row in own], names)
+        by_tile = {found.query: found for found in tiles.search(vectors, own, products, side)}
+        assert sorted(by_tile) == list(range(len(own)))
+        for similarities in search(vectors[own], vectors, products, own_rows=own):
+            expected, found = similarities.found(), by_tile[similarities.query]
+            assert found.ranks.tolist() == expected.ranks.tolist()
+            assert sorted(found.right_rows) == sorted(expected.right_rows)
+            assert found.right == pytest.approx(expected.right, abs=1e-6)
+            assert found.wrong == pytest.approx(expected.wrong, abs=1e-6)
+            if expected.wrong > -np.inf:
+                assert similarities.wrong[found.wrong_row] == pytest.approx(expected.wrong, abs=1e-6)
+
+
+def test_tiles_are_only_taken_where_similarities_are_the_same_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with a zero vector, an exclusion, few queries or large products, nor for whom needs every similarity."""
+    taken: list[int] = []
+    by_tiles = tiles.search
+
+    def counted(gallery: NDArray[np.float32], *rest: Any) -> Iterator[Found]:
+        taken.append(len(gallery))
+        return by_tiles(gallery, *rest)
+
+    monkeypatch.setattr(tiles, "search", counted)
+    vectors, own = make_embeddings(np.random.default_rng(0).normal(size=(60, 5)), ["a"] * 60).vectors, np.arange(60)
+    few, many = [str(row // 3) for row in own], [str(row // 30) for row in own]
+    holed = vectors.copy()
+    holed[7] = 0
+
+    def tiled(gallery: NDArray[np.float32], names: list[str], **options: Any) -> bool:
+        before = len(taken)
+        found = list(find(gallery, gallery, Groups(names, names), own_rows=own, **{"tile": 8, **options}))
+        assert len(found) == 60
+        return len(taken) > before
+
+    assert tiled(vectors, few)
+    assert not tiled(vectors, many)
+    assert not tiled(holed, few)
+    assert not tiled(vectors, few, tile=64)
+    assert not tiled(vectors, few, excluded=lambda query: own[:1])
+    seen: list[int] = []
+    assert not tiled(vectors, few, see=[lambda similarities: seen.append(similarities.query)])
+    assert seen == own.tolist()

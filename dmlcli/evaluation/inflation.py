@@ -41,21 +41,20 @@ class Watch:
         self._wrong_copies = 0
 
     def see(self, found: Found) -> None:
-        """Take one query's similarities."""
+        """Take what one query found."""
         if not len(found.right):
             return
-        best_wrong = found.wrong.max(initial=-np.inf)
         own = self._own_rows[found.query]
         same = self._series[found.right_rows] == self._series[own]
         apart = np.abs(self._numbers[found.right_rows] - self._numbers[own])
         kin = {"series": same, "neighbour": same & (apart <= _NEXT), "copy": found.right >= _COPY}
-        right = bool(found.right[0] - TIE > best_wrong)
+        right = bool(found.right[0] - TIE > found.wrong)
         self._right.append(right)
-        self._wrong_copies += best_wrong >= _COPY
+        self._wrong_copies += found.wrong >= _COPY
         for kind, alike in kin.items():
             others = found.right[~alike]
             if kind != "series" or len(others):  # a product of one series says nothing about others
-                self._without[kind].append(bool(len(others) and others[0] - TIE > best_wrong))
+                self._without[kind].append(bool(len(others) and others[0] - TIE > found.wrong))
                 if right:
                     self._seen[kind].append(bool(alike[0]))
                     self._chance[kind].append(float(alike.mean()))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dmlcli import progress
 from dmlcli.catalog import Item
 from dmlcli.metrics.pairs import Pairs
-from dmlcli.ranking import TIE, Found, Groups, Ranks, Rows, Scores, rank, search
+from dmlcli.ranking import TIE, Found, Groups, Ranks, Rows, Scores, Similarities, find
 
 Floats = NDArray[np.float64]
 SINGLE_SHOT_REPEATS = 10
@@ -39,7 +39,7 @@ class Judged:
         return (self.right >= self.wrong - TIE) | (self.top_right & np.isnan(self.wrong))
 
 
-Watcher = Callable[[Found], None]  # sees each query's similarities as they pass
+Watcher = Callable[[Found], None]  # sees what each query found
 
 
 def judge(
@@ -48,7 +48,8 @@ def judge(
     asked: Sequence[Item],
     shelf: Sequence[Item],
     *,
-    excluded: Callable[[int], Rows] | None,
+    own_rows: Rows | None = None,
+    excluded: Callable[[int], Rows] | None = None,
     single_shot: Sequence[int] = (),
     pairs: bool = False,
     watch: Watcher = lambda _: None,
@@ -57,7 +58,8 @@ def judge(
     """Search queries (Q, D) of `asked` among the gallery (G, D) of `shelf`.
 
     Args:
-        excluded: what a query may not find.
+        own_rows: (Q,) the gallery row that each query is itself, which it may not find.
+        excluded: what else it may not find.
         single_shot: the K of CMC with one random image of each product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
     """
@@ -66,29 +68,28 @@ def judge(
     nothing = np.full(count, np.nan)
     judged = Judged(
         [item.product for item in asked],
-        [],
+        [np.empty(0, dtype=np.int64)] * count,
         nothing.copy(),
         np.full(count, -1),
         nothing.copy(),
         np.full(count, -1),
         pairs=Pairs() if pairs else None,
     )
-    categories = _Categories(asked, shelf, judged.extra)
-    shots = _SingleShot(products, single_shot, count, judged.extra, seed) if single_shot else None
-    for found in progress.track(search(queries, gallery, products, excluded=excluded), "searching", count):
-        query, right, rows, wrong = found
-        judged.rankings.append(rank(right, wrong))
-        best = int(wrong.argmax())
-        if wrong[best] > -np.inf:
-            judged.wrong[query], judged.wrong_row[query] = wrong[best], best
-        if len(right):
-            judged.right[query], judged.right_row[query] = right[0], rows[0]
-        watch(found)
-        if judged.pairs is not None:
-            judged.pairs.add(right, wrong)
-        if shots is not None:
-            shots.see(found)
-        categories.see(found)  # last: it writes into the similarities
+    see: list[Callable[[Similarities], None]] = []
+    if (counted := judged.pairs) is not None:
+        see.append(lambda one: counted.add(one.right, one.wrong))
+    if single_shot:
+        see.append(_SingleShot(products, single_shot, count, judged.extra, seed).see)
+    if any(item.category for item in asked) and any(item.category for item in shelf):
+        see.append(_Categories(asked, shelf, judged.extra).see)  # last: it writes into the similarities
+    found = find(queries, gallery, products, own_rows=own_rows, excluded=excluded, see=see)
+    for one in progress.track(found, "searching", count):
+        judged.rankings[one.query] = one.ranks
+        if one.wrong > -np.inf:
+            judged.wrong[one.query], judged.wrong_row[one.query] = one.wrong, one.wrong_row
+        if len(one.right):
+            judged.right[one.query], judged.right_row[one.query] = one.right[0], one.right_rows[0]
+        watch(one)
     return judged
 
 
@@ -96,15 +97,11 @@ class _Categories:
     """Is the first hit at least of the right category, and is it right among those of the category?"""
 
     def __init__(self, asked: Sequence[Item], shelf: Sequence[Item], extra: dict[str, Floats]) -> None:
-        self._groups = None
-        if any(item.category for item in asked) and any(item.category for item in shelf):
-            self._groups = Groups([item.category for item in asked], [item.category for item in shelf])
-            self._hit = extra["hit@category"] = np.full(len(asked), np.nan)
-            self._within = extra["recall@1_within_category"] = np.full(len(asked), np.nan)
+        self._groups = Groups([item.category for item in asked], [item.category for item in shelf])
+        self._hit = extra["hit@category"] = np.full(len(asked), np.nan)
+        self._within = extra["recall@1_within_category"] = np.full(len(asked), np.nan)
 
-    def see(self, found: Found) -> None:
-        if self._groups is None:
-            return
+    def see(self, found: Similarities) -> None:
         kin = self._groups.rows(found.query)
         near = found.wrong[kin].max(initial=-np.inf)
         right = found.right.max(initial=-np.inf)
@@ -128,7 +125,7 @@ class _SingleShot:
         )
         self._chance = np.random.default_rng(seed)
 
-    def see(self, found: Found) -> None:
+    def see(self, found: Similarities) -> None:
         if not len(found.right):
             return
         draws = self._chance.random((SINGLE_SHOT_REPEATS, len(self._sizes)))

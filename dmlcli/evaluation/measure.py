@@ -111,7 +111,8 @@ def _search(sides: Sides, wanted: Wanted, seed: int) -> tuple[Judged, Watch | No
         _vectors(shelf),
         asked.items,
         shelf.items,
-        excluded=exclusion(asked.items, shelf.items, sides.own_rows, sides.same),
+        own_rows=sides.own_rows,
+        excluded=exclusion(asked.items, shelf.items, None, sides.same),
         single_shot=wanted.single_shot,
         pairs=bool(wanted.pairs),
         watch=watch.see if watch else lambda _: None,
@@ -138,7 +139,7 @@ def _vectors(side: Side) -> Scores:
 
 def plan(queries: int, gallery: int, dim: int, *, apart: bool) -> tuple[int, float]:
     """Bytes of memory and seconds that a search takes: the vectors, one block of similarities, and what is kept."""
-    rows = gallery + (queries if apart else 0)
+    rows = gallery + (queries if apart else gallery)  # leave-one-out searches in a sorted copy
     block = min(block_rows(gallery), queries) * gallery * 4
     return 4 * dim * rows + block + _PER_QUERY * queries + gallery * 24, 2e-11 * queries * gallery * dim
 

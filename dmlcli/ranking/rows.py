@@ -1,41 +1,21 @@
-"""Between search and score: exact search of one set of vectors in another, told as the ranks of the relevant images.
+"""Search row by row: every similarity of each query, for any queries in any gallery.
 
-The similarities pass by in blocks of queries and are never all in memory. Ties count against the search: whatever is
-wrong and as close as something right is ranked before it, so a model that maps everything to one point scores 0.
+The similarities pass by in blocks of queries and are never all in memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ranks = NDArray[np.int64]  # of one query's relevant images, ascending, from 1
-Rows = NDArray[np.int64]
-Scores = NDArray[np.float32]
-TIE = np.float32(1e-6)  # cosine similarities closer than this are equal: float32 products are no finer
+from dmlcli.ranking.found import TIE, Found, Groups, Ranks, Rows, Scores
+
 _ZERO = np.float32(-2)  # the similarity of a vector without length: below every cosine, so it is found last
 _BLOCK_BYTES = 64 * 2**20
 _FEW = 24  # relevant images up to which counting what is ahead of each is quicker than sorting everything
 
 
-class Groups:
-    """Which gallery rows carry the same name (product, category, source) as a query; an empty name is nobody's."""
-
-    def __init__(self, query_names: Sequence[str], gallery_names: Sequence[str]) -> None:
-        names, codes = np.unique([*query_names, *gallery_names], return_inverse=True)
-        self.names = names.tolist()
-        self.of_query, self.of_gallery = codes[: len(query_names)], codes[len(query_names) :]
-        self._order = np.argsort(self.of_gallery, kind="stable")
-        self._starts = np.searchsorted(self.of_gallery[self._order], np.arange(len(names) + 1))
-
-    def rows(self, query: int) -> Rows:
-        """The gallery rows that carry the query's name, ascending."""
-        code = self.of_query[query]
-        return self._order[self._starts[code] : self._starts[code + 1]] if self.names[code] else self._order[:0]
-
-
-class Found(NamedTuple):
+class Similarities(NamedTuple):
     """One query's similarities, told apart."""
 
     query: int
@@ -43,20 +23,29 @@ class Found(NamedTuple):
     right_rows: Rows  # (R,) which gallery rows these are
     wrong: Scores  # (G,) to all others, -inf where a row is no candidate; overwritten when the next query is taken
 
+    def found(self) -> Found:
+        """What came of it."""
+        best = int(self.wrong.argmax())
+        return Found(
+            self.query, self.right, self.right_rows, rank(self.right, self.wrong), float(self.wrong[best]), best
+        )
+
 
 def search(
     queries: Scores,
     gallery: Scores,
     products: Groups,
     *,
+    own_rows: Rows | None = None,
     excluded: Callable[[int], Rows] | None = None,
     block: int | None = None,
-) -> Iterator[Found]:
+) -> Iterator[Similarities]:
     """Search every query (Q, D) among the gallery (G, D), both of unit length; memory is `block_rows(G)` x G floats.
 
     Args:
         products: what is right for each query.
-        excluded: the gallery rows that a query may not find (its own, those of its session); none by default.
+        own_rows: (Q,) the gallery row that is the query itself, which it may not find; None where there is none.
+        excluded: what else a query may not find, such as its session.
     """
     block = block or block_rows(len(gallery))
     buffer = np.empty((min(block, len(queries)), len(gallery)), dtype=np.float32)
@@ -66,6 +55,8 @@ def search(
         np.matmul(queries[start : start + block], gallery.T, out=scores)
         scores[:, lengthless] = _ZERO
         for query, row in enumerate(scores, start=start):
+            if own_rows is not None:
+                row[own_rows[query]] = -np.inf
             if excluded is not None:
                 row[excluded(query)] = -np.inf
             rows = products.rows(query)
@@ -73,7 +64,7 @@ def search(
             rows, right = rows[right > -np.inf], right[right > -np.inf]
             order = np.argsort(-right, kind="stable")
             row[products.rows(query)] = -np.inf
-            yield Found(query, right[order], rows[order], row)
+            yield Similarities(query, right[order], rows[order], row)
 
 
 def block_rows(gallery: int) -> int:
@@ -97,22 +88,3 @@ def rank(right: Scores, wrong: Scores) -> Ranks:
     else:
         ahead = len(wrong) - np.searchsorted(np.sort(wrong), at_least)
     return ahead + np.arange(1, len(right) + 1)
-
-
-def rankings(
-    queries: Scores,
-    gallery: Scores,
-    query_products: Sequence[str],
-    gallery_products: Sequence[str],
-    *,
-    own_rows: Rows | None = None,
-    block: int | None = None,
-) -> list[Ranks]:
-    """The ranks of every query's relevant images.
-
-    Args:
-        own_rows: (Q,) the gallery row that is the query itself and may not be returned; None where there is none.
-    """
-    excluded = None if own_rows is None else lambda query: own_rows[query : query + 1]
-    found = search(queries, gallery, Groups(query_products, gallery_products), excluded=excluded, block=block)
-    return [rank(one.right, one.wrong) for one in found]
