@@ -12,7 +12,7 @@ import typer
 
 import dmlcli
 from dmlcli import progress
-from dmlcli.cli import render
+from dmlcli.cli import render, settings
 from dmlcli.cli.bar import Teller
 from dmlcli.commands.compare import compare
 from dmlcli.commands.embed import embed
@@ -70,13 +70,15 @@ def run(arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
     try:
-        code = app(arguments, prog_name="dmlcli", standalone_mode=False)
+        code = app(arguments, prog_name="dmlcli", standalone_mode=False, default_map=_settings(arguments))
         sys.stdout.flush()
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
         return _pipe_closed()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except DmlcliError as error:  # of what is read before a verb is known
+        return _failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
     except Exception as error:  # typer's own usage errors; their class moved between versions
         if not hasattr(error, "format_message"):
             raise
@@ -88,6 +90,18 @@ def run(arguments: list[str]) -> int:
         hint = f"{context.command_path if context else 'dmlcli'} --help"
         print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
         return 2
+
+
+def _settings(arguments: list[str]) -> settings.Found | None:
+    """What dmlcli.toml and the environment set, by verb and parameter; help shows the command as it is."""
+    if not arguments or not settings.is_there() or {"-h", "--help", "--version"} & {*arguments}:
+        return None
+    command: Any = typer.main.get_command(app)
+    options = {
+        verb: {max(parameter.opts, key=len).lstrip("-").replace("-", "_"): parameter for parameter in found.params}
+        for verb, found in command.commands.items()
+    }
+    return settings.read(options)
 
 
 def _pipe_closed() -> int:
