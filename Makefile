@@ -10,7 +10,7 @@ demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" sample_data/demo.sh
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compare", "embed", "eval", "index", "losses", "query", "status", "train"]
+__all__ = ["compare", "doctor", "duplicates", "embed", "eval", "index", "losses", "query", "status", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,58 @@
 """Writing so that a crash leaves the old or the new, never half of one.
 
-Every writer writes beside its target, syncs, then renames. A folder is swapped by two renames; a process killed between
-them leaves the old folder under `.<name>.previous`, from where the next reader takes it back.
+Every writer writes beside its target, syncs, then renames. A folder changes places with its draft in one step where
+the system can (Linux, macOS); elsewhere by two renames, and a process killed between them leaves the old folder under
+`.<name>.previous`, from where the next reader takes it back. A draft that a killed process left is cleared by the next.
 """
 
+import ctypes
+import fcntl
+import glob
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dmlcli.errors import CannotRun
+
+T = TypeVar("T")
+_HERE = -2 if sys.platform == "darwin" else -100  # AT_FDCWD: paths are relative to the current folder
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+
+
+@contextmanager
+def only_writer(target: Path) -> Iterator[None]:
+    """Be the one process that writes the folder `target`; raises CannotRun, naming the process that is it already.
+
+    The lock is the system's, so that of a process that died is gone with it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file = target.with_name(f".{target.name}.lock")
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            writer = os.pread(handle, 32, 0).decode(errors="replace").strip()
+            os.close(handle)
+            raise CannotRun(
+                f"{target} is being written by another process{f' ({writer})' if writer else ''}",
+                hint=f"wait until it is done, or stop it: kill {writer}" if writer else "wait until it is done",
+            ) from error
+        if file.exists() and os.fstat(handle).st_ino == file.stat().st_ino:
+            break
+        os.close(handle)  # the one before took the file away as it left
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def check_replaceable(target: Path, own: Collection[str]) -> None:
@@ -36,12 +76,12 @@ def new_folder(target: Path, own: Collection[str]) -> Iterator[Path]:
     """
     check_replaceable(target, own)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_drafts(target)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
         yield draft
-        for file in draft.iterdir():
+        for file in draft.rglob("*"):
             _sync(file)
         _sync(draft)
         _swap(draft, target)
@@ -51,8 +91,9 @@ def new_folder(target: Path, own: Collection[str]) -> Iterator[Path]:
 
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
-    """Yield a path to write to; the file becomes `target` once the block ends without an error."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    """Yield a name under which to write what becomes the file `target` once the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
         yield draft
         _sync(draft)
@@ -103,18 +144,70 @@ def restore(target: Path) -> Path:
     return target
 
 
+def identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one that was put in its place; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def settled(folder: Path, read: Callable[[Path], T]) -> T:
+    """What `read` makes of a folder; read again where a writer put another in its place meanwhile."""
+    while True:
+        before = identity(folder)
+        try:
+            found = read(folder)
+        except Exception:
+            if identity(folder) == before:
+                raise
+        else:
+            if identity(folder) == before:
+                return found
+
+
 def _previous(target: Path) -> Path:
     return target.with_name(f".{target.name}.previous")
 
 
+def _clear_drafts(target: Path) -> None:
+    """Remove what processes that no longer live have left, and this one."""
+    for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        process = draft.name.removesuffix(".tmp").rpartition(".")[2]
+        if process.isdigit() and (int(process) == os.getpid() or not _lives(int(process))):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
 def _swap(draft: Path, target: Path) -> None:
+    """Put `draft` in the place of `target`; what was there is removed."""
     previous = _previous(target)
-    if target.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        target.rename(previous)
-    draft.rename(target)
+    if target.exists() and _exchange(draft, target):
+        shutil.rmtree(draft)
+    else:
+        while target.exists():  # a reader may take the previous one back in between
+            shutil.rmtree(previous, ignore_errors=True)
+            target.rename(previous)
+        draft.rename(target)
     shutil.rmtree(previous, ignore_errors=True)
     _sync(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system or the file system cannot."""
+    library = ctypes.CDLL(None, use_errno=True)
+    change = getattr(library, "renameatx_np" if sys.platform == "darwin" else "renameat2", None)
+    return change is not None and change(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def _sync(path: Path) -> None:

@@ -1,13 +1,16 @@
 """From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from dmlcli import disk, progress
 from dmlcli.catalog import Catalog
-from dmlcli.embeddings import Computed, Embeddings, Vectors, View, compute, save
+from dmlcli.embeddings import Computed, Embeddings, Forward, Vectors, View, compute, open_shards, save_shard
 from dmlcli.graph import open_graph
-from dmlcli.image import view
+from dmlcli.image import ImageSettings, Pixels, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
 from dmlcli.workspace import Workspace
 
@@ -27,10 +30,12 @@ class Encoder:
     """A model ready to embed.
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
+    With `views` (flip, crops), an image is what several views of it are on average.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, views: str = "") -> None:
         self.model = model
+        self.views = views
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
         if model.graph is not None:
@@ -39,16 +44,54 @@ class Encoder:
             from dmlcli.learn.encode import open_network
 
             self.forward = open_network(model)
+        if views:
+            self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 
     def embed_catalog(self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path | None = None) -> Computed:
-        """Embed the images that `known` does not hold; `keep_at` is where rows go when this is cut short."""
+        """Embed the images that `known` does not hold.
+
+        Args:
+            keep_at: where the caller saves the result; until then it is kept beside that, part by part, and what a run
+                that was cut short has left there is not computed again.
+        """
 
         def keep(done: Embeddings) -> None:
             if keep_at is not None:
-                save(keep_at, done)
+                save_shard(keep_at, done)
 
-        return compute(photos, self.view, self.forward, self.fingerprint, known=known, keep=keep)
+        if keep_at is not None:
+            known = [*known, *open_shards(keep_at)]
+
+        return compute(photos, self.view, self.forward, self.fingerprint, views=self.views, known=known, keep=keep)
 
     def embed(self, data: bytes) -> Vectors:
         """The unit vector (1, D) of one image file; raises ImageError where it cannot be read."""
         return self.forward(self.view(data)[None])
+
+
+def _several(views: str, settings: ImageSettings) -> View:
+    """The plain view and its mirror image, or the centre and the four corners of the larger square around it."""
+
+    def flip(data: bytes) -> Pixels:
+        plain = view(data, settings)
+        return np.stack([plain, plain[:, :, ::-1]])  # (V, 3, H, W)
+
+    def crops(data: bytes) -> Pixels:
+        large = view(data, replace(settings, crop=settings.resize))
+        far = settings.resize - settings.crop
+        starts = [(far // 2, far // 2), (0, 0), (0, far), (far, 0), (far, far)]
+        return np.stack([large[:, y : y + settings.crop, x : x + settings.crop] for y, x in starts])  # (V, 3, H, W)
+
+    return {"flip": flip, "crops": crops}[views]
+
+
+def _averaged(forward: Forward) -> Forward:
+    """From batches of several views (B, V, 3, H, W) to the direction of their mean (B, D)."""
+
+    def average(batch: Pixels) -> Vectors:
+        vectors = forward(batch.reshape(-1, *batch.shape[2:]))  # (B V, D)
+        mean = vectors.reshape(*batch.shape[:2], -1).mean(axis=1)  # (B, D)
+        lengths = np.linalg.norm(mean, axis=1, keepdims=True)
+        return np.asarray(mean / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+    return average

@@ -5,6 +5,7 @@
     ├── CannotRun               4  the command is fine, what it needs is not there
     │   ├── CatalogError           no catalogue, no images or no products in it
     │   ├── ImageError             one image cannot be read; verbs over many images list it and go on
+    │   │   └── MissingError        … because there is no such file
     │   ├── WeightsError           pretrained weights are missing, damaged or of another backbone
     │   ├── ModelError             no model, or a damaged one
     │   ├── EmbeddingsError        no embeddings, or damaged ones
@@ -47,6 +48,10 @@ class CatalogError(CannotRun):
 
 class ImageError(CannotRun):
     """One image cannot be read."""
+
+
+class MissingError(ImageError):
+    """There is no such file."""
 
 
 class WeightsError(CannotRun):

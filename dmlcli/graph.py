@@ -1,10 +1,10 @@
 """The inference graph of a model, run without torch. The only file that knows ONNX Runtime."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from dmlcli import feeding
 from dmlcli.embeddings import Forward
 from dmlcli.errors import ModelError
 from dmlcli.image import Pixels
@@ -15,7 +15,7 @@ def open_graph(file: Path) -> Forward:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 1
+    options.intra_op_num_threads = feeding.cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
     options.log_severity_level = 3
     try:

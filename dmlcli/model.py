@@ -31,6 +31,8 @@ class ModelRecord:
     dim: int
     image: ImageSettings
     weights_from: str  # where the backbone's weights came from
+    pooling: str | None = None  # of the backbone's last map; None: as the backbone was published
+    mirror: bool = False  # whether every image is also seen mirrored
     recipe: dict[str, Any] = field(default_factory=dict)  # as asked
     products: list[str] = field(default_factory=list)  # trained on
     held_out: list[str] = field(default_factory=list)  # validated on, never trained on

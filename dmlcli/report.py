@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+Severity = Literal["problem", "notice"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,15 @@ class EmbedReport:
     images: int
     computed: int
     dim: int
+    dtype: str
+    views: str  # what was averaged, "" for one plain view
     model: str
     skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What indexing made."""
+    """What indexing made; `recall` is that of the ten nearest, as measured, 1 where the index is exact."""
 
     output: str
     images: int
@@ -54,17 +59,36 @@ class IndexReport:
     dim: int
     kind: str
     model: str | None
+    recall: float
+    microseconds: float | None  # a query, alone, on one thread; None where it was not measured
+    memory: int  # bytes that searching needs
+    why: str
+    added: int
+    removed: int
     skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One returned row; score is the cosine similarity in [-1, 1]."""
+    """One returned row: an image, or a product shown by its best image."""
 
     rank: int
-    score: float
+    score: float  # what it is ranked by; the cosine, unless products were pooled or hits re-ranked
     product: str
     image: str
+    category: str = ""
+    cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
+    images: int = 1  # of its product among the candidates that were folded into this hit
+    columns: dict[str, Any] = field(default_factory=dict)  # the user's own
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step towards an answer: how many candidates it left, and the seconds it took."""
+
+    name: str
+    candidates: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -73,6 +97,15 @@ class Answer:
 
     query: str
     hits: tuple[Hit, ...]
+    closest: float | None = None  # cosine of the closest image, also where it is not close enough to be a hit
+    min_score: float | None = None
+    photos: tuple[Path | bytes, ...] = ()  # of the query, to be shown
+    stages: tuple[Stage, ...] = ()  # where they were asked for
+
+    @property
+    def pictures(self) -> tuple[Path | bytes, ...]:
+        """What to show for the query: its photos, else the file that it is called after."""
+        return self.photos or (Path(self.query),)
 
 
 @dataclass(frozen=True)
@@ -82,6 +115,111 @@ class QueryReport:
     index: str
     answers: Iterable[Answer]
     skipped: list[Skipped] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """Evidence that leave-one-out finds series or copies again: shares of right first hits, and Recall@1 without."""
+
+    kind: str  # series, neighbour (the next number) or copy
+    share: float  # of the right first hits that are of this kind
+    expected: float  # ... if any right photo were as likely to come first
+    recall_at_1: float
+    without: float  # Recall@1 where photos of this kind may not be found
+    queries: int  # that could be searched without
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """Scores of the queries of one product or category, in [0, 1], and what its photos are most often taken for."""
+
+    name: str
+    queries: int
+    recall_at_1: float
+    map_at_r: float | None
+    taken_for: str = ""
+    times: int = 0
+    image: str = ""  # a query that was not found, and what came first
+    taken_for_image: str = ""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many of one product's photos have the other product first."""
+
+    product: str
+    taken_for: str
+    times: int
+    queries: int
+    image: str
+    taken_for_image: str
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A query whose first hit is wrong: the rank of its first right image, and what came first."""
+
+    query: str
+    product: str
+    rank: int
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often the closest right and the closest wrong image had which similarity, in equal bins of [low, high]."""
+
+    low: float
+    high: float
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a lowest score (`query --min-score`) does: shares in [0, 1]."""
+
+    score: float
+    false_accepts: float  # of photos of products that are not in the gallery: answered all the same
+    answered: float  # of photos of products that are: any answer
+    right: float  # ... and the right one
+
+
+@dataclass(frozen=True)
+class Insight:
+    """Where the search fails: the worst first in every list."""
+
+    products: tuple[GroupScore, ...]
+    categories: tuple[GroupScore, ...]
+    misses: tuple[Miss, ...]
+    confusions: tuple[Confusion, ...]
+    histogram: Histogram | None
+    thresholds: tuple[Threshold, ...]
+    shape: dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Against:
+    """Another model or embedding on the same queries; differences are this one minus the other, intervals paired."""
+
+    name: str
+    metrics: dict[str, float | None]
+    difference: dict[str, float | None]
+    interval95: dict[str, tuple[float, float] | None]
+    evidence: dict[str, bool]  # whether the interval leaves out 0
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One published result, Recall in [0, 1]; `mark` V was read in the source, M is from memory (about 0.3 %)."""
+
+    method: str
+    year: int
+    network: str
+    dim: int | None
+    recall: dict[str, float | None]
+    source: str
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -100,11 +238,39 @@ class EvalReport:
     seed: int
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
+    scope: str = "all images"  # who is searched among whom, in words
+    excluded: str = ""  # what a query may not find, in words
+    includes_training: bool = False  # whether photos that the model was trained on are among the queries
+    missing_as_zero: bool = False  # whether queries without an image to find count, as 0
+    warnings: tuple[str, ...] = ()
+    inflation: Inflation | None = None
+    insight: Insight | None = None
+    against: Against | None = None
+    published: tuple[PublishedRow, ...] = ()
+    failed: tuple[str, ...] = ()  # what `--fail-under` asked for and did not get
+    page: str | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)  # of model, queries and gallery
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def says_no(self) -> bool:
-        """Whether there was nothing to score."""
-        return self.metrics["map@r"] is None
+        """Whether there was nothing to score, or a score is lower than was asked for."""
+        return bool(self.failed) or all(value is None for value in self.metrics.values())
+
+
+@dataclass(frozen=True)
+class EvalPlan:
+    """What eval would do (`--dry-run`): who is searched among whom, and what it takes."""
+
+    protocol: str
+    scope: str
+    queries: int
+    gallery: int
+    dim: int
+    to_embed: int  # images not known from an earlier run
+    peak_bytes: int  # of memory: vectors, and one block of similarities
+    seconds: float  # of searching; embedding comes on top
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +283,8 @@ class Contender:
     interval95: tuple[float, float] | None  # of MAP@R
     gain: float
     gain_interval95: tuple[float, float] | None  # paired: the same queries, whole products drawn
+    known_recall_at_1: float | None  # of new photos of the products trained on
+    known_map_at_r: float | None
     seconds: float
     trouble: str = ""
 
@@ -178,3 +346,63 @@ class StatusReport:
     index: dict[str, str] | None
     next: str
     cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a catalogue; a notice is odd, but nothing that harms."""
+
+    path: str  # of the image, or the product where the problem is one of all its images
+    problem: str
+    other: str  # the second image of a pair, "" where there is none
+    suggestion: str
+    severity: Severity = "problem"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Census:
+    """How many there are of everything in a catalogue; `histogram` is products by number of images."""
+
+    images: int
+    products: int
+    categories: int
+    without_product: int
+    splits: dict[str, int]
+    histogram: tuple[tuple[int, int, int], ...]  # fewest images, most images, products between
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What a catalogue holds, and what is wrong with it, as it is found."""
+
+    catalog: str
+    root: str
+    census: Census
+    problems: Iterable[Problem]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """One image or product of a group; score is the cosine to the one in the group that it is closest to."""
+
+    product: str
+    image: str
+    score: float
+
+
+@dataclass(frozen=True)
+class DuplicatesReport:
+    """Groups of images, or products, that are near-identical by their embeddings; the largest group first."""
+
+    index: str
+    threshold: float
+    of: Literal["images", "products"]
+    searched: int
+    groups: tuple[tuple[Alike, ...], ...]
+    caution: str = ""
+
+    @property
+    def says_no(self) -> bool:
+        """Whether there are none."""
+        return not self.groups

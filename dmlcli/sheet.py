@@ -11,7 +11,7 @@ from dmlcli.report import Answer
 
 _TILE, _GAP, _TEXT, _MARGIN = 180, 12, 40, 20  # pixels
 _MOST_HITS, _MOST_ROWS = 10, 100
-_PAPER, _INK, _FAINT, _QUERY = "#fafaf8", "#1d1d1f", "#6e6e73", "#c2410c"
+_PAPER, _INK, _FAINT, _QUERY, _DARK = "#fafaf8", "#1d1d1f", "#6e6e73", "#c2410c", "#101012"
 
 
 def drawing(target: Path, answers: Iterable[Answer]) -> Iterator[Answer]:
@@ -36,10 +36,12 @@ def draw(target: Path, answers: list[Answer]) -> None:
     pen = ImageDraw.Draw(sheet)
     for row, answer in enumerate(answers):
         top = _MARGIN + row * (_TILE + _TEXT + _GAP)
-        _place(sheet, pen, (_MARGIN, top), answer.query, "query", "/".join(Path(answer.query).parts[-2:]), _QUERY)
+        _place(sheet, pen, (_MARGIN, top), answer.pictures[0], "query", "/".join(Path(answer.query).parts[-2:]), _QUERY)
         for column, hit in enumerate(answer.hits[:_MOST_HITS], start=1):
             left = _MARGIN + column * (_TILE + _GAP) + _GAP
-            _place(sheet, pen, (left, top), hit.image, f"{hit.score:.3f}", hit.product or Path(hit.image).name, _INK)
+            _place(
+                sheet, pen, (left, top), Path(hit.image), f"{hit.score:.3f}", hit.product or Path(hit.image).name, _INK
+            )
     try:
         sheet.save(target)
     except (OSError, ValueError) as error:
@@ -49,10 +51,16 @@ def draw(target: Path, answers: list[Answer]) -> None:
 
 
 def _place(
-    sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], file: str, head: str, line: str, colour: str
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    photo: Path | bytes,
+    head: str,
+    line: str,
+    colour: str,
 ) -> None:
     left, top = corner
-    tile = _thumbnail(file)
+    tile = _thumbnail(photo, _TILE)
     sheet.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
     if colour == _QUERY:
         pen.rectangle((left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_QUERY, width=3)
@@ -61,11 +69,26 @@ def _place(
     pen.text((left, top + _TILE + 22), _fitting(line, font), fill=_FAINT, font=font)
 
 
-def _thumbnail(file: str) -> Image.Image:
+def strip(answer: Answer, tile: int, most: int) -> Image.Image:
+    """One row of pictures without words: the query, framed, and its first hits."""
+    photos = [answer.pictures[0], *(Path(hit.image) for hit in answer.hits[: most - 1])]
+    gap = max(tile // 16, 2)
+    row = Image.new("RGB", (len(photos) * tile + (len(photos) - 1) * gap, tile), _DARK)
+    for place, photo in enumerate(photos):
+        picture = _thumbnail(photo, tile)
+        left = place * (tile + gap)
+        row.paste(picture, (left + (tile - picture.width) // 2, (tile - picture.height) // 2))
+    frame = (0, 0, tile - 1, tile - 1)
+    ImageDraw.Draw(row).rectangle(frame, outline=_QUERY, width=max(tile // 48, 1))
+    return row
+
+
+def _thumbnail(photo: Path | bytes, tile: int) -> Image.Image:
     try:
-        return ImageOps.contain(open_image(Path(file).read_bytes(), at_least=2 * _TILE), (_TILE, _TILE))
+        data = photo.read_bytes() if isinstance(photo, Path) else photo
+        return ImageOps.contain(open_image(data, at_least=2 * tile), (tile, tile))
     except (ImageError, OSError):
-        return Image.new("RGB", (_TILE, _TILE), "#e5e5e0")  # stdin, or gone since it was indexed
+        return Image.new("RGB", (tile, tile), "#e5e5e0")  # only a vector, or gone since it was indexed
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

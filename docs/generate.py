@@ -13,7 +13,7 @@ from dmlcli import errors
 from dmlcli.learn import losses
 
 DOCS = Path(__file__).parent
-VERBS = ("train", "embed", "index", "query", "eval", "compare", "losses", "status")
+VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
 
 
 def cli() -> str:

@@ -1,6 +1,8 @@
 """What the tests share: small shops, the command line here and as a process, and a trained workspace."""
 
+import fcntl
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ from PIL import Image
 
 from dmlcli import progress
 from dmlcli.catalog import Item
-from dmlcli.cli.app import run
+from dmlcli.cli.start import run
 from dmlcli.embeddings import Embeddings, FileState
 from tests.places import ROOT
 
@@ -69,6 +71,14 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **options)
     return stream.getvalue()
+
+
+def place(root: Path, *paths: str, data: bytes | None = None) -> Path:
+    """Files of these names below `root`, each a small picture or the bytes given."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(encoded(photo(0)) if data is None else data)
+    return root
 
 
 def make_shop(root: Path, products: int = 4, images: int = 3) -> Path:
@@ -170,16 +180,30 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mission(tmp_path_factory: pytest.TempPathFactory) -> Mission:
-    """`dmlcli train ./catalog --loss proxy-anchor` in a folder that holds nothing but part of the sample catalogue."""
-    folder = tmp_path_factory.mktemp("mission")
+def mission(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Mission:
+    """`dmlcli train ./catalog --loss proxy-anchor` in a folder that holds nothing but part of the sample catalogue.
+
+    Tests that run side by side share it: the first worker to come makes it, the others wait.
+    """
+    several = hasattr(request.config, "workerinput")
+    folder = (tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()) / "mission"
+    folder.mkdir(exist_ok=True)
+    said = folder / "said.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(json.dumps(_train_the_mission(folder)))
+    return Mission(folder, *json.loads(said.read_text()))
+
+
+def _train_the_mission(folder: Path) -> tuple[int, str, str]:
     for product in sorted((SAMPLE / "catalog").glob("*/*"))[::2][:20]:
         target = folder / "catalog" / product.parent.name / product.name
         target.mkdir(parents=True)
         for picture in sorted(product.glob("*.jpg"))[:5]:
             shutil.copy(picture, target)
     done = process("train", "./catalog", "--loss", "proxy-anchor", cwd=folder)
-    return Mission(folder, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 import dmlcli
 from tests.conftest import Cli, Mission, process
 
-VERBS = ("train", "embed", "index", "query", "eval", "losses", "status")
+VERBS = ("train", "embed", "index", "query", "eval", "doctor", "duplicates", "losses", "status")
 LOADED = (
     "import json, sys\n"
-    "from dmlcli.cli.app import run\n"
+    "from dmlcli.cli.start import run\n"
     "code = run(sys.argv[1:])\n"
     "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
 )
@@ -43,7 +43,8 @@ def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
 
 def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     names = loaded("query", mission.images()[0], "--format", "jsonl", cwd=mission.folder)
-    assert not names & {"torch", "torchvision", "pandas"} and {"faiss", "onnxruntime"} <= names
+    heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich"}
+    assert not names & heavy and {"numpy", "onnxruntime"} <= names
 
 
 def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dmlcli.learn.closed_form import ClosedForm, split_dim
-from dmlcli.learn.network import BlendHead
+from dmlcli.learn.closed_form import ClosedForm, Setting, _strongest, split_dim
+from dmlcli.learn.heads import BlendHead
 
 
 def sample(labels: int = 4, each: int = 20, features: int = 6) -> tuple[Tensor, Tensor]:
@@ -18,29 +18,42 @@ def sample(labels: int = 4, each: int = 20, features: int = 6) -> tuple[Tensor, 
     return x, y
 
 
-def test_the_tuned_part_looks_where_products_differ_and_the_base_where_images_do() -> None:
+def test_the_tuned_part_looks_where_products_differ_not_where_images_do() -> None:
     x, y = sample()
     head = BlendHead(6, 1, 1)
-    ClosedForm(x, y).fill(head, 0.01)
-    assert head.tuned.weight[0].abs().argmax() == 0 and head.base.weight[0].abs().argmax() == 1
-    assert head.tuned.weight[0, 0].abs() > 20 * head.tuned.weight[0, 1].abs()
+    ClosedForm(x, y).fill(head, Setting(0.01, 0.5, 0.0))
+    weight = head.tuned.linear.weight[0]
+    assert weight.abs().argmax() == 0 and weight[0].abs() > 20 * weight[1].abs()
 
 
-def test_the_base_part_keeps_distances() -> None:
-    """All principal components together are a rotation of the centred features."""
+def test_the_base_part_whitens_what_varies_within_products() -> None:
+    """All components together: x S^-1 x' is left of the centred features, S with a shrinkage of 1."""
     x, y = sample()
     head = BlendHead(6, 6, 3)
-    ClosedForm(x, y).fill(head, 1.0)
+    ClosedForm(x, y).fill(head, Setting(1.0, 0.5, 0.0))
+    centred = (x - x.mean(0)).double()
+    within = x.double() - torch.stack([x[y == label].double().mean(0) for label in range(4)])[y]
+    scatter = within.T @ within / len(x)
+    scatter += scatter.diagonal().mean() * torch.eye(6)
     with torch.no_grad():
-        z, centred = head.base(x), x - x.mean(0)
-        assert torch.allclose(z @ z.T, centred @ centred.T, atol=1e-2)
-        assert torch.allclose(head.base(x).mean(0), torch.zeros(6), atol=1e-4)
+        z = head.base(x).double()
+    assert torch.allclose(z @ z.T, centred @ torch.linalg.inv(scatter) @ centred.T, atol=1e-3)
+
+
+def test_many_features_give_the_components_that_few_give() -> None:
+    """The short way to the strongest components, which many features take, ends where the exact one does."""
+    torch.manual_seed(0)
+    strengths = 0.8 ** torch.arange(300.0)
+    rows = torch.randn(500, 300) * strengths
+    short, exact = _strongest(rows, 8), torch.linalg.svd(rows).Vh[:8].T
+    overlap = torch.linalg.svdvals(short.T @ exact)
+    assert short.shape == (300, 8) and overlap.min() > 0.999
 
 
 def test_the_tuned_part_whitens_what_products_vary_within() -> None:
     x, y = sample()
     head = BlendHead(6, 3, 3)
-    ClosedForm(x, y).fill(head, 1e-6)
+    ClosedForm(x, y).fill(head, Setting(1e-6, 0.5, 0.0))
     with torch.no_grad():
         z = head.tuned(x)
         within = z - torch.stack([z[y == label].mean(0) for label in range(4)])[y]
@@ -54,8 +67,8 @@ def test_more_shrinkage_looks_more_like_the_plain_means() -> None:
     forms, solved = [], ClosedForm(x, y)
     for shrinkage in (0.01, 1e6):
         head = BlendHead(6, 3, 1)
-        solved.fill(head, shrinkage)
-        forms.append(head.tuned.weight[0] / head.tuned.weight[0].norm())
+        solved.fill_tuned(head, shrinkage)
+        forms.append(head.tuned.linear.weight[0] / head.tuned.linear.weight[0].norm())
     means = torch.stack([x[y == label].mean(0) for label in range(4)]) - x.mean(0)
     plain = torch.linalg.svd(means).Vh[0]
     assert (forms[1] @ plain).abs() > 0.999 > (forms[0] @ plain).abs()
@@ -65,14 +78,14 @@ def test_more_shrinkage_looks_more_like_the_plain_means() -> None:
 def test_few_images_and_many_outputs_give_finite_heads(labels: int, each: int, features: int) -> None:
     x, y = sample(labels, each, features)
     head = BlendHead(features, *split_dim(64, labels))
-    ClosedForm(x, y).fill(head, 0.1)
+    ClosedForm(x, y).fill(head, Setting(0.1, 0.5, 0.0))
     assert all(torch.isfinite(parameter).all() for parameter in head.parameters())
     assert torch.isfinite(head(x)).all() and head(x).shape == (len(x), 64)
 
 
 def test_equal_images_give_finite_heads() -> None:
     head = BlendHead(4, 4, 1)
-    ClosedForm(torch.ones(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])).fill(head, 0.3)
+    ClosedForm(torch.ones(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])).fill(head, Setting(0.3, 0.5, 0.0))
     assert torch.isfinite(head(torch.ones(2, 4))).all()
 
 

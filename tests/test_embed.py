@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dmlcli.embeddings import open_embeddings
-from tests.conftest import Cli, encoded, photo
+from tests.conftest import Cli, encoded, photo, process
 
 Embed = Callable[..., dict[str, Any]]
 
@@ -32,7 +32,7 @@ def embed(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> Embed:
 
 def test_only_what_changed_is_computed(embed: Embed, shop: Path) -> None:
     told = embed()
-    assert list(told) == ["schema", "output", "images", "computed", "dim", "model", "skipped"]
+    assert list(told) == ["schema", "output", "images", "computed", "dim", "dtype", "views", "model", "skipped"]
     assert (told["schema"], told["images"], told["computed"]) == (1, 12, 12)
     assert embed()["computed"] == 0
     (shop / "product-00" / "0.png").write_bytes(encoded(photo(77)))
@@ -87,3 +87,63 @@ def test_damaged_embeddings_are_simply_computed_again(embed: Embed, tmp_path: Pa
     for name, data in (("vectors.npy", b""), ("items.csv", b""), ("embeddings.json", b"[]")):
         (tmp_path / "w" / "embeddings" / name).write_bytes(data)
         assert embed()["computed"] == 12, name
+
+
+def test_pictures_above_the_limit_are_listed_with_the_option_that_raises_it(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
+) -> None:
+    (shop / "product-00" / "large.png").write_bytes(encoded(photo(1, size=(300, 200))))
+    command = ["embed", shop, "--model", plain_model, "-w", tmp_path / "w"]
+    found = cli(*command, "--max-pixels", 59_999)
+    assert found.code == 3 and "300 x 200 pixels are more than the limit of 59,999" in found.err
+    assert "large.png" in found.err
+    assert cli(*command).code == 0
+
+
+def test_lists_are_embedded_in_their_order(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    files = [shop / "product-02" / "1.png", shop / "product-00" / "0.png"]
+    (tmp_path / "list").write_bytes(b"\0".join(os.fsencode(file) for file in files))
+    common = ["--model", plain_model, "-w", tmp_path / "w", "-o", tmp_path / "e.npz"]
+    assert cli("embed", "--files-from", tmp_path / "list", "--null", *common).code == 0
+    assert [item.path for item in open_embeddings(tmp_path / "e.npz").items] == [str(file) for file in files]
+    assert cli("embed", *files, *common).code == 0
+    assert [item.path for item in open_embeddings(tmp_path / "e.npz").items] == [str(file) for file in files]
+
+
+def test_an_image_on_stdin_is_what_it_is_as_a_file(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    file = shop / "product-02" / "1.png"
+    common = ["--model", plain_model, "-w", tmp_path / "w"]
+    done = process("embed", "-", "-o", "v.npy", *common, cwd=tmp_path, stdin=file.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert process("embed", file, "-o", "f.npy", *common, cwd=tmp_path).returncode == 0
+    assert np.allclose(np.load(tmp_path / "v.npy"), np.load(tmp_path / "f.npy"), atol=1e-6)
+    refused = process("embed", "-", *common, cwd=tmp_path, stdin=file.read_bytes())
+    assert refused.returncode == 2 and b"-o vector.npy" in refused.stderr
+
+
+@pytest.mark.parametrize("average", ["flip", "crops"])
+def test_averaged_views_are_recorded_and_an_update_keeps_to_them(
+    cli: Cli, embed: Embed, shop: Path, plain_model: Path, tmp_path: Path, average: str
+) -> None:
+    embed()
+    plain = open_embeddings(tmp_path / "w" / "embeddings").vectors.copy()
+    assert embed("--average", average)["views"] == average
+    made = open_embeddings(tmp_path / "w" / "embeddings")
+    assert made.views == average and np.allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-5)
+    alike = (made.vectors * plain).sum(axis=1)
+    assert alike.min() > 0.5 and alike.min() < 0.99999
+    assert embed("--average", average)["computed"] == 0
+    assert cli("index", "--model", plain_model, "-w", tmp_path / "w").code == 0
+    told = cli("index", shop, "--update", "--model", plain_model, "-w", tmp_path / "w")
+    assert told.code == 0 and "0 added, 0 removed" in told.out
+    hits = cli("query", shop / "product-01" / "0.png", "-w", tmp_path / "w", "-k", 1).out
+    assert hits.split("\t")[3] == "product-01"
+
+
+@pytest.mark.parametrize("suffix", ["npy", "jsonl", "parquet"])
+def test_other_formats_are_written_and_indexed(cli: Cli, embed: Embed, tmp_path: Path, suffix: str) -> None:
+    embed("-o", tmp_path / f"e.{suffix}", "--dtype", "float16")
+    found = cli("index", tmp_path / f"e.{suffix}", "-w", tmp_path / "x", "-o", tmp_path / "i")
+    assert found.code == 0 and "12 images" in found.out
+    embed("-o", tmp_path / "clip", "--layout", "clip-retrieval")
+    assert cli("eval", tmp_path / "clip").code == 0

@@ -4,8 +4,10 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -83,7 +85,7 @@ def test_one_bad_image_stops_nothing(shop: Path) -> None:
         "product-01/1.png",
         "product-02/2.png",
     ]
-    assert made.skipped[1].reason == "No such file or directory"
+    assert made.skipped[1].reason == "there is no such file"
 
 
 def test_a_fifo_in_a_table_is_never_opened(shop: Path) -> None:
@@ -240,5 +242,90 @@ def test_the_record_says_what_there_is(tmp_path: Path) -> None:
     embeddings.save(tmp_path / "e", make_embeddings(np.eye(2, 6), ["a", "b"], model="m"))
     record = json.loads((tmp_path / "e" / "embeddings.json").read_text())
     assert record.pop("root")["absolute"] == "/shop"
-    assert record == {"schema": 1, "model": "m", "images": 2, "dim": 6}
+    assert record == {"schema": 1, "model": "m", "views": "", "images": 2, "dim": 6, "dtype": "float32"}
     assert {file.name for file in (tmp_path / "e").iterdir()} == {"vectors.npy", "items.csv", "embeddings.json"}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet", ".jsonl"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_files_of_any_format_are_read_back(tmp_path: Path, suffix: str, dtype: Literal["float32", "float16"]) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    made = make_embeddings(np.random.default_rng(0).normal(size=(5, 8)), list("aabbc"))
+    file = tmp_path / f"e{suffix}"
+    embeddings.save_file(file, made, dtype)
+    assert embeddings.is_embeddings(file) and [path.name for path in tmp_path.iterdir()] == [file.name]
+    back = open_embeddings(file)
+    assert np.allclose(back.vectors, made.vectors, atol=1e-6 if dtype == "float32" else 2e-3)
+    assert np.allclose(np.linalg.norm(back.vectors, axis=1), 1, atol=1e-6)
+    if suffix != ".npy":
+        assert back.products == made.products and back.items[0].path == "/shop/0.png"
+
+
+def test_a_folder_of_float16_takes_half_and_is_read_as_unit_float32(tmp_path: Path) -> None:
+    made = make_embeddings(np.random.default_rng(0).normal(size=(500, 16)), ["a"] * 500)
+    embeddings.save(tmp_path / "e", made, "float16")
+    embeddings.save(tmp_path / "f", made)
+    sizes = [(tmp_path / name / "vectors.npy").stat().st_size for name in "ef"]
+    assert sizes[0] < 0.52 * sizes[1]
+    back = open_embeddings(tmp_path / "e").vectors
+    assert back.dtype == np.float32 and np.allclose(back, made.vectors, atol=1e-3)
+    assert np.allclose(np.linalg.norm(back, axis=1), 1, atol=1e-6)
+
+
+def test_clip_retrievals_folder_is_written_and_read(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    made = make_embeddings(np.random.default_rng(0).normal(size=(5, 8)), list("aabbc"))
+    embeddings.save_clip_retrieval(tmp_path / "clip", made)
+    assert (tmp_path / "clip/img_emb/img_emb_0.npy").is_file()
+    assert (tmp_path / "clip/metadata/metadata_0.parquet").is_file()
+    assert embeddings.is_embeddings(tmp_path / "clip")
+    back = open_embeddings(tmp_path / "clip")
+    assert back.products == made.products and back.items[4].path == "/shop/4.png"
+    assert np.allclose(back.vectors, made.vectors, atol=2e-3)
+
+
+def test_parts_of_clip_retrieval_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "img_emb").mkdir()
+    for number in (0, 2, 10):
+        np.save(tmp_path / "img_emb" / f"img_emb_{number}.npy", np.eye(11, dtype=np.float16)[number : number + 1])
+    assert open_embeddings(tmp_path).vectors.argmax(axis=1).tolist() == [0, 2, 10]
+
+
+def test_a_part_of_clip_retrieval_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    embeddings.save_clip_retrieval(tmp_path / "clip", make_embeddings(np.eye(4), list("abcd")))
+    np.save(tmp_path / "clip/img_emb/img_emb_0.npy", np.eye(3))
+    with pytest.raises(EmbeddingsError, match=r"img_emb_0.npy has 3 rows"):
+        open_embeddings(tmp_path / "clip")
+
+
+def test_what_was_kept_now_and_then_is_taken_up(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("dmlcli.embeddings.compute"), "KEEP_EVERY", 0.0)
+    target, calls = tmp_path / "e", 0
+
+    def killed(batch: Pixels) -> Vectors:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise SystemExit
+        return forward(batch)
+
+    catalog, decode = open_catalog(shop), lambda data: view(data, SMALL)
+    whole = compute(catalog, decode, forward, "m", batch_size=2).embeddings
+    keep = partial(embeddings.save_shard, target)
+    with pytest.raises(SystemExit):
+        compute(catalog, decode, killed, "m", batch_size=2, keep=keep)
+    shards = list(embeddings.open_shards(target))
+    assert [len(shard.items) for shard in shards] == [2, 2, 2]
+    again = compute(catalog, decode, forward, "m", known=shards)
+    assert again.fresh == 6 and np.array_equal(again.embeddings.vectors, whole.vectors)
+    embeddings.save(target, again.embeddings)
+    assert not list(embeddings.open_shards(target)) and {path.name for path in tmp_path.iterdir()} == {"shop", "e"}
+
+
+def test_other_views_are_computed_anew(shop: Path) -> None:
+    first = embed(shop).embeddings
+    catalog = open_catalog(shop)
+    again = compute(catalog, lambda data: view(data, SMALL), forward, "m", views="flip", known=[first])
+    assert again.fresh == 12 and again.embeddings.views == "flip"

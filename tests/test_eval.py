@@ -24,6 +24,19 @@ KEYS = [
     "seed",
     "caution",
     "skipped",
+    "scope",
+    "excluded",
+    "includes_training",
+    "missing_as_zero",
+    "warnings",
+    "inflation",
+    "insight",
+    "against",
+    "published",
+    "failed",
+    "page",
+    "fingerprints",
+    "versions",
 ]
 
 
@@ -38,11 +51,11 @@ def at(*degrees: float) -> Any:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def scores(cli: Cli, *arguments: object) -> dict[str, Any]:
+def scores(cli: Cli, *arguments: object, names: list[str] = METRICS) -> dict[str, Any]:
     found = cli("eval", *arguments, "--format", "json")
     assert found.code == 0, found.err
     told: dict[str, Any] = json.loads(found.out)
-    assert list(told) == KEYS and list(told["metrics"]) == list(told["interval95"]) == METRICS
+    assert list(told) == KEYS and list(told["metrics"]) == list(told["interval95"]) == names
     return told
 
 
@@ -131,12 +144,20 @@ def test_intervals_hold_the_score_and_repeat_with_the_seed(cli: Cli, tmp_path: P
 def test_the_trained_catalogue_repeats_the_caution(mission: Mission, cli: Cli) -> None:
     found = cli("eval", "-w", mission.workspace)
     assert found.code == 0 and "leave-one-out: 100 queries of 20 products among 100 images" in found.out
+    assert "all images, includes training products" in found.out
     assert "Recall@1" in found.out and "MAP@R" in found.out and "95 % interval" in found.out
     assert found.err.count("the built-in descriptor stands in") == 1
-    assert "the model was trained on 16 of these products" in found.err
+    assert "the model was trained on 20 of these products" in found.err
     told = scores(cli, "-w", mission.workspace)
-    assert "stands in" in told["caution"] and told["trained_products"] == 16
+    assert "stands in" in told["caution"] and told["trained_products"] == 20 and told["includes_training"]
     assert told["metrics"]["recall@1"] > 0.6
+
+
+def test_all_includes_training_products_and_says_so(mission: Mission, cli: Cli) -> None:
+    found = cli("eval", "-w", mission.workspace, "--all")
+    assert found.code == 0 and "100 queries of 20 products among 100 images (all images, includes training" in found.out
+    assert "includes training products" in found.err and "trained on 20 of these products" in found.err
+    assert scores(cli, "-w", mission.workspace, "--all")["includes_training"]
 
 
 def test_queries_of_another_catalogue(workspace: Path, mission: Mission, cli: Cli) -> None:
@@ -174,3 +195,140 @@ def test_embeddings_of_two_models_are_not_compared(cli: Cli, shop: Path, tmp_pat
         assert cli("train", shop, "--tune", "none", *common).code == 0
     found = cli("eval", tmp_path / "a" / "embeddings", "--queries", tmp_path / "b" / "embeddings")
     assert found.code == 4 and "embedded by model" in found.err
+
+
+def blobs(file: Path, spread: float, seed: int = 0, products: int = 24, images: int = 5) -> Path:
+    """Embeddings around a point for each product, more or less spread; the same points for the same seed."""
+    points = np.random.default_rng(7).normal(size=(products, 1, 8))
+    noise = np.random.default_rng(seed).normal(size=(products, images, 8))
+    labels = np.repeat([f"p{product}" for product in range(products)], images)
+    np.savez(file, embeddings=(points + spread * noise).reshape(-1, 8), labels=labels)
+    return file
+
+
+def test_metrics_by_name(cli: Cli, tmp_path: Path) -> None:
+    file = blobs(tmp_path / "e.npz", 0.8)
+    told = scores(cli, file, "--metrics", "map,recall@2,mrr,NMI", names=["map", "recall@2", "mrr", "nmi"])
+    assert all(0 < value < 1 for value in told["metrics"].values()) and told["interval95"]["nmi"] is None
+    found = cli("eval", file, "--metrics", "recal@1")
+    assert found.code == 2 and "no metric 'recal@1'" in found.err and "recall@K" in found.err
+
+
+def test_every_metric_has_a_value(cli: Cli, tmp_path: Path) -> None:
+    found = cli("eval", blobs(tmp_path / "e.npz", 0.8), "--metrics", "all", "--format", "json")
+    metrics = json.loads(found.out)["metrics"]
+    without = {name for name, value in metrics.items() if value is None}
+    assert without == {"hit@category", "recall@1_within_category"}  # no categories here
+    assert metrics["precision@1"] == metrics["recall@1"] and metrics["eer"] < 0.5 < metrics["auc"]
+
+
+def test_a_difference_with_its_interval(cli: Cli, tmp_path: Path) -> None:
+    better, worse = blobs(tmp_path / "a.npz", 0.5), blobs(tmp_path / "b.npz", 2.0)
+    against = scores(cli, better, "--against", worse)["against"]
+    low, high = against["interval95"]["map@r"]
+    assert 0 < low <= against["difference"]["map@r"] <= high and against["evidence"]["map@r"]
+    assert "better, MAP@R +" in cli("eval", better, "--against", worse).out
+    assert "worse, MAP@R -" in cli("eval", worse, "--against", better).out
+
+
+def test_no_evidence_is_said(cli: Cli, tmp_path: Path) -> None:
+    one, twin = blobs(tmp_path / "a.npz", 0.8, seed=1), blobs(tmp_path / "b.npz", 0.8, seed=2)
+    found = cli("eval", one, "--against", twin)
+    assert found.code == 0 and "no evidence that either is better" in found.out
+    low, high = scores(cli, one, "--against", twin)["against"]["interval95"]["map@r"]
+    assert low <= 0 <= high
+
+
+def test_another_model_sees_the_same_images(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    told = scores(cli, shop, "--model", plain_model, "--against", plain_model, "-w", tmp_path)
+    assert set(told["against"]["difference"].values()) == {0.0} and not any(told["against"]["evidence"].values())
+
+
+def test_other_embeddings_must_hold_the_same_images(cli: Cli, tmp_path: Path) -> None:
+    large, small = blobs(tmp_path / "a.npz", 0.8), blobs(tmp_path / "b.npz", 0.8, products=12)
+    found = cli("eval", large, "--against", small)
+    assert found.code == 4 and "does not hold 60 of 120 images" in found.err
+    assert cli("eval", large, "--against", tmp_path / "gone").code == 4
+
+
+def test_a_score_too_low_stops_a_pipeline(cli: Cli, tmp_path: Path) -> None:
+    file = blobs(tmp_path / "e.npz", 0.8)
+    assert cli("eval", file, "--fail-under", "recall@1=0.01").code == 0
+    found = cli("eval", file, "--fail-under", "recall@1=0.01", "--fail-under", "map=0.999")
+    assert found.code == 1 and "not met: map is 0." in found.err and "mAP" in found.out
+    for wrong in ("recall@1", "recall@1=80", "recoil@1=0.8"):
+        assert cli("eval", file, "--fail-under", wrong).code == 2
+
+
+def test_missing_products_can_count_as_zero(cli: Cli, tmp_path: Path) -> None:
+    gallery = npz(tmp_path / "g.npz", at(0, 40), "ab")
+    asked = npz(tmp_path / "q.npz", at(1, 39, 2, 3), "abzz")
+    told = scores(cli, gallery, "--queries", asked, "--count-missing-as-zero")
+    assert told["metrics"]["recall@1"] == 0.5 and told["without_positive"] == 2 and told["missing_as_zero"]
+
+
+def test_ties_that_decide_are_told(cli: Cli, tmp_path: Path) -> None:
+    """Half of the queries have a right and a wrong image at the same place: 0 or 1, as one likes."""
+    file = npz(tmp_path / "e.npz", at(0, 0, 0, 50, 51, 52), "aabccc")
+    found = cli("eval", file)
+    assert "ties decide" in found.err and "from 60.0 to 100.0 %" in found.err and "60.0 %" in found.out
+
+
+def test_published_results_stand_beside_the_score(cli: Cli, tmp_path: Path) -> None:
+    file = blobs(tmp_path / "e.npz", 0.8)
+    found = cli("eval", file, "--published", "cub")
+    assert "Proxy-Anchor" in found.out and "this one" in found.out and "Recall@8" in found.out
+    assert "not comparable with the published" in found.err and "5924 queries" in found.err
+    names = ["recall@1", "recall@2", "recall@4", "recall@8", "map@r", "r_precision"]
+    rows = scores(cli, file, "--published", "cub", names=names)["published"]
+    assert all(row["source"] and row["mark"] in ("V", "M") and row["recall"]["recall@1"] < 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("format", "start"),
+    [
+        ("csv", "metric,score,low,high\nrecall@1,0."),
+        ("markdown", "| metric | score | 95 % interval |\n|---|---:|---:|\n| Recall@1 | "),
+        ("latex", "\\begin{tabular}{lrr}\n\\hline\nmetric & score & 95 \\% interval \\\\\n"),
+    ],
+)
+def test_tables_for_documents(cli: Cli, tmp_path: Path, format: str, start: str) -> None:
+    found = cli("eval", blobs(tmp_path / "e.npz", 0.8), "--format", format)
+    assert found.code == 0 and found.out.startswith(start) and found.out.endswith("\n")
+
+
+def test_a_dry_run_says_what_it_takes(cli: Cli, shop: Path, plain_model: Path) -> None:
+    found = cli("eval", shop, "--model", plain_model, "--dry-run")
+    assert found.code == 0 and "12 images" in found.out and "peak memory" in found.out and "leave-one-out" in found.out
+    told = json.loads(cli("eval", shop, "--model", plain_model, "--dry-run", "--format", "json").out)
+    assert (told["queries"], told["gallery"], told["to_embed"]) == (12, 12, 12) and told["peak_bytes"] > 0
+
+
+def test_splits_are_found_without_being_named(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    table = shop / "photos.csv"
+    rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},{'test' if n % 3 == 0 else 'train'}" for n in range(12)]
+    table.write_text("\n".join(["image,product,split", *rows]))
+    told = scores(cli, table, "--model", plain_model)
+    assert (told["protocol"], told["scope"]) == ("query/gallery", "split test in split train")
+    assert (told["queries"], told["gallery"]) == (4, 8)
+    whole = scores(cli, table, "--model", plain_model, "--all")
+    assert (whole["protocol"], whole["queries"]) == ("leave-one-out", 12)
+
+
+def test_photos_of_the_own_camera_do_not_count(cli: Cli, shop: Path, plain_model: Path) -> None:
+    table = shop / "photos.csv"
+    rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},c{0 if n % 3 < 2 else 1}" for n in range(12)]
+    table.write_text("\n".join(["image,product,camera", *rows]))
+    told = scores(cli, table, "--model", plain_model, "--exclude-same", "camera")
+    assert told["excluded"] == "its own row and same product and same source as the query"
+    assert told["metrics"]["recall@1"] == 1 and told["without_positive"] == 0
+    found = cli("eval", shop, "--model", plain_model, "--exclude-same", "session")
+    assert found.code == 2 and "--source-column" in found.err
+
+
+def test_the_same_report_again(cli: Cli, tmp_path: Path) -> None:
+    """Fingerprints follow what was searched, versions say by what."""
+    first, other = blobs(tmp_path / "a.npz", 0.8), blobs(tmp_path / "b.npz", 0.8, seed=1)
+    told = scores(cli, first)
+    assert told == scores(cli, first) and set(told["versions"]) == {"dmlcli", "python", "numpy"}
+    assert told["fingerprints"] != scores(cli, other)["fingerprints"]

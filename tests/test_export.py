@@ -11,7 +11,8 @@ from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings
 from dmlcli.learn import export, frozen
 from dmlcli.learn.encode import open_network
-from dmlcli.learn.network import BlendHead, IdentityHead, Network
+from dmlcli.learn.heads import BlendHead, IdentityHead
+from dmlcli.learn.network import Network
 from dmlcli.learn.weights import resolve
 from dmlcli.model import ModelRecord
 from tests.test_network import FAMILIES
@@ -45,7 +46,9 @@ class Moody(Plain):
 
 def test_the_graph_gives_the_vectors_of_the_network_for_any_batch(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = Network(Plain(), BlendHead(6, 3, 2), SETTINGS)
+    head = BlendHead(6, 3, 2, products=3)
+    head.recall, head.means = torch.tensor(1.0), torch.eye(3, 2)
+    network = Network(Plain(), head, SETTINGS, mirror=True)
     saved = export.save(tmp_path / "m", network, RECORD, pixels(3, 32))
     assert saved.graph is not None
     forward = open_graph(saved.graph)

@@ -12,10 +12,9 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import CatalogError
 from dmlcli.image import Pixels
 from dmlcli.learn import features
-from dmlcli.learn.network import BlendHead
 from dmlcli.model import open_model
 from dmlcli.workspace import Workspace
-from tests.conftest import encoded, make_embeddings, photo
+from tests.conftest import encoded, photo
 
 
 def forward(batch: Pixels) -> Vectors:
@@ -24,21 +23,16 @@ def forward(batch: Pixels) -> Vectors:
     return unit
 
 
-def test_views_are_plain_then_mirrored_then_crops_of_the_seed() -> None:
-    assert features.view_names(1, 0) == ["plain"]
-    assert features.view_names(4, 7) == ["plain", "flip", "crop1-seed7", "crop2-seed7"]
-
-
 def test_a_view_is_computed_once(shop: Path, plain_model: Path, tmp_path: Path) -> None:
     model, place, photos = open_model(plain_model), Workspace(tmp_path / "w"), open_catalog(shop)
-    first = features.cached(photos, "crop1-seed0", model, forward, place)
+    first = features.cached(photos, "light1-seed0", model, forward, place)
     assert (first.fresh, len(first.embeddings.items)) == (12, 12)
     (shop / "product-00" / "0.png").write_bytes(encoded(photo(50)))
     os.utime(shop / "product-00" / "1.png", (1, 1))
-    again = features.cached(open_catalog(shop), "crop1-seed0", model, forward, place)
+    again = features.cached(open_catalog(shop), "light1-seed0", model, forward, place)
     assert again.fresh == 1
     assert np.array_equal(again.embeddings.vectors[1:], first.embeddings.vectors[1:])
-    assert features.cached(photos, "crop2-seed0", model, forward, place).fresh == 12
+    assert features.cached(photos, "light2-seed0", model, forward, place).fresh == 12
     assert features.cached(photos, "plain", model, forward, place).fresh == 12
 
 
@@ -56,13 +50,3 @@ def test_an_image_that_goes_away_meanwhile_is_told(shop: Path, plain_model: Path
     (shop / "product-00" / "0.png").unlink()
     with pytest.raises(CatalogError, match="went away"):
         features.stacked(photos, ["plain"], open_model(plain_model), forward, Workspace(tmp_path / "w"))
-
-
-def test_through_a_head_features_become_embeddings() -> None:
-    made = make_embeddings(np.random.default_rng(0).normal(size=(5, 8)), list("abcde"), model="frozen")
-    head = BlendHead(8, 3, 2)
-    through = features.through(head, made, "print")
-    with torch.inference_mode():
-        expected = head(torch.from_numpy(made.vectors)).numpy()
-    assert np.array_equal(through.vectors, expected)
-    assert (through.model, through.items, through.states) == ("print", made.items, made.states)

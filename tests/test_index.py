@@ -18,7 +18,8 @@ def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Pat
     place = tmp_path / "w"
     found = cli("index", shop, "--model", plain_model, "-w", place, "--format", "json")
     told = json.loads(found.out)
-    assert list(told) == ["schema", "output", "images", "products", "dim", "kind", "model", "skipped"]
+    keys = "schema output images products dim kind model recall microseconds memory why added removed skipped"
+    assert list(told) == keys.split()
     assert (told["images"], told["products"], told["skipped"]) == (12, 4, [])
     rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2).out.splitlines()
     assert rows[0].split("\t")[2:4] == ["1.000000", "product-01"] and rows[1].split("\t")[3] == "product-01"
@@ -118,3 +119,44 @@ def test_a_folder_of_photos_is_never_overwritten(cli: Cli, shop: Path, tmp_path:
     found = cli("index", shop, "-o", shop, "-w", tmp_path / "w")
     assert found.code == 4 and "will not be replaced" in found.err
     assert sorted(shop.rglob("*")) == before
+
+
+def vectors(file: Path, first: int, last: int) -> Path:
+    rows = np.random.default_rng(0).normal(size=(600, 8))[first:last]
+    paths = np.array([f"{row}.png" for row in range(first, last)])
+    np.savez(file, embeddings=rows, labels=np.array(["a"] * (last - first)), paths=paths)
+    return file
+
+
+def test_a_kind_may_be_asked_for_and_an_update_keeps_it(cli: Cli, tmp_path: Path) -> None:
+    common = ["-o", tmp_path / "i", "-w", tmp_path / "w", "--format", "json"]
+    told = json.loads(cli("index", vectors(tmp_path / "a.npz", 0, 500), "--factory", "IVF8,Flat", *common).out)
+    assert (told["kind"], told["added"], told["removed"]) == ("IVF8,Flat", 500, 0)
+    assert told["recall"] >= 0.98 and told["microseconds"] > 0 and told["memory"] > 500 * 8 * 4
+    told = json.loads(cli("index", vectors(tmp_path / "b.npz", 100, 600), "--update", *common).out)
+    assert (told["kind"], told["images"], told["added"], told["removed"]) == ("IVF8,Flat", 500, 100, 100)
+
+
+def test_a_first_update_builds(cli: Cli, tmp_path: Path) -> None:
+    found = cli("index", vectors(tmp_path / "a.npz", 0, 50), "--update", "-o", tmp_path / "i", "-w", tmp_path / "w")
+    assert found.code == 0 and "50 added, 0 removed" in found.out
+
+
+def test_auto_says_why(cli: Cli, tmp_path: Path) -> None:
+    found = cli("index", vectors(tmp_path / "a.npz", 0, 500), "--auto", "-o", tmp_path / "i", "-w", tmp_path / "w")
+    assert found.code == 0 and "exact search takes" in found.out
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        (["--factory", "IVF"], "IVF1024,PQ32"),
+        (["--factory", "Flat", "--auto"], "leave one of them out"),
+        (["--update", "--auto"], "--update keeps the kind"),
+        (["--max-memory", "much"], "--max-memory 500M"),
+        (["--max-memory", "0G"], "is no size"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_usage_errors(cli: Cli, tmp_path: Path, options: list[str], says: str) -> None:
+    found = cli("index", vectors(tmp_path / "a.npz", 0, 50), *options, "-o", tmp_path / "i", "-w", tmp_path / "w")
+    assert found.code == 2 and says in found.err and not (tmp_path / "i").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from dmlcli import indexes
 from dmlcli.embeddings import Embeddings
-from dmlcli.errors import CannotRun, IndexFileError
+from dmlcli.errors import CannotRun, IndexFileError, MismatchError, UsageError
 from tests.conftest import make_embeddings
 
 Damage = tuple[str, Callable[[bytes], bytes]]
@@ -189,3 +189,130 @@ def test_a_missing_file_is_told(tmp_path: Path, missing: str) -> None:
 def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
     indexes.build(tmp_path / ".i.previous", sample(), None)
     assert indexes.open_index(tmp_path / "i").images == 30
+
+
+KINDS = ["Flat", "SQfp16", "SQ8", "HNSW16", "HNSW16,SQ8", "IVF8,Flat", "IVF8,PQ4x4", "IVF8,RaBitQ", "PCA8,IVF8,Flat"]
+
+
+def clustered(count: int = 400, dim: int = 16) -> Embeddings:
+    chance = np.random.default_rng(0)
+    centres = chance.normal(size=(count // 10, dim))
+    rows = centres[np.arange(count) % len(centres)] + 0.5 * chance.normal(size=(count, dim))
+    return make_embeddings(rows, [f"product {row % len(centres)}" for row in range(count)])
+
+
+def part(made: Embeddings, *rows: range) -> Embeddings:
+    return made.take([row for some in rows for row in some])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:.*are few for")
+def test_each_image_finds_itself_first_in_every_kind(tmp_path: Path, kind: str) -> None:
+    made = clustered()
+    index = indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+    assert [hits[0].image.name for hits in index.search(made.vectors, 1)] == [item.path for item in made.items]
+    scores = [hits[0].score for hits in index.search(made.vectors, 3)]
+    assert np.allclose(scores, 1, atol=1e-3)
+    recall = 1.0 if index.record["measured"] is None else index.record["measured"]["recall"]
+    assert recall >= 0.98
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:.*are few for")
+def test_an_update_equals_the_catalogue_in_every_kind(tmp_path: Path, kind: str) -> None:
+    whole = clustered()
+    indexes.build(tmp_path / "i", part(whole, range(300)), None, indexes.Wish(kind))
+    after = part(whole, range(40, 400))
+    told = indexes.update(tmp_path / "i", after, None)
+    assert (told.added, told.removed, told.index.images) == (100, 40, 360)
+    hits = told.index.search(whole.vectors, 10)
+    assert all(len(row) == 10 for row in hits)
+    assert [row[0].path for row in hits[40:]] == [item.path for item in after.items]
+    assert not {hit.path for row in hits for hit in row} & {item.path for item in whole.items[:40]}
+    assert told.index.search(whole.vectors[50:51], 1)[0][0].id == 50  # what stays keeps its id
+    again = indexes.update(tmp_path / "i", after, None)
+    assert (again.added, again.removed) == (0, 0)
+    assert again.index.search(whole.vectors, 3) == told.index.search(whole.vectors, 3)
+
+
+@pytest.mark.parametrize("kind", ["Flat", "HNSW16", "IVF8,Flat", "IVF8,RaBitQ"])
+@pytest.mark.parametrize("share", [7, 2])
+@pytest.mark.filterwarnings("ignore:.*are few for")
+def test_a_search_among_some_finds_the_best_of_them(tmp_path: Path, kind: str, share: int) -> None:
+    made = clustered()
+    index = indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+    among = np.arange(0, len(made.items), share)
+    _, found = index.nearest(made.vectors[:50], 5, among=among)
+    best = among[np.argsort(-(made.vectors[:50] @ made.vectors[among].T), axis=1)[:, :5]]
+    assert not (found % share).any()
+    assert np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, best, strict=True)]) > 0.97
+    few = index.nearest(made.vectors[:50], 5, among=among[:8])[1]
+    assert np.array_equal(few, among[np.argsort(-(made.vectors[:50] @ made.vectors[among[:8]].T), axis=1)[:, :5]])
+    assert index.nearest(made.vectors[:3], 5, among=np.array([10**6]))[1].shape == (3, 0)
+
+
+def test_vectors_come_back_by_id(tmp_path: Path) -> None:
+    made = clustered()
+    for kind in ("Flat", "HNSW16", "SQ8"):
+        indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+        index = indexes.update(tmp_path / "i", part(made, range(10, 400)), None).index
+        assert np.allclose(index.vectors([12, 399, 12]), made.vectors[[12, 399, 12]], atol=1e-3)
+
+
+def test_an_id_is_never_used_twice(tmp_path: Path) -> None:
+    """Remove the last row, close, add another: the id of the removed one stays its own."""
+    made = clustered(40)
+    indexes.build(tmp_path / "i", part(made, range(30)), None)
+    indexes.update(tmp_path / "i", part(made, range(29)), None)
+    index = indexes.update(tmp_path / "i", part(made, range(29), range(35, 36)), None).index
+    assert index.search(made.vectors[35:36], 1)[0][0].id == 30
+
+
+def test_names_and_columns_change_without_new_ids(tmp_path: Path) -> None:
+    made = clustered(40)
+    indexes.build(tmp_path / "i", made, None)
+    renamed = replace(made, items=[item._replace(product="other") for item in made.items])
+    told = indexes.update(tmp_path / "i", renamed, None)
+    assert (told.added, told.removed) == (0, 0)
+    assert told.index.search(made.vectors[:1], 1)[0][0][:3:2] == (0, "other")
+
+
+def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Path) -> None:
+    made = clustered()
+    indexes.build(tmp_path / "i", made, None, indexes.Wish("HNSW16"))
+    index = indexes.update(tmp_path / "i", part(made, range(50, 400)), None).index
+    assert len(index.record["dead"]) == 50
+    index = indexes.update(tmp_path / "i", part(made, range(150, 400)), None).index
+    assert index.record["dead"] == [] and index.searcher.near.ntotal == 250
+    assert index.search(made.vectors[200:201], 1)[0][0].id == 200
+
+
+def test_an_update_by_another_model_is_refused(tmp_path: Path) -> None:
+    made = clustered(40)
+    indexes.build(tmp_path / "i", made, None)
+    for other in (replace(made, model="other"), replace(made, views="flip")):
+        with pytest.raises(MismatchError, match="another model"):
+            indexes.update(tmp_path / "i", other, None)
+
+
+@pytest.mark.parametrize("factory", ["IVF", "HSNW32", "", "PQ7", "LSH"])
+def test_a_bad_factory_string_is_answered_with_good_ones(tmp_path: Path, factory: str) -> None:
+    with pytest.raises(UsageError, match=f"'{factory}'") as caught:
+        indexes.build(tmp_path / "i", clustered(40), None, indexes.Wish(factory))
+    assert "IVF1024,PQ32" in caught.value.hint and not (tmp_path / "i").exists()
+
+
+def test_too_few_images_for_the_cells_are_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="few for 64"), pytest.raises(CannotRun, match="40 images are too few"):
+        indexes.build(tmp_path / "i", clustered(40), None, indexes.Wish("IVF64,Flat"))
+
+
+def test_an_impossible_budget_names_the_smallest_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match="no index of 400 images") as caught:
+        indexes.build(tmp_path / "i", clustered(), None, indexes.Wish(recall=0.9, memory=1000))
+    assert caught.value.hint.startswith("--max-memory 1M")
+
+
+def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
+    made = make_embeddings(np.tile(np.eye(1, 8), (60, 1)), ["a"] * 60)
+    assert indexes.build(tmp_path / "i", made, None, indexes.Wish("SQ8")).record["measured"]["recall"] == 1

@@ -64,8 +64,9 @@ def test_the_fingerprint_differs_where_embeddings_would() -> None:
         model.fingerprint(WEIGHTS, {"kind": "blend"}, image),
         model.fingerprint(WEIGHTS, head, replace(image, crop=192)),
         model.fingerprint(WEIGHTS, head, replace(image, interpolation="bicubic")),
+        model.fingerprint(WEIGHTS, head, replace(image, decode="exact")),
     }
-    assert len(prints) == 6 and all(len(found) == 16 for found in prints)
+    assert len(prints) == 7 and all(len(found) == 16 for found in prints)
     assert model.fingerprint(dict(reversed(WEIGHTS.items())), head, image) in prints
 
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dmlcli.errors import WeightsError
+from dmlcli.errors import UsageError, WeightsError
 from dmlcli.image import ImageSettings
-from dmlcli.learn import network
+from dmlcli.learn import heads
+from dmlcli.learn.backbone import Pool, build_backbone, default_pooling, feature_dim
+from dmlcli.learn.network import Network
 from dmlcli.learn.weights import Weights, backbones, resolve
 
 FAMILIES = {
@@ -33,12 +35,12 @@ FAMILIES = {
 
 def check_features(name: str) -> None:
     start = resolve(name, "none")
-    backbone = network.build_backbone(start)
+    backbone = build_backbone(start)
     images = torch.rand(2, 3, start.image.crop, start.image.crop, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features = backbone(images)
     assert features.shape == (2, FAMILIES[name] or features.shape[1])
-    assert network.feature_dim(backbone, start.image) == features.shape[1]
+    assert feature_dim(backbone, start.image) == features.shape[1]
     assert torch.isfinite(features).all() and not torch.equal(features[0], features[1])
     assert not backbone.training
 
@@ -62,17 +64,17 @@ MEMORYLESS = [name for name in backbones() if name != "descriptor" and not name.
 def test_every_backbone_that_is_offered_loses_its_classifier(name: str) -> None:
     """Built without memory: no layer of a thousand classes is left."""
     with torch.device("meta"):
-        backbone = network.build_backbone(Weights(name, None, ImageSettings(), ""))
+        backbone = build_backbone(Weights(name, None, ImageSettings(), ""))
     assert all(parameter.shape[0] != 1000 for parameter in backbone.parameters())
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    alexnet = network.build_backbone(resolve("alexnet", "none")).state_dict()
+    alexnet = build_backbone(resolve("alexnet", "none")).state_dict()
     with pytest.raises(WeightsError, match="not weights of squeezenet1_1"):
-        network.build_backbone(Weights("squeezenet1_1", alexnet, ImageSettings(), "file"))
+        build_backbone(Weights("squeezenet1_1", alexnet, ImageSettings(), "file"))
     half = dict(list(alexnet.items())[:4])
     with pytest.raises(WeightsError, match="missing") as caught:
-        network.build_backbone(Weights("alexnet", half, ImageSettings(), "file"))
+        build_backbone(Weights("alexnet", half, ImageSettings(), "file"))
     assert "--backbone" in caught.value.hint
 
 
@@ -81,13 +83,68 @@ def test_published_weights_fit_with_their_classifier() -> None:
     import torchvision
 
     whole = torchvision.models.squeezenet1_1(weights=None).state_dict()
-    backbone = network.build_backbone(Weights("squeezenet1_1", whole, ImageSettings(), "file"))
+    backbone = build_backbone(Weights("squeezenet1_1", whole, ImageSettings(), "file"))
     assert torch.equal(backbone.state_dict()["features.0.weight"], whole["features.0.weight"])
+
+
+def check_poolings(name: str) -> None:
+    """Whatever else is pooled, the features as published come first."""
+    start = resolve(name, "none")
+    published, several = build_backbone(start), build_backbone(start, default_pooling(name))
+    getattr(several, "trunk", several).load_state_dict(published.state_dict())
+    images = torch.rand(2, 3, start.image.crop, start.image.crop, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        one, more = F.normalize(published(images), dim=-1), several(images)
+    assert torch.allclose(F.normalize(more[:, : one.shape[1]], dim=-1), one, atol=1e-5)
+    assert default_pooling(name) is None or more.shape[1] >= 2 * one.shape[1]
+
+
+@pytest.mark.parametrize("name", ["alexnet", "shufflenet_v2_x0_5", "descriptor"])
+def test_more_poolings_begin_with_the_published_one(name: str) -> None:
+    check_poolings(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_more_poolings_of_every_family_begin_with_the_published_one(name: str) -> None:
+    check_poolings(name)
+
+
+def test_the_earlier_map_is_the_last_one_of_twice_the_size() -> None:
+    chain = build_backbone(resolve("resnet18", "none"), "two-maps")
+    assert chain.layer3[1] is chain._layers()[chain._earlier]  # type: ignore[operator, index]
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max", "gem"])
+def test_a_pooling_is_what_it_is_called(pooling: str) -> None:
+    pool, maps = Pool(pooling), torch.rand(2, 3, 4, 4)
+    expected = {"avg": maps.mean((2, 3)), "max": maps.amax((2, 3)), "gem": maps.pow(3).mean((2, 3)).pow(1 / 3)}
+    assert torch.allclose(pool(maps).flatten(1), expected[pooling], atol=1e-5)
+
+
+def test_a_backbone_without_a_map_cannot_be_pooled() -> None:
+    with pytest.raises(UsageError, match="no map"):
+        build_backbone(resolve("descriptor", "none"), "max")
+    with pytest.raises(UsageError, match="two maps"):
+        build_backbone(resolve("alexnet", "none"), "two-maps")
+
+
+def test_a_mirrored_network_gives_an_image_and_its_mirror_image_one_embedding() -> None:
+    backbone = build_backbone(resolve("descriptor", "none"))
+    settings = ImageSettings(resize=144, crop=128)
+    dim = feature_dim(backbone, settings)
+    image = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain, mirrored = (Network(backbone, heads.IdentityHead(dim), settings, mirror=m) for m in (False, True))
+        assert not torch.allclose(plain(image), plain(image.flip(-1)), atol=1e-3)
+        assert torch.allclose(mirrored(image), mirrored(image.flip(-1)), atol=1e-5)
+        assert torch.allclose(mirrored(image).norm(dim=-1), torch.ones(2), atol=1e-5)
 
 
 def test_the_cosine_of_a_blend_is_the_blend_of_cosines() -> None:
     torch.manual_seed(0)
-    head = network.BlendHead(8, 5, 3, blend=0.3)
+    head = heads.BlendHead(8, 5, 3)
+    head.blend = torch.tensor(0.3)
     one, other = F.normalize(torch.randn(4, 8), dim=-1), F.normalize(torch.randn(4, 8), dim=-1)
     with torch.inference_mode():
         cosine = (head(one) * head(other)).sum(-1)
@@ -98,9 +155,27 @@ def test_the_cosine_of_a_blend_is_the_blend_of_cosines() -> None:
     assert head.dim == 8
 
 
-@pytest.mark.parametrize("head", [network.IdentityHead(8), network.BlendHead(8, 5, 3)])
-def test_a_head_is_made_again_from_its_settings(head: network.Head) -> None:
-    again = network.build_head(8, head.settings)
-    again.load_state_dict(head.state_dict())
+def test_recall_gathers_images_of_a_known_product_and_leaves_strangers_alone() -> None:
+    head = heads.BlendHead(3, 2, 3, products=2).eval()
+    with torch.no_grad():
+        head.base.weight.zero_()
+        head.tuned.linear.weight.copy_(torch.eye(3))
+        head.tuned.linear.bias.zero_()
+        head.remember(torch.eye(3)[:2], torch.tensor([0, 1]))
+        known = F.normalize(torch.tensor([[1.0, 0.3, 0.0], [1.0, -0.3, 0.2]]), dim=-1)
+        stranger = torch.tensor([[0.0, 0.3, 1.0]])
+        before_known, before_stranger = head(known), head(stranger)
+        head.recall = torch.tensor(2.0)
+        apart, together = (before_known[0] @ before_known[1]), (head(known)[0] @ head(known)[1])
+        assert together > apart
+        assert torch.allclose(head(stranger), before_stranger, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", heads.HEADS)
+def test_a_head_is_made_again_from_its_settings(kind: str) -> None:
+    head = heads.IdentityHead(8) if kind == "identity" else heads.BlendHead(8, 5, 3, tuned=kind, products=2)
+    again = heads.build_head(8, head.settings)
+    again.load_state_dict(head.eval().state_dict())
+    again.eval()
     x = torch.randn(3, 8)
     assert torch.equal(again(x), head(x)) and again.dim == head.dim

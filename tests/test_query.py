@@ -14,7 +14,9 @@ from PIL import Image
 
 from tests.conftest import SAMPLE, Cli, Mission, process
 
-HIT = ["rank", "score", "product", "image"]
+ROW = ["rank", "score", "product", "image"]
+HIT = [*ROW, "category", "cosine", "images", "columns"]
+ANSWER = ["query", "hits", "closest", "min_score"]
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_jsonl_is_one_object_for_each_photo(photo: str, cli: Cli) -> None:
     found = cli("query", photo, photo, "-k", 3, "--format", "jsonl")
     for line in found.out.splitlines():
         answer = json.loads(line)
-        assert list(answer) == ["schema", "query", "hits"]
+        assert list(answer) == ["schema", *ANSWER]
         assert (answer["schema"], answer["query"], len(answer["hits"])) == (1, photo, 3)
         assert all(list(hit) == HIT for hit in answer["hits"])
         assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3]
@@ -87,14 +89,14 @@ def test_json_is_one_object(photo: str, cli: Cli, mission: Mission) -> None:
     whole = json.loads(found.out)
     assert list(whole) == ["schema", "index", "answers", "skipped"]
     assert whole["index"] == str(mission.workspace / "index")
-    assert [list(answer) for answer in whole["answers"]] == [["query", "hits"]]
+    assert [list(answer) for answer in whole["answers"]] == [ANSWER]
     assert [list(hit) for hit in whole["answers"][0]["hits"]] == [HIT, HIT]
     assert whole["skipped"] == [{"path": "broken.jpg", "reason": "there is no such file"}]
 
 
 def test_csv_has_a_header(photo: str, cli: Cli) -> None:
     rows = list(csv.reader(io.StringIO(cli("query", photo, "-k", 2, "--format", "csv").out)))
-    assert rows[0] == ["query", *HIT] and len(rows) == 3 and rows[1][4] == photo
+    assert rows[0] == ["query", *ROW] and len(rows) == 3 and rows[1][4] == photo
 
 
 def test_tsv_has_none_and_is_what_a_pipe_gets(photo: str, cli: Cli) -> None:

@@ -4,19 +4,53 @@ import numpy as np
 import pytest
 
 from dmlcli import metrics
-from dmlcli.ranking import rankings, relevant_ranks
+from dmlcli.ranking import Groups, block_rows, rankings, search
+from dmlcli.ranking import rank as rank_of
 from tests.conftest import make_embeddings
 
 
 def test_what_is_wrong_and_as_close_comes_first() -> None:
-    scores = np.array([0.5, 0.9, 0.9, 0.9, 0.1], dtype=np.float32)
-    assert relevant_ranks(scores, np.array([False, True, False, True, True])).tolist() == [2, 3, 5]
+    right, wrong = np.array([0.9, 0.9, 0.1], dtype=np.float32), np.array([0.5, 0.9], dtype=np.float32)
+    assert rank_of(right, wrong).tolist() == [2, 3, 5]
 
 
 def test_differences_finer_than_float32_products_are_ties() -> None:
-    scores = np.array([0.9, 0.9 - 3e-7], dtype=np.float32)
-    assert relevant_ranks(scores, np.array([True, False])).tolist() == [2]
-    assert relevant_ranks(np.array([0.9, 0.9 - 3e-6], dtype=np.float32), np.array([True, False])).tolist() == [1]
+    right = np.array([0.9], dtype=np.float32)
+    assert rank_of(right, np.array([0.9 - 3e-7], dtype=np.float32)).tolist() == [2]
+    assert rank_of(right, np.array([0.9 - 3e-6], dtype=np.float32)).tolist() == [1]
+
+
+def test_few_relevant_images_and_many_are_ranked_alike() -> None:
+    """Two ways to count, one answer: the first of a hundred ranks equal the ranks of the first few alone."""
+    chance = np.random.default_rng(2)
+    right = np.sort(chance.random(100).astype(np.float32).round(2))[::-1]
+    wrong = chance.random(500).astype(np.float32).round(2)
+    wrong[:50] = -np.inf
+    assert rank_of(right[:10], wrong).tolist() == rank_of(right, wrong)[:10].tolist()
+
+
+def test_a_vector_without_length_is_found_last() -> None:
+    gallery = make_embeddings([[1, 0], [-1, 0], [0, 1]], ["a"] * 3).vectors.copy()
+    gallery[0] = 0
+    found = rankings(gallery[[1]], gallery, ["a"], ["a", "x", "y"])
+    assert found[0].tolist() == [3]
+
+
+def test_what_is_excluded_is_neither_right_nor_wrong() -> None:
+    vectors = make_embeddings([[1, 0], [1, 0.1], [1, 0.2], [1, 0.3]], ["a"] * 4).vectors
+    groups = Groups(["a"], ["a", "b", "a", "b"])
+    (found,) = search(vectors[:1], vectors, groups, excluded=lambda query: np.array([0, 1]))
+    assert found.right_rows.tolist() == [2] and np.isneginf(found.wrong).sum() == 3
+    assert rank_of(found.right, found.wrong).tolist() == [1]
+
+
+def test_a_name_that_is_not_known_is_nobodys() -> None:
+    groups = Groups(["", "a"], ["", "a", "", "a"])
+    assert groups.rows(0).tolist() == [] and groups.rows(1).tolist() == [1, 3]
+
+
+def test_memory_for_similarities_is_bounded() -> None:
+    assert all(4 * gallery * block_rows(gallery) <= 64 * 2**20 for gallery in (1, 1000, 60502, 10**7))
 
 
 def test_a_model_that_maps_everything_to_one_point_scores_zero() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from dmlcli import options
 from dmlcli.commands.train import train
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.learn import losses, recipe
@@ -20,16 +19,12 @@ def test_every_setting_is_an_option_of_train_and_nothing_when_left_out() -> None
 
 
 def test_the_help_states_the_defaults_of_the_recipe() -> None:
-    shown = {}
-    for annotation in vars(options).values():
-        for extra in getattr(annotation, "__metadata__", ()):
-            shown[str(extra.help)] = extra
     annotations = {name: parameter.annotation for name, parameter in inspect.signature(train).parameters.items()}
     for name, value in vars(Recipe()).items():
         (extra,) = annotations[name].__metadata__
         if value is not None:
             text = f"{value:g}" if isinstance(value, float) else str(value)
-            assert f"[default: {text}" in extra.help, name
+            assert f"[default: {text}" in extra.settings["help"], name
 
 
 @pytest.mark.parametrize("name", recipe.published())

@@ -50,7 +50,8 @@ def test_scores_have_six_digits(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_skipped_inputs_are_grouped_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    report = EmbedReport("e", 5, 5, 8, "m", tuple(Skipped(f"{n}.jpg", f"reason {n % 2}") for n in range(30)))
+    skipped = tuple(Skipped(f"{n}.jpg", f"reason {n % 2}") for n in range(30))
+    report = EmbedReport("e", 5, 5, 8, "float32", "", "m", skipped)
     assert render.show(report, None) == 3
     shown = capsys.readouterr()
     assert shown.err.count("skipped 15") == 2 and "and 5 more" in shown.err and "skipped" not in shown.out
@@ -75,7 +76,7 @@ def test_json_has_a_schema_and_no_nan(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_training_shows_the_gain(capsys: pytest.CaptureFixture[str]) -> None:
-    report = TrainReport("m", "print", 100, 1, "how", 0.4, 0.55, "epoch 3", 200, "i")
+    report = TrainReport("run", "m", "print", 100, 1, "how", 0.4, 0.55, "epoch 3", 200, "i")
     assert render.show(report, None) == 0
     shown = capsys.readouterr()
     assert "55.0 %" in shown.out and "40.0 %" in shown.out and "+15.0" in shown.out

@@ -95,7 +95,8 @@ def test_an_unknown_run_is_answered_with_the_nearest(tmp_path: Path) -> None:
 def test_a_run_in_other_hands_is_not_taken_up(tmp_path: Path) -> None:
     """The lock is the system's: it goes when the process does, also when that is killed."""
     code = (
-        "import sys; from tests.test_runs import *\nwith started(Path(sys.argv[1])): print('up', flush=True); input()"
+        "import sys; from tests.test_runs import *; run = started(Path(sys.argv[1]))\n"
+        "with run: print('up', flush=True); input()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ)

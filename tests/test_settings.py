@@ -35,8 +35,9 @@ def test_the_file_above_is_read_and_options_win(cli: Cli, project: Path, monkeyp
     assert told(cli, project, "--seed", 5)["seed"] == 5
     monkeypatch.setenv("DMLCLI_SEED", "6")
     assert told(cli, project)["seed"] == 6
+    monkeypatch.delenv("DMLCLI_SEED")
     monkeypatch.setenv("DMLCLI_EVAL_SEED", "7")
-    assert told(cli, project)["seed"] in (6, 7)
+    assert told(cli, project)["seed"] == 7
     assert told(cli, project, "--seed", 5)["seed"] == 5
 
 
@@ -53,7 +54,7 @@ def test_paths_are_relative_to_the_file(cli: Cli, project: Path) -> None:
         ("[eval]\nepochs = 3", 2, "[eval] sets 'epochs'"),
         ("[trian]\nepochs = 3", 2, "did you mean train"),
         ("seed = ", 4, "cannot be read"),
-        ("seed = 'three'", 2, "three"),
+        ("seed = 'three'", 2, "'--seed'"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(cli: Cli, project: Path, text: str, code: int, named: str) -> None:

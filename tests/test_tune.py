@@ -1,22 +1,31 @@
-"""Trials: closed forms first, then epochs until they stagnate; the best one can be put back as it was scored."""
+"""From rehearsals to the network that ships: the closed form, epochs until they stagnate, and all photos in the end."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dmlcli.catalog import Catalog, Item, TrainingSplit
-from dmlcli.embeddings import Embeddings
 from dmlcli.image import ImageSettings
 from dmlcli.learn import tune
-from dmlcli.learn.closed_form import BLENDS, SHRINKAGES
-from dmlcli.learn.network import BlendHead, Network
+from dmlcli.learn.choose import choose
+from dmlcli.learn.closed_form import CAREFUL, SETTINGS
+from dmlcli.learn.encode import forward_of
+from dmlcli.learn.heads import HEADS, BlendHead, IdentityHead
+from dmlcli.learn.material import Material
+from dmlcli.learn.network import Network
+from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
 from tests.conftest import make_embeddings, make_shop
 
 CPU = torch.device("cpu")
+PRODUCTS, IMAGES = 12, 6
 
 
 class Tiny(nn.Module):
@@ -28,102 +37,169 @@ class Tiny(nn.Module):
         return torch.relu(self.conv(images)).mean((2, 3))
 
 
-def recipe(how: str, epochs: int = 3, rate: float = 1e-3, seed: int = 0) -> Recipe:
-    return Recipe(tune=how, dim=8, epochs=epochs, batch_size=16, learning_rate=rate, views=2, seed=seed)
+def recipe(how: str = "head", epochs: int = 3, rate: float = 1e-3, **others: Any) -> Recipe:
+    return replace(Recipe(tune=how, dim=8, epochs=epochs, batch_size=16, learning_rate=rate), **others)
 
 
-def gathered(root: Path, held_out: int = 3) -> tuple[Network, tune.Material]:
-    """Eight products with four pictures, some of them held out; features from noise about each product's mean."""
+def gathered(root: Path, products: int = PRODUCTS) -> Material:
+    """Products with six pictures each; features from noise about each product's mean."""
     torch.manual_seed(0)
-    shop = make_shop(root / "shop", 8, 4)
-    items = [Item(f"product-{row // 4:02}/{row % 4}.png", f"product-{row // 4:02}") for row in range(32)]
+    shop = make_shop(root / "shop", products, IMAGES)
+    names = [f"product-{row // IMAGES:02}" for row in range(products * IMAGES)]
+    items = [Item(f"{name}/{row % IMAGES}.png", name) for row, name in enumerate(names)]
     chance = np.random.default_rng(0)
-    vectors = chance.normal(size=(8, 12)).repeat(4, axis=0) + chance.normal(size=(32, 12))
-    made = make_embeddings(vectors, [item.product for item in items])
-    plain = Embeddings(shop, items, made.states, made.vectors, "")
-    fit = list(range(32 - 4 * held_out))
-    queries = list(range(32 - 4 * held_out, 32))
-    fitted = Catalog(shop, [items[row] for row in fit])
-    features = torch.from_numpy(made.vectors[fit])
-    stacked = torch.stack([features, nn.functional.normalize(features + 0.01, dim=-1)])
-    split = TrainingSplit(fit, queries, queries, [], "")
-    network = Network(Tiny(), BlendHead(12, 5, 3), ImageSettings(resize=32, crop=32)).eval()
-    return network, tune.gather(fitted, stacked, plain, split)
+    vectors = chance.normal(size=(products, 12)).repeat(IMAGES, axis=0) + chance.normal(size=(len(items), 12))
+    made = make_embeddings(vectors, names)
+    features = torch.from_numpy(made.vectors)
+    trunk = Network(Tiny(), IdentityHead(12), ImageSettings(resize=32, crop=32)).eval()
+    rows = list(range(len(items)))
+    nothing: Any = SimpleNamespace()
+    return Material(
+        start=nothing,
+        pretrained=trunk,
+        trunk=trunk,
+        model=nothing,
+        photos=Catalog(shop, items),
+        split=TrainingSplit(rows, [], [], [], ""),
+        views=torch.stack([features, F.normalize(features + 0.01, dim=-1)]),
+        plain=made,
+        skipped=[],
+    )
+
+
+def rehearsed(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[Material, tune.Plan, Network]:
+    material = gathered(root, products)
+    planned = tune.plan(material, asked)
+    return material, planned, tune.start(material, planned.lessons[0], planned.setting, asked)
 
 
 def test_labels_and_files_stand_in_the_order_of_the_features(tmp_path: Path) -> None:
-    _, material = gathered(tmp_path)
-    assert material.labels.tolist() == [row // 4 for row in range(20)]
-    assert all(f"product-{label:02}" in str(file) for label, file in zip(material.labels, material.files, strict=True))
-    assert len(material.validation_files) == len(material.validation_features) == 12
+    lesson = gathered(tmp_path).lesson([1, 7, 8, 40], {})
+    assert lesson.labels.tolist() == [0, 1, 1, 2] and lesson.features.shape == (2, 4, 12)
+    assert [photo.path.parent.name for photo in lesson.files] == [
+        "product-00",
+        "product-01",
+        "product-01",
+        "product-06",
+    ]
 
 
-def test_every_closed_form_is_tried_and_scored_as_the_head_it_carries(tmp_path: Path) -> None:
-    network, material = gathered(tmp_path)
-    trials = list(tune.closed_forms(network, material))
-    assert len({trial.origin for trial in trials}) == len(SHRINKAGES) * len(BLENDS)
-    for trial in trials:
-        network.load_state_dict(trial.state, strict=False)
+def test_search_sees_the_mean_of_an_image_and_its_mirror_image(tmp_path: Path) -> None:
+    material = gathered(tmp_path)
+    assert torch.equal(material.seen, material.views[0])
+    material.trunk.mirror = True
+    assert torch.allclose(material.seen, F.normalize(material.views.mean(0), dim=-1))
+
+
+def test_the_baseline_is_the_backbone_as_published(tmp_path: Path) -> None:
+    """Of features that hold more, the plain view and the first pooling alone."""
+    material = gathered(tmp_path)
+    assert torch.equal(material.baseline, material.views[0])
+    several = replace(material, views=torch.cat([material.views, 9 * material.views], dim=-1))
+    several.trunk.pooling = "avg+max"
+    assert torch.allclose(several.baseline, material.views[0])
+
+
+def test_the_setting_that_is_chosen_scores_as_told_and_best(tmp_path: Path) -> None:
+    material, planned, _ = rehearsed(tmp_path, recipe())
+    for lesson, told in zip(planned.lessons, planned.closed, strict=True):
+        network = tune.start(material, lesson, planned.setting, recipe())
         with torch.no_grad():
-            again = material.validation.score(network.head(material.validation_features).numpy())
-        assert again == trial.score
+            scores = lesson.validation.scores(network.head(lesson.validation_features).numpy())
+        assert scores == pytest.approx(told, abs=1e-6) and set(told) == {"known", "new"}
+    best = np.prod([score for told in planned.closed for score in told.values()])
+    frozen = planned.frozen_trial().scores
+    for setting in SETTINGS[::7]:
+        found = []
+        for lesson in planned.lessons:
+            network = tune.start(material, lesson, setting, recipe())
+            with torch.no_grad():
+                found.append(lesson.validation.scores(network.head(lesson.validation_features).numpy()))
+        harmless = all(np.mean([scores[name] for scores in found]) >= frozen[name] for name in frozen)
+        assert not harmless or np.prod([score for scores in found for score in scores.values()]) <= best + 1e-9
 
 
-def test_without_validation_only_the_most_careful_closed_form_is_made(tmp_path: Path) -> None:
-    network, material = gathered(tmp_path, held_out=0)
-    (trial,) = tune.trials(network, material, recipe("head"), CPU)
-    assert trial.score is None and "shrinkage 1, blend 0.5" in trial.origin
-    assert tune.frozen_trial(material).score is None
-    assert trial.beats(tune.frozen_trial(material))
+def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_path: Path) -> None:
+    material, planned, network = rehearsed(tmp_path, recipe(), products=3)
+    assert planned.setting == CAREFUL and planned.frozen_trial().score is None and "none" in planned.how
+    assert choose([], recipe()) == (CAREFUL, [])
+    assert list(tune.trials(network, planned, recipe(), CPU)) == []
+    closed = planned.closed_trial()
+    assert closed.beats(planned.frozen_trial())
+    shipped = tune.finish(material, planned, closed, recipe())
+    assert isinstance(shipped.head, BlendHead) and len(shipped.head.means) == 3
+
+
+def test_gradient_training_must_be_clearly_better_than_the_closed_form() -> None:
+    closed = tune.Trial("closed form", {"new": 0.5})
+    slightly, clearly = (tune.Trial("epoch 1", {"new": score}, {}, 1) for score in (0.501, 0.51))
+    assert not slightly.beats(closed) and clearly.beats(closed) and clearly.beats(slightly)
+    assert tune.Trial("closed form", {"new": 0.501}).beats(closed)
 
 
 @pytest.mark.parametrize("how", ["head", "all"])
 def test_a_trial_can_be_put_back_as_it_was_scored(tmp_path: Path, how: str) -> None:
     """Whatever came after it: the states of all trials are kept, then loaded into the network one by one."""
-    network, material = gathered(tmp_path)
-    trials = [trial for trial in tune.trials(network, material, recipe(how, rate=0.01), CPU) if trial.epoch]
+    asked = recipe(how, rate=0.01)
+    _, planned, network = rehearsed(tmp_path, asked)
+    trials = list(tune.trials(network, planned, asked, CPU))
     assert [trial.origin for trial in trials] == ["epoch 1", "epoch 2", "epoch 3"]
+    lesson = planned.lessons[0]
     for trial in trials:
         network.load_state_dict(trial.state, strict=False)
-        if how == "head":
-            with torch.no_grad():
-                score = material.validation.score(network.head(material.validation_features).numpy())
-        else:
-            score = tune._score_files(network, material, CPU) or 0.0
-        assert score == pytest.approx(trial.score, abs=1e-6)
+        seen = lesson.validation_features
+        if how == "all":
+            seen = features_of(lesson.validation_files, network.image, forward_of(network.headless(), CPU))
+        with torch.no_grad():
+            found = lesson.validation.scores(network.eval().head(seen).numpy())
+        assert found == pytest.approx(trial.scores, abs=1e-6)
 
 
 @pytest.mark.parametrize(("how", "changes"), [("head", False), ("all", True)])
 def test_only_tune_all_trains_the_backbone(tmp_path: Path, how: str, changes: bool) -> None:
-    network, material = gathered(tmp_path)
+    material, planned, network = rehearsed(tmp_path, recipe(how))
     before = network.backbone.conv.weight.detach().clone()  # type: ignore[union-attr, operator]
-    *_, last = tune.trials(network, material, recipe(how), CPU)
-    state = last.state.get("backbone.conv.weight")
-    assert (state is not None and not torch.equal(state, before)) is changes
-
-
-@pytest.mark.filterwarnings("ignore:training stopped")  # the rate is as wrong as can be
-def test_training_the_whole_leaves_the_network_that_earlier_trials_belong_to(tmp_path: Path) -> None:
-    """A closed form carries a head only: it must meet the backbone that it was scored with."""
-    network, material = gathered(tmp_path)
-    before = network.backbone.conv.weight.detach().clone()  # type: ignore[union-attr, operator]
-    list(tune.trials(network, material, recipe("all", rate=1.0), CPU))
+    *_, last = tune.trials(network, planned, recipe(how), CPU)
     assert torch.equal(network.backbone.conv.weight, before)  # type: ignore[union-attr, arg-type]
+    shipped = tune.finish(material, planned, last, recipe(how))
+    assert torch.equal(shipped.backbone.conv.weight, before) is not changes  # type: ignore[union-attr, arg-type]
+    assert isinstance(shipped.head, BlendHead) and len(shipped.head.means) == PRODUCTS
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) -> None:
+    asked = recipe("all", epochs=1, head=kind, batch_norm="free")
+    material, planned, network = rehearsed(tmp_path, asked)
+    if kind == "identity":
+        assert planned.closed_trial().score is None
+    (trial,) = tune.trials(network, planned, asked, CPU)
+    shipped = tune.finish(material, planned, trial, asked)
+    assert shipped.head.settings.get("tuned", "identity") == kind and trial.score is not None
+
+
+@pytest.mark.parametrize("kind", HEADS[:-1])
+def test_every_head_starts_from_the_closed_form_and_learns(tmp_path: Path, kind: str) -> None:
+    asked = recipe(head=kind, epochs=6, patience=0)
+    _, planned, network = rehearsed(tmp_path, asked)
+    trials = list(tune.trials(network, planned, asked, CPU))
+    losses = [trial.epoch.loss for trial in trials if trial.epoch]
+    assert losses[-1] < losses[0]
 
 
 def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
-    network, material = gathered(tmp_path)
-    trials = list(tune.trials(network, material, recipe("head", epochs=400, rate=0.3), CPU))
+    asked = recipe(epochs=400, rate=0.3)
+    _, planned, network = rehearsed(tmp_path, asked)
+    trials = list(tune.trials(network, planned, asked, CPU))
     scores = [trial.score or 0.0 for trial in trials]
-    assert len(trials) < 200 and max(scores[-6:]) <= max(scores[:-6])
+    assert len(trials) < 200 and max(scores[-6:]) <= max([planned.closed_trial(first=True).score or 0, *scores[:-6]])
 
 
 @pytest.mark.parametrize("how", ["head", "all"])
 def test_a_seed_makes_it_repeatable(tmp_path: Path, how: str) -> None:
     losses = []
     for number, seed in enumerate((0, 0, 1)):
-        network, material = gathered(tmp_path / str(number))
+        asked = recipe(how, epochs=2, seed=seed)
+        _, planned, network = rehearsed(tmp_path / str(number), asked)
         torch.manual_seed(seed)
-        trials = tune.trials(network, material, recipe(how, epochs=2, seed=seed), CPU)
-        losses.append([trial.epoch.loss for trial in trials if trial.epoch])
+        losses.append([trial.epoch.loss for trial in tune.trials(network, planned, asked, CPU) if trial.epoch])
     assert losses[0] == losses[1] != losses[2]

@@ -13,7 +13,7 @@ import torch
 import torchvision
 
 from dmlcli.errors import UsageError, WeightsError
-from dmlcli.learn.network import build_backbone
+from dmlcli.learn.backbone import build_backbone
 from dmlcli.learn.weights import resolve
 
 PUBLISHED = torchvision.models.SqueezeNet1_1_Weights.DEFAULT

@@ -1,20 +1,20 @@
-"""The edge: registers the verbs, and turns whatever happens into output and an exit code."""
+"""The verbs as commands of Typer: it parses, completes, shows the help, and says what is wrong with a command line."""
 
 import inspect
-import io
-import os
 import sys
-import traceback
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 import dmlcli
-from dmlcli import progress
+from dmlcli import spelling
 from dmlcli.cli import render, settings
-from dmlcli.cli.bar import Teller
+from dmlcli.cli.guard import failed, guarded, pipe_closed
 from dmlcli.commands.compare import compare
+from dmlcli.commands.doctor import doctor
+from dmlcli.commands.duplicates import duplicates
 from dmlcli.commands.embed import embed
 from dmlcli.commands.eval import eval
 from dmlcli.commands.index import index
@@ -22,9 +22,7 @@ from dmlcli.commands.losses import losses
 from dmlcli.commands.query import query
 from dmlcli.commands.status import status
 from dmlcli.commands.train import train
-from dmlcli.errors import DmlcliError, Interrupted, UsageError
-
-_INTERRUPTED, _BUG = Interrupted.exit_code, DmlcliError.exit_code
+from dmlcli.errors import DmlcliError, Interrupted
 
 app = typer.Typer(
     name="dmlcli",
@@ -47,7 +45,31 @@ _EDGE = {
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
     "debug": (Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")], False),
 }
-_QUERY_EDGE = _EDGE | {
+_DECODING = {
+    "max_pixels": (
+        Annotated[
+            int | None,
+            typer.Option(
+                min=1,
+                envvar="DMLCLI_MAX_PIXELS",
+                help="Refuse larger pictures, unopened.  [default: 200 million]",
+                show_default=False,
+                show_envvar=False,
+            ),
+        ],
+        None,
+    )
+}
+_DOCTOR_EDGE = _EDGE | {
+    "format": (
+        Annotated[
+            Literal["table", "jsonl", "json"] | None,
+            typer.Option(help="How to print.  [default: table]", show_default=False),
+        ],
+        None,
+    ),
+}
+_ANSWERS_EDGE = _EDGE | {
     "format": (
         Annotated[
             Literal["table", "tsv", "csv", "jsonl", "json", "paths"] | None,
@@ -57,28 +79,38 @@ _QUERY_EDGE = _EDGE | {
     ),
     "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
 }
-
-
-def main() -> None:
-    """The command `dmlcli`."""
-    sys.exit(run(sys.argv[1:]))
+_QUERY_EDGE = (
+    _ANSWERS_EDGE
+    | _DECODING
+    | {"show": (Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal too.")], False)}
+)
+_EVAL_EDGE = (
+    _EDGE
+    | _DECODING
+    | {
+        "format": (
+            Annotated[
+                Literal["table", "json", "csv", "markdown", "latex"] | None,
+                typer.Option(help="How to print.  [default: table]", show_default=False),
+            ],
+            None,
+        )
+    }
+)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
     try:
         code = app(arguments, prog_name="dmlcli", standalone_mode=False, default_map=_settings(arguments))
         sys.stdout.flush()
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
-        return _pipe_closed()
+        return pipe_closed()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Interrupted.exit_code
     except DmlcliError as error:  # of what is read before a verb is known
-        return _failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
+        return failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
     except Exception as error:  # typer's own usage errors; their class moved between versions
         if not hasattr(error, "format_message"):
             raise
@@ -96,18 +128,14 @@ def _settings(arguments: list[str]) -> settings.Found | None:
     """What dmlcli.toml and the environment set, by verb and parameter; help shows the command as it is."""
     if not arguments or not settings.is_there() or {"-h", "--help", "--version"} & {*arguments}:
         return None
-    command: Any = typer.main.get_command(app)
-    options = {
-        verb: {max(parameter.opts, key=len).lstrip("-").replace("-", "_"): parameter for parameter in found.params}
-        for verb, found in command.commands.items()
-    }
-    return settings.read(options)
-
-
-def _pipe_closed() -> int:
-    """The reader has seen enough; nothing more to say, also not when Python flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    known: dict[str, dict[str, settings.Parameter]] = {}
+    for registered in app.registered_commands:
+        verb = known.setdefault(str(registered.name), {})
+        for name, parameter in inspect.signature(registered.callback or _root).parameters.items():
+            kind, spelt = get_args(parameter.annotation)
+            typed = max(spelt.param_decls or [name], key=len).lstrip("-").replace("-", "_")
+            verb[typed] = settings.Parameter(name, is_path=Path in (kind, *get_args(kind)))
+    return settings.read(known)
 
 
 def _asked_format(arguments: list[str]) -> str | None:
@@ -133,56 +161,48 @@ def _root(
     pass
 
 
+def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter whose spelling is Typer's."""
+    kind, spelt = get_args(parameter.annotation)
+    make = typer.Option if isinstance(spelt, spelling.Option) else typer.Argument
+    return parameter.replace(annotation=Annotated[kind, make(*spelt.names, **spelt.settings)])
+
+
 def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE) -> None:
     """Make a verb a command: its own signature plus the options of the edge."""
 
     def command(**options: Any) -> int:
+        if "max_pixels" in edge:
+            from dmlcli.image import allow_pixels
+
+            allow_pixels(options.pop("max_pixels"))
         own = {name: value for name, value in options.items() if name not in edge}
         asked = {name: value for name, value in options.items() if name in edge}
-        return _guarded(lambda: verb(**own), **asked)
+        return guarded(lambda: verb(**own), **asked)
 
     signature = inspect.signature(verb)
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in edge.items()
     ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()] + extra
+    parameters = [_for_typer(p).replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+    parameters += extra
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = verb.__doc__
     app.command(name=verb.__name__)(command)
 
 
-def _guarded(verb: Callable[[], Any], format: str | None, quiet: bool, debug: bool, nul: bool = False) -> int:
-    """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
-    progress.listen(Teller(quiet))
-    try:
-        if nul and format != "paths":
-            raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
-        return render.show(verb(), format, nul)
-    except BrokenPipeError:
-        return _pipe_closed()
-    except DmlcliError as error:
-        return _failed(str(error), error.hint, error.exit_code, format, debug)
-    except KeyboardInterrupt:
-        return _failed("stopped; what was computed so far is kept where it can be", "", _INTERRUPTED, format, debug)
-    except MemoryError:
-        return _failed("out of memory", "a smaller --batch-size or catalogue needs less", 4, format, debug)
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or error}{where}", "", 4, format, debug)
-    except Exception as error:
-        hint = "this is a bug in dmlcli; please report it with the trace that --debug shows"
-        return _failed(f"{type(error).__name__}: {error}", hint, _BUG, format, debug)
-
-
-def _failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    print(render.error_text(message, hint, code, format), file=sys.stderr)
-    return code
-
-
-for _verb in (train, embed, index, eval, compare, losses, status):
-    _register(_verb)
-_register(query, _QUERY_EDGE)
+for _verb, _edge in (
+    (train, _EDGE | _DECODING),
+    (embed, _EDGE | _DECODING),
+    (index, _EDGE | _DECODING),
+    (eval, _EVAL_EDGE),
+    (compare, _EDGE | _DECODING),
+    (losses, _EDGE),
+    (status, _EDGE),
+    (query, _QUERY_EDGE),
+    (doctor, _DOCTOR_EDGE | _DECODING),
+    (duplicates, _ANSWERS_EDGE),
+):
+    _register(_verb, _edge)

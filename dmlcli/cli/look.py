@@ -58,8 +58,8 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def seconds(seconds: float) -> str:
@@ -68,6 +68,15 @@ def seconds(seconds: float) -> str:
 
 def span(interval: tuple[float, float] | None, form: str = ".1f") -> str:
     return f"{100 * interval[0]:{form}} … {100 * interval[1]:{form}}" if interval else "-"
+
+
+def escaped(cell: str) -> str:
+    """A cell that cannot break its line: tab, newline and backslash as \\t, \\n and \\\\."""
+    return (
+        cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        if any(c in cell for c in "\\\t\n")
+        else cell
+    )
 
 
 def skipped(failures: Sequence[Skipped]) -> None:

@@ -7,10 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.cli.views import compare, embed, eval, index, losses, query, status, train
+from dmlcli.cli.views import compare, doctor, duplicates, embed, eval, index, losses, query, status, train
 from dmlcli.report import (
     CompareReport,
+    DoctorReport,
+    DuplicatesReport,
     EmbedReport,
+    EvalPlan,
     EvalReport,
     IndexReport,
     LossesReport,
@@ -24,18 +27,25 @@ _VIEWS: dict[type, Callable[[Any], None]] = {
     EmbedReport: embed.show,
     IndexReport: index.show,
     EvalReport: eval.show,
+    EvalPlan: eval.plan,
     CompareReport: compare.show,
     LossesReport: losses.show,
     StatusReport: status.show,
 }
 
 
-def show(report: Any, format: str | None, nul: bool = False) -> int:
+def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False) -> int:
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code."""
     if isinstance(report, QueryReport):
-        return query.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
+        return query.show(report, format, nul, pictures)
+    if isinstance(report, DoctorReport):
+        return doctor.show(report, format or "table")
+    if isinstance(report, DuplicatesReport):
+        return duplicates.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     if format == "json":
         print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+    elif isinstance(report, EvalReport) and format in eval.TABLES:
+        eval.print_table(report, format)
     else:
         _VIEWS[type(report)](report)
     sys.stdout.flush()

@@ -8,17 +8,25 @@
 """
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dmlcli.errors import CannotRun, UsageError, nearest
 
 FILE, PREFIX = "dmlcli.toml", "DMLCLI_"
 _OTHER = "DMLCLI_WORKSPACE"  # is read where the workspace is found, also by the Python API
-Known = Mapping[str, Mapping[str, Any]]  # verb -> option as it is typed, with underscores -> click's parameter
-Found = dict[str, dict[str, Any]]  # verb -> parameter -> value, as click's `default_map` takes it
+
+
+class Parameter(NamedTuple):
+    """What an option sets: the parameter of its verb, and whether that is a path."""
+
+    name: str
+    is_path: bool
+
+
+Known = Mapping[str, Mapping[str, Parameter]]  # verb -> option as it is typed, with underscores
+Found = dict[str, dict[str, Any]]  # verb -> parameter -> value, as Typer's `default_map` takes it
 
 
 def is_there() -> bool:
@@ -39,6 +47,8 @@ def read(known: Known) -> Found:
 
 
 def _read_file(file: Path, known: Known, found: Found) -> None:
+    import tomllib
+
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -62,8 +72,8 @@ def _set(found: Found, known: Known, verbs: list[str], key: str, value: Any, whe
         raise UsageError(f"{where} sets '{key}', and there is no such option", hint=nearest(option, names))
     for verb in able:
         parameter = known[verb][option]
-        relative = folder is not None and isinstance(value, str) and "path" in parameter.type_descriptor.lower()
-        found[verb][parameter.name] = str(folder / value) if relative and folder else value
+        is_relative = parameter.is_path and folder is not None and isinstance(value, str)
+        found[verb][parameter.name] = str(folder / value) if folder and is_relative else value
 
 
 def _split(name: str, known: Known) -> tuple[str | None, str]:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dmlcli.learn.tune import Material
+    from dmlcli.learn.material import Lesson
     from dmlcli.learn.validate import Validation
 
-    Scores = dict[str, NDArray[np.float64]]  # of each query, by metric
+    Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
 
 
 def compare(
@@ -37,9 +37,11 @@ def compare(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> CompareReport:
-    """Train a head with each loss on half of the products, and score them on the other half.
+    """Train a head with each loss on half of the products; score it on the other half, and on new photos of its own.
 
     All start from the same closed form and train for the same epochs on the same cached features; the last epoch
     counts. Intervals are over products, and the gain over the frozen backbone is paired: one whose interval includes 0
@@ -52,8 +54,7 @@ def compare(
         dmlcli compare ./catalog --losses proxy-anchor,triplet:mining=batch-hard,softmax+0.5*triplet
     """
     options_given = locals()  # before there is anything else here
-    from dmlcli.catalog import Catalog, Columns, open_catalog, split_for_comparison
-    from dmlcli.encoder import Encoder
+    from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
     from dmlcli.learn.recipe import given, resolve
     from dmlcli.workspace import make
@@ -62,62 +63,58 @@ def compare(
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
     for spec in specs:
         known.parse(spec)
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root, for_training=True)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+    photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     split_for_comparison(photos, recipe.seed)
     place = make(workspace)
 
-    from dmlcli.learn import features, frozen, tune  # torch starts here
-    from dmlcli.learn.weights import resolve as weights_of
+    from dmlcli.learn import material, rehearse, tune  # torch starts here
+    from dmlcli.learn.encode import pick_device
 
-    start = weights_of(recipe.backbone, recipe.weights)
-    baseline = frozen.save(place.frozen, frozen.build(start, recipe.seed), start, photos)
-    forward = Encoder(baseline).forward
-    plain = features.cached(photos, "plain", baseline, forward, place)
-    readable = Catalog(photos.root, plain.embeddings.items)
-    split = split_for_comparison(readable, recipe.seed)
-    fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
-    stacked = features.stacked(fitted, features.view_names(recipe.views, recipe.seed), baseline, forward, place)
-    material = tune.gather(fitted, stacked, plain.embeddings, split)
-
-    unlearned = _scores(material.validation, material.validation_features.numpy())
-    contenders = [_contender("frozen backbone", unlearned, unlearned, material, 0.0)]
+    matter = material.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
+    rehearsal = rehearse.halved(matter.photos.items, matter.split)
+    lesson = matter.lesson(rehearsal.fit, rehearsal.searches)
+    unlearned = _scores(lesson.validation, lesson.baseline.numpy())
+    contenders = [_contender("frozen backbone", unlearned, unlearned, lesson, 0.0)]
     began = time.perf_counter()
-    for spec, vectors, trouble in tune.compare_heads(material, recipe, progress.track(specs, "losses")):
+    for spec, vectors, trouble in tune.compare_heads(lesson, recipe, progress.track(specs, "losses")):
         seconds = time.perf_counter() - began
-        scores = _scores(material.validation, vectors)
-        contenders.append(_contender(spec or "closed form", scores, unlearned, material, seconds, trouble))
+        scores = _scores(lesson.validation, vectors)
+        contenders.append(_contender(spec or "closed form", scores, unlearned, lesson, seconds, trouble))
         began = time.perf_counter()
     return CompareReport(
-        images=len(fitted.items),
-        products=len({item.product for item in fitted.items}),
-        protocol=split.how,
+        images=len(lesson.labels),
+        products=lesson.products,
+        protocol=rehearse.describe([rehearsal], matter.photos.items),
         contenders=tuple(sorted(contenders, key=lambda contender: -contender.map_at_r)),
-        caution=start.caution,
-        skipped=(*photos.skipped, *plain.skipped),
+        caution=matter.start.caution,
+        skipped=(*photos.skipped, *matter.skipped),
     )
 
 
 def _scores(validation: "Validation", vectors: "NDArray[np.float32]") -> "Scores":
     from dmlcli import metrics
 
-    return metrics.score(validation.rank(vectors))
+    return {name: metrics.score(validation.rank(name, vectors)) for name in validation.names}
 
 
 def _contender(
-    name: str, scores: "Scores", baseline: "Scores", material: "Material", seconds: float, trouble: str = ""
+    name: str, scores: "Scores", baseline: "Scores", lesson: "Lesson", seconds: float, trouble: str = ""
 ) -> Contender:
     from dmlcli import metrics
 
-    products = material.validation.query_products
-    gain = scores["map@r"] - baseline["map@r"]
+    products = lesson.validation.query_products("new")
+    new, known = scores["new"], scores.get("known")
+    gain = new["map@r"] - baseline["new"]["map@r"]
     return Contender(
         name=name,
-        recall_at_1=metrics.mean(scores["recall@1"]) or 0.0,
-        map_at_r=metrics.mean(scores["map@r"]) or 0.0,
-        interval95=metrics.interval95(scores["map@r"], products),
+        recall_at_1=metrics.mean(new["recall@1"]) or 0.0,
+        map_at_r=metrics.mean(new["map@r"]) or 0.0,
+        interval95=metrics.interval95(new["map@r"], products),
         gain=metrics.mean(gain) or 0.0,
         gain_interval95=metrics.interval95(gain, products),
+        known_recall_at_1=metrics.mean(known["recall@1"]) if known else None,
+        known_map_at_r=metrics.mean(known["map@r"]) if known else None,
         seconds=seconds,
         trouble=trouble,
     )

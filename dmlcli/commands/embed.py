@@ -1,16 +1,31 @@
 """dmlcli embed: images in, unit vectors out; what is unchanged is not computed again."""
 
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmlcli import options
+from dmlcli.errors import CannotRun, UsageError
 from dmlcli.report import EmbedReport
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Catalog, Columns
+    from dmlcli.embeddings import Computed, Embeddings
+    from dmlcli.encoder import Encoder
 
 
 def embed(
-    catalog: options.CatalogPath,
+    catalog: options.EmbedInputs = None,
     *,
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
     model: options.ModelPath = None,
+    average: options.Average = None,
+    dtype: options.DType = "float32",
     output: options.EmbeddingsOut = None,
+    layout: options.Layout = "dmlcli",
     workspace: options.WorkspacePath = None,
     split: options.Split = None,
     image_column: options.ImageColumn = None,
@@ -18,39 +33,135 @@ def embed(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> EmbedReport:
     """Embed a catalogue with the workspace's model, or with the pretrained backbone where there is none.
+
+    A run that was stopped is taken up where it was.
 
     Examples:
 
         dmlcli embed ./catalog
 
         dmlcli embed photos.csv -o photos.npz
+
+        find photos -name '*.jpg' | dmlcli embed --files-from - -o photos.parquet
     """
     from dmlcli import disk, embeddings
-    from dmlcli.catalog import Columns, open_catalog
+    from dmlcli.catalog import Columns
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.workspace import make
 
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root).only(split)
-    as_file = output is not None and Path(output).suffix == ".npz"
+    inputs = [catalog] if isinstance(catalog, str | Path) else list(catalog or [])
+    _check_asked(inputs, files_from, null, output, layout)
+    as_file = output is not None and Path(output).suffix in embeddings.SUFFIXES
     if output is not None and not as_file:
-        disk.check_replaceable(Path(output), embeddings.FILES)
+        own = embeddings.CLIP_RETRIEVAL if layout == "clip-retrieval" else embeddings.FILES
+        disk.check_replaceable(Path(output), own)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+    photos = _photos(inputs, files_from, null, columns, root, strict).only(split)
     place = make(workspace)
     target = Path(output or place.embeddings)
-    encoder = Encoder(find_or_make_model(model, place, photos))
-    computed = encoder.embed_catalog(photos, place.known(*([] if as_file else [target])), keep_at=place.embeddings)
-    if as_file:
-        embeddings.save_npz(target, computed.embeddings)
-    else:
-        embeddings.save(target, computed.embeddings)
+    encoder = Encoder(find_or_make_model(model, place, photos), average or "")
+    kept_at = place.embeddings if as_file or layout == "clip-retrieval" else target
+    with disk.only_writer(kept_at):
+        if inputs == ["-"]:
+            computed = _from_stdin(encoder)
+        else:
+            computed = encoder.embed_catalog(photos, place.known(kept_at), keep_at=kept_at)
+        _save(target, computed.embeddings, dtype, layout, as_file)
+        embeddings.clear_shards(kept_at)
     return EmbedReport(
         output=str(target),
         images=len(computed.embeddings.items),
         computed=computed.fresh,
         dim=computed.embeddings.dim,
+        dtype=dtype,
+        views=encoder.views,
         model=str(encoder.model.folder),
         skipped=(*photos.skipped, *computed.skipped),
     )
+
+
+def _check_asked(
+    inputs: Sequence[str | Path], files_from: str | None, null: bool, output: Path | None, layout: str
+) -> None:
+    """Raise UsageError for what does not go together."""
+    if not inputs and files_from is None:
+        raise UsageError("there is nothing to embed", hint="dmlcli embed CATALOG, or images, or --files-from FILE")
+    if null and files_from is None:
+        raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
+    if "-" in inputs and (len(inputs) > 1 or files_from is not None):
+        raise UsageError("an image on stdin (-) is embedded alone", hint="dmlcli embed - -o vector.npy < img.jpg")
+    if "-" in inputs and output is None:
+        raise UsageError(
+            "one image would take the place of the workspace's embeddings",
+            hint="dmlcli embed - -o vector.npy < img.jpg",
+        )
+    if layout == "clip-retrieval" and output is None:
+        raise UsageError("--layout clip-retrieval writes a folder of its own", hint="name it with -o DIR")
+
+
+def _photos(
+    inputs: Sequence[str | Path],
+    files_from: str | None,
+    null: bool,
+    columns: "Columns",
+    root: Path | None,
+    strict: bool,
+) -> "Catalog":
+    """What is to be embedded: a catalogue where one is named, else images without products, in the order given."""
+    from dmlcli.catalog import Catalog, Item, find_images, open_catalog
+    from dmlcli.image import SNIFF_LENGTH, is_image
+
+    def is_photo(path: Path) -> bool:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return is_image(stream.read(SNIFF_LENGTH))
+
+    if inputs == ["-"]:
+        return Catalog(Path.cwd(), [])
+    if files_from is None and len(inputs) == 1 and not is_photo(Path(inputs[0])):
+        return open_catalog(Path(inputs[0]), columns, root, strict=strict)
+    files = [file for path in inputs for file in find_images(Path(path))]
+    files += _listed(files_from, null) if files_from is not None else []
+    if not files:
+        raise CannotRun("there is no image to embed", hint="embed takes image files, folders and lists of them")
+    return Catalog(Path(root or Path.cwd()).resolve(), [Item(str(file), "") for file in files])
+
+
+def _listed(source: str, null: bool) -> list[Path]:
+    """The paths of a list, one a line."""
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        hint = "--files-from takes a file, or - for stdin"
+        raise CannotRun(f"cannot read {source}: {error.strerror}", hint=hint) from error
+    lines = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+
+
+def _from_stdin(encoder: "Encoder") -> "Computed":
+    """The one image whose bytes are on stdin."""
+    from dmlcli.catalog import Item
+    from dmlcli.embeddings import Computed, Embeddings, FileState
+
+    if sys.stdin.isatty():
+        raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli embed - < img.jpg")
+    vectors = encoder.embed(sys.stdin.buffer.read())
+    made = Embeddings(Path(), [Item("-", "")], [FileState(0, 0, "")], vectors, encoder.fingerprint, encoder.views)
+    return Computed(made, 1, [])
+
+
+def _save(target: Path, made: "Embeddings", dtype: options.DTypeName, layout: str, as_file: bool) -> None:
+    from dmlcli import embeddings
+
+    if layout == "clip-retrieval":
+        embeddings.save_clip_retrieval(target, made)
+    elif as_file:
+        embeddings.save_file(target, made, dtype)
+    else:
+        embeddings.save(target, made, dtype)

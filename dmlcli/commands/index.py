@@ -1,14 +1,32 @@
 """dmlcli index: a catalogue or its embeddings in, a searchable index out."""
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmlcli import options
+from dmlcli.errors import UsageError
 from dmlcli.report import IndexReport, Skipped
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Catalog
+    from dmlcli.embeddings import Embeddings
+    from dmlcli.indexes import Wish
+    from dmlcli.model import Model
+    from dmlcli.workspace import Workspace
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def index(
     catalog: options.CatalogOrEmbeddings = None,
     *,
+    update: options.Update = False,
+    auto: options.Auto = False,
+    target_recall: options.TargetRecall = None,
+    max_memory: options.MaxMemory = None,
+    factory: options.Factory = None,
+    average: options.Average = None,
     model: options.ModelPath = None,
     output: options.IndexOut = None,
     workspace: options.WorkspacePath = None,
@@ -18,7 +36,9 @@ def index(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> IndexReport:
     """Index a catalogue for dmlcli query; without a trained model, the pretrained backbone is searched with.
 
@@ -28,38 +48,101 @@ def index(
 
         dmlcli index ./catalog
 
-        dmlcli index photos.npz -o photos.index
+        dmlcli index ./catalog --update
+
+        dmlcli index photos.npz --auto --target-recall 0.98 --max-memory 4G -o photos.index
     """
     from dmlcli import disk, embeddings, indexes
-    from dmlcli.catalog import Columns, open_catalog
-    from dmlcli.encoder import Encoder, find_or_make_model
-    from dmlcli.model import open_matching
+    from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.workspace import make, need
 
+    wish = _wish(auto, target_recall, max_memory, factory, update)
     if output is not None:
         disk.check_replaceable(Path(output), indexes.FILES)
-    skipped: tuple[Skipped, ...] = ()
-    path = Path(catalog) if catalog else None
-    if path is None or embeddings.is_embeddings(path):
-        vectors = embeddings.open_embeddings(path or need(workspace).embeddings).only(split)
-        place = make(workspace)
-        made_by = open_matching(model or place.model, vectors.model) if vectors.model or model else None
+    path = Path(catalog) if catalog else need(workspace).embeddings
+    source: Embeddings | Catalog
+    if catalog is None or embeddings.is_embeddings(path):
+        source = embeddings.open_embeddings(path).only(split)
     else:
-        columns = Columns(image_column, product_column, category_column, split_column, source_column)
-        photos = open_catalog(path, columns, root).only(split)
-        place = make(workspace)
-        made_by = find_or_make_model(model, place, photos)
-        computed = Encoder(made_by).embed_catalog(photos, place.known(), keep_at=place.embeddings)
-        vectors = computed.embeddings
-        embeddings.save(place.embeddings, vectors)
-        skipped = (*photos.skipped, *computed.skipped)
-    built = indexes.build(Path(output or place.index), vectors, made_by.folder if made_by else None)
+        columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+        source = open_catalog(path, columns, root, strict=strict).only(split)
+    place = make(workspace)  # only once there is something to index
+    target = Path(output or place.index)
+    skipped: tuple[Skipped, ...] = ()
+    made_by: Model | None
+    with disk.only_writer(target):
+        there = indexes.open_index(target) if update and disk.restore(target).exists() else None
+        if isinstance(source, Catalog):
+            vectors, made_by, failed = _embedded(source, there.views if there else average or "", model, place)
+            skipped = (*source.skipped, *failed)
+        else:
+            vectors, made_by = source, _model_of(source, model, place)
+        folder = made_by.folder if made_by else None
+        if there is not None:
+            changed = indexes.update(target, vectors, folder)
+            built, added, removed = changed.index, changed.added, changed.removed
+        else:
+            built = indexes.build(target, vectors, folder, wish)
+            added, removed = built.images, 0
+    measured = built.record["measured"] or {"recall": 1.0, "microseconds": None}
     return IndexReport(
         output=str(built.folder),
         images=built.images,
         products=built.products,
         dim=built.dim,
         kind=built.kind,
-        model=str(made_by.folder) if made_by else None,
+        model=str(folder) if folder else None,
+        recall=measured["recall"],
+        microseconds=measured["microseconds"],
+        memory=built.record["memory"],
+        why=built.record["why"],
+        added=added,
+        removed=removed,
         skipped=skipped,
     )
+
+
+def _wish(auto: bool, recall: float | None, memory: str | None, factory: str | None, update: bool) -> "Wish":
+    """What kind of index is asked for; raises UsageError where the options do not go together."""
+    from dmlcli.indexes import TARGET, Wish
+
+    if update and (auto or factory or memory or recall):
+        raise UsageError(
+            "--update keeps the kind of the index as it is", hint="without --update it is made anew, as you wish"
+        )
+    if factory and (auto or memory):
+        raise UsageError(
+            f"--factory {factory} says which kind, {'--auto' if auto else '--max-memory'} that it be chosen",
+            hint="leave one of them out",
+        )
+    bytes = None if memory is None else _bytes(memory)
+    return Wish(factory, recall or TARGET, bytes, chosen=auto or recall is not None or memory is not None)
+
+
+def _bytes(text: str) -> int:
+    """How many bytes 4G, 500M or 1.5GB are."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if not found or not float(found[1]):
+        raise UsageError(f"'{text}' is no size", hint="--max-memory 500M, or 4G")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _model_of(vectors: "Embeddings", named: Path | None, place: "Workspace") -> "Model | None":
+    """The model that made the embeddings; None where nobody says which that was."""
+    from dmlcli.model import open_matching
+
+    return open_matching(named or place.model, vectors.model) if vectors.model or named else None
+
+
+def _embedded(
+    photos: "Catalog", views: str, model: Path | None, place: "Workspace"
+) -> "tuple[Embeddings, Model, list[Skipped]]":
+    """The embeddings of a catalogue, made where they are not known, and kept in the workspace."""
+    from dmlcli import disk, embeddings
+    from dmlcli.encoder import Encoder, find_or_make_model
+
+    made_by = find_or_make_model(model, place, photos)
+    with disk.only_writer(place.embeddings):
+        computed = Encoder(made_by, views).embed_catalog(photos, place.known(), keep_at=place.embeddings)
+        embeddings.save(place.embeddings, computed.embeddings)
+    return computed.embeddings, made_by, computed.skipped

@@ -1,30 +1,41 @@
-"""dmlcli query: a photo in, the closest images of the index out."""
+"""dmlcli query: a photo in, the closest images or products of the index out."""
 
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from dmlcli import options
-from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
-from dmlcli.report import Answer, Hit, QueryReport, Skipped
+from dmlcli import options, progress
+from dmlcli.errors import CannotRun, UsageError
+from dmlcli.report import QueryReport, Skipped
 
 if TYPE_CHECKING:
-    from dmlcli.encoder import Encoder
     from dmlcli.indexes import Index
+    from dmlcli.model import Model
+    from dmlcli.search.answers import Encode
+    from dmlcli.search.items import Items
+    from dmlcli.search.rerank import Rerank
+    from dmlcli.search.sources import Box, Source
 
 
 def query(
     images: options.Images = None,
     *,
     top_k: options.TopK = 10,
+    where: options.Where = None,
     min_score: options.MinScore = None,
+    by: options.By = "image",
+    pool: options.Pool = None,
+    rerank: options.Rerank = None,
+    like: options.Like = None,
+    vector: options.VectorFile = None,
+    minus: options.Minus = None,
+    fuse: options.Fuse = False,
+    crop: options.Crop = None,
     files_from: options.FilesFrom = None,
     null: options.Null = False,
     sheet: options.Sheet = None,
+    html: options.AnswerPage = None,
+    explain: options.Explain = False,
     index: options.IndexPath = None,
     model: options.ModelPath = None,
     workspace: options.WorkspacePath = None,
@@ -35,120 +46,144 @@ def query(
 
         dmlcli query img.jpg
 
+        dmlcli query front.jpg back.jpg --fuse --by product --where "price < 20"
+
         cat img.jpg | dmlcli query - --format jsonl | jq -r '.hits[0].product'
 
         find photos -name '*.jpg' -print0 | dmlcli query --files-from - --null -k 1
     """
     from dmlcli import indexes
-    from dmlcli.encoder import Encoder
     from dmlcli.model import open_matching
+    from dmlcli.search import sources, stream
+    from dmlcli.search.answers import Answerer, Plan
+    from dmlcli.search.items import Items
     from dmlcli.workspace import need
 
-    if not images and files_from is None:
+    _check(images, like, vector, files_from, null, by, pool, sheet, html)
+    score = _score(min_score)
+    box = sources.box(crop) if crop else None
+    way = _reranking(rerank) if rerank else None
+    opened = indexes.open_index(index or need(workspace).index)
+    items = Items(opened)
+    plan = Plan(
+        top_k=top_k,
+        min_score=_calibrated(opened, items, model) if score == "auto" else score,
+        among=items.where(where) if where is not None else None,
+        rerank=way,
+        pool=(pool or "max") if by == "product" else None,
+        fuse=fuse,
+        explain=explain,
+    )
+    known = [sources.indexed(name, opened, items) for name in like or []]
+    for file in vector or []:
+        known += sources.vectors(Path(file), opened.dim)
+    against = [sources.photo_or_indexed(name, opened, items) for name in minus or []]
+    photos = images or files_from is not None or any(source.vector is None for source in against)
+    encode = _encoder(open_matching(model or opened.model_folder, opened.model), box) if photos else stream.known
+    asked = _asked(images or [], files_from, b"\0" if null else b"\n", known)
+    several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
+    skipped: list[Skipped] = []
+    answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
+    if sheet is not None:
+        from dmlcli.sheet import drawing
+
+        answers = drawing(Path(sheet), answers)
+    if html is not None:
+        from dmlcli.hits_page import writing
+
+        answers = writing(Path(html), answers)
+    return QueryReport(str(opened.folder), answers, skipped)
+
+
+def _check(
+    images: list[str] | None,
+    like: list[str] | None,
+    vector: list[Path] | None,
+    files_from: str | None,
+    null: bool,
+    by: str,
+    pool: str | None,
+    sheet: Path | None,
+    html: Path | None,
+) -> None:
+    """Raise UsageError or CannotRun for what can be seen to be wrong before anything is opened."""
+    if not images and not like and not vector and files_from is None:
         raise UsageError(
             "there is no query", hint="dmlcli query img.jpg, or --files-from FILE, or - for an image on stdin"
         )
     if null and files_from is None:
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
+    if pool is not None and by != "product":
+        raise UsageError("--pool says how the images of a product are folded", hint=f"--by product --pool {pool}")
     if sheet is not None and not Path(sheet).absolute().parent.is_dir():
         raise CannotRun(
             f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
         )
-    opened = indexes.open_index(index or need(workspace).index)
-    encoder = Encoder(open_matching(model or opened.model_folder, opened.model))
-    skipped: list[Skipped] = []
-    several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
-    sources = _sources(images or [], files_from, null)
-    answers = _answers(sources, encoder, opened, top_k, min_score, skipped if several else None)
-    if sheet is not None:
-        from dmlcli.sheet import drawing
+    if html is not None:
+        from dmlcli.page import check_writable
 
-        answers = drawing(sheet, answers)
-    return QueryReport(str(opened.folder), answers, skipped)
+        check_writable(Path(html))
 
 
-def _sources(images: list[str], files_from: str | None, null: bool) -> Iterator[tuple[str, bytes | Path]]:
-    """Each query by the name it goes by, and its bytes or its file."""
-    from dmlcli.catalog import find_images
+def _reranking(text: str) -> "Rerank":
+    from dmlcli.search.rerank import parse
 
-    for name in images:
-        if name == "-":
-            if sys.stdin.isatty():
-                raise UsageError(
-                    "an image is expected on stdin, which is the terminal", hint="dmlcli query - < img.jpg"
-                )
-            yield "-", sys.stdin.buffer.read()
-        else:
-            files = find_images(Path(name))
-            first = next(files, None)
-            if first is None:
-                raise CatalogError(
-                    f"no image was found in {name}", hint="query takes image files and folders of images"
-                )
-            yield from ((str(file), file) for file in chain([first], files))
+    return parse(text)
+
+
+def _asked(images: list[str], files_from: str | None, end: bytes, known: list["Source"]) -> Iterator["Source"]:
+    """All there is to search with, in order; photos are read as they come."""
+    from dmlcli.search import sources
+
+    yield from sources.photos(images)
     if files_from is not None:
-        yield from ((name, Path(name)) for name in _lines(files_from, b"\0" if null else b"\n"))
+        yield from sources.listed(files_from, end)
+    yield from known
 
 
-def _lines(source: str, end: bytes) -> Iterator[str]:
-    """Paths from a file or stdin, as they come."""
+def _encoder(model: "Model", box: "Box | None") -> "Encode":
+    """What turns photos into vectors, or the part of each that --crop names."""
+    from dmlcli.encoder import Encoder
+    from dmlcli.image import cut
+    from dmlcli.search import stream
+
+    encoder = Encoder(model)
+    return lambda asked: stream.encode(
+        asked, lambda data: encoder.view(cut(data, box) if box else data), encoder.forward
+    )
+
+
+def _score(asked: object) -> float | Literal["auto"] | None:
+    """What --min-score means; raises UsageError where it means nothing."""
+    if asked is None:
+        return None
+    if asked == "auto":
+        return "auto"
     try:
-        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
-            rest = b""
-            while chunk := os.read(stream.fileno(), 1 << 16):  # what is there, not all there will be
-                *whole, rest = (rest + chunk).split(end)
-                yield from (_path(line, end) for line in whole if line.strip())
-            if rest.strip():
-                yield _path(rest, end)
-    except OSError as error:
-        hint = "--files-from takes a file, or - for stdin"
-        raise CannotRun(f"cannot read {source}: {error.strerror}", hint=hint) from error
-
-
-def _path(line: bytes, end: bytes) -> str:
-    return os.fsdecode(line.removesuffix(b"\r") if end == b"\n" else line)
-
-
-def _answers(
-    sources: Iterator[tuple[str, bytes | Path]],
-    encoder: "Encoder",
-    index: "Index",
-    top_k: int,
-    min_score: float | None,
-    skipped: list[Skipped] | None,
-) -> Iterator[Answer]:
-    """Answer one query after the other; a bad one is listed in `skipped`, or is an error where it is the only one."""
-    for name, source in sources:
-        try:
-            data = source if isinstance(source, bytes) else _read(source)
-            vector = encoder.embed(data)
-        except ImageError as error:
-            if skipped is None:
-                raise ImageError(f"{'stdin' if name == '-' else name}: {error}", hint=error.hint) from error
-            skipped.append(Skipped(name, str(error)))
-            continue
-        found = index.search(vector, top_k)[0]
-        kept = [row for row in found if min_score is None or row.score >= min_score]
-        hits = (Hit(rank, row.score, row.product, _from_here(row.image)) for rank, row in enumerate(kept, start=1))
-        yield Answer(name, tuple(hits))
-
-
-def _read(file: Path) -> bytes:
-    if file.exists() and not file.is_file():
-        raise ImageError("not a file", hint="query takes image files, folders of images, or - for stdin")
-    try:
-        return file.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(
-            "there is no such file", hint="query takes image files, folders of images, or - for stdin"
-        ) from error
-    except OSError as error:
-        raise ImageError(error.strerror or str(error)) from error
-
-
-def _from_here(image: Path) -> str:
-    """The path as one would type it here."""
-    try:
-        return str(image.relative_to(Path.cwd()))
+        score = float(str(asked))
     except ValueError:
-        return str(image)
+        score = 2.0
+    if not -1 <= score <= 1:
+        raise UsageError(f"--min-score {asked} is neither a cosine in [-1, 1] nor auto", hint="--min-score 0.6")
+    return score
+
+
+def _calibrated(index: "Index", items: "Items", model: Path | None) -> float:
+    """The cosine that --min-score auto finds for this index; said, and kept beside the index."""
+    from dmlcli.errors import ModelError
+    from dmlcli.model import open_model
+    from dmlcli.search import calibration
+
+    folder = model or index.model_folder
+    try:
+        held_out = open_model(folder).record.held_out if folder else []
+    except ModelError:
+        held_out = []
+    found = calibration.of_index(index, items, held_out)
+    known = "" if found.kept is None else f", keeps {100 * found.kept:.0f} % of the index's own images"
+    trained = " that the model was not trained on" if found.held_out else ""
+    progress.note(
+        f"--min-score auto: {found.threshold:.3f} refuses {100 * found.refused:.0f} % of photos of unknown products"
+        f"{known} (found from {found.images} images of {found.products} products{trained})"
+    )
+    return found.threshold

@@ -28,6 +28,10 @@ def train(
     backbone: options.Backbone = None,
     weights: options.Weights = None,
     tune: options.Tune = None,
+    purpose: options.Purpose = None,
+    head: options.Head = None,
+    pooling: options.Pooling = None,
+    batch_norm: options.BatchNorm = None,
     dim: options.Dim = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -36,6 +40,8 @@ def train(
     images_per_product: options.ImagesPerProduct = None,
     memory: options.Memory = None,
     views: options.Views = None,
+    augment: options.Augment = None,
+    decode: options.Decode = None,
     optimizer: options.Optimizer = None,
     schedule: options.Schedule = None,
     weight_decay: options.WeightDecay = None,
@@ -61,12 +67,14 @@ def train(
     category_column: options.CategoryColumn = None,
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
+    box_column: options.BoxColumn = None,
     root: options.Root = None,
+    strict: options.Strict = False,
 ) -> TrainReport:
     """Fine-tune a model on your own photos, then embed and index them.
 
-    The model that ships is the one with the best MAP@R on validation images; the frozen backbone takes part in that
-    choice, so training cannot end worse than it began.
+    The model that ships is the one with the best MAP@R in rehearsals, among known products and new ones; the frozen
+    backbone takes part in that choice, so training cannot end worse than it began.
 
     Examples:
 
@@ -88,8 +96,8 @@ def train(
     settings = _unchanged(going, recipe, asked) if going else resolve(recipe, asked)  # misspelt: answered at once
     if settings.tune == "none" and "dim" in asked:
         raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
-    columns = Columns(image_column, product_column, category_column, split_column, source_column)
-    photos = open_catalog(Path(catalog), columns, root, for_training=True)
+    columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
+    photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     if settings.tune != "none":
         split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
     if output is not None:
@@ -108,9 +116,10 @@ def train(
         )
     if not no_index:
         known = [*outcome.embedded, *place.known()]
-        computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
-        save_embeddings(place.embeddings, computed.embeddings)
-        index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
+        with disk.only_writer(place.index), disk.only_writer(place.embeddings):
+            computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
+            save_embeddings(place.embeddings, computed.embeddings)
+            index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
         skipped += [failure for failure in computed.skipped if failure not in skipped]
     report = TrainReport(
         run=going.record.id,
@@ -160,75 +169,81 @@ def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recip
 def _train(
     photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str, going: "Run"
 ) -> _Outcome:
-    """Frozen backbone, cached features, closed forms, gradient; the best in validation is saved to `target`."""
-    from dmlcli.catalog import Catalog, split_for_training
-    from dmlcli.encoder import Encoder
-    from dmlcli.learn import export, features, frozen, tune  # torch starts here
+    """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
+    from dmlcli.catalog import split_for_training
+    from dmlcli.learn import course, export, frozen, material, rehearse, tune  # torch starts here
     from dmlcli.learn.checkpoint import Checkpoint
-    from dmlcli.learn.closed_form import split_dim
-    from dmlcli.learn.encode import forward_of, pick_device
-    from dmlcli.learn.network import BlendHead, Network
+    from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
 
-    tune.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
+    course.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
     hardware = pick_device(device)
-    start = resolve(recipe.backbone, recipe.weights)
-    pretrained = frozen.build(start, recipe.seed)
     if recipe.tune == "none":
-        return _Outcome(frozen.save(target, pretrained, start, photos), "frozen backbone")
+        start = resolve(recipe.backbone, recipe.weights)
+        return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
-    baseline = frozen.save(place.frozen, pretrained, start, photos)
-    exact = hardware.type == "cpu"  # features come from the same graph that queries use
-    forward = Encoder(baseline).forward if exact else forward_of(pretrained, hardware)
-    plain = features.cached(photos, "plain", baseline, forward, place)
-    readable = Catalog(photos.root, plain.embeddings.items)
-    split = split_for_training(readable, recipe.seed)
-    fitted = Catalog(readable.root, [readable.items[row] for row in split.fit])
-    products = sorted({item.product for item in fitted.items})
-    progress.note(f"fitting on {len(fitted.items)} images of {len(products)} products; validation: {split.how}")
-    states = zip(plain.embeddings.items, plain.embeddings.states, strict=True)
+    matter = material.gather(photos, recipe, place, hardware, split_for_training)
+    states = zip(matter.plain.items, matter.plain.states, strict=True)
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
-    views = features.view_names(recipe.views, recipe.seed)
-    stacked = features.stacked(fitted, views, baseline, forward, place)
-    material = tune.gather(fitted, stacked, plain.embeddings, split)
-
-    head = BlendHead(baseline.record.dim, *split_dim(recipe.dim, len(products)))
-    network = Network(pretrained.backbone, head, start.image)
-    best = untrained = tune.frozen_trial(material)
-    interrupted = False
+    planned = tune.plan(matter, recipe)
+    lesson = planned.lessons[0]
+    progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
+    frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
+    _tell(best, frozen_trial)
+    going.told(best.facts() | {"best": best.beats(frozen_trial)})
+    network = tune.start(matter, lesson, planned.setting, recipe)
+    interrupted, first = False, planned.closed_trial(first=True)
     try:
-        for trial in tune.trials(network, material, recipe, hardware, Checkpoint(going.checkpoint)):
-            _tell(trial, best)
-            going.told(trial.facts() | {"best": trial.beats(best)})
-            best = trial if trial.beats(best) else best
+        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint)):
+            _tell(trial, first)
+            going.told(trial.facts() | {"best": trial.beats(first)})
+            first = trial if trial.beats(first) else first
     except KeyboardInterrupt:
         interrupted = True
-        progress.note(f"stopping: the best so far ({best.origin}) is being saved")
+        progress.note(f"stopping: the best so far ({first.origin}) is being saved")
 
-    if best is untrained:
-        network = pretrained
-    network.load_state_dict(best.state, strict=False)
-    scores = {"validation": split.how, "map@r": best.score, "frozen map@r": untrained.score, "chosen": best.origin}
+    if first.trained:
+        best, frozen_trial = first, planned.frozen_trial(first=True)
+    if not best.beats(frozen_trial):
+        best, network = frozen_trial, matter.pretrained
+    else:
+        network = tune.finish(matter, planned, best, recipe)
+    items = matter.photos.items
+    products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
     record = replace(
-        frozen.record(start), recipe=asdict(recipe), products=products, held_out=split.held_out, scores=scores
+        frozen.record(matter.start),
+        recipe=asdict(recipe),
+        products=products,
+        held_out=sorted({item.product for item in items} - {*products, ""}),
+        scores={
+            "validation": planned.how,
+            "map@r": best.score,
+            "frozen map@r": frozen_trial.score,
+            "searches": {
+                name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()
+            },
+            "chosen": best.origin,
+        },
     )
-    model = export.save(target, network, record, frozen.samples(readable, start))
-    reusable = exact and recipe.tune != "all"
+    model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))
+    of_features = recipe.tune == "head" or not best.trained
+    reusable = hardware.type == "cpu" and of_features and network is not matter.pretrained
     return _Outcome(
         model=model,
         origin=best.origin,
-        validation=split.how,
-        frozen_score=untrained.score,
+        validation=planned.how,
+        frozen_score=frozen_trial.score,
         score=best.score,
-        skipped=tuple(plain.skipped),
+        skipped=tuple(matter.skipped),
         interrupted=interrupted,
-        embedded=(features.through(network.head, plain.embeddings, model.record.fingerprint),) if reusable else (),
+        embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),
     )
 
 
 def _tell(trial: "Trial", best: "Trial") -> None:
     """One line for each trial that a person would like to see."""
-    score = "" if trial.score is None else f"  MAP@R {100 * trial.score:5.1f} %{' *' if trial.beats(best) else ''}"
+    parts = [f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items()]
+    score = f"  MAP@R: {', '.join(parts)}{' *' if trial.beats(best) else ''}" if parts else ""
     if trial.epoch is not None:
         progress.note(f"{trial.origin:<9} loss {trial.epoch.loss:8.4f}{score}  {trial.epoch.seconds:.1f} s")
     elif trial.beats(best):

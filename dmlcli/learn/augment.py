@@ -1,47 +1,104 @@
-"""Random views of a training image: another crop, mirrored or not, under other light."""
+"""Random views of a training image: another crop, mirrored, under other light, and rougher where a preset says so.
+
+Each change is one pass of numpy over all pixels of a view, in the thread that decodes it; every random number comes
+from the generator that is handed in.
+"""
 
 import random
+import re
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
 from dmlcli.embeddings import View
-from dmlcli.image import ImageSettings, Pixels, normalise, open_image, square, view
+from dmlcli.errors import UsageError, nearest
+from dmlcli.image import Box, ImageSettings, Picture, Pixels, normalise, square, view
 
-_SCALE = (0.4, 1.0)  # share of the image's area that a crop keeps
-_RATIO = (3 / 4, 4 / 3)  # of its sides
-_LIGHT = 0.3  # brightness, contrast and saturation each change by up to this share
+_RATIO = (3 / 4, 4 / 3)  # of a crop's sides
+_ERASED = (0.02, 0.33)  # share of the area (Random Erasing's settings)
+_BLUR = (0.5, 2.0)  # pixels, standard deviation
+_TILT = 0.2  # of the side: how far a corner moves under perspective
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much views differ; what has a probability happens to that share of them. Half of all are mirrored."""
+
+    area: tuple[float, float] = (1.0, 1.0)  # share of the image that a crop keeps
+    light: float = 0.0  # brightness, contrast and saturation each change by up to this share
+    grey: float = 0.0  # probability of a view without colour
+    blur: float = 0.0  # … of a blurred one
+    tilt: float = 0.0  # … of one seen askew
+    erase: float = 0.0  # … of one with a rectangle missing
+
+
+PRESETS = {
+    "none": None,  # the plain view, always
+    "light": Preset(area=(0.4, 1.0), light=0.3),  # photos of products that fill most of the picture
+    "retrieval": Preset(area=(0.16, 1.0)),  # crop and mirror alone, as most papers on metric learning train
+    "reid": Preset(area=(0.85, 1.0), erase=0.5),  # tight boxes, in part hidden: the re-identification baseline
+    "strong": Preset(area=(0.2, 1.0), light=0.4, grey=0.2, blur=0.5, tilt=0.3, erase=0.25),  # one photo a product
+}
+
+
+def preset(name: str) -> Preset | None:
+    """The preset called `name`, None for `none`; raises UsageError where there is no such."""
+    if name not in PRESETS:
+        raise UsageError(f"there is no augmentation '{name}'", hint=nearest(name, list(PRESETS)))
+    return PRESETS[name]
+
+
+def view_names(count: int, seed: int, augment: str = "light") -> list[str]:
+    """The first `count` views of every image: as it is, mirrored, then random ones that depend on the seed."""
+    if preset(augment) is None:
+        return ["plain"]
+    return ["plain", "flip", *(f"{augment}{number}-seed{seed}" for number in range(1, count - 1))][:count]
 
 
 def fixed_view(settings: ImageSettings, name: str) -> View:
-    """The view called `name` of every image, the same at each call: `plain`, `flip`, or a random crop.
+    """The view called `name` (see `view_names`) of every image, the same at each call.
 
-    The random numbers of a crop come from its name and the image's bytes.
+    The random numbers of a view come from its name and the image's bytes.
     """
     if name == "plain":
         return lambda data: view(data, settings)
     if name == "flip":
         return lambda data: np.ascontiguousarray(view(data, settings)[:, :, ::-1])
-    return lambda data: random_view(data, settings, random.Random(f"{name}/{zlib.crc32(data)}"))
+    augment = re.split(r"\d", name)[0]
+    return lambda data: random_view(data, settings, random.Random(f"{name}/{zlib.crc32(data)}"), augment)
 
 
-def random_view(data: bytes, settings: ImageSettings, chance: random.Random) -> Pixels:
-    """One random view of an image file: (3, crop, crop) float32, normalised."""
-    image = open_image(data, at_least=2 * settings.resize)
-    box = _random_box(image.width, image.height, chance)
-    raw = ImageSettings(settings.resize, settings.crop, settings.interpolation, (0.0, 0.0, 0.0), (1 / 255,) * 3)
-    rgb = square(image, box, raw).transpose(1, 2, 0)  # (H, W, 3) in [0, 255]
+def random_view(data: bytes, settings: ImageSettings, chance: random.Random, augment: str = "light") -> Pixels:
+    """One random view of an image file: (3, crop, crop) float32, normalised.
+
+    Args:
+        augment: the name of a preset.
+
+    Errors: ImageError with the reason.
+    """
+    how = preset(augment)
+    if how is None:
+        return view(data, settings)
+    picture = Picture(data)
+    rgb = square(picture, _random_box(picture, how.area, chance), settings)  # (H, W, 3) in [0, 255]
+    if chance.random() < how.tilt:
+        rgb = _tilted(rgb, chance)
+    if chance.random() < how.blur:
+        rgb = _blurred(rgb, chance.uniform(*_BLUR))
     if chance.random() < 0.5:
         rgb = rgb[:, ::-1]
-    return normalise(_relight(rgb, chance), settings)
+    rgb = _relit(rgb, how.light, chance.random() < how.grey, chance)
+    if chance.random() < how.erase:
+        _erase(rgb, settings, chance)
+    return normalise(rgb, settings)
 
 
-def _random_box(width: int, height: int, chance: random.Random) -> tuple[float, float, float, float]:
-    """A box of random area and shape inside the image; the largest centred square-ish one where ten tries fail."""
+def _random_box(picture: Picture, area: tuple[float, float], chance: random.Random) -> Box:
+    """A box of random area and shape inside the picture; the largest centred square where ten tries fail."""
+    width, height = picture.width, picture.height
     for _ in range(10):
-        area = width * height * chance.uniform(*_SCALE)
-        ratio = np.exp(chance.uniform(*np.log(_RATIO)))
-        wide, high = (area * ratio) ** 0.5, (area / ratio) ** 0.5
+        wide, high = _random_sides(width * height * chance.uniform(*area), chance)
         if wide <= width and high <= height:
             left, top = chance.uniform(0, width - wide), chance.uniform(0, height - high)
             return left, top, left + wide, top + high
@@ -50,10 +107,64 @@ def _random_box(width: int, height: int, chance: random.Random) -> tuple[float, 
     return left, top, left + side, top + side
 
 
-def _relight(rgb: Pixels, chance: random.Random) -> Pixels:
-    brightness, contrast, saturation = (chance.uniform(1 - _LIGHT, 1 + _LIGHT) for _ in range(3))
-    rgb = rgb * np.float32(brightness)
-    rgb = (rgb - rgb.mean()) * np.float32(contrast) + rgb.mean()
-    grey = rgb.mean(axis=2, keepdims=True)
-    relit: Pixels = ((rgb - grey) * np.float32(saturation) + grey).clip(0, 255)
+def _random_sides(area: float, chance: random.Random) -> tuple[float, float]:
+    ratio = float(np.exp(chance.uniform(*np.log(_RATIO))))
+    return (area * ratio) ** 0.5, (area / ratio) ** 0.5
+
+
+def _relit(rgb: Pixels, light: float, grey: bool, chance: random.Random) -> Pixels:
+    """Brightness, contrast and saturation at once: together they are one matrix over the colours and one shift."""
+    brightness, contrast, saturation = (chance.uniform(1 - light, 1 + light) for _ in range(3))
+    kept = 0.0 if grey else saturation
+    mixing = np.float32(brightness * contrast) * (kept * np.eye(3) + (1 - kept) / 3).astype(np.float32)
+    shift = np.float32((1 - contrast) * brightness * rgb.mean())
+    relit: Pixels = (rgb.reshape(-1, 3) @ mixing + shift).clip(0, 255).reshape(rgb.shape)
     return relit
+
+
+def _blurred(rgb: Pixels, deviation: float) -> Pixels:
+    """Convolved with a Gaussian, one side after the other; the border is repeated."""
+    reach = int(np.ceil(3 * deviation))
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    weights = (weights / weights.sum()).astype(np.float32)
+    side = len(rgb)
+    tall = np.pad(rgb, ((reach, reach), (0, 0), (0, 0)), mode="edge")
+    rgb = sum((weight * tall[at : at + side] for at, weight in enumerate(weights)), np.zeros_like(rgb))
+    wide = np.pad(rgb, ((0, 0), (reach, reach), (0, 0)), mode="edge")
+    return sum((weight * wide[:, at : at + side] for at, weight in enumerate(weights)), np.zeros_like(rgb))
+
+
+def _tilted(rgb: Pixels, chance: random.Random) -> Pixels:
+    """As from another angle: each corner shows what lay up to a fifth of the side further in."""
+    side = len(rgb)
+    corners = np.array([(0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1)], np.float64)  # (x, y)
+    inwards = np.sign(side / 2 - corners) * [[chance.uniform(0, _TILT * side / 2) for _ in "xy"] for _ in corners]
+    across, down = _projected(corners, corners + inwards, side)
+    x, y = (np.clip(places, 0, side - 1.001) for places in (across, down))
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    right, below = ((places - whole)[..., None].astype(np.float32) for places, whole in ((x, left), (y, top)))
+    left2, top2 = np.minimum(left + 1, side - 1), np.minimum(top + 1, side - 1)
+    upper = rgb[top, left] * (1 - right) + rgb[top, left2] * right
+    lower = rgb[top2, left] * (1 - right) + rgb[top2, left2] * right
+    tilted: Pixels = upper * (1 - below) + lower * below
+    return tilted
+
+
+def _projected(start: np.ndarray, end: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel (side, side) comes from, x and y, under the projection that takes four points to four others."""
+    rows, values = [], []
+    for (x, y), (u, v) in zip(start, end, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        values += [u, v]
+    a, b, c, d, e, f, g, h = np.linalg.solve(np.array(rows), np.array(values))
+    y, x = np.mgrid[:side, :side]
+    depth = g * x + h * y + 1
+    return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
+
+
+def _erase(rgb: Pixels, settings: ImageSettings, chance: random.Random) -> None:
+    """Fill a random rectangle with the mean colour, in place."""
+    side = len(rgb)
+    wide, high = (min(side, max(1, round(s))) for s in _random_sides(side**2 * chance.uniform(*_ERASED), chance))
+    left, top = chance.randrange(side - wide + 1), chance.randrange(side - high + 1)
+    rgb[top : top + high, left : left + wide] = np.float32(255) * np.array(settings.mean, np.float32)

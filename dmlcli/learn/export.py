@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,12 +33,13 @@ def save(folder: Path, network: Network, record: ModelRecord, samples: Pixels) -
     """
     network = network.cpu().eval().to(memory_format=torch.contiguous_format)
     weights = {name: value.detach().contiguous().numpy() for name, value in network.state_dict().items()}
-    head = network.head.settings
     record = replace(
         record,
-        head=head,
+        head=network.head.settings,
         dim=network.head.dim,
-        fingerprint=model.fingerprint(weights, {"backbone": record.backbone} | head, record.image),
+        pooling=network.pooling,
+        mirror=network.mirror,
+        fingerprint=model.fingerprint(weights, shape(network, record), record.image),
         versions={"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     )
     with torch.inference_mode():
@@ -47,6 +49,12 @@ def save(folder: Path, network: Network, record: ModelRecord, samples: Pixels) -
     except _Unfaithful as error:
         progress.warn(f"the model is saved without its light inference graph, queries will load torch: {error}")
         return model.save(folder, record, weights, None)
+
+
+def shape(network: Network, record: ModelRecord) -> dict[str, Any]:
+    """What the weights do not say of a network: part of its fingerprint."""
+    views = {"pooling": network.pooling, "mirror": network.mirror}  # told only where they are not as published
+    return {"backbone": record.backbone} | {key: value for key, value in views.items() if value} | network.head.settings
 
 
 class _Unfaithful(Exception):

@@ -1,7 +1,6 @@
 """Features of the frozen backbone, computed once for each view of each image and cached in the workspace."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,14 +10,8 @@ from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Computed, Embeddings, Forward, compute, save
 from dmlcli.errors import CatalogError
 from dmlcli.learn.augment import fixed_view
-from dmlcli.learn.network import Head
 from dmlcli.model import Model
 from dmlcli.workspace import Workspace
-
-
-def view_names(count: int, seed: int) -> list[str]:
-    """The first `count` views of every image: as it is, mirrored, then random crops that depend on the seed."""
-    return ["plain", "flip", *(f"crop{number}-seed{seed}" for number in range(1, count - 1))][:count]
 
 
 def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: Workspace) -> Computed:
@@ -41,13 +34,6 @@ def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: W
     if computed.fresh:
         keep(computed.embeddings)
     return computed
-
-
-def through(head: Head, features: Embeddings, fingerprint: str) -> Embeddings:
-    """The embeddings of images whose features are known: only the head is left to apply."""
-    with torch.inference_mode():
-        vectors = head(torch.from_numpy(np.asarray(features.vectors))).numpy()
-    return replace(features, vectors=vectors, model=fingerprint)
 
 
 def stacked(photos: Catalog, views: Sequence[str], frozen: Model, forward: Forward, place: Workspace) -> Tensor:

@@ -7,29 +7,47 @@ import torch
 
 from dmlcli import model
 from dmlcli.catalog import Catalog
+from dmlcli.embeddings import Forward
 from dmlcli.errors import CatalogError, ImageError, ModelError
+from dmlcli.graph import open_graph
 from dmlcli.image import Pixels, view
-from dmlcli.learn import export, network
+from dmlcli.learn import encode, export
+from dmlcli.learn.backbone import build_backbone, feature_dim
+from dmlcli.learn.heads import IdentityHead
+from dmlcli.learn.network import Network
 from dmlcli.learn.weights import Weights
 from dmlcli.model import Model, ModelRecord, open_model
 
 _SAMPLES = 8  # images on which an inference graph is compared with its network
 
 
-def build(weights: Weights, seed: int = 0) -> network.Network:
-    """The network of a frozen backbone: its features are its embeddings. `seed` matters where weights are random."""
+def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Network:
+    """The network of a frozen backbone: its features are its embeddings.
+
+    Args:
+        seed: matters where weights are random.
+        pooling: None: as published.
+    """
     torch.manual_seed(seed)
-    backbone = network.build_backbone(weights)
-    return network.Network(backbone, network.IdentityHead(network.feature_dim(backbone, weights.image)), weights.image)
+    backbone = build_backbone(weights, pooling)
+    head = IdentityHead(feature_dim(backbone, weights.image))
+    return Network(backbone, head, weights.image, pooling=pooling).eval()
 
 
-def fingerprint(frozen: network.Network, weights: Weights) -> str:
+def fingerprint(frozen: Network, weights: Weights) -> str:
     """What identifies the features of this backbone with these weights."""
     arrays = {name: value.numpy() for name, value in frozen.state_dict().items()}
-    return model.fingerprint(arrays, {"backbone": weights.backbone} | frozen.head.settings, weights.image)
+    return model.fingerprint(arrays, export.shape(frozen, record(weights)), weights.image)
 
 
-def save(folder: Path, frozen: network.Network, weights: Weights, photos: Catalog) -> Model:
+def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
+    """Pixels to features: on a CPU by the graph that queries use, so that training and search see the same."""
+    if device.type != "cpu":
+        return encode.forward_of(frozen, device)
+    return open_graph(saved.graph) if saved.graph is not None else encode.open_network(saved)
+
+
+def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog) -> Model:
     """Save the frozen backbone as a model, unless the very same one lies there already."""
     expected = fingerprint(frozen, weights)
     try:
@@ -60,10 +78,8 @@ def samples(photos: Catalog, weights: Weights) -> Pixels:
     step = max(1, len(photos.items) // (2 * _SAMPLES))
     for item in [*photos.items[::step], *photos.items]:
         try:
-            file = photos.root / item.path
-            if file.is_file():  # a FIFO would wait for ever
-                views.append(view(file.read_bytes(), weights.image))
-        except (ImageError, OSError):
+            views.append(view(photos.photo(item).read_bytes(), weights.image))
+        except ImageError:
             continue
         if len(views) == _SAMPLES:
             break

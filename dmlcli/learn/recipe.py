@@ -18,6 +18,12 @@ _PUBLISHED = Path(__file__).parent / "recipes"
 _LEAST = {"dim": 2, "batch_size": 2, "views": 1, "images_per_product": 2, "accumulate": 1, "chunk": 1}  # others: 0
 _CHOICES = {
     "tune": ("none", "head", "all"),
+    "purpose": ("known", "new", "both"),
+    "head": ("linear", "mlp", "bnneck", "layernorm", "identity"),
+    "batch_norm": ("frozen", "free"),
+    "pooling": ("avg", "max", "gem", "avg+max", "two-maps"),
+    "augment": ("none", "light", "retrieval", "reid", "strong"),
+    "decode": ("fast", "exact"),
     "sampler": ("random", "pk", "category-pk", "n-pair"),
     "precision": ("auto", "float32", "bfloat16"),
 }
@@ -31,11 +37,17 @@ class Recipe:
     backbone: str = "mobilenet_v3_large"
     weights: str = "auto"
     tune: str = "head"  # none, head or all
+    purpose: str = "both"  # search among known products, new ones, or both: --for
+    head: str = "linear"
+    batch_norm: str = "frozen"  # or free, where the backbone is trained
+    pooling: str | None = None  # None: as many as the backbone allows
     dim: int = 256
     epochs: int = 20
     batch_size: int = 256  # images a step looks at; where the whole network is trained, 64
     learning_rate: float = 1e-3  # of the head
-    views: int = 3
+    views: int = 2
+    augment: str = "light"  # a preset of random views
+    decode: str = "fast"  # large JPEGs at a reduced scale; or exact
     seed: int = 0
     sampler: str | None = None  # None: as the loss needs
     images_per_product: int = 4
@@ -72,6 +84,8 @@ class Recipe:
             raise UsageError("--schedule step does not say when", hint="step:every=10 or step:at=20,40,factor=0.1")
         if self.ema is not None and self.ema >= 1:
             raise UsageError(f"--ema is {self.ema:g}, and stays below 1", hint="--ema 0.999")
+        if self.head == "identity" and self.tune == "head":
+            raise UsageError("--head identity leaves --tune head nothing to train", hint="--tune all, or --tune none")
         if self.chunk is not None and self.accumulate > 1:
             raise UsageError(
                 "--chunk and --accumulate do not go together: in two passes a batch is as large as it need be",

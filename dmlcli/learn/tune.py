@@ -1,55 +1,60 @@
-"""How deep training goes: the head on cached features, or the whole network. Both are generators of trials.
+"""From features to the model that ships: closed forms, then gradient training, and the better of the two on everything.
 
-A trial is a state of the network worth scoring. The closed forms come first, then one trial per epoch; whoever consumes
+A trial is a state of the network worth scoring. The closed form comes first, then one trial per epoch; whoever consumes
 them keeps the best, so that training can never end worse than its own start.
 """
 
 import copy
-import os
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from dmlcli import progress
-from dmlcli.catalog import Catalog, TrainingSplit
-from dmlcli.embeddings import Embeddings, Vectors
+from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
-from dmlcli.image import ImageSettings, view
-from dmlcli.learn import closed_form, losses, memory
-from dmlcli.learn.augment import random_view
-from dmlcli.learn.batches import batches, too_small
+from dmlcli.learn import rehearse
 from dmlcli.learn.checkpoint import Checkpoint
-from dmlcli.learn.encode import fast_dtype, forward_of
-from dmlcli.learn.fit import Batch, Epoch, fit, start_from_means
-from dmlcli.learn.learner import Learner
-from dmlcli.learn.network import BlendHead, Network
+from dmlcli.learn.choose import choose, mean, new_head, solve
+from dmlcli.learn.closed_form import CAREFUL, Setting
+from dmlcli.learn.course import Course, State, fill, head_course, tell_small_products, whole_course
+from dmlcli.learn.encode import forward_of
+from dmlcli.learn.fit import Epoch, fit
+from dmlcli.learn.heads import BlendHead, IdentityHead
+from dmlcli.learn.material import Lesson, Material
+from dmlcli.learn.network import Network
+from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.validate import Validation
+from dmlcli.learn.validate import together
+
+_WORTH = 1.01  # times the closed form's score: the best of many epochs looks better than it is
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A state of the network: where it came from, its MAP@R in validation (None: there is none), what changed."""
+    """A state of the network: where it came from, its MAP@R in each validation search, what changed."""
 
     origin: str
-    score: float | None
-    state: dict[str, Tensor]  # of the network, only what differs from the frozen backbone
-    epoch: Epoch | None = None  # None where no gradient was at work
+    scores: dict[str, float]  # none where there is nothing to validate with
+    state: State = field(default_factory=dict)  # of the network, only what differs from the frozen backbone
+    trained: int = 0  # epochs of gradient training behind it
+    epoch: Epoch | None = None  # the last of them, where it is fresh
+
+    @property
+    def score(self) -> float | None:
+        """One number for all searches."""
+        return together(self.scores.values()) if self.scores else None
 
     def beats(self, other: "Trial") -> bool:
         """Whether to ship this one rather than `other`; without scores the later one."""
-        return self.score is None or other.score is None or self.score > other.score
+        if self.score is None or other.score is None:
+            return True
+        return self.score > other.score * (_WORTH if self.trained and not other.trained else 1)
 
     def facts(self) -> dict[str, Any]:
         """What metrics.jsonl tells of it."""
-        told: dict[str, Any] = {"trial": self.origin, "map@r": self.score}
+        told: dict[str, Any] = {"trial": self.origin, "map@r": self.score, **self.scores}
         if self.epoch is None:
             return told
         epoch = asdict(self.epoch)
@@ -58,85 +63,67 @@ class Trial:
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
-        return {"origin": self.origin, "score": self.score, "state": self.state}
+        return {"origin": self.origin, "scores": self.scores, "state": self.state, "trained": self.trained}
 
 
 @dataclass(frozen=True)
-class Material:
-    """What is trained on: cached features of each view (V, N, F), labels (N,), files (N,); and what validates."""
+class Plan:
+    """What the rehearsals found: how training is judged, and which closed form suits the photos."""
 
-    features: Tensor
-    labels: Tensor
-    files: list[Path]
-    categories: list[str]  # (N,)
-    validation: Validation
-    validation_features: Tensor  # (len(validation.rows), F), plain view
-    validation_files: list[Path]
+    lessons: list[Lesson]  # of each rehearsal; a single one of all photos, judged by nothing, where there is none
+    how: str
+    setting: Setting
+    frozen: list[dict[str, float]]  # MAP@R of each search in each rehearsal
+    closed: list[dict[str, float]]
 
+    def frozen_trial(self, *, first: bool = False) -> Trial:
+        """The baseline, in all rehearsals or in the first alone."""
+        return Trial("frozen backbone", mean(self.frozen[:1] if first else self.frozen))
 
-def gather(fitted: Catalog, features: Tensor, plain: Embeddings, split: TrainingSplit) -> Material:
-    """Put together what is trained on.
-
-    Args:
-        fitted: the images to fit on; `features` (V, N, F) are theirs.
-        plain: the plain view of all images that `split` speaks of.
-    """
-    number = {product: label for label, product in enumerate(sorted({item.product for item in fitted.items}))}
-    validation = Validation(plain.products, split)
-    return Material(
-        features=features,
-        labels=torch.tensor([number[item.product] for item in fitted.items]),
-        files=[fitted.root / item.path for item in fitted.items],
-        categories=[item.category for item in fitted.items],
-        validation=validation,
-        validation_features=torch.from_numpy(plain.take(validation.rows).vectors),
-        validation_files=[plain.root / plain.items[row].path for row in validation.rows],
-    )
+    def closed_trial(self, *, first: bool = False) -> Trial:
+        """The closed form, likewise."""
+        return Trial(str(self.setting), mean(self.closed[:1] if first else self.closed))
 
 
-def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int = 0) -> nn.Module:
-    """The loss that is asked for, with its memory; raises UsageError where they do not go together.
-
-    `images` is how many an epoch shows, for the memory to start within the run.
-    """
-    module = losses.build(recipe.loss, num_labels, embedding_dim)
-    if recipe.memory is None:
-        return module
-    spec = memory.parse(recipe.memory)
-    steps = recipe.epochs * images // recipe.batch_size  # in the whole run, about
-    start = min(1000, steps // 10) if spec.start is None else spec.start
-    if images and start >= steps:
-        progress.warn(f"the memory starts after {start} batches, but the run has only about {steps}")
-    return memory.Memory(module, embedding_dim, size=spec.size, start=start)
+def plan(material: Material, recipe: Recipe) -> Plan:
+    """Rehearse the closed forms, and choose one."""
+    items = material.photos.items
+    made = rehearse.rehearsals(items, material.split, recipe.purpose, recipe.seed)
+    lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
+    frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
+    setting, closed = (CAREFUL, []) if recipe.head == "identity" else choose(lessons, recipe)
+    if not lessons:
+        lessons = [material.lesson(rehearse.fitted_in_the_end(items, material.split), {})]
+    return Plan(lessons, rehearse.describe(made, items), setting, frozen, closed)
 
 
-def frozen_trial(material: Material) -> Trial:
-    """The baseline: the backbone's own features, untrained."""
-    score = material.validation.score(material.validation_features.numpy()) if material.validation else None
-    return Trial("frozen backbone", score, {})
+def start(material: Material, lesson: Lesson, setting: Setting, recipe: Recipe) -> Network:
+    """The frozen backbone with a head for a lesson, set by its closed form."""
+    trunk = material.trunk
+    head = IdentityHead(material.views.shape[-1]) if recipe.head == "identity" else new_head(lesson, recipe)
+    if isinstance(head, BlendHead):
+        solve(head, lesson).fill(head, setting)
+    return Network(trunk.backbone, head, trunk.image, pooling=trunk.pooling, mirror=trunk.mirror).eval()
 
 
 def trials(
-    network: Network, material: Material, recipe: Recipe, device: torch.device, checkpoint: Checkpoint | None = None
+    network: Network,
+    planned: Plan,
+    recipe: Recipe,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[Trial]:
-    """The closed forms, then the epochs of gradient training that starts from the best of them, until it stagnates.
+    """The epochs of gradient training in the first rehearsal, from its closed form on, until they stagnate.
 
-    `checkpoint` is where the epochs go on from, if it holds something, and where they leave their state.
+    Args:
+        network: as `start` made it for the first lesson.
+        checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
     """
-    best = None
-    for trial in closed_forms(network, material):
-        best = trial if best is None or trial.beats(best) else best
-        yield trial
-    if best is None or (recipe.tune == "head" and best.score is None):
+    lesson, best = planned.lessons[0], planned.closed_trial(first=True)
+    if recipe.tune == "head" and not lesson.validation:
         return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
-    network.load_state_dict(best.state, strict=False)
-    _tell_small_products(material, recipe)
-    head = _blend_head(network)
-    course = (
-        head_course(head, material, recipe)
-        if recipe.tune == "head"
-        else course_of_all(network, material, recipe, device)
-    )
+    tell_small_products(lesson, recipe)
+    course = _course(network, lesson, planned.setting, recipe, device)
     stale = 0
     saved = checkpoint.load() if checkpoint else None
     if saved is not None:
@@ -147,7 +134,7 @@ def trials(
         return
     for epoch in fit(course.embed, course.learner, course.feed):
         with course.learner.averaged():
-            trial = Trial(f"epoch {epoch.number}", course.score(), course.copy(), epoch)
+            trial = Trial(f"epoch {epoch.number}", *course.score(), epoch.number, epoch)
         course.learner.told(trial.score)
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
@@ -161,179 +148,54 @@ def trials(
             return
 
 
-def closed_forms(network: Network, material: Material) -> Iterator[Trial]:
-    """Shrinkage LDA, with more and less shrinkage and blend; without validation only the most careful one."""
-    head = _blend_head(network)
-    first = 0 if material.validation else -1
-    labels = material.labels.repeat(len(material.features))
-    solved = closed_form.ClosedForm(material.features.flatten(0, 1), labels)
-    for shrinkage in closed_form.SHRINKAGES[first:]:
-        solved.fill(head, shrinkage)
-        for weight in closed_form.BLENDS[first:]:
-            head.blend = torch.tensor(weight)
-            name = f"closed form, shrinkage {shrinkage:g}, blend {weight:g}"
-            yield Trial(name, _score_head(head, material), _copy(head, "head."))
+def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Network:
+    """The network that ships: what was rehearsed, on all photos, those included that were held out.
+
+    The closed form is solved anew, a head trained anew for as long as it took; a trained backbone stays as it is.
+    """
+    whole = material.lesson(rehearse.fitted_in_the_end(material.photos.items, material.split), {})
+    network = start(material, whole, planned.setting, recipe)
+    if not best.trained:
+        return network
+    if recipe.tune == "head":
+        again = replace(recipe, epochs=best.trained)
+        course = _course(network, whole, planned.setting, again, torch.device("cpu"))
+        for _ in fit(course.embed, course.learner, course.feed):
+            pass
+        course.score()  # which takes the means that are recalled
+        return network.eval()
+    trained = {name: value for name, value in best.state.items() if name.startswith("backbone")}
+    network.load_state_dict(trained, strict=False)
+    if isinstance(network.head, BlendHead):
+        features = features_of(whole.files, network.image, forward_of(network.headless(), torch.device("cpu")))
+        fill(network.head, features, whole.labels, planned.setting)
+    return network
 
 
-def compare_heads(material: Material, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors, str]]:
+def compare_heads(lesson: Lesson, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors, str]]:
     """Train a head with each loss, all from the most careful closed form, which itself comes first, under no name.
 
     Yields: the loss, the embeddings (len(validation.rows), D) after its last epoch, and what went wrong, if anything.
     """
-    count = int(material.labels.max()) + 1
-    start = BlendHead(material.features.shape[-1], *closed_form.split_dim(recipe.dim, count), closed_form.BLENDS[-1])
-    labels = material.labels.repeat(len(material.features))
-    closed_form.ClosedForm(material.features.flatten(0, 1), labels).fill(start, closed_form.SHRINKAGES[-1])
+    start = new_head(lesson, recipe)
+    solve(start, lesson).fill(start, CAREFUL)
     with torch.no_grad():
-        yield "", start(material.validation_features).numpy(), ""
+        yield "", start(lesson.validation_features).numpy(), ""
     for spec in specs:
         torch.manual_seed(recipe.seed)
         head, trouble = copy.deepcopy(start), ""
         try:
-            course = head_course(head, material, replace(recipe, loss=spec))
+            course = head_course(head, lesson, replace(recipe, loss=spec))
             for epoch in fit(course.embed, course.learner, course.feed):
                 trouble = epoch.health.trouble
         except TrainingError as error:
             trouble = str(error)
         with torch.no_grad():
-            yield spec, head(material.validation_features).numpy(), trouble
+            yield spec, head.eval()(lesson.validation_features).numpy(), trouble
 
 
-@dataclass(frozen=True)
-class Course:
-    """What one depth of training consists of: what learns, from what, and how a state of it is judged and copied."""
-
-    learner: Learner
-    embed: Callable[[Tensor], Tensor]
-    feed: Callable[[int], Iterable[Batch]]
-    score: Callable[[], float | None]
-    copy: Callable[[], dict[str, Tensor]]
-
-
-def head_course(head: BlendHead, material: Material, recipe: Recipe) -> Course:
-    """Train the tuned part of the head on cached features."""
-    features, labels = material.features, material.labels
-    module = _start_loss(recipe, head, features.flatten(0, 1), labels.repeat(len(features)), len(features))
-
-    def feed(number: int) -> Iterator[Batch]:
-        chance = torch.Generator().manual_seed(recipe.seed + number)
-        for rows in _batches(module, material, recipe, number):
-            views = torch.randint(len(features), (len(rows),), generator=chance)
-            yield features[views, rows], labels[rows]
-
-    return Course(
-        learner=Learner(recipe, module, head=head.tuned),
-        embed=head.tuned,
-        feed=feed,
-        score=lambda: _score_head(head, material),
-        copy=lambda: _copy(head, "head."),
-    )
-
-
-def course_of_all(network: Network, material: Material, recipe: Recipe, device: torch.device) -> Course:
-    """Train a copy of backbone and head on random views of the files, read anew each epoch; batch norm stays frozen."""
-    network = copy.deepcopy(network)
-    head = _blend_head(network)
-    module = _start_loss(recipe, head, material.features[0], material.labels, 1).to(device)
-    network.to(device).to(memory_format=torch.channels_last).eval()
-    dtype = fast_dtype(device, recipe.precision)
-
-    def embed(images: Tensor) -> Tensor:
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-            features = network.features(images.to(device, memory_format=torch.channels_last))
-        raw: Tensor = head.tuned(features)
-        return raw
-
-    def feed(number: int) -> Iterator[Batch]:
-        rows = _batches(module, material, recipe, number)
-        for chosen, images in _random_views(rows, material.files, network.image, f"{recipe.seed}/{number}"):
-            yield images, material.labels[chosen].to(device)
-
-    return Course(
-        learner=Learner(recipe, module, head=head.tuned, backbone=network.backbone),
-        embed=embed,
-        feed=feed,
-        score=lambda: _score_files(network, material, device),
-        copy=lambda: _copy(network),
-    )
-
-
-def _blend_head(network: Network) -> BlendHead:
-    assert isinstance(network.head, BlendHead)
-    return network.head
-
-
-def _start_loss(recipe: Recipe, head: BlendHead, features: Tensor, labels: Tensor, views: int) -> nn.Module:
-    module = build_loss(recipe, int(labels.max()) + 1, head.tuned.out_features, images=len(labels) // views)
-    with torch.no_grad():
-        start_from_means(module, head.tuned(features), labels)
-    return module
-
-
-def _tell_small_products(material: Material, recipe: Recipe) -> None:
-    kind = recipe.sampler or str(build_loss(recipe, 2, 2).sampler)
-    small = too_small(material.labels.tolist(), recipe.images_per_product)
-    if kind in ("pk", "category-pk") and small:
-        images = f"fewer than {recipe.images_per_product} images"
-        progress.note(f"{small} products have {images}: they bring to a batch what they have")
-
-
-def _batches(loss: nn.Module, material: Material, recipe: Recipe, number: int) -> Iterator[list[int]]:
-    """The batches of epoch `number`, drawn as asked for, else as the loss needs them."""
-    return batches(
-        recipe.sampler or str(loss.sampler),
-        material.labels.tolist(),
-        recipe.batch_size,
-        recipe.seed + number,
-        per_label=recipe.images_per_product,
-        categories=material.categories,
-    )
-
-
-def _copy(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    return {f"{prefix}{name}": value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-@torch.no_grad()
-def _score_head(head: BlendHead, material: Material) -> float | None:
-    if not material.validation:
-        return None
-    return material.validation.score(head(material.validation_features).numpy())
-
-
-def _score_files(network: Network, material: Material, device: torch.device) -> float | None:
-    if not material.validation:
-        return None
-    forward = forward_of(network, device)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        views = threads.map(lambda file: view(file.read_bytes(), network.image), material.validation_files)
-        vectors: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped(views, 64)]
-    return material.validation.score(np.concatenate(vectors))
-
-
-def _grouped(items: Iterable[Vectors], size: int) -> Iterator[list[Vectors]]:
-    group: list[Vectors] = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _random_views(
-    batched: Iterable[list[int]], files: Sequence[Path], settings: ImageSettings, seed: str
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Read batches of random views in threads, one batch ahead of the one in use."""
-
-    def read(row: int) -> Vectors:
-        return random_view(files[row].read_bytes(), settings, random.Random(f"{seed}/{row}"))
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        waiting: tuple[list[int], Iterator[Vectors]] | None = None
-        for rows in [*batched, None]:
-            coming = (rows, threads.map(read, rows)) if rows is not None else None
-            if waiting is not None:
-                yield waiting[0], torch.from_numpy(np.stack(list(waiting[1])))
-            waiting = coming
+def _course(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
+    if recipe.tune == "head":
+        assert isinstance(network.head, BlendHead)
+        return head_course(network.head, lesson, recipe)
+    return whole_course(network, lesson, setting, recipe, device)

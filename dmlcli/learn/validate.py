@@ -1,36 +1,53 @@
-"""The search that judges models: validation images, which are never fitted on, ranked by their embeddings."""
+"""The searches that judge models: images that are never fitted on, ranked by their embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from dmlcli.catalog import TrainingSplit
 from dmlcli.embeddings import Vectors
+from dmlcli.learn.rehearse import Search
 from dmlcli.metrics import map_at_r
 from dmlcli.ranking import Ranks, rankings
 
 
 class Validation:
-    """The validation search of one training run; false where there is nothing to validate with."""
+    """The validation searches of one rehearsal; false where there is nothing to validate with."""
 
-    def __init__(self, products: Sequence[str], split: TrainingSplit) -> None:
-        """`products` (N,) of all rows that `split` speaks of."""
-        self.rows = sorted({*split.queries, *split.gallery})  # what has to be embedded for a score
-        place = {row: position for position, row in enumerate(self.rows)}
-        self._queries = np.array([place[row] for row in split.queries], dtype=np.int64)
-        self._gallery = np.array([place[row] for row in split.gallery], dtype=np.int64)
-        self.query_products = [products[row] for row in split.queries]
-        self._gallery_products = [products[row] for row in split.gallery]
-        self._own_rows = np.arange(len(split.queries)) if split.queries == split.gallery else None
+    def __init__(self, products: Sequence[str], searches: Mapping[str, Search]) -> None:
+        """`products` (N,) of all rows that the searches speak of."""
+        every = [row for search in searches.values() for row in (*search.queries, *search.gallery)]
+        self.rows = sorted(set(every))  # what has to be embedded for a score
+        self._products, self._searches = products, searches
 
     def __bool__(self) -> bool:
-        return len(self.rows) > 0
+        return bool(self._searches)
 
-    def rank(self, vectors: Vectors) -> list[Ranks]:
+    @property
+    def names(self) -> list[str]:
+        """What the searches are called."""
+        return list(self._searches)
+
+    def query_products(self, name: str) -> list[str]:
+        """The product of each query of a search."""
+        return [self._products[row] for row in self._searches[name].queries]
+
+    def rank(self, name: str, vectors: Vectors) -> list[Ranks]:
         """Search with the unit vectors (len(rows), D): for each query the ranks of its product's images."""
-        queries, gallery = vectors[self._queries], vectors[self._gallery]
-        return rankings(queries, gallery, self.query_products, self._gallery_products, own_rows=self._own_rows)
+        search = self._searches[name]
+        queries, gallery = np.searchsorted(self.rows, search.queries), np.searchsorted(self.rows, search.gallery)
+        products = [self._products[row] for row in search.gallery]
+        own_rows = np.searchsorted(search.gallery, search.queries) if {*search.queries} <= {*search.gallery} else None
+        return rankings(vectors[queries], vectors[gallery], self.query_products(name), products, own_rows=own_rows)
 
-    def score(self, vectors: Vectors) -> float:
-        """MAP@R in [0, 1] of the unit vectors (len(rows), D); what no model could find does not count."""
-        return float(np.mean([map_at_r(ranks) for ranks in self.rank(vectors) if len(ranks)] or [0.0]))
+    def scores(self, vectors: Vectors) -> dict[str, float]:
+        """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""
+        return {
+            name: float(np.mean([map_at_r(ranks) for ranks in self.rank(name, vectors) if len(ranks)] or [0.0]))
+            for name in self._searches
+        }
+
+
+def together(scores: Iterable[float]) -> float:
+    """One score in [0, 1] from several: their geometric mean, in which equal relative gains count the same."""
+    values = list(scores)
+    return float(np.prod(values) ** (1 / len(values)))

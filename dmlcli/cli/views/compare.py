@@ -8,13 +8,17 @@ from dmlcli.report import CompareReport
 
 def show(report: CompareReport) -> None:
     """Show it as text."""
-    table = look.table("loss", "Recall@1", "MAP@R", "95 % interval", "over frozen", "95 % interval", "seconds")
-    for column in range(1, 7):
+    known = any(one.known_map_at_r is not None for one in report.contenders)
+    own = ["known: R@1", "MAP@R"] if known else []
+    new = ["new: R@1", "MAP@R", "95 % interval", "over frozen", "95 % interval"]
+    table = look.table("loss", *new, *own, "seconds")
+    for column in range(1, 2 + len(new) + len(own)):
         table.columns[column].justify = "right"
     for one in report.contenders:
         gain = f"{100 * one.gain:+.1f}"
         scores = [look.percent(one.recall_at_1), look.percent(one.map_at_r), look.span(one.interval95)]
-        table.add_row(one.name, *scores, gain, look.span(one.gain_interval95, "+.1f"), f"{one.seconds:.1f}")
+        seen = [look.percent(one.known_recall_at_1), look.percent(one.known_map_at_r)] if known else []
+        table.add_row(one.name, *scores, gain, look.span(one.gain_interval95, "+.1f"), *seen, f"{one.seconds:.1f}")
     fitted = f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"
     print(f"fitted on {fitted}; {report.protocol}")
     look.console().print(table)

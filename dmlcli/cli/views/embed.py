@@ -11,7 +11,7 @@ def show(report: EmbedReport) -> None:
         [
             ("embeddings", report.output),
             ("images", f"{report.images}  ({report.computed} computed, {known} known)"),
-            ("length", str(report.dim)),
+            ("length", f"{report.dim}, {report.dtype}" + (f", average of {report.views}" if report.views else "")),
             ("model", report.model),
         ]
     )

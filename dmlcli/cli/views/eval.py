@@ -1,38 +1,174 @@
-"""Scores with their intervals."""
+"""Scores with their intervals, what they rest on, and where the search fails; the same as CSV, Markdown and LaTeX."""
 
+import csv
+import io
 import sys
+from collections.abc import Callable, Sequence
 
 from dmlcli.cli import look
-from dmlcli.report import EvalReport
+from dmlcli.evaluation.published import among
+from dmlcli.evaluation.titles import metric_title
+from dmlcli.report import Against, EvalPlan, EvalReport
 
-_METRIC_NAMES = {
-    "map@r": "MAP@R",
-    "r_precision": "R-Precision",
-    "recall@1": "Recall@1",
-    "recall@5": "Recall@5",
-    "recall@10": "Recall@10",
-}
+_WORST = 3
 
 
 def show(report: EvalReport) -> None:
     """Show it as text."""
     queries = f"{look.count(report.queries, 'query', 'queries')} of {look.count(report.products, 'product')}"
-    table = look.table("metric", "score", "95 % interval")
-    for column in (1, 2):
+    label = ", includes training products" if report.includes_training else ""
+    print(f"{report.protocol}: {queries} among {look.count(report.gallery, 'image')} ({report.scope}{label})")
+    headings, rows = _cells(report)
+    table = look.table(*headings)
+    for column in range(1, len(headings)):
         table.columns[column].justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    look.console().print(table)
+    if report.against is not None:
+        _verdict(report.against)
+    if report.published:
+        _literature(report)
+    _failures(report)
+    _notes(report)
+
+
+def plan(report: EvalPlan) -> None:
+    """Show what eval would do."""
+    look.facts(
+        [
+            ("protocol", f"{report.protocol} ({report.scope})"),
+            ("queries", f"{report.queries} among {report.gallery} images, {report.dim} dimensions"),
+            ("to embed", look.count(report.to_embed, "image")),
+            ("peak memory", f"{report.peak_bytes / 2**20:.0f} MB on top of the program"),
+            ("search", f"about {look.seconds(report.seconds)}"),
+        ]
+    )
+
+
+def print_table(report: EvalReport, format: str) -> None:
+    """Print the scores as a table for a document or a spreadsheet."""
+    headings, rows = _cells(report)
+    if format == "csv":
+        headings, rows = _numbers(report)
+    print(TABLES[format](headings, rows), end="")
+    _notes(report)
+
+
+def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
+    """The table of scores as people read it."""
+    headings = ["metric", "score", "95 % interval"]
+    if report.against is not None:
+        headings += ["other", "difference", "95 % interval", ""]
+    rows = []
     for name, score in report.metrics.items():
         interval = report.interval95[name]
         span = f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f} %" if interval else "-"
-        table.add_row(_METRIC_NAMES.get(name, name), look.percent(score) if score is not None else "-", span)
-    print(f"{report.protocol}: {queries} among {look.count(report.gallery, 'image')}")
+        row = [metric_title(name), _percent(score), span]
+        if (other := report.against) is not None:
+            gap = other.difference[name]
+            row += [_percent(other.metrics[name]), f"{100 * gap:+.1f}" if gap is not None else "-"]
+            row += [look.span(other.interval95[name], "+.1f"), "" if other.evidence[name] else "no evidence"]
+        rows.append(row)
+    return headings, rows
+
+
+def _numbers(report: EvalReport) -> tuple[list[str], list[list[str]]]:
+    """The table of scores as programs read it: shares in [0, 1], nothing where there is none."""
+    headings = ["metric", "score", "low", "high"]
+    if report.against is not None:
+        headings += ["other", "difference", "difference_low", "difference_high"]
+    rows = []
+    for name, score in report.metrics.items():
+        values: list[float | None] = [score, *(report.interval95[name] or (None, None))]
+        if (other := report.against) is not None:
+            values += [other.metrics[name], other.difference[name], *(other.interval95[name] or (None, None))]
+        rows.append([name, *("" if value is None else f"{value:.6f}" for value in values)])
+    return headings, rows
+
+
+def _csv(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([headings, *rows])
+    return stream.getvalue()
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    line = "|" + "|".join(["---", *["---:"] * (len(headings) - 1)]) + "|"
+    return "\n".join([f"| {' | '.join(headings)} |", line, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    body = [" & ".join(cell.replace("%", r"\%").replace("_", r"\_") for cell in row) + r" \\" for row in rows]
+    head = " & ".join(cell.replace("%", r"\%") for cell in headings) + r" \\"
+    lines = [rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}", r"\hline", head, r"\hline", *body, r"\hline"]
+    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+TABLES: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
+    "csv": _csv,
+    "markdown": _markdown,
+    "latex": _latex,
+}
+
+
+def _verdict(against: Against) -> None:
+    """One line that says what the differences show."""
+    name = "map@r" if "map@r" in against.difference else next(iter(against.difference))
+    gap = against.difference[name]
+    if gap is None:
+        print(f"against {against.name}: there is no score to compare")
+    elif not against.evidence[name]:
+        print(f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})")
+    else:
+        better = "better" if gap > 0 else "worse"
+        print(f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0")
+
+
+def _literature(report: EvalReport) -> None:
+    from rich.text import Text
+
+    ks = list(dict.fromkeys(name for row in report.published for name in row.recall))
+    table = look.table("method", "year", "network", "dim", *(metric_title(name) for name in ks), "source", "")
+    for column in range(3, 4 + len(ks)):
+        table.columns[column].justify = "right"
+    for row, own in among(report):
+        scores = [f"{100 * value:.1f}" if (value := row.recall.get(name)) is not None else "-" for name in ks]
+        year, dim = ("", "") if own else (str(row.year), str(row.dim or "-"))
+        cells = [row.method, year, row.network, dim, *scores, row.source, row.mark]
+        table.add_row(*(Text(cell, style="bold green" if own else "") for cell in cells))
     look.console().print(table)
+    print("V: read in the source; M: from memory of the paper. Most papers chose their epoch on the test set.")
+
+
+def _failures(report: EvalReport) -> None:
+    """The worst products, for whoever does not open the page."""
+    worst = [one for one in report.insight.products[:_WORST] if one.recall_at_1 < 1] if report.insight else []
+    if worst:
+        told = []
+        for one in worst:
+            other = f", {one.times} taken for {one.taken_for}" if one.taken_for else ""
+            told.append(f"{one.name} ({look.percent(one.recall_at_1)} of {one.queries}{other})")
+        print(f"worst products: {'; '.join(told)}", file=sys.stderr)
+
+
+def _notes(report: EvalReport) -> None:
+    """What the score rests on, to stderr."""
     if report.without_positive:
-        print(
-            f"{report.without_positive} queries have no image of their product to find and do not count",
-            file=sys.stderr,
-        )
+        count = "count as 0" if report.missing_as_zero else "do not count"
+        print(f"{report.without_positive} queries have no image of their product to find and {count}", file=sys.stderr)
+    if report.includes_training:
+        print("this score includes training products: new ones will do worse", file=sys.stderr)
     if report.trained_products:
         print(f"the model was trained on {report.trained_products} of these products", file=sys.stderr)
-    look.cautions([report.caution] if report.caution else [])
-    if report.says_no:
+    look.cautions([*([report.caution] if report.caution else []), *report.warnings])
+    if all(value is None for value in report.metrics.values()):
         print("dmlcli: no query has an image of its product to find, so there is no score", file=sys.stderr)
+    for short in report.failed:
+        print(f"dmlcli: not met: {short}", file=sys.stderr)
+    if report.page is not None:
+        look.hint(f"open {report.page}")
+
+
+def _percent(score: float | None) -> str:
+    return look.percent(score) if score is not None else "-"

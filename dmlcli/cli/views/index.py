@@ -6,11 +6,16 @@ from dmlcli.report import IndexReport
 
 def show(report: IndexReport) -> None:
     """Show it as text."""
+    speed = f", {report.microseconds:,.0f} µs a query" if report.microseconds is not None else ""
+    quality = "exact" if report.recall == 1 and report.microseconds is None else f"recall@10 {report.recall:.3f}"
     look.facts(
         [
             ("index", report.output),
             ("images", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
+            ("changed", f"{report.added} added, {report.removed} removed"),
             ("kind", f"{report.kind}, {report.dim} dimensions"),
+            ("search", f"{quality}{speed}, {report.memory / 1e6:,.1f} MB of memory"),
+            ("why", report.why),
             ("model", report.model or "none: bare embeddings"),
         ]
     )

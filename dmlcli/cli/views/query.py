@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
@@ -11,9 +12,10 @@ from dmlcli.cli import look
 from dmlcli.report import Answer, QueryReport
 
 
-def show(report: QueryReport, format: str, nul: bool) -> int:
+def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:
     """Print the answers as they come; return the exit code, which is only known once they have."""
-    write = _ANSWER_WRITERS[format]
+    format = format or ("table" if sys.stdout.isatty() else "tsv")
+    write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
     shown, hits = [], 0
     if format == "csv":
         _line("query,rank,score,product,image")
@@ -23,6 +25,8 @@ def show(report: QueryReport, format: str, nul: bool) -> int:
             shown.append(_answer_json(answer))
         else:
             write(answer, "\0" if nul else "\n")
+            if answer.stages and format != "jsonl":
+                _stages(answer)
     if format == "json":
         skipped = [asdict(failure) for failure in report.skipped]
         _line(
@@ -47,8 +51,34 @@ def _answer_table(answer: Answer, _: str) -> None:
             str(hit.rank), Text(f"{hit.score:.3f}", style=style), product, Text(hit.image, style="dim", overflow="fold")
         )
     if not answer.hits:
-        table.add_row("", "", Text("nothing close enough", style="dim"), "")
+        table.add_row("", "", Text(_why_empty(answer), style="dim"), "")
     look.console().print(table)
+
+
+def _with_pictures() -> Callable[[Answer, str], None]:
+    """Tables with the pictures above, drawn as the terminal says it can."""
+    from dmlcli.cli import pictures
+
+    terminal = pictures.ask()
+
+    def write(answer: Answer, end: str) -> None:
+        pictures.show(answer, terminal)
+        _answer_table(answer, end)
+
+    return write
+
+
+def _why_empty(answer: Answer) -> str:
+    if answer.min_score is None or answer.closest is None:
+        return "nothing to find"
+    return f"not in the catalogue: the closest has {answer.closest:.3f}, {answer.min_score:.3f} is asked for"
+
+
+def _stages(answer: Answer) -> None:
+    """What --explain tells, on stderr, so that the hits can still be piped."""
+    print(f"{answer.query}: {sum(stage.seconds for stage in answer.stages) * 1000:.1f} ms", file=sys.stderr)
+    for stage in answer.stages:
+        print(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}", file=sys.stderr, flush=True)
 
 
 def _rows(answer: Answer) -> Iterable[list[str]]:
@@ -57,7 +87,7 @@ def _rows(answer: Answer) -> Iterable[list[str]]:
 
 def _answer_tsv(answer: Answer, _: str) -> None:
     for row in _rows(answer):
-        _line("\t".join(_escaped(cell) for cell in row))
+        _line("\t".join(look.escaped(cell) for cell in row))
 
 
 def _answer_csv(answer: Answer, _: str) -> None:
@@ -76,16 +106,10 @@ def _answer_paths(answer: Answer, end: str) -> None:
 
 
 def _answer_json(answer: Answer) -> dict[str, Any]:
-    return {"query": answer.query, "hits": [asdict(hit) | {"score": round(hit.score, 6)} for hit in answer.hits]}
-
-
-def _escaped(cell: str) -> str:
-    """A cell that cannot break its line: tab, newline and backslash as \\t, \\n and \\\\."""
-    return (
-        cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        if any(c in cell for c in "\\\t\n")
-        else cell
-    )
+    hits = [asdict(hit) | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6)} for hit in answer.hits]
+    closest = None if answer.closest is None else round(answer.closest, 6)
+    told = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
+    return told | ({"stages": [asdict(stage) for stage in answer.stages]} if answer.stages else {})
 
 
 def _line(text: str, end: str = "\n") -> None:

@@ -1,0 +1,128 @@
+"""How well `dmlcli train` finds products it was trained on, and products it was not, on the grocery photos.
+
+    python benchmarks/accuracy.py ../shared/data --backbone mobilenet_v2 --weights FILE [--workspace DIR]
+
+Every choice is made by rehearsals on the images that training may open; the images that score are looked at once, after
+it. Known products: photos of split test searched among split train, all 81 products. New products: fitted on a random
+half of them, the photos of the other half searched, five times; gains over the backbone as published are paired.
+Catalogue pictures: one clean picture of each product searched among the photos of the half not fitted on, and back.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from dmlcli import metrics
+from dmlcli.catalog import OPEN_TO_TRAINING, Catalog, Columns, Item, TrainingSplit, open_catalog, split_for_training
+from dmlcli.learn import material, tune
+from dmlcli.learn.recipe import Recipe
+from dmlcli.ranking import rankings
+from dmlcli.workspace import make
+
+FOLDS = 5
+Vectors = NDArray[np.float32]
+Scores = dict[str, NDArray[np.float64]]  # of each query, by metric
+
+
+def main() -> None:
+    """Print one line for each protocol."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--weights", default="auto")
+    parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-accuracy")
+    parser.add_argument("--for", dest="purpose", default="both", choices=["known", "new", "both"])
+    asked = parser.parse_args()
+    recipe = Recipe(backbone=asked.backbone, weights=asked.weights, purpose=asked.purpose)
+    photos = _everything(asked.data)
+    place = make(asked.workspace)
+    matter = material.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
+    products = sorted({item.product for item in matter.photos.items})
+
+    started = time.perf_counter()
+    embedded, setting = _trained(matter, recipe, set(products))
+    seconds = time.perf_counter() - started
+    for name, vectors in (("frozen", matter.baseline.numpy()), (f"trained ({setting}, {seconds:.0f} s)", embedded)):
+        scores = _search(matter, vectors, "test", "train", set(products))
+        print(f"known products: {name}: {_told(scores)}")
+    _new_products(matter, recipe, products)
+
+
+_NOTHING = TrainingSplit([], [], [], [], "")
+
+
+def _everything(data: Path) -> Catalog:
+    """All photos, test included, and the clean pictures as a split of their own."""
+    columns = Columns(product="fine", category="coarse", split="source_split")
+    photos = open_catalog(data / "grocery_images.csv", columns)
+    pictures = [
+        Item(f"grocery_iconic/{product}.jpg", product, "", "iconic")
+        for product in sorted({item.product for item in photos.items})
+    ]
+    return Catalog(photos.root, [*photos.items, *pictures])
+
+
+def _trained(matter: material.Material, recipe: Recipe, known: set[str]) -> tuple[Vectors, str]:
+    """What a head makes of all images that was fitted on the products `known`, and the setting that was chosen."""
+    items = matter.photos.items
+    rows = [row for row, item in enumerate(items) if item.product in known and item.split in OPEN_TO_TRAINING]
+    part = Catalog(matter.photos.root, [items[row] for row in rows])
+    own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
+    planned = tune.plan(own, recipe)
+    head = tune.finish(own, planned, planned.closed_trial(), recipe).head
+    with torch.no_grad():
+        return head(matter.seen).numpy(), str(planned.setting)
+
+
+def _new_products(matter: material.Material, recipe: Recipe, products: Sequence[str]) -> None:
+    protocols = (("test", "train"), ("iconic", "natural"), ("natural", "iconic"))
+    gains: dict[tuple[str, str], list[tuple[Scores, Scores, list[str]]]] = {protocol: [] for protocol in protocols}
+    for fold in range(FOLDS):
+        new = set(random.Random(fold).sample(products, len(products) // 2))
+        embedded, setting = _trained(matter, recipe, set(products) - new)
+        for protocol in protocols:
+            before, after = (
+                _search(matter, vectors, *protocol, new) for vectors in (matter.baseline.numpy(), embedded)
+            )
+            names = [matter.photos.items[row].product for row in _rows(matter, protocol[0], new)]
+            gains[protocol].append((before, after, names))
+            print(f"new products, fold {fold}, {' -> '.join(protocol)}: {_told(before)} -> {_told(after)}  ({setting})")
+    for protocol, folds in gains.items():
+        told = []
+        for metric in ("recall@1", "map@r"):
+            differences = np.concatenate([after[metric] - before[metric] for before, after, _ in folds])
+            low, high = metrics.interval95(differences, [name for *_, names in folds for name in names]) or (0, 0)
+            told.append(f"{metric} {100 * np.nanmean(differences):+.1f} ({100 * low:+.1f} ... {100 * high:+.1f})")
+        print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(told)}")
+
+
+def _rows(matter: material.Material, split: str, products: set[str]) -> list[int]:
+    wanted = ("train", "val", "test") if split == "natural" else (split,)
+    items = matter.photos.items
+    return [row for row, item in enumerate(items) if item.split in wanted and item.product in products]
+
+
+def _search(matter: material.Material, vectors: Vectors, queries: str, gallery: str, products: set[str]) -> Scores:
+    own, among = _rows(matter, queries, products), _rows(matter, gallery, products)
+    names = [item.product for item in matter.photos.items]
+    found = rankings(vectors[own], vectors[among], [names[row] for row in own], [names[row] for row in among])
+    return metrics.score(found, ("recall@1", "map@r"))
+
+
+def _told(scores: Scores) -> str:
+    return f"{100 * np.nanmean(scores['recall@1']):.1f} R@1, {100 * np.nanmean(scores['map@r']):.1f} MAP@R"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What is fitted on and what validates: official splits as they are, else whole products held out by seed."""
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from dmlcli import progress
+from dmlcli.catalog.items import VALIDATION_SPLITS, Catalog
+from dmlcli.errors import CatalogError
+
+_SMALLEST_HOLD_OUT = 4  # products; with fewer, a validation score says nothing
+
+
+@dataclass(frozen=True)
+class TrainingSplit:
+    """Rows of a catalogue to fit on and rows to validate with; the same rows twice mean leave-one-out."""
+
+    fit: list[int]
+    queries: list[int]
+    gallery: list[int]
+    held_out: list[str]  # products that are not fitted on
+    how: str
+
+
+def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> TrainingSplit:
+    """Choose what to fit on and what to validate with; a split called test (or query, gallery) is never touched.
+
+    With a split column: fit on `train`, search `val` in it (in itself where its products are new). Without: hold out
+    whole products, about `share` of those with two images or more, and search among their images. Products that share
+    a source (a session, a series of shots) are held out together or not at all.
+
+    Errors: CatalogError where fewer than two products can be fitted on.
+    """
+    by_split = defaultdict(list)
+    for row, item in enumerate(catalog.items):
+        if item.product:
+            by_split[item.split].append(row)
+    named = set(by_split) - {""}
+    rows = by_split["train"] if named else by_split[""]
+    validation = [row for name in VALIDATION_SPLITS for row in by_split[name]] if named else []
+    split = _with_validation(catalog, rows, validation) if validation else _hold_out(catalog, rows, seed, share)
+    if len({catalog.items[row].product for row in split.fit}) < 2:
+        raise CatalogError(
+            "training needs images of at least two products",
+            hint="put each product's images into a folder of its own, or name the column with --product-column",
+        )
+    return split
+
+
+def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
+    """Fit on half of the products, search among the other half: by split `val` in `train`, else leave-one-out.
+
+    Errors: CatalogError where either half would have fewer than two products.
+    """
+    training = split_for_training(catalog, seed)
+    fit = {*training.fit, *(row for row in training.queries if not training.held_out)}
+    rows = sorted({*fit, *training.queries, *training.gallery})
+    counts = Counter(catalog.items[row].product for row in rows)
+    several = sorted(product for product, count in counts.items() if count > 1)
+    new = set(_draw(catalog, rows, several, len(several) // 2, seed))
+    if min(len(new), len(counts) - len(new)) < 2:
+        raise CatalogError(
+            "a comparison needs four products or more, two images of each", hint="dmlcli train takes fewer"
+        )
+    queries = [row for row in rows if catalog.items[row].product in new]
+    gallery = queries
+    if any(catalog.items[row].split in VALIDATION_SPLITS for row in queries):
+        gallery = [row for row in queries if catalog.items[row].split not in VALIDATION_SPLITS]
+        queries = [row for row in queries if catalog.items[row].split in VALIDATION_SPLITS]
+    known = [row for row in rows if catalog.items[row].product not in new and row in fit]
+    how = "leave-one-out" if queries is gallery else f"{len(queries)} images of split val searched in {len(gallery)}"
+    return TrainingSplit(known, queries, gallery, sorted(new), f"{how} among {len(new)} new products")
+
+
+def _with_validation(catalog: Catalog, rows: list[int], validation: list[int]) -> TrainingSplit:
+    fitted = {catalog.items[row].product for row in rows}
+    known = [row for row in validation if catalog.items[row].product in fitted]
+    if len(known) * 2 > len(validation):
+        return TrainingSplit(rows, known, rows, [], f"{len(known)} images of split val searched among split train")
+    new = [row for row in validation if catalog.items[row].product not in fitted]
+    held_out = sorted({catalog.items[row].product for row in new})
+    return TrainingSplit(rows, new, new, held_out, f"leave-one-out among {len(held_out)} new products of split val")
+
+
+def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> TrainingSplit:
+    counts = Counter(catalog.items[row].product for row in rows)
+    several = sorted(product for product, count in counts.items() if count > 1)
+    number = round(share * len(several))
+    if number < _SMALLEST_HOLD_OUT:
+        return TrainingSplit(rows, [], [], [], f"none: {len(several)} products with two images or more are too few")
+    held_out = _draw(catalog, rows, several, number, seed)
+    chosen = set(held_out)
+    number = len(chosen)
+    fit = [row for row in rows if catalog.items[row].product not in chosen]
+    queries = [row for row in rows if catalog.items[row].product in chosen]
+    return TrainingSplit(fit, queries, queries, held_out, f"leave-one-out among {number} held-out products")
+
+
+def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, seed: int) -> list[str]:
+    """About `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
+
+    Where sources tie nearly all products together, as cameras do, nothing could be held out: they are not heeded then.
+    """
+    chance = random.Random(seed)
+    groups = _tied_by_source(catalog, rows)
+    if len(groups) == len({catalog.items[row].product for row in rows}):
+        return sorted(chance.sample(several, number))
+    wanted = set(several)
+    drawn: list[str] = []
+    for group in chance.sample(groups, len(groups)):
+        candidates = [product for product in group if product in wanted]
+        if len(drawn) + len(candidates) <= number:
+            drawn += group if candidates else []
+    if len(wanted.intersection(drawn)) >= min(number, _SMALLEST_HOLD_OUT):
+        return sorted(drawn)
+    progress.warn(
+        f"sources tie the products into {len(groups)} groups, too few to hold any out: products are held out by "
+        "themselves, and images of one source may be on both sides"
+    )
+    return sorted(chance.sample(several, number))
+
+
+def _tied_by_source(catalog: Catalog, rows: list[int]) -> list[list[str]]:
+    """The products in groups, sorted: two are in one group where images of both come from the same source."""
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            leader[name] = leader[leader[name]]
+            name = leader[name]
+        return name
+
+    first_of: dict[str, str] = {}
+    for row in rows:
+        item = catalog.items[row]
+        product = find(item.product)
+        if item.source:
+            leader[find(first_of.setdefault(item.source, item.product))] = product
+    groups = defaultdict(list)
+    for product in sorted(leader):
+        groups[find(product)].append(product)
+    return list(groups.values())

@@ -1,0 +1,100 @@
+"""All photos of a catalogue through threads, at reduced scale, into a few arrays: about 250 bytes an image.
+
+A photo is opened once for all checks. What concerns one photo alone is told as it is read; what concerns several is
+found in the arrays afterwards.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli import progress
+from dmlcli.catalog import Catalog, Photo
+from dmlcli.checks import fingerprint
+from dmlcli.errors import ImageError
+
+_CHUNK = 256  # photos that are read, and then hashed, together
+
+
+class Shot(NamedTuple):
+    """One photo as it was read; `error` is why it could not be, and then the rest is None."""
+
+    row: int
+    path: Path
+    header: fingerprint.Header | None
+    blank: bool
+    error: ImageError | None
+
+
+@dataclass
+class Scan:
+    """What is kept of every photo (N of them); rows that could not be read, or show nothing, are not `comparable`."""
+
+    count: int
+    comparable: NDArray[np.bool_] = field(init=False)  # (N,)
+    digests: NDArray[np.uint64] = field(init=False)  # (N, 2), of the file's bytes; 0 where there are none
+    hashes: fingerprint.Hashes = field(init=False)  # (N, 2)
+    small: NDArray[np.uint8] = field(init=False)  # (N, 8, 8, 3)
+    taken: NDArray[np.float64] = field(init=False)  # (N,) seconds, nan where unknown
+
+    def __post_init__(self) -> None:
+        side = fingerprint.THUMB
+        self.comparable = np.zeros(self.count, dtype=np.bool_)
+        self.digests = np.zeros((self.count, 2), dtype=np.uint64)
+        self.hashes = np.zeros((self.count, fingerprint.WORDS), dtype=np.uint64)
+        self.small = np.zeros((self.count, side, side, 3), dtype=np.uint8)
+        self.taken = np.full(self.count, np.nan)
+
+
+class _Read(NamedTuple):
+    shot: Shot
+    digest: bytes
+    miniature: NDArray[np.uint8] | None
+
+
+def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
+    """Read every photo of a catalogue, fill `into`, and yield each in the order of the catalogue."""
+
+    def shots() -> Iterator[Shot]:
+        for chunk in _read_all([catalog.photo(item) for item in catalog.items]):
+            _keep(chunk, into)
+            yield from (read.shot for read in chunk)
+
+    yield from progress.track(shots(), "looking at photos", len(catalog.items))
+
+
+def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:  # decoders release the GIL
+        for start in range(0, len(photos), _CHUNK):
+            yield list(threads.map(_read, range(start, len(photos)), photos[start : start + _CHUNK]))
+
+
+def _read(row: int, photo: Photo) -> _Read:
+    try:
+        data = photo.read_bytes()
+        miniature = fingerprint.miniature(data)
+        header = fingerprint.read_header(data)
+    except ImageError as error:
+        return _Read(Shot(row, photo.path, None, False, error), b"", None)
+    return _Read(
+        Shot(row, photo.path, header, fingerprint.is_blank(miniature), None), fingerprint.digest(data), miniature
+    )
+
+
+def _keep(chunk: list[_Read], into: Scan) -> None:
+    whole = [(read, read.miniature) for read in chunk if read.miniature is not None]
+    if not whole:
+        return
+    rows = np.array([read.shot.row for read, _ in whole])
+    stacked = np.stack([miniature for _, miniature in whole])
+    into.digests[rows] = [np.frombuffer(read.digest, dtype=np.uint64) for read, _ in whole]
+    into.hashes[rows] = fingerprint.hashes(stacked)
+    into.small[rows] = fingerprint.small(stacked)
+    into.taken[rows] = [read.shot.header.taken if read.shot.header else np.nan for read, _ in whole]
+    into.comparable[rows] = [not read.shot.blank for read, _ in whole]

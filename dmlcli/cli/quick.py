@@ -1,0 +1,126 @@
+"""A query that is plainly right, read without Typer: its import alone would double the time to an answer.
+
+The signature of the verb is the command line here too. Whatever is not understood (a mistake, an abbreviation, help)
+is left to Typer, which reads the same signature and knows how to say what is wrong.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from dmlcli.cli.settings import is_there
+from dmlcli.spelling import Argument, Option
+
+# The options of the terminal beside the verb's own; what is not listed here is left to Typer.
+_EDGE: dict[str, tuple[str, Any]] = {
+    "--format": ("format", Literal["table", "tsv", "csv", "jsonl", "json", "paths"]),
+    "--quiet": ("quiet", bool),
+    "-q": ("quiet", bool),
+    "--debug": ("debug", bool),
+    "--show": ("show", bool),
+    "--print0": ("nul", bool),
+    "-0": ("nul", bool),
+}
+
+
+class _NotPlain(Exception):
+    """The line is not plainly right."""
+
+
+def read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The values of the verb's own options and of the terminal's, as far as they are given; None: ask Typer."""
+    if is_there():
+        return None
+    try:
+        return _read(verb, words)
+    except (_NotPlain, StopIteration):
+        return None
+
+
+def _read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    options, arguments = _spellings(verb)
+    own: dict[str, Any] = {}
+    edge: dict[str, Any] = {}
+    free: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "-" or not word.startswith("-"):
+            free.append(word)
+            continue
+        name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        given = iter([value]) if equals else rest
+        if name in _EDGE:
+            parameter, kind = _EDGE[name]
+            _set(edge, parameter, kind, {}, given, bool(equals))
+        elif name in options:
+            parameter, kind, settings = options[name]
+            _set(own, parameter, kind, settings, given, bool(equals))
+        else:
+            raise _NotPlain
+    if free:
+        if len(arguments) != 1 or get_origin(arguments[0][1]) is not list:
+            raise _NotPlain
+        own[arguments[0][0]] = free
+    return own, edge
+
+
+def _spellings(verb: Callable[..., Any]) -> tuple[dict[str, tuple[str, Any, dict[str, Any]]], list[tuple[str, Any]]]:
+    """Every name of an option with its parameter, kind and settings; and the arguments."""
+    options, arguments = {}, []
+    for name, parameter in inspect.signature(verb).parameters.items():
+        kind, spelling = get_args(parameter.annotation)
+        kind = _without_none(kind)
+        if isinstance(spelling, Argument):
+            arguments.append((name, kind))
+        elif isinstance(spelling, Option):
+            for spelt in spelling.names or ("--" + name.replace("_", "-"),):
+                options[spelt] = (name, kind, spelling.settings)
+    return options, arguments
+
+
+def _set(
+    values: dict[str, Any], name: str, kind: Any, settings: dict[str, Any], words: Iterator[str], equals: bool
+) -> None:
+    if kind is bool:
+        if equals:
+            raise _NotPlain
+        values[name] = True
+    elif get_origin(kind) is list:
+        values.setdefault(name, []).append(_value(get_args(kind)[0], settings, next(words)))
+    else:
+        values[name] = _value(kind, settings, next(words))
+
+
+def _value(kind: Any, settings: dict[str, Any], word: str) -> Any:
+    if word.startswith("-") and word != "-":  # perhaps a negative number, perhaps a value that was forgotten
+        raise _NotPlain
+    if "parser" in settings:
+        return settings["parser"](word)
+    if get_origin(kind) is Literal and word in get_args(kind):
+        return word
+    if kind is str:
+        return word
+    if kind is Path:
+        return Path(word)
+    if kind in (int, float):
+        return _number(kind, settings, word)
+    raise _NotPlain
+
+
+def _number(kind: Any, settings: dict[str, Any], word: str) -> Any:
+    if not word.isascii() or not word.replace(".", "", kind is float).isdecimal():
+        raise _NotPlain
+    number = kind(word)
+    low, high = settings.get("min"), settings.get("max")
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise _NotPlain
+    return number
+
+
+def _without_none(kind: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = [one for one in get_args(kind) if one is not type(None)]
+        return kinds[0] if len(kinds) == 1 else None
+    return kind

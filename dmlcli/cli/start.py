@@ -1,0 +1,41 @@
+"""The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for."""
+
+import io
+import os
+import sys
+
+
+def main() -> None:
+    """The command `dmlcli`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
+    try:
+        code = _query(arguments[1:]) if arguments[:1] == ["query"] else None
+        if code is not None:
+            return code
+        from dmlcli.cli import app
+
+        return app.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _query(words: list[str]) -> int | None:
+    """A query whose line is plainly right, without Typer; None where it is not."""
+    # one query needs no team of threads for its arithmetic, and making one takes longer than the search
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from dmlcli.cli import quick
+    from dmlcli.cli.guard import guarded
+    from dmlcli.commands.query import query
+
+    values = quick.read(query, words)
+    if values is None:
+        return None
+    own, edge = values
+    return guarded(lambda: query(**own), **edge)

@@ -1,0 +1,136 @@
+"""What is wrong with a catalogue: the counts and the first few of each problem for people, all of them for scripts."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from dmlcli.cli import look
+from dmlcli.report import Census, DoctorReport, Problem
+
+_SHOWN = 3  # of each problem, to people
+_BAR = 40  # characters of the longest bar
+_TITLES = {
+    "missing": "files that are not there",
+    "unreadable": "files that cannot be read",
+    "truncated": "files that end too early",
+    "blank": "photos of one colour",
+    "tiny": "photos too small to show anything",
+    "long": "photos far longer than wide, or wider than long",
+    "cmyk": "photos stored for print (CMYK)",
+    "16-bit": "photos with 16 bits a colour or more",
+    "two-products": "photos that lie under two products",
+    "across-splits": "photos that lie in two splits",
+    "duplicate": "copies of a file",
+    "near-duplicate": "copies of a picture",
+    "series": "products photographed in series: do not trust leave-one-out scores",
+    "homonym": "product names that lie in several categories",
+    "huge": "very large photos",
+    "palette": "photos with a palette",
+    "alpha": "photos with transparent parts, which are laid on white",
+    "rotated": "photos turned by EXIF, which dmlcli turns upright",
+    "single-photo": "products with one photo",
+}
+
+
+class _Kind:
+    """All problems of one kind, of which the first are kept."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.first: list[Problem] = []
+
+
+def show(report: DoctorReport, format: str) -> int:
+    """Print the problems; return 1 where there are any beside notices, else 0."""
+    found = False
+
+    def watched() -> Iterator[Problem]:
+        nonlocal found
+        for problem in report.problems:
+            found |= problem.severity == "problem"
+            yield problem
+
+    _WRITERS[format](report, watched())
+    return int(found)
+
+
+def _table(report: DoctorReport, problems: Iterator[Problem]) -> None:
+    kinds: dict[str, _Kind] = {}
+    for problem in problems:
+        kind = kinds.setdefault(problem.problem, _Kind())
+        kind.number += 1
+        if len(kind.first) < _SHOWN:
+            kind.first.append(problem)
+    _census(report.census)
+    order = [*_TITLES, *sorted(kinds.keys() - _TITLES.keys())]
+    for severity in ("problem", "notice"):
+        for name in order:
+            if name in kinds and kinds[name].first[0].severity == severity:
+                _group(name, kinds[name], report.root)
+    number = sum(kind.number for kind in kinds.values() if kind.first[0].severity == "problem")
+    print(look.count(number, "problem") if number else "no problems")
+
+
+def _group(name: str, kind: _Kind, root: str) -> None:
+    from rich.text import Text
+
+    mark = ("●", "red") if kind.first[0].severity == "problem" else ("○", "dim")
+    console = look.console()
+    console.print(Text.assemble(mark, " ", (f"{_TITLES.get(name, name)}: {kind.number}", "bold"), (f"  {name}", "dim")))
+    for problem in kind.first:
+        other = f" = {_short(problem.other, root)}" if problem.other else ""
+        line = Text.assemble(f"    {_short(problem.path, root)}{other}", (f"  {problem.detail}", "dim"))
+        console.print(line, soft_wrap=True)
+    if kind.number > _SHOWN:
+        console.print(Text(f"    … and {kind.number - _SHOWN} more (--format jsonl lists all)", style="dim"))
+    console.print(Text(f"  → {kind.first[0].suggestion}", style="dim"), soft_wrap=True)
+    console.print()
+
+
+def _census(census: Census) -> None:
+    parts = [f"{look.count(census.images, 'image')} of {look.count(census.products, 'product')}"]
+    if census.categories:
+        parts.append(look.count(census.categories, "category", "categories"))
+    if census.without_product:
+        parts.append(f"{census.without_product} without a product")
+    print("; ".join(parts))
+    if census.splits:
+        print("splits: " + ", ".join(f"{name} {number}" for name, number in census.splits.items()))
+    if not census.histogram:
+        print()
+        return
+    width = max(len("images"), 2 * len(str(census.histogram[-1][1])) + 1)
+    print(f"\n{'images':>{width}}  products")
+    most = max(products for _, _, products in census.histogram)
+    for fewest, largest, products in census.histogram:
+        span = str(fewest) if fewest == largest else f"{fewest}-{largest}"
+        bar = "█" * max(round(_BAR * products / most), int(products > 0))
+        print(f"{span:>{width}}  {products:<8} {bar}".rstrip())
+    print()
+
+
+def _short(path: str, root: str) -> str:
+    """The path as the catalogue knows it."""
+    try:
+        return str(Path(path).relative_to(root))
+    except ValueError:
+        return path
+
+
+def _jsonl(report: DoctorReport, problems: Iterator[Problem]) -> None:
+    for problem in problems:
+        print(json.dumps({"schema": look.SCHEMA} | asdict(problem), ensure_ascii=False), flush=True)
+
+
+def _json(report: DoctorReport, problems: Iterator[Problem]) -> None:
+    listed = [asdict(problem) for problem in problems]
+    whole = {"schema": look.SCHEMA, "catalog": report.catalog, "root": report.root, "census": asdict(report.census)}
+    print(json.dumps(whole | {"problems": listed}, ensure_ascii=False))
+
+
+_WRITERS: dict[str, Callable[[DoctorReport, Iterator[Problem]], None]] = {
+    "table": _table,
+    "jsonl": _jsonl,
+    "json": _json,
+}

@@ -1,0 +1,87 @@
+"""Groups of near-identical images or products."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from dmlcli.cli import look
+from dmlcli.errors import UsageError
+from dmlcli.report import DuplicatesReport
+
+_MOST_SHOWN = 20  # groups, to people
+_MOST_MEMBERS = 10
+
+
+def show(report: DuplicatesReport, format: str, nul: bool) -> int:
+    """Print the groups; return 1 where there are none."""
+    if format == "paths" and report.of == "products":
+        raise UsageError("--format paths lists images, and products were compared", hint="--format tsv lists products")
+    if format == "paths":
+        for group in report.groups:
+            for member in group[1:]:
+                print(member.image, end="\0" if nul else "\n")
+    else:
+        _WRITERS[format](report)
+    sys.stdout.flush()
+    look.cautions([report.caution] if report.caution else [])
+    return int(report.says_no)
+
+
+def _table(report: DuplicatesReport) -> None:
+    from rich.text import Text
+
+    images = report.of == "images"
+    for number, group in enumerate(report.groups[:_MOST_SHOWN], start=1):
+        table = look.table("score", "product", *(["image"] if images else []), title=Text(f"group {number}"))
+        table.columns[0].justify = "right"
+        for member in group[:_MOST_MEMBERS]:
+            cells = [Text(f"{member.score:.3f}"), Text(member.product or "-")]
+            table.add_row(*cells, *([Text(member.image, style="dim", overflow="fold")] if images else []))
+        if len(group) > _MOST_MEMBERS:
+            more = Text(f"… and {len(group) - _MOST_MEMBERS} more (--format jsonl lists all)", style="dim")
+            table.add_row("", more, *([""] if images else []))
+        look.console().print(table)
+    if len(report.groups) > _MOST_SHOWN:
+        print(f"… and {len(report.groups) - _MOST_SHOWN} more groups (--format jsonl lists all)")
+    grouped = sum(len(group) for group in report.groups)
+    found = f"{look.count(len(report.groups), 'group')} of {grouped} {report.of}" if grouped else "none"
+    print(f"{found} at a cosine of {report.threshold:g} or more, among {report.searched} {report.of}")
+
+
+def _rows(report: DuplicatesReport) -> Iterator[list[str]]:
+    for number, group in enumerate(report.groups, start=1):
+        for member in group:
+            yield [str(number), f"{member.score:.6f}", member.product, member.image]
+
+
+def _tsv(report: DuplicatesReport) -> None:
+    for row in _rows(report):
+        print("\t".join(look.escaped(cell) for cell in row))
+
+
+def _csv(report: DuplicatesReport) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([["group", "score", "product", "image"], *_rows(report)])
+    print(stream.getvalue(), end="")
+
+
+def _jsonl(report: DuplicatesReport) -> None:
+    for number, group in enumerate(report.groups, start=1):
+        members = [asdict(member) for member in group]
+        print(json.dumps({"schema": look.SCHEMA, "group": number, "members": members}, ensure_ascii=False))
+
+
+def _json(report: DuplicatesReport) -> None:
+    print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+
+
+_WRITERS: dict[str, Callable[[DuplicatesReport], None]] = {
+    "table": _table,
+    "tsv": _tsv,
+    "csv": _csv,
+    "jsonl": _jsonl,
+    "json": _json,
+}

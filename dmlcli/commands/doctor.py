@@ -1,0 +1,54 @@
+"""dmlcli doctor: what is wrong with a catalogue, before hours of training find out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmlcli import options
+from dmlcli.report import DoctorReport, Problem
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Catalog
+
+
+def doctor(
+    catalog: options.CatalogPath,
+    *,
+    split: options.Split = None,
+    image_column: options.ImageColumn = None,
+    product_column: options.ProductColumn = None,
+    category_column: options.CategoryColumn = None,
+    split_column: options.SplitColumn = None,
+    source_column: options.SourceColumn = None,
+    root: options.Root = None,
+) -> DoctorReport:
+    """Look for what is wrong with a catalogue: broken photos, copies, leaks between splits, series of shots.
+
+    Exit 1 where there is a problem, 0 where there is none; notices (a transparent PNG, a product with one photo) count
+    for nothing. Every photo is opened, also those of the test split: nothing is learned from them.
+
+    Examples:
+
+        dmlcli doctor ./catalog
+
+        dmlcli doctor photos.csv --format jsonl | jq -r 'select(.problem == "duplicate") | .path'
+    """
+    from dmlcli.catalog import Columns, open_catalog
+    from dmlcli.checks import products
+
+    columns = Columns(image_column, product_column, category_column, split_column, source_column)
+    photos = open_catalog(Path(catalog), columns, root).only(split)
+    return DoctorReport(str(catalog), str(photos.root), products.census(photos), _examine(photos))
+
+
+def _examine(photos: "Catalog") -> Iterator[Problem]:
+    from dmlcli.checks import copies, files, products, series
+    from dmlcli.checks.scan import Scan, scan
+
+    yield from (files.unreadable(str(Path(skipped.path).absolute()), skipped.reason) for skipped in photos.skipped)
+    seen = Scan(len(photos.items))
+    for shot in scan(photos, seen):
+        yield from files.problems(shot)
+    yield from copies.problems(photos, seen)
+    yield from series.problems(photos, seen)
+    yield from products.problems(photos)

@@ -1,0 +1,42 @@
+"""The noun Embeddings: a matrix (N, D) of unit vectors and the table of what each row shows.
+
+rows       the noun itself
+compute    from images to rows, of which those that are known are not computed again
+store      the folder on disk, and the shards of one that is not finished
+formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
+"""
+
+from dmlcli.embeddings.compute import Computed, Forward, View, compute
+from dmlcli.embeddings.formats import (
+    CLIP_RETRIEVAL,
+    SUFFIXES,
+    is_embeddings,
+    open_embeddings,
+    save_clip_retrieval,
+    save_file,
+    save_npz,
+)
+from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
+from dmlcli.embeddings.store import FILES, clear_shards, open_shards, save, save_shard
+
+__all__ = [
+    "CLIP_RETRIEVAL",
+    "FILES",
+    "SUFFIXES",
+    "Computed",
+    "Embeddings",
+    "FileState",
+    "Forward",
+    "Vectors",
+    "View",
+    "clear_shards",
+    "compute",
+    "is_embeddings",
+    "open_embeddings",
+    "open_shards",
+    "save",
+    "save_clip_retrieval",
+    "save_file",
+    "save_npz",
+    "save_shard",
+]

@@ -1,0 +1,134 @@
+"""The embeddings folder on disk, and the shards of one that is not finished.
+
+While images are embedded, what is done goes every now and then into a shard, an embeddings folder of its own inside
+`.<name>.partial`; a run that was killed is taken up from there, and finishing removes it.
+"""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli import disk
+from dmlcli.catalog import Item
+from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
+from dmlcli.image import Box
+
+SCHEMA = 1
+# how reading a damaged file can fail, through JSON, CSV, npy and zip
+DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, csv.Error, BadZipFile)
+RECORD, _VECTORS, _ITEMS = "embeddings.json", "vectors.npy", "items.csv"
+FILES = (RECORD, _VECTORS, _ITEMS)
+_FIXED = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest", "box"]
+_BLOCK = 1 << 16  # rows that are written at once
+DType = Literal["float32", "float16"]
+
+
+def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
+    """Write embeddings as a folder, whole, replacing what was there."""
+    own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
+    with disk.new_folder(folder, FILES) as draft:
+        write_vectors(draft / _VECTORS, embeddings.vectors, dtype)
+        with (draft / _ITEMS).open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            table = csv.writer(stream)
+            table.writerow(_FIXED + own)
+            for item, state in zip(embeddings.items, embeddings.states, strict=True):
+                columns = dict(item.columns)
+                table.writerow([*item[:5], *state, _box_cell(item.box), *(columns.get(name, "") for name in own)])
+        disk.write_json(
+            draft / RECORD,
+            {
+                "schema": SCHEMA,
+                "model": embeddings.model,
+                "views": embeddings.views,
+                "root": disk.reference(embeddings.root, folder),
+                "images": len(embeddings.items),
+                "dim": embeddings.dim,
+                "dtype": dtype,
+            },
+        )
+    clear_shards(folder)
+
+
+def write_vectors(file: Path, vectors: Vectors, dtype: DType) -> None:
+    """Write a matrix as .npy, block by block, so that it need not fit in memory twice."""
+    shape = (len(vectors), vectors.shape[1])
+    if not len(vectors):
+        np.save(file, np.zeros(shape, dtype), allow_pickle=False)
+        return
+    target = np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    for start in range(0, len(vectors), _BLOCK):
+        target[start : start + _BLOCK] = vectors[start : start + _BLOCK]
+    target.flush()
+
+
+def open_folder(folder: Path) -> Embeddings:
+    """Read an embeddings folder; raises FileNotFoundError where there is none, one of DAMAGE where it is damaged."""
+    return disk.settled(folder, _open)
+
+
+def _open(folder: Path) -> Embeddings:
+    record = disk.read_json(folder / RECORD)
+    vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
+    items, states = [], []
+    with (folder / _ITEMS).open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        table = csv.reader(stream)
+        own = next(table, [])[len(_FIXED) :]
+        for row in table:
+            path, product, category, split, source = row[:5]
+            columns = tuple(zip(own, row[9:], strict=True))
+            items.append(Item(path, product, category, split, source, columns, _box_of(row[8])))
+            states.append(FileState(int(row[5]), int(row[6]), row[7]))
+    if not len(vectors) == len(items) == record["images"]:
+        raise ValueError(f"{len(vectors)} vectors for {len(items)} items, {record['images']} expected")
+    root = disk.dereference(record["root"], folder)
+    return Embeddings(root, items, states, _float32(vectors), record["model"], record["views"])
+
+
+def _box_cell(box: Box | None) -> str:
+    return "" if box is None else " ".join(map(repr, box))
+
+
+def _box_of(cell: str) -> Box | None:
+    if not cell:
+        return None
+    left, top, right, bottom = map(float, cell.split())
+    return left, top, right, bottom
+
+
+def _float32(vectors: NDArray[Any]) -> Vectors:
+    """Rows as they are worked with: float32 stays on disk, float16 is widened and of unit length again."""
+    if vectors.dtype == np.float32:
+        return vectors
+    wide = vectors.astype(np.float32)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(wide / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+def save_shard(folder: Path, embeddings: Embeddings) -> None:
+    """Keep a part of what will once be saved at `folder`."""
+    parts = _shards(folder)
+    save(parts / f"{len(list(parts.glob('[0-9]*'))):06}", embeddings)
+
+
+def open_shards(folder: Path) -> Iterator[Embeddings]:
+    """The parts that were kept of an unfinished folder; a damaged one is simply computed again."""
+    for part in sorted(_shards(folder).glob("[0-9]*")):
+        try:
+            yield open_folder(part)
+        except DAMAGE:
+            continue
+
+
+def clear_shards(folder: Path) -> None:
+    """Remove what was kept for a folder that is finished."""
+    shutil.rmtree(_shards(folder), ignore_errors=True)
+
+
+def _shards(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")

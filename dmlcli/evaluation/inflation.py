@@ -1,0 +1,87 @@
+"""Is leave-one-out too easy here? Evidence that the closest right photo is a copy or comes from the same series.
+
+Photos of one product are often shot in series. Then leave-one-out finds the series again rather than the product. The
+names tell: where the closest right photo shares the query's series (same folder, name but for its numbers, split and
+source), or is the next number, far more often than right photos do at all, the score rests on series. It is then taken
+again without those.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+
+from dmlcli.catalog import Item
+from dmlcli.ranking import TIE, Found, Rows
+from dmlcli.report import Inflation
+
+_COPY = 0.9999  # cosine from which two photos are one
+_NEXT = 2  # numbers apart up to which two photos of a series are neighbours
+_FEWEST = 50  # right hits, below which nothing is said
+_LIFT, _SURE = 1.5, 5.0  # how much more often than by chance, and in how many standard deviations
+_COPIES = 0.02  # share of the right hits that may be copies
+_FALL = 0.02  # of Recall@1, below which nobody needs to be told
+
+
+class Watch:
+    """Sees a leave-one-out search query by query; `evidence` afterwards is what it found."""
+
+    def __init__(self, items: Sequence[Item], own_rows: Rows) -> None:
+        """Watch a search of `items` among themselves; `own_rows` (Q,) is which of them each query is."""
+        self._own_rows = own_rows
+        series, self._number = zip(*map(_series, items), strict=True)
+        _, self._series = np.unique(np.array(["\0".join(key) for key in series]), return_inverse=True)
+        self._numbers = np.array(self._number)
+        kinds = ("series", "neighbour", "copy")
+        self._seen: dict[str, list[bool]] = {kind: [] for kind in kinds}  # of each right hit: was it one?
+        self._chance: dict[str, list[float]] = {kind: [] for kind in kinds}  # ... and how many of the right photos are
+        self._without: dict[str, list[bool]] = {kind: [] for kind in kinds}  # of each query: right without such photos?
+        self._right: list[bool] = []
+        self._wrong_copies = 0
+
+    def see(self, found: Found) -> None:
+        """Take one query's similarities."""
+        if not len(found.right):
+            return
+        best_wrong = found.wrong.max(initial=-np.inf)
+        own = self._own_rows[found.query]
+        same = self._series[found.right_rows] == self._series[own]
+        apart = np.abs(self._numbers[found.right_rows] - self._numbers[own])
+        kin = {"series": same, "neighbour": same & (apart <= _NEXT), "copy": found.right >= _COPY}
+        right = bool(found.right[0] - TIE > best_wrong)
+        self._right.append(right)
+        self._wrong_copies += best_wrong >= _COPY
+        for kind, alike in kin.items():
+            others = found.right[~alike]
+            if kind != "series" or len(others):  # a product of one series says nothing about others
+                self._without[kind].append(bool(len(others) and others[0] - TIE > best_wrong))
+                if right:
+                    self._seen[kind].append(bool(alike[0]))
+                    self._chance[kind].append(float(alike.mean()))
+
+    def evidence(self) -> Inflation | None:
+        """What the score rests on; None where nothing speaks for series or copies."""
+        recall = float(np.mean(self._right)) if self._right else 0.0
+        for kind, measured in self._without.items():
+            seen, chance = np.array(self._seen[kind]), np.array(self._chance[kind])
+            if len(seen) < _FEWEST:
+                continue
+            share, expected = float(seen.mean()), float(chance.mean())
+            without = float(np.mean(measured))
+            if kind == "copy":
+                sound = share > _COPIES and self._wrong_copies < 0.2 * seen.sum()
+            else:
+                sigma = float(np.sqrt((chance * (1 - chance)).sum())) / len(seen)
+                sound = share >= _LIFT * expected and share - expected > _SURE * sigma
+            if sound and recall - without >= _FALL:
+                return Inflation(kind, share, expected, recall, without, len(measured))
+        return None
+
+
+def _series(item: Item) -> tuple[tuple[str, ...], float]:
+    """What names a photo's series, and its number in it; one without is next to nothing (NaN)."""
+    path = PurePath(item.path)
+    numbers = re.findall(r"\d+", path.name)
+    key = (str(path.parent), re.sub(r"\d+", "#", path.name), item.split, item.source)
+    return key, float(numbers[-1]) if numbers else np.nan

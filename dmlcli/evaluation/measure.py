@@ -1,0 +1,165 @@
+"""From two sides to scores: the search, what it is worth for each query and in all, and what must be told about it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dmlcli.catalog import Item
+from dmlcli.errors import EmbeddingsError, UsageError
+from dmlcli.evaluation import lists as ranked_lists
+from dmlcli.evaluation.gates import Wanted
+from dmlcli.evaluation.inflation import Watch
+from dmlcli.evaluation.judge import Floats, Judged, judge
+from dmlcli.evaluation.protocol import exclusion
+from dmlcli.metrics import certainty, clusters
+from dmlcli.metrics import ranked as of_ranks
+from dmlcli.ranking import Rows, Scores, block_rows
+from dmlcli.report import Inflation
+
+_ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed
+_TIED = 0.001  # of Recall@1, from which ties are worth a word
+_PER_QUERY = 1500  # bytes that are kept of each query: its ranks and closest images
+
+
+@dataclass(frozen=True)
+class Side:
+    """Queries or gallery: what each row shows, and its unit vector where there are vectors (N, D)."""
+
+    root: Path
+    items: list[Item]
+    vectors: Scores | None = None
+    model: str = ""  # fingerprint of what made the vectors
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of names, products and vectors."""
+        digest = hashlib.blake2b(digest_size=8)
+        for item in self.items:
+            digest.update("\0".join(item[:5]).encode("utf-8", "surrogateescape"))
+        if self.vectors is not None:
+            digest.update(np.ascontiguousarray(self.vectors).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A protocol put into practice. Every query has a product; `unknown` had none and can be right about nothing."""
+
+    protocol: str
+    scope: str
+    queries: Side
+    gallery: Side
+    own_rows: Rows | None  # (Q,) where in the gallery each query stands itself
+    includes_training: bool = False
+    unknown: int = 0
+    same: str | None = None  # what else a query may not find
+
+    @property
+    def findable(self) -> int:
+        """How many images a query can find at all."""
+        return len(self.gallery.items) - (self.own_rows is not None)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores of each query (Q,), the closest images, and the means."""
+
+    judged: Judged
+    values: dict[str, Floats]
+    metrics: dict[str, float | None]
+    inflation: Inflation | None
+    warnings: list[str]
+
+
+def measure(
+    sides: Sides, wanted: Wanted, seed: int, missing_as_zero: bool, lists: ranked_lists.Lists | None = None
+) -> Measured:
+    """Search, or take the ranked lists for a search, and score it."""
+    depth, watch = None, None
+    if lists is None:
+        judged, watch = _search(sides, wanted, seed)
+        warnings = _shape_warnings(_vectors(sides.gallery))
+    else:
+        judged, depth, warnings = _from_lists(sides, wanted, lists)
+    scores = of_ranks.score(judged.rankings, wanted.ranked, largest=sides.findable, depth=depth) | judged.extra
+    missing = np.array([len(ranks) == 0 for ranks in judged.rankings], dtype=np.bool_)
+    values = {name: scores.get(name, np.full(len(missing), np.nan)) for name in wanted.by_query}
+    if missing_as_zero:
+        values = {
+            name: one if np.isnan(one).all() else np.where(missing & np.isnan(one), 0.0, one)
+            for name, one in values.items()
+        }
+    metrics = certainty.means(values, judged.products)
+    metrics |= {name: judged.pairs.value(name) if judged.pairs else None for name in wanted.pairs}
+    if wanted.clusters:
+        found = clusters.k_means(_vectors(sides.queries), len(set(judged.products)), seed)
+        metrics |= clusters.agreement(judged.products, found)
+    told = [*warnings, *_tie_warnings(judged, missing)]
+    ordered = {name: metrics[name] for name in wanted.order}
+    return Measured(judged, values, ordered, watch.evidence() if watch else None, told)
+
+
+def _search(sides: Sides, wanted: Wanted, seed: int) -> tuple[Judged, Watch | None]:
+    if wanted.single_shot and sides.same == "session":
+        raise UsageError("cmc_single_shot goes with --exclude-same camera alone", hint="leave one of them out")
+    asked, shelf = sides.queries, sides.gallery
+    watch = Watch(shelf.items, sides.own_rows) if sides.own_rows is not None and sides.same is None else None
+    judged = judge(
+        _vectors(asked),
+        _vectors(shelf),
+        asked.items,
+        shelf.items,
+        excluded=exclusion(asked.items, shelf.items, sides.own_rows, sides.same),
+        single_shot=wanted.single_shot,
+        pairs=bool(wanted.pairs),
+        watch=watch.see if watch else lambda _: None,
+        seed=seed,
+    )
+    return judged, watch
+
+
+def _from_lists(sides: Sides, wanted: Wanted, lists: ranked_lists.Lists) -> tuple[Judged, int, list[str]]:
+    strangers = [name for name in wanted.order if name not in wanted.ranked]
+    if strangers:
+        known = ", ".join(of_ranks.KNOWN)
+        raise UsageError(f"{', '.join(strangers)} cannot be told from ranked lists", hint=f"known: {known}")
+    asked, shelf = sides.queries, sides.gallery
+    excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
+    return ranked_lists.judge_lists(lists, asked.items, shelf.items, (asked.root, shelf.root), excluded)
+
+
+def _vectors(side: Side) -> Scores:
+    if side.vectors is None:
+        raise EmbeddingsError(f"the images of {side.root} have no embeddings", hint="dmlcli embed CATALOG")
+    return side.vectors
+
+
+def plan(queries: int, gallery: int, dim: int, *, apart: bool) -> tuple[int, float]:
+    """Bytes of memory and seconds that a search takes: the vectors, one block of similarities, and what is kept."""
+    rows = gallery + (queries if apart else 0)
+    block = min(block_rows(gallery), queries) * gallery * 4
+    return 4 * dim * rows + block + _PER_QUERY * queries + gallery * 24, 2e-11 * queries * gallery * dim
+
+
+def _shape_warnings(vectors: Scores) -> list[str]:
+    told = []
+    if zeros := int((~vectors.any(axis=1)).sum()):
+        told.append(f"{zeros} embeddings of the gallery are zero: they are found last")
+    if np.ptp(vectors, axis=0).max() < _ALIKE:
+        told.append("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
+    return told
+
+
+def _tie_warnings(judged: Judged, missing: np.typing.NDArray[np.bool_]) -> list[str]:
+    """Where ties decide, the score is one end of a range."""
+    if missing.all():
+        return []
+    least, most = float(judged.top_right[~missing].mean()), float(judged.optimistic[~missing].mean())
+    if most - least <= _TIED:
+        return []
+    return [
+        f"ties decide: a right and a wrong image are equally close, so Recall@1 is anything from {100 * least:.1f} to "
+        f"{100 * most:.1f} %; the lower one counts"
+    ]

@@ -1,0 +1,130 @@
+"""Who is searched among whom: chosen from the catalogue's splits and from what the model was trained on, and told."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmlcli.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Item
+from dmlcli.errors import UsageError, nearest
+from dmlcli.ranking import Groups, Rows
+
+LEAVE_ONE_OUT, QUERY_GALLERY = "leave-one-out", "query/gallery"
+_PAIRS = [("query", "gallery"), *((asked, "train") for asked in ("test", *VALIDATION_SPLITS))]
+_FEWEST = 2  # products that must be left when those trained on are left out
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Rows of a catalogue that search and rows that are searched; the same rows twice are leave-one-out."""
+
+    name: str
+    scope: str  # in words, as the report prints it
+    queries: list[int]
+    gallery: list[int]
+    includes_training: bool
+
+
+def choose(
+    items: Sequence[Item],
+    query_split: str | None,
+    gallery_split: str | None,
+    trained: Collection[str],
+    everything: bool = False,
+) -> Protocol:
+    """Choose the protocol for a catalogue that is searched among itself.
+
+    Two splits as named; else query in gallery, test in train, val in train, where most of the products searched for are
+    there; else leave-one-out among the test split, or among all. In leave-one-out, nobody searches for products that
+    the model was trained on (they stay in the gallery), unless `everything`, or unless no others were left.
+
+    Args:
+        trained: the products that the model was trained on.
+    """
+    if query_split is not None and gallery_split is not None:
+        queries, gallery = rows_of(items, query_split), rows_of(items, gallery_split)
+        return _apart(items, queries, gallery, query_split, gallery_split, trained)
+    rows = list(range(len(items)))
+    scope = "all images"
+    if not everything:
+        for asked, shelf in _PAIRS:
+            queries, gallery = _of(items, asked), _of(items, shelf)
+            if queries and _share(items, queries, gallery) >= 0.5:
+                return _apart(items, queries, gallery, asked, shelf, trained)
+        for asked in ("query", "test"):
+            if found := _of(items, asked):
+                rows, scope = found, f"split {asked}"
+                break
+    products = {items[row].product for row in rows} - {""}
+    known = products & set(trained)
+    fresh = [row for row in rows if items[row].product not in known]
+    new = len(products - known)
+    if known and new >= _FEWEST and not everything:
+        others = f"the {len(known)} the model was trained on are only searched in"
+        return Protocol(LEAVE_ONE_OUT, f"{new} held-out products; {others}", fresh, rows, False)
+    return Protocol(LEAVE_ONE_OUT, scope, rows, rows, bool(known))
+
+
+def rows_of(items: Sequence[Item], split: str | None) -> list[int]:
+    """The rows of one split, all for None; raises UsageError where it is empty."""
+    if split is None:
+        return list(range(len(items)))
+    rows = _of(items, split.lower())
+    if not rows:
+        known = sorted({item.split for item in items} - {""})
+        raise UsageError(
+            f"no image has split '{split}'", hint=nearest(split, known) if known else "--split-column names the column"
+        )
+    return rows
+
+
+EXCLUSIONS = {
+    "camera": "same product and same source as the query",
+    "session": "same source as the query",
+}
+
+
+def exclusion(
+    queries: Sequence[Item], gallery: Sequence[Item], own_rows: Rows | None, same: str | None
+) -> Callable[[int], Rows] | None:
+    """What a query may not find: its own row, and with `same` what was taken by the same camera or in the same session.
+
+    Args:
+        same: camera drops images of the same product and source (the rule of Market-1501), session all of that source.
+
+    Errors: UsageError where no source is known.
+    """
+    if same is None:
+        return None if own_rows is None else lambda query: own_rows[query : query + 1]
+    if not any(item.source for item in queries) or not any(item.source for item in gallery):
+        raise UsageError(f"--exclude-same {same} needs to know the source of each image", hint="--source-column NAME")
+    sources = Groups([item.source for item in queries], [item.source for item in gallery])
+    products = np.array([item.product for item in gallery])
+
+    def excluded(query: int) -> Rows:
+        rows = sources.rows(query)
+        if same == "camera":
+            rows = rows[products[rows] == queries[query].product]
+        return rows if own_rows is None else np.append(rows, own_rows[query])
+
+    return excluded
+
+
+def _apart(
+    items: Sequence[Item], queries: list[int], gallery: list[int], asked: str, shelf: str, trained: Collection[str]
+) -> Protocol:
+    used = (
+        row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS
+    )
+    seen = any(items[row].product in trained for row in used)
+    return Protocol(QUERY_GALLERY, f"split {asked} in split {shelf}", queries, gallery, seen)
+
+
+def _of(items: Sequence[Item], split: str) -> list[int]:
+    return [row for row, item in enumerate(items) if item.split.lower() == split]
+
+
+def _share(items: Sequence[Item], queries: list[int], gallery: list[int]) -> float:
+    """Share of the queries whose product is in the gallery."""
+    shelf = {items[row].product for row in gallery} - {""}
+    return sum(items[row].product in shelf for row in queries) / len(queries)

@@ -1,0 +1,61 @@
+"""Which files are opened at all, and what their first bytes say. Names and suffixes say nothing."""
+
+import os
+import stat
+from pathlib import Path
+
+from dmlcli.errors import ImageError, MissingError
+from dmlcli.image.limits import max_pixels
+
+SNIFF_LENGTH = 16  # bytes that `is_image` wants to see
+_SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF8",
+    b"BM",
+    b"II*\x00",
+    b"MM\x00*",
+    b"P5",
+    b"P6",
+    b"\x00\x00\x00\x0cjP  ",
+)
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_MOST_BYTES = 8  # of a file for each pixel that a picture may have: no format needs more
+
+
+def is_image(header: bytes) -> bool:
+    """Whether the first bytes of a file are those of an image format that is decoded here."""
+    return (
+        header.startswith(_SIGNATURES)
+        or (header[:4] == b"RIFF" and header[8:12] == b"WEBP")
+        or (header[4:8] == b"ftyp" and header[8:12] in _BRANDS)
+    )
+
+
+def status_of(path: Path) -> os.stat_result:
+    """Size and time of a regular file.
+
+    Errors: ImageError for what is missing, and for folders, pipes and devices, which are never opened.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise MissingError("there is no such file") from error
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from error
+    except ValueError as error:  # a name that no file can have
+        raise ImageError(f"not a possible file name: {error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not a regular file")
+    if status.st_size > _MOST_BYTES * max_pixels():
+        raise ImageError(f"{status.st_size / 1e9:.1f} GB are too many for a picture of up to {max_pixels():,} pixels")
+    return status
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of an image file; raises ImageError like `status_of`, and for what may not be read."""
+    status_of(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from error

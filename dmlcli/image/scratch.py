@@ -1,0 +1,24 @@
+"""Memory that a thread uses again for the next picture: asking the system for fresh pages costs as much as decoding."""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+_MOST = 1 << 24  # bytes that are kept for each use and thread; what is larger is asked for and given back
+_kept = threading.local()
+
+
+def scratch(use: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array of any content, valid until this thread asks for the same `use` again."""
+    count = math.prod(shape)
+    size = count * np.dtype(dtype).itemsize
+    if size > _MOST:
+        return np.empty(shape, dtype)
+    memory = _kept.__dict__.get(use)
+    if memory is None or len(memory) < size:
+        memory = _kept.__dict__[use] = np.empty(size, np.uint8)
+    array: NDArray[Any] = memory[:size].view(dtype).reshape(shape)
+    return array

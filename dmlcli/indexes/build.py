@@ -1,0 +1,193 @@
+"""Writing an index: anew, or as an update of the one that is there. Whole or not at all, never in a reader's way."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmlcli import disk, progress
+from dmlcli.embeddings import Embeddings
+from dmlcli.errors import CannotRun, IndexFileError, MismatchError
+from dmlcli.indexes import items, kinds
+from dmlcli.indexes.choose import Measured, Trial, Wish, draw, fit, in_order, make
+from dmlcli.indexes.items import NO_IDS, Ids
+from dmlcli.indexes.opened import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
+
+_ANY = Wish()
+_MANY_DEAD = 0.25  # share of rows that cannot be removed at which the index is made anew
+
+
+@dataclass(frozen=True)
+class Updated:
+    """An index brought up to date, and how many of its rows are new or gone."""
+
+    index: Index
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An index in memory, and what is to be said of it."""
+
+    near: Any
+    rows: Any
+    kind: str
+    why: str
+    settings: dict[str, int]
+    measured: Measured | None  # None where it is exact
+    target: float
+    tried: list[dict[str, Any]]
+    dead: Ids
+
+
+def build(folder: Path, embeddings: Embeddings, model_folder: Path | None, wish: Wish = _ANY) -> Index:
+    """Write an index of the embeddings as wished for, replacing what was there, and open it.
+
+    Errors: IndexFileError where there is nothing to index, CannotRun where nothing keeps the wish.
+    """
+    _check_something(embeddings)
+    ids = np.arange(len(embeddings.items), dtype=np.int64)
+    made: _Made | None = None
+    for kind, why, trials in in_order(wish, embeddings.vectors):
+        new = _make(kind, why, trials, embeddings, ids, wish.recall)
+        if made is None or made.measured is None or (new.measured and new.measured.recall > made.measured.recall):
+            made = new
+        if made.measured is None or made.measured.recall >= wish.recall:
+            break
+    assert made is not None
+    if made.measured is not None and made.measured.recall < wish.recall:
+        said = f"recall@10 is {made.measured.recall:.3f} with {made.kind}, below {wish.recall}"
+        if wish.kind is None:
+            raise CannotRun(f"{said}, and nothing else fits", hint="a larger --max-memory, or a lower --target-recall")
+        progress.warn(said)
+    _write(folder, made, embeddings, ids, len(ids), model_folder)
+    return open_index(folder)
+
+
+def update(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> Updated:
+    """Bring an index up to date with the embeddings: what is new is added, what is gone removed, the rest is kept.
+
+    Errors: MismatchError where another model made the index.
+    """
+    _check_something(embeddings)
+    old = open_index(folder)
+    if (old.model, old.dim, old.views) != (embeddings.model, embeddings.dim, embeddings.views):
+        raise MismatchError(
+            f"the index in {folder} was made by another model or of other views than these embeddings",
+            hint="without --update it is made anew",
+        )
+    ids, gone = _assign(old, embeddings)
+    new = np.flatnonzero(ids >= old.record["next_id"])
+    # where neither is new or gone, only names and columns may differ
+    made = _changed(old, embeddings, ids, new, gone) if len(new) or len(gone) else _as_it_is(old)
+    _write(folder, made, embeddings, ids, old.record["next_id"] + len(new), model_folder)
+    return Updated(open_index(folder), len(new), len(gone))
+
+
+def _check_something(embeddings: Embeddings) -> None:
+    if not embeddings.items:
+        raise IndexFileError("there is nothing to index: no image could be embedded")
+
+
+def _make(kind: str, why: str, trials: list[Trial], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
+    near, rows = make(kind, embeddings.vectors, ids)
+    settings, measured = _fitted(near, rows, embeddings, ids, target)
+    tried = [asdict(trial) for trial in trials]
+    return _Made(near, rows, kind, why, settings, measured, target, tried, NO_IDS)
+
+
+def _fitted(
+    near: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float, dead: Ids = NO_IDS
+) -> tuple[dict[str, int], Measured | None]:
+    if kinds.is_exact(near):
+        return {}, None
+    return fit(near, rows, draw(embeddings.vectors, ids), target, dead)
+
+
+def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
+    """The id of each row, a new one where its image or content is new; and the ids whose rows are gone."""
+    known = items.ids_by_content(old.table)
+    number = old.record["next_id"]  # an id is never used twice, also not the last one's
+    ids = np.empty(len(embeddings.items), dtype=np.int64)
+    for row, (item, mark) in enumerate(zip(embeddings.items, items.content_marks(embeddings), strict=True)):
+        same = known.get((item.path, mark))
+        if same:
+            ids[row] = same.pop()
+        else:
+            ids[row] = number
+            number += 1
+    return ids, np.array(sorted(number for left in known.values() for number in left), dtype=np.int64)
+
+
+def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) -> _Made:
+    near = kinds.read(old.folder / VECTORS, mapped=False)
+    rows = kinds.read(old.folder / ROWS, mapped=False) if old.record["rows"] else None
+    target, dead = old.record["target"], old.searcher.dead
+    if kinds.can_remove(near):
+        for index in (near, rows):
+            if index is not None and len(gone):
+                kinds.remove(index, gone)
+    else:
+        dead = np.union1d(dead, gone)
+    if len(dead) > _MANY_DEAD * near.ntotal:
+        progress.note(f"{len(dead)} of {near.ntotal} rows are gone, which {old.kind} cannot remove: it is made anew")
+        return _make(old.kind, old.record["why"], [], embeddings, ids, target)
+    try:
+        for index in (near, rows):
+            if index is not None:
+                kinds.fill(index, embeddings.vectors[new], ids[new], "adding")
+    except RuntimeError:  # a kind that can only be made whole
+        progress.note(f"{old.kind} takes no new rows: it is made anew")
+        return _make(old.kind, old.record["why"], [], embeddings, ids, target)
+    settings, measured = _fitted(near, rows, embeddings, ids, target, dead)
+    if measured is not None and measured.recall < target:
+        progress.warn(f"recall@10 is {measured.recall:.3f} by now, below {target}: without --update it is made anew")
+    return _Made(near, rows, old.kind, old.record["why"], settings, measured, target, old.record["tried"], dead)
+
+
+def _as_it_is(old: Index) -> _Made:
+    measured, record = old.record["measured"], old.record
+    return _Made(
+        near=kinds.read(old.folder / VECTORS),
+        rows=kinds.read(old.folder / ROWS) if record["rows"] else None,
+        kind=old.kind,
+        why=record["why"],
+        settings=record["settings"],
+        measured=Measured(**measured) if measured else None,
+        target=record["target"],
+        tried=record["tried"],
+        dead=old.searcher.dead,
+    )
+
+
+def _write(
+    folder: Path, made: _Made, embeddings: Embeddings, ids: Ids, next_id: int, model_folder: Path | None
+) -> None:
+    with disk.new_folder(folder, FILES) as draft:
+        kinds.write(made.near, draft / VECTORS)
+        if made.rows is not None:
+            kinds.write(made.rows, draft / ROWS)
+        items.write(draft / ITEMS, embeddings, ids)
+        record = {
+            "schema": SCHEMA,
+            "kind": made.kind,
+            "why": made.why,
+            "images": len(ids),
+            "products": len(set(embeddings.products) - {""}),
+            "dim": embeddings.dim,
+            "root": disk.reference(embeddings.root, folder),
+            "model": embeddings.model,
+            "model_folder": disk.reference(model_folder, folder) if model_folder else None,
+            "views": embeddings.views,
+            "memory": kinds.memory(made.near, len(ids)),
+            "measured": asdict(made.measured) if made.measured else None,
+            "target": made.target,
+            "settings": made.settings,
+            "tried": made.tried,
+            "rows": made.rows is not None,
+            "dead": made.dead.tolist(),
+            "next_id": next_id,
+        }
+        disk.write_json(draft / RECORD, record)

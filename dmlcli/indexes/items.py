@@ -1,0 +1,159 @@
+"""The item table: an SQLite file that says of each id which image of which product it is, with the user's own columns.
+
+Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed.
+"""
+
+import hashlib
+import os
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.embeddings import Embeddings
+
+Ids = NDArray[np.int64]
+NO_IDS: Ids = np.zeros(0, np.int64)
+
+_FIXED = ("id", "path", "product", "category")
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+_REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
+_AT_ONCE = 10_000  # ids in one statement
+_MAPPED = 1 << 31  # bytes of the file that SQLite may map instead of reading page by page
+
+
+class Row(NamedTuple):
+    """One row of the item table."""
+
+    id: int
+    product: str
+    image: Path
+
+
+def write(file: Path, embeddings: Embeddings, ids: Ids) -> None:
+    """Write the table of these rows under these ids."""
+    own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
+    columns = _distinct(own)
+    kinds = _kinds(embeddings, own)
+    marks = content_marks(embeddings)
+    rows = np.argsort(ids, kind="stable").tolist()
+    with closing(sqlite3.connect(file)) as table:
+        table.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
+        table.execute("PRAGMA synchronous = OFF")
+        extra = "".join(f', "{columns[name].replace(chr(34), chr(34) * 2)}" {kinds[name]}' for name in own)
+        table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
+        table.execute("CREATE TABLE contents (id INTEGER PRIMARY KEY, mark TEXT)")
+        places = ", ".join("?" * (len(_FIXED) + len(own)))
+        table.executemany(f"INSERT INTO items VALUES ({places})", _item_rows(embeddings, ids, rows, kinds))
+        table.executemany("INSERT INTO contents VALUES (?, ?)", ((int(ids[row]), marks[row]) for row in rows))
+        table.commit()
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """Open the table for reading; the file is never changed in place, only replaced."""
+    table = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    table.execute(f"PRAGMA mmap_size = {_MAPPED}")
+    return table
+
+
+def count(table: sqlite3.Connection) -> int:
+    """How many rows there are."""
+    number: int = table.execute("SELECT count(*) FROM items").fetchone()[0]
+    return number
+
+
+def names(table: sqlite3.Connection, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """The product and the path of each of the ids."""
+    found: dict[int, tuple[str, str]] = {}
+    wanted = sorted(set(ids))
+    for start in range(0, len(wanted), _AT_ONCE):
+        among = ",".join(map(str, wanted[start : start + _AT_ONCE]))
+        rows = table.execute(f"SELECT id, product, path FROM items WHERE id IN ({among})")
+        found.update({number: (product, path) for number, product, path in rows})
+    for number, (product, path) in found.items():
+        if type(product) is not str or type(path) is not str:  # few are, and calls for each would cost a search dear
+            found[number] = (name(product), name(path))
+    return found
+
+
+def rows(table: sqlite3.Connection, root: Path) -> Iterator[Row]:
+    """Every row, by its id."""
+    for number, path, product in table.execute("SELECT id, path, product FROM items ORDER BY id"):
+        yield Row(number, name(product), root / name(path))
+
+
+def name(stored: str | bytes) -> str:
+    """A name as it was before it was stored."""
+    return stored if isinstance(stored, str) else os.fsdecode(stored)
+
+
+def ids_by_content(table: sqlite3.Connection) -> dict[tuple[str, str], list[int]]:
+    """The ids of each path with each content; a list, since a table may name one image twice."""
+    found = defaultdict(list)
+    rows = table.execute("SELECT id, path, mark FROM items JOIN contents USING (id) ORDER BY id DESC")
+    for number, path, mark in rows:
+        found[name(path), mark].append(number)
+    return found
+
+
+def content_marks(embeddings: Embeddings) -> list[str]:
+    """What tells whether a row shows what it showed: its file's digest, or its vector's where there is no file."""
+    marks = []
+    for state, vector in zip(embeddings.states, embeddings.vectors, strict=True):
+        if state.digest:
+            marks.append(state.digest)
+        else:
+            marks.append(hashlib.blake2b(np.ascontiguousarray(vector).tobytes(), digest_size=16).hexdigest())
+    return marks
+
+
+def _item_rows(embeddings: Embeddings, ids: Ids, rows: Sequence[int], kinds: dict[str, str]) -> Iterator[list[object]]:
+    for row in rows:
+        item = embeddings.items[row]
+        values = dict(item.columns)
+        # an empty cell of a number column is no number, and must not compare as text
+        own = (None if kind != "TEXT" and not values.get(name) else values.get(name) for name, kind in kinds.items())
+        texts = [_text(value) if isinstance(value, str) else value for value in own]
+        yield [int(ids[row]), _text(item.path), _text(item.product), _text(item.category), *texts]
+
+
+def _distinct(columns: list[str]) -> dict[str, str]:
+    """A column name for each of the user's: SQLite ignores case, and four names are taken."""
+    taken, distinct = set(_FIXED), {}
+    for column in columns:
+        distinct[column] = column
+        while distinct[column].lower() in taken:
+            distinct[column] += "_"
+        taken.add(distinct[column].lower())
+    return distinct
+
+
+def _kinds(embeddings: Embeddings, columns: list[str]) -> dict[str, str]:
+    """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code."""
+    values: dict[str, set[str]] = {column: set() for column in columns}
+    for item in embeddings.items:
+        for column, value in item.columns:
+            if value:
+                values[column].add(value)
+    return {column: _kind(found) for column, found in values.items()}
+
+
+def _kind(values: set[str]) -> str:
+    if values and all(_INTEGER.fullmatch(value) for value in values):
+        return "INTEGER"
+    return "REAL" if values and all(_REAL.fullmatch(value) for value in values) else "TEXT"
+
+
+def _text(value: str) -> str | bytes:
+    """Names that are not UTF-8 go in as the bytes they are."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(value)
+    return value

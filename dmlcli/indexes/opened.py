@@ -1,0 +1,151 @@
+"""An index folder, opened for reading: its files are never changed in place, so nobody who reads is ever in the way."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dmlcli import disk
+from dmlcli.embeddings import Vectors
+from dmlcli.errors import IndexFileError, UsageError
+from dmlcli.indexes import items, kinds
+from dmlcli.indexes.flat import Flat
+from dmlcli.indexes.items import Ids
+from dmlcli.indexes.searcher import Scores, Searcher
+
+SCHEMA = 1
+RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
+CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION)
+
+
+class Found(NamedTuple):
+    """One row of the item table that came up, with its score."""
+
+    id: int
+    score: float
+    product: str
+    path: str  # relative to the root
+    root: Path
+
+    @property
+    def image(self) -> Path:
+        """Where the image lies."""
+        return self.root / self.path
+
+
+@dataclass(frozen=True)
+class Index:
+    """An opened index folder; vectors stay on disk until they are needed."""
+
+    folder: Path
+    root: Path
+    model: str  # fingerprint, "" for an index of bare embeddings
+    model_folder: Path | None
+    views: str  # what was averaged for each image, "" for one plain view
+    images: int
+    products: int
+    dim: int
+    kind: str  # a FAISS factory string
+    record: dict[str, Any] = field(repr=False)  # index.json
+    searcher: Searcher | Flat = field(repr=False)
+    table: sqlite3.Connection = field(repr=False)  # of the items, read-only
+
+    @property
+    def items_file(self) -> Path:
+        """The item table."""
+        return self.folder / ITEMS
+
+    def search(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> list[list[Found]]:
+        """The k images closest to each of the unit vectors (Q, D), best first; fewer where there are fewer.
+
+        Args:
+            among: the only ids that may be found, None for all.
+        """
+        scores, ids = self.nearest(vectors, k, among=among)
+        try:
+            names = items.names(self.table, ids.ravel().tolist())
+        except sqlite3.Error as error:
+            raise _damaged(self.folder, error) from error
+        return [
+            [
+                Found(number, score, *names[number], self.root)
+                for score, number in zip(*row, strict=True)
+                if number in names
+            ]
+            for row in zip(np.minimum(scores, 1).tolist(), ids.tolist(), strict=True)
+        ]
+
+    def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> tuple[Scores, Ids]:
+        """Scores and ids (Q, K) of what `search` finds, without their names; id -1 where there is nothing more."""
+        if vectors.shape[1] != self.dim:
+            raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
+        return self.searcher.search(vectors, k, among)
+
+    def vectors(self, ids: Sequence[int] | Ids) -> Vectors:
+        """The unit vectors (n, D) of these ids; raises KeyError for one that is not there."""
+        return self.searcher.vectors(np.asarray(ids, dtype=np.int64))
+
+    def ids(self) -> Ids:
+        """The id of every image, ascending."""
+        return self.searcher.ids
+
+    def rows(self) -> Iterator[items.Row]:
+        """Every image, by its id."""
+        return items.rows(self.table, self.root)
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index folder, its vectors memory-mapped; raises IndexFileError where there is none or it is damaged."""
+    folder = disk.restore(Path(folder))
+    try:
+        return disk.settled(folder, _open)
+    except FileNotFoundError as error:
+        raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
+    except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _open(folder: Path) -> Index:
+    record = disk.read_json(folder / RECORD)
+    searcher = _searcher(folder, record)
+    table = items.connect(folder / ITEMS)
+    count = items.count(table)
+    if not searcher.total == count == record["images"] or searcher.dim != record["dim"]:
+        found = f"{searcher.total} vectors of {searcher.dim} for {count} items"
+        raise ValueError(f"{found}, {record['images']} of {record['dim']} expected")
+    return Index(
+        folder=folder,
+        root=disk.dereference(record["root"], folder),
+        model=record["model"],
+        model_folder=disk.dereference(record["model_folder"], folder) if record["model_folder"] else None,
+        views=record["views"],
+        images=record["images"],
+        products=record["products"],
+        dim=record["dim"],
+        kind=record["kind"],
+        record=record,
+        searcher=searcher,
+        table=table,
+    )
+
+
+def _searcher(folder: Path, record: dict[str, Any]) -> Searcher | Flat:
+    if record["kind"] == kinds.EXACT and not record["dead"] and not record["rows"]:
+        with suppress(ValueError):  # large, or damaged, which FAISS will say
+            return Flat(folder / VECTORS)
+    near = kinds.read(folder / VECTORS)
+    kinds.tune(near, record["settings"])
+    rows = kinds.read(folder / ROWS) if record["rows"] else None
+    if rows is not None and (rows.ntotal, rows.d) != (near.ntotal, near.d):
+        raise ValueError(f"{rows.ntotal} rows of {rows.d} for {near.ntotal} vectors of {near.d}")
+    return Searcher(near, rows, record["settings"].get("again", 0), np.asarray(record["dead"], dtype=np.int64))
+
+
+def _damaged(folder: Path, error: Exception) -> IndexFileError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return IndexFileError(f"the index in {folder} is damaged: {reason}", hint="dmlcli index CATALOG")

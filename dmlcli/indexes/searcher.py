@@ -1,0 +1,153 @@
+"""FAISS: which ids are near, exactly or nearly.
+
+A searcher is a FAISS index of any kind over ids. Where that keeps less than the vectors, or keeps them where one row
+cannot be had alone, the rows lie beside it in a second, exact one, and what the first proposes is scored again by them:
+so every score is a cosine of vectors, whatever the kind, and an indexed image finds itself.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.embeddings import Vectors
+from dmlcli.indexes import kinds
+from dmlcli.indexes.items import NO_IDS, Ids
+
+_FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
+_BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
+_TEAM = 8  # queries; fewer are searched on one thread, because waiting for a team costs more than it saves
+LEAST = 10  # rows that are looked for, however few are asked for: that is what was measured
+Scores = NDArray[np.float32]
+Allowed = NDArray[np.bool_]  # of each id from 0, whether it may be found
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """An opened FAISS index over ids.
+
+    Args:
+        near: the FAISS index, whatever its kind.
+        rows: an exact one over the same ids, None where `near` gives its rows itself.
+        again: how many times as many as are asked for are scored again by `rows`; 0: none, `near` scores exactly.
+        dead: ids that `near` still holds because its kind cannot remove.
+    """
+
+    near: Any
+    rows: Any = None
+    again: int = 0
+    dead: Ids = field(default_factory=lambda: NO_IDS)
+
+    @property
+    def total(self) -> int:
+        """How many ids can be found."""
+        return int(self.near.ntotal) - len(self.dead)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.near.d)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The ids in the order of the exact rows, ascending."""
+        import faiss
+
+        return faiss.vector_to_array((self.rows or self.near).id_map)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _flat(self) -> Any:
+        """The exact rows, by place."""
+        inner = kinds.inner(self.rows or self.near)
+        return kinds.downcast(inner.storage) if hasattr(inner, "storage") else inner
+
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Scores, Ids]:
+        """Scores and ids (Q, k) of the nearest, best first; id -1 where there are fewer than k.
+
+        Args:
+            among: the only ids that may be found; None for all.
+        """
+        kinds.use_all_cores(len(queries) >= _TEAM)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        allowed = self._alive if among is None and len(self.dead) else among if among is None else self._among(among)
+        count = self.total if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, count)
+        if not k or not len(queries):
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        if allowed is not None and count < _FEW * self.total:
+            return self._score(queries, k, np.flatnonzero(allowed))
+        wanted = max(k, LEAST) * max(self.again, 1)
+        # a search among some passes by the others, and must go further to find as many
+        further = min(8, -(-self.total // count))
+        scores, ids = self._near(queries, min(wanted, self.near.ntotal), allowed, further)
+        if self.again:
+            scores, ids = self._again(queries, ids)
+        scores, ids = scores[:, :k], ids[:, :k]
+        short = (ids[:, k - 1] < 0).nonzero()[0]
+        if len(short):  # the nearest cells held too few
+            scores[short], ids[short] = self._scan(queries[short], k, allowed)
+        return scores, ids
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """The unit vectors (n, D) of the ids, rounded to float16 where the rows are kept so."""
+        if not len(ids):
+            return np.zeros((0, self.dim), np.float32)
+        return self._flat.reconstruct_batch(self._places(ids))  # type: ignore[no-any-return]
+
+    @cached_property
+    def _alive(self) -> Allowed:
+        alive = np.zeros(int(self.ids[-1]) + 1, np.bool_)
+        alive[self.ids] = True
+        alive[self.dead] = False
+        return alive
+
+    def _among(self, ids: Ids) -> Allowed:
+        allowed = np.zeros_like(self._alive)
+        ids = np.asarray(ids, dtype=np.int64)
+        allowed[ids[(ids >= 0) & (ids < len(allowed))]] = True
+        return allowed & self._alive
+
+    def _places(self, ids: Ids) -> Ids:
+        """Where the ids lie among the exact rows."""
+        if self.ids[-1] == len(self.ids) - 1:  # none was ever removed
+            return ids
+        places: Ids = np.searchsorted(self.ids, ids)
+        return places
+
+    def _near(self, queries: Vectors, k: int, allowed: Allowed | None, further: int) -> tuple[Scores, Ids]:
+        if allowed is None:
+            return kinds.search(self.near, queries, k)
+        try:
+            return kinds.search(self.near, queries, k, kinds.parameters(self.near, kinds.selector(allowed), further))
+        except RuntimeError:  # a kind that takes no selector is asked for more, and what may not be found is left out
+            scores, ids = kinds.search(self.near, queries, min(2 * further * k, self.near.ntotal))
+        ids[~allowed[ids]] = -1
+        best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
+
+    def _again(self, queries: Vectors, ids: Ids) -> tuple[Scores, Ids]:
+        """Score what was proposed (Q, R) by the exact rows, and order it by that."""
+        scores = np.empty(ids.shape, np.float32)
+        step = max(1, _BLOCK // (ids.shape[1] * self.dim))
+        for start in range(0, len(queries), step):
+            block = slice(start, start + step)
+            rows = self.vectors(np.maximum(ids[block], self.ids[0]).ravel())  # (q R, D)
+            rows = rows.reshape(*ids[block].shape, self.dim)
+            scores[block] = np.matmul(rows, queries[block, :, None])[:, :, 0]
+        scores[ids < 0] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")
+        return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
+
+    def _score(self, queries: Vectors, k: int, allowed: Ids) -> tuple[Scores, Ids]:
+        """The best k of a few, all of which are scored."""
+        scores = queries @ self.vectors(allowed).T  # (Q, n)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, best, 1), allowed[best]
+
+    def _scan(self, queries: Vectors, k: int, allowed: Allowed | None) -> tuple[Scores, Ids]:
+        """The best k by a scan of the exact rows."""
+        places = None if allowed is None else kinds.selector(allowed[self.ids])
+        scores, found = kinds.search(self._flat, queries, k, kinds.parameters(self._flat, places, 1))
+        return scores, self.ids[found]

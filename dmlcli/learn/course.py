@@ -1,0 +1,154 @@
+"""One depth of training: what learns, from what, and how a state of it is judged. The head, or the whole network."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dmlcli import progress
+from dmlcli.learn import losses, memory
+from dmlcli.learn.batches import batches, too_small
+from dmlcli.learn.closed_form import ClosedForm, Setting
+from dmlcli.learn.encode import fast_dtype, forward_of
+from dmlcli.learn.fit import Batch, start_from_means
+from dmlcli.learn.heads import BlendHead, Head
+from dmlcli.learn.learner import Learner
+from dmlcli.learn.material import Lesson
+from dmlcli.learn.network import Network
+from dmlcli.learn.reading import features_of, random_views
+from dmlcli.learn.recipe import Recipe
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What one depth of training consists of."""
+
+    learner: Learner
+    embed: Callable[[Tensor], Tensor]
+    feed: Callable[[int], Iterable[Batch]]
+    score: Callable[[], tuple[dict[str, float], State]]  # by search, and the state of the network that earns it
+
+
+def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int = 0) -> nn.Module:
+    """The loss that is asked for, with its memory; raises UsageError where they do not go together.
+
+    `images` is how many an epoch shows, for the memory to start within the run.
+    """
+    module = losses.build(recipe.loss, num_labels, embedding_dim)
+    if recipe.memory is None:
+        return module
+    spec = memory.parse(recipe.memory)
+    steps = recipe.epochs * images // recipe.batch_size  # in the whole run, about
+    start = min(1000, steps // 10) if spec.start is None else spec.start
+    if images and start >= steps:
+        progress.warn(f"the memory starts after {start} batches, but the run has only about {steps}")
+    return memory.Memory(module, embedding_dim, size=spec.size, start=start)
+
+
+def head_course(head: BlendHead, lesson: Lesson, recipe: Recipe) -> Course:
+    """Train the tuned part of the head on cached features."""
+    views = head.before(lesson.features)
+    flat, labels = lesson.features.flatten(0, 1), lesson.labels.repeat(len(views))
+    module = _start_loss(recipe, head, lesson, flat, labels)
+
+    def embed(features: Tensor) -> Tensor:
+        raw: Tensor = head.tuned.train()(features)
+        return raw
+
+    def feed(number: int) -> Iterator[Batch]:
+        chance = torch.Generator().manual_seed(recipe.seed + number)
+        for rows in _batches(module, lesson, recipe, number):
+            chosen = torch.randint(len(views), (len(rows),), generator=chance)
+            yield views[chosen, rows], lesson.labels[rows]
+
+    @torch.no_grad()
+    def score() -> tuple[dict[str, float], State]:
+        head.eval()
+        head.remember(flat, labels)
+        return lesson.validation.scores(head(lesson.validation_features).numpy()), _copy(head, "head.")
+
+    return Course(Learner(recipe, module, head=head.tuned), embed, feed, score)
+
+
+def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
+    """Train a copy of backbone and head on random views of the files, read anew each epoch.
+
+    A state is judged with a head solved anew for the features that the backbone has come to give.
+    """
+    network = copy.deepcopy(network).to(device)
+    head = network.head
+    module = _start_loss(recipe, head, lesson, lesson.features[0].to(device), lesson.labels.to(device)).to(device)
+    network.to(memory_format=torch.channels_last).eval()
+    dtype = fast_dtype(device, recipe.precision)
+
+    def embed(images: Tensor) -> Tensor:
+        head.train()
+        network.backbone.train(recipe.batch_norm == "free")
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            features = network.features_of_view(images.to(device, memory_format=torch.channels_last))
+        return head.raw(features)
+
+    def feed(number: int) -> Iterator[Batch]:
+        rows = _batches(module, lesson, recipe, number)
+        for chosen, images in random_views(
+            rows, lesson.files, network.image, f"{recipe.seed}/{number}", recipe.augment
+        ):
+            yield images, lesson.labels[chosen].to(device)
+
+    def score() -> tuple[dict[str, float], State]:
+        forward = forward_of(network.headless(), device)
+        judged = copy.deepcopy(network).cpu().eval()
+        if isinstance(judged.head, BlendHead):
+            fill(judged.head, features_of(lesson.files, network.image, forward), lesson.labels, setting)
+        if not lesson.validation:
+            return {}, _copy(judged)
+        with torch.no_grad():
+            vectors = judged.head(features_of(lesson.validation_files, network.image, forward)).numpy()
+        return lesson.validation.scores(vectors), _copy(judged)
+
+    trained = head.tuned if isinstance(head, BlendHead) else head
+    return Course(Learner(recipe, module, head=trained, backbone=network.backbone), embed, feed, score)
+
+
+@torch.no_grad()
+def fill(head: BlendHead, features: Tensor, labels: Tensor, setting: Setting) -> None:
+    """Set a head to the closed form of some features (N, F)."""
+    ClosedForm(head.before(features), labels).fill(head, setting)
+
+
+def tell_small_products(lesson: Lesson, recipe: Recipe) -> None:
+    """Say so where the sampler wants more images of a product than there are."""
+    kind = recipe.sampler or str(build_loss(recipe, 2, 2).sampler)
+    small = too_small(lesson.labels.tolist(), recipe.images_per_product)
+    if kind in ("pk", "category-pk") and small:
+        images = f"fewer than {recipe.images_per_product} images"
+        progress.note(f"{small} products have {images}: they bring to a batch what they have")
+
+
+def _start_loss(recipe: Recipe, head: Head, lesson: Lesson, features: Tensor, labels: Tensor) -> nn.Module:
+    """A loss whose proxies stand at the means of features (N, F) with labels (N,), as the head sees them."""
+    with torch.no_grad():
+        raw = head.raw(features)
+        module = build_loss(recipe, lesson.products, raw.shape[1], images=len(lesson.labels)).to(raw.device)
+        start_from_means(module, raw, labels)
+    return module
+
+
+def _batches(loss: nn.Module, lesson: Lesson, recipe: Recipe, number: int) -> Iterator[list[int]]:
+    """The batches of epoch `number`, drawn as asked for, else as the loss needs them."""
+    return batches(
+        recipe.sampler or str(loss.sampler),
+        lesson.labels.tolist(),
+        recipe.batch_size,
+        recipe.seed + number,
+        per_label=recipe.images_per_product,
+        categories=lesson.categories,
+    )
+
+
+def _copy(module: nn.Module, prefix: str = "") -> State:
+    return {f"{prefix}{name}": value.detach().cpu().clone() for name, value in module.state_dict().items()}

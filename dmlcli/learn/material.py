@@ -1,0 +1,126 @@
+"""What is learned from: features of all photos that training may open, and the part of them that one lesson uses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dmlcli.catalog import Catalog, Photo, TrainingSplit
+from dmlcli.embeddings import Embeddings
+from dmlcli.learn import augment, features, frozen
+from dmlcli.learn.backbone import default_pooling
+from dmlcli.learn.network import Network
+from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.rehearse import Search
+from dmlcli.learn.validate import Validation
+from dmlcli.learn.weights import Weights, resolve
+from dmlcli.model import Model
+from dmlcli.report import Skipped
+from dmlcli.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one head is trained on, and what judges it."""
+
+    features: Tensor  # (V, N, F), of each view
+    labels: Tensor  # (N,)
+    files: list[Photo]  # (N,)
+    categories: list[str]  # (N,)
+    validation: Validation
+    validation_features: Tensor  # (len(validation.rows), F), as search sees images
+    validation_files: list[Photo]
+    baseline: Tensor  # (len(validation.rows), P), of the plain view, pooled as published
+
+    @property
+    def products(self) -> int:
+        """C: how many products are fitted on."""
+        return int(self.labels.max()) + 1
+
+
+@dataclass(frozen=True)
+class Material:
+    """The features of all readable photos that training may open, row by row."""
+
+    start: Weights
+    pretrained: Network  # the backbone as published
+    trunk: Network  # the same, pooled as features are
+    model: Model  # of the trunk
+    photos: Catalog  # readable ones
+    split: TrainingSplit
+    views: Tensor  # (V, N, F)
+    plain: Embeddings  # of the first view
+    skipped: list[Skipped]
+
+    @property
+    def seen(self) -> Tensor:
+        """Features (N, F) as search sees images: the mean of an image and its mirror image, where it looks at both."""
+        return F.normalize(self.views[:2].sum(0), dim=-1) if self.trunk.mirror else self.views[0]
+
+    @property
+    def baseline(self) -> Tensor:
+        """Features (N, P) of the backbone as published: the plain view, and one pooling."""
+        if self.trunk.pooling not in ("avg+max", "two-maps"):
+            return self.views[0]
+        return F.normalize(self.views[0, :, : self.pretrained.head.dim], dim=-1)
+
+    def lesson(self, rows: Sequence[int], searches: dict[str, Search]) -> Lesson:
+        """Fit on some rows, and judge by some searches."""
+        items = [self.photos.items[row] for row in rows]
+        number = {product: label for label, product in enumerate(sorted({item.product for item in items}))}
+        validation = Validation([item.product for item in self.photos.items], searches)
+        return Lesson(
+            features=self.views[:, list(rows)],
+            labels=torch.tensor([number[item.product] for item in items]),
+            files=[self.photos.photo(item) for item in items],
+            categories=[item.category for item in items],
+            validation=validation,
+            validation_features=self.seen[validation.rows],
+            validation_files=[self.photos.photo(self.photos.items[row]) for row in validation.rows],
+            baseline=self.baseline[validation.rows],
+        )
+
+    def embedded(self, head: torch.nn.Module, fingerprint: str) -> Embeddings:
+        """What a head makes of all photos: embeddings that need not be computed again."""
+        with torch.inference_mode():
+            vectors = head(self.seen).numpy()
+        return replace(self.plain, vectors=vectors, model=fingerprint)
+
+
+def gather(
+    photos: Catalog,
+    recipe: Recipe,
+    place: Workspace,
+    hardware: torch.device,
+    split: Callable[[Catalog, int], TrainingSplit],
+) -> Material:
+    """Features of every view of every photo, from the cache of the workspace or through the frozen backbone.
+
+    Args:
+        split: how rows are chosen to fit on and to validate with, for the photos that can be read.
+    """
+    start = resolve(recipe.backbone, recipe.weights)
+    start = replace(start, image=replace(start.image, decode=recipe.decode))
+    pretrained = frozen.build(start, recipe.seed)
+    pooling = recipe.pooling or default_pooling(start.backbone)
+    trunk = frozen.build(start, recipe.seed, pooling)
+    model = frozen.save(place.frozen, trunk, start, photos)
+    forward = frozen.forward(model, trunk, hardware)
+    plain = features.cached(photos, "plain", model, forward, place)
+    readable = Catalog(photos.root, plain.embeddings.items)
+    names = augment.view_names(recipe.views, recipe.seed, recipe.augment)
+    views = features.stacked(readable, names, model, forward, place)
+    trunk.mirror = len(names) > 1
+    return Material(
+        start=start,
+        pretrained=pretrained,
+        trunk=trunk,
+        model=model,
+        photos=readable,
+        split=split(readable, recipe.seed),
+        views=views,
+        plain=plain.embeddings,
+        skipped=plain.skipped,
+    )

@@ -1,0 +1,130 @@
+"""Rehearsals: training is tried out on part of the products, and judged by searches that are like the real ones.
+
+The images fitted on must not judge, and whoever searches asks one of two questions. Among known products: are new
+photos of a trained product found? Among new ones: are photos of a product found that was never trained on? Each
+rehearsal holds out whole products for the second question, and photos of the others for the first. No torch in here.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dmlcli.catalog import VALIDATION_SPLITS, Item, TrainingSplit
+
+PURPOSES = ("known", "new", "both")
+_FOLDS = 3
+_LEAST_PRODUCTS = 4  # in a search; with fewer, a score says nothing
+_LEAST_IMAGES = 4  # of a product, for one of them to be spared
+_MOST_QUERIES = 400  # of a search; more would take longer and say the same
+
+
+@dataclass(frozen=True)
+class Search:
+    """Rows to search with, and rows to search among, both ascending; what is in both may not find itself."""
+
+    queries: list[int]
+    gallery: list[int]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Rows to fit on, and the searches that judge: by name, `known` and `new` products, one of them or both."""
+
+    fit: list[int]
+    searches: dict[str, Search] = field(default_factory=dict)
+
+
+def fitted_in_the_end(items: Sequence[Item], split: TrainingSplit) -> list[int]:
+    """The rows that the model which ships is fitted on: after the rehearsals that includes what they held out."""
+    held_out = [row for row in split.queries if split.held_out and items[row].split not in VALIDATION_SPLITS]
+    return sorted({*split.fit, *held_out})
+
+
+def rehearsals(items: Sequence[Item], split: TrainingSplit, purpose: str, seed: int) -> list[Rehearsal]:
+    """The rehearsals of a training run, none where too little can be held out.
+
+    Args:
+        items: what the rows of `split` speak of.
+        purpose: which question matters: `known`, `new` or `both`.
+    """
+    fit = fitted_in_the_end(items, split)
+    given = sorted({*split.queries} - {*fit})  # photos that may only judge
+    counts = Counter(items[row].product for row in fit)
+    several = sorted(product for product, count in counts.items() if count > 1)
+    random.Random(seed).shuffle(several)
+    if purpose == "known" or (given and split.held_out) or len(several) < 2 * _LEAST_PRODUCTS:
+        folds: list[set[str]] = [set()]
+    else:
+        number = min(_FOLDS, len(several) // _LEAST_PRODUCTS)
+        folds = [set(several[start::number]) for start in range(number)]
+    made = [_rehearsal(items, fit, given, new, purpose) for new in folds]
+    return [rehearsal for rehearsal in made if rehearsal.searches]
+
+
+def halved(items: Sequence[Item], split: TrainingSplit) -> Rehearsal:
+    """The one rehearsal by which losses are compared: `split` says which half of the products is new."""
+    given = [row for row in split.fit if items[row].split in VALIDATION_SPLITS]
+    made = _rehearsal(items, sorted({*split.fit} - {*given}), given, set(), "known")
+    return Rehearsal(made.fit, made.searches | {"new": _few(split.queries, split.gallery)})
+
+
+def describe(rehearsals: Sequence[Rehearsal], items: Sequence[Item]) -> str:
+    """What judges, in plain words."""
+    if not rehearsals:
+        return "none: too few products have two images or more"
+    parts = []
+    for name, search in rehearsals[0].searches.items():
+        products = len({items[row].product for row in search.queries})
+        parts.append(f"{len(search.queries)} images of {products} {name} products")
+    folds = f"{len(rehearsals)} rehearsals, each with " if len(rehearsals) > 1 else ""
+    return folds + " and ".join(parts)
+
+
+def _rehearsal(
+    items: Sequence[Item], fit: Sequence[int], given: Sequence[int], new: set[str], purpose: str
+) -> Rehearsal:
+    """Fit on all but the products `new`, which judge, as do the images `given`."""
+    kept = [row for row in fit if items[row].product not in new]
+    fitted = {items[row].product for row in kept}
+    searches = {}
+    if purpose != "new":
+        queries = [row for row in given if items[row].product in fitted] or _spared(items, kept)
+        kept = sorted({*kept} - {*queries})
+        if _enough(items, queries):
+            searches["known"] = _few(queries, kept)
+    if purpose != "known":
+        own = [row for row in given if items[row].product not in fitted]
+        held_out = [row for row in fit if items[row].product in new]
+        if held_out and _enough(items, own):
+            searches["new"] = _few(own, held_out)
+        elif _enough(items, held_out or own):
+            searches["new"] = _few(held_out or own, held_out or own)
+    return Rehearsal(kept, searches)
+
+
+def _enough(items: Sequence[Item], rows: Sequence[int]) -> bool:
+    return len({items[row].product for row in rows}) >= _LEAST_PRODUCTS
+
+
+def _few(queries: Sequence[int], gallery: Sequence[int]) -> Search:
+    """A search with no more queries than it takes: every second, third, … of them."""
+    return Search(list(queries[:: -(-len(queries) // _MOST_QUERIES)]), list(gallery))
+
+
+def _spared(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
+    """A quarter of the images of each product that has enough: its last ones, or those of its last source.
+
+    Images of one series are much alike, and lie side by side: to spare every fourth would judge by near-copies.
+    """
+    own = defaultdict(list)
+    for row in rows:
+        own[items[row].product].append(row)
+    spared = []
+    for images in own.values():
+        sources = sorted({items[row].source for row in images})
+        if len(sources) > 1:
+            spared += [row for row in images if items[row].source == sources[-1]]
+        elif len(images) >= _LEAST_IMAGES:
+            spared += images[-max(1, len(images) // 4) :]
+    return sorted(spared)

@@ -1,0 +1,55 @@
+"""The shape of a set of embeddings: how many directions it uses, and how tight products are against their distance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK = 8192  # rows in double precision at once
+
+
+def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, float | int | None]:
+    """Facts about unit vectors (N, D), from their (D, D) Gram matrix and one sum for each product.
+
+    spectral_decay: KL divergence of the singular values, the first left out, from uniform; 0 uses all directions alike.
+    directions50, 90, 99: principal components that hold this share of the variance.
+    intra, inter: mean cosine distance within a product and between two; intra_inter their ratio, lower is better.
+
+    Source: Roth et al., Revisiting Training Strategies, ICML 2020, section 4 (spectral decay and density).
+    """
+    second = np.zeros((vectors.shape[1], vectors.shape[1]))  # (D, D)
+    for start in range(0, len(vectors), _BLOCK):
+        rows = vectors[start : start + _BLOCK].astype(np.float64)
+        second += rows.T @ rows / len(vectors)
+    centre = vectors.mean(axis=0, dtype=np.float64)
+    singular = np.sqrt(np.clip(np.linalg.eigvalsh(second)[::-1], 0, None))[1:]
+    variance = np.clip(np.linalg.eigvalsh(second - np.outer(centre, centre))[::-1], 0, None)
+    found: dict[str, float | int | None] = {"spectral_decay": _divergence(singular)}
+    share = np.cumsum(variance) / variance.sum() if variance.sum() > 1e-12 else None
+    for percent in (50, 90, 99):
+        found[f"directions{percent}"] = int(np.searchsorted(share, percent / 100) + 1) if share is not None else None
+    return found | _distances(vectors, products)
+
+
+def _divergence(singular: NDArray[np.float64]) -> float | None:
+    if not singular.sum() > 0:
+        return None
+    share = np.clip(singular / singular.sum(), 1e-12, None)
+    return float(-np.log(share * len(share)).mean())
+
+
+def _distances(rows: NDArray[np.float32], products: Sequence[str]) -> dict[str, float | int | None]:
+    """Mean distances over all pairs, from sums: the dot product of two sums is the sum of all dot products."""
+    _, codes = np.unique(np.asarray(products), return_inverse=True)
+    counts = np.bincount(codes).astype(np.float64)
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(counts)))
+    sums = np.add.reduceat(rows[order], starts, axis=0, dtype=np.float64)
+    own = (sums**2).sum(axis=1)
+    several = counts > 1
+    pairs = (counts * (counts - 1))[several]
+    squares = np.bincount(codes, weights=(rows**2).sum(axis=1, dtype=np.float64))
+    intra = float(1 - ((own - squares)[several] / pairs).mean()) if several.any() else None
+    across = len(rows) ** 2 - (counts**2).sum()
+    inter = float(1 - ((sums.sum(axis=0) ** 2).sum() - own.sum()) / across) if across else None
+    return {"intra": intra, "inter": inter, "intra_inter": intra / inter if intra is not None and inter else None}

@@ -1,0 +1,167 @@
+"""--min-score auto: the score below which a photo shows no product of the catalogue, found from the catalogue itself.
+
+Whoever asks for an unknown product gets the best wrong one. How close that comes is known without any unknown photo:
+take an image of the index, forget its product, and see how close the best of the others comes. The threshold is the
+score that one in twenty of these reaches; how far up it must lie for that to hold for the *next* product is found by
+leaving out every product once more. Where the model has products that it was not trained on, only their images are
+asked with: those it was trained on lie further from the others than new products will.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli import disk
+from dmlcli.embeddings import Vectors
+from dmlcli.errors import CannotRun
+from dmlcli.indexes import Index
+from dmlcli.indexes.items import Ids
+from dmlcli.indexes.opened import CALIBRATION, RECORD
+from dmlcli.search.items import Items
+
+REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
+_SPARE = 0.01  # added to it: phones see products a little more alike than the catalogue's own images are
+_ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
+_SEED = 0
+Scores = NDArray[np.float32]
+Rows = Callable[[Ids], Vectors]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold and what it was found from."""
+
+    threshold: float  # cosine
+    refused: float  # promised share of photos of unknown products that are refused
+    kept: float | None  # share of the images asked with whose own product is above it; None where none has a second
+    images: int  # asked with
+    products: int  # that they show
+    held_out: bool  # whether the model was never trained on these products
+
+
+def calibrate(rows: Rows, products: Sequence[str], held_out: Sequence[str] = ()) -> Calibration:
+    """Find the threshold for an index.
+
+    Args:
+        rows: gives the unit vectors (n, D) at some of the N places; never asked for many at once.
+        products: the product at each place, "" where unknown.
+        held_out: products that the model was not trained on; used where there are enough of them.
+
+    Errors: CannotRun where fewer than five products are known.
+    """
+    names, codes = np.unique(np.asarray(products, dtype=object).astype(str), return_inverse=True)
+    unknown = names == ""
+    new = np.isin(names, list(held_out)) & ~unknown
+    fresh = int(new.sum()) >= _FEWEST
+    askable = new if fresh else ~unknown
+    if int(askable.sum()) < _FEWEST:
+        raise CannotRun(
+            f"--min-score auto needs {_FEWEST} products to learn from, the index has {int(askable.sum())}",
+            hint="--min-score 0.6 says it in numbers",
+        )
+    asked = _sample(np.flatnonzero(askable[codes]), codes)
+    seen = _closest(rows, codes, asked)
+    threshold = _threshold(seen, codes[asked])
+    several = np.isfinite(seen.own)
+    kept = float((seen.own[several] >= threshold).mean()) if several.any() else None
+    return Calibration(
+        threshold=round(threshold, 6),
+        refused=REFUSED,
+        kept=kept,
+        images=len(asked),
+        products=len(np.unique(codes[asked])),
+        held_out=fresh,
+    )
+
+
+def of_index(index: Index, items: Items, held_out: Sequence[str] = ()) -> Calibration:
+    """The calibration of an opened index: what is kept beside it where it is of this very index, else found now."""
+    file = index.folder / CALIBRATION
+    mark = _mark(index.folder, held_out)
+    try:
+        record = disk.read_json(file)
+        if record["of"] == mark:
+            return Calibration(**record["calibration"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none yet, or a damaged one: it is found again
+    ids, products = items.products()
+    found = calibrate(lambda places: index.vectors(ids[places]), products, held_out)
+    with suppress(OSError):  # an index that may not be written to is asked again next time
+        disk.write_json(file, {"of": mark, "calibration": asdict(found)})
+    return found
+
+
+def _mark(folder: Path, held_out: Sequence[str]) -> str:
+    """What changes whenever the index does."""
+    record = (folder / RECORD).read_bytes() + json.dumps(sorted(held_out)).encode()
+    return hashlib.blake2b(record, digest_size=16).hexdigest()
+
+
+def _sample(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most so many rows, drawn so that every product keeps some before any keeps many."""
+    shuffled = np.random.default_rng(_SEED).permutation(rows)
+    order = np.argsort(codes[shuffled], kind="stable")
+    of = codes[shuffled][order]
+    turn = np.arange(len(of)) - np.searchsorted(of, of)  # the how manieth of its product
+    return np.sort(shuffled[order][np.argsort(turn, kind="stable")[:_ASKED]])
+
+
+class _Seen(NamedTuple):
+    """What each asked image sees when its own product is forgotten; all (Q,), -inf where there is nothing."""
+
+    wrong: Scores  # cosine of the best image of another product
+    whose: NDArray[np.int64]  # which product that is
+    second: Scores  # cosine of the best image of yet another product
+    own: Scores  # cosine of the best other image of its own product
+
+
+def _closest(rows: Rows, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _Seen:
+    queries = rows(asked)
+    each = np.arange(len(asked))
+    wrong, second, own = (np.full(len(asked), -np.inf, dtype=np.float32) for _ in range(3))
+    whose, second_of = np.full((2, len(asked)), -1)
+    for start in range(0, len(codes), _BLOCK):
+        of = codes[start : start + _BLOCK]
+        places = np.arange(start, start + len(of))
+        scores = queries @ rows(places).T  # (Q, block)
+        same = codes[asked][:, None] == of
+        itself = asked[:, None] == places
+        own = np.maximum(own, np.where(same & ~itself, scores, -np.inf).max(axis=1))
+        scores[same] = -np.inf
+        best = scores.argmax(axis=1)
+        top, top_of = scores[each, best], of[best]
+        scores[top_of[:, None] == of] = -np.inf
+        four = np.stack([wrong, second, top, scores.max(axis=1)])  # (4, Q): of these, the best two of two products
+        owners = np.stack([whose, second_of, top_of, of[scores.argmax(axis=1)]])
+        first = four.argmax(axis=0)
+        wrong, whose = four[first, each], owners[first, each]
+        four[owners == whose] = -np.inf
+        then = four.argmax(axis=0)
+        second, second_of = four[then, each], owners[then, each]
+    return _Seen(wrong, whose, second, own)
+
+
+def _threshold(seen: _Seen, product: NDArray[np.int64]) -> float:
+    """The lowest score at which products left out of everything, this choice too, are refused as often as promised."""
+    left_out = np.unique(product)
+    if len(left_out) > _LEFT_OUT:
+        left_out = np.random.default_rng(_SEED).choice(left_out, _LEFT_OUT, replace=False)
+    levels = np.linspace(REFUSED, 1, 51)
+    by_photo, by_product = np.zeros((2, len(levels)))
+    photos = 0
+    for one in left_out:
+        mine = product == one
+        others = np.where(seen.whose == one, seen.second, seen.wrong)[~mine]
+        refused = seen.wrong[mine][:, None] < np.quantile(others, levels)  # (photos of this product, levels)
+        by_photo += refused.sum(axis=0)
+        by_product += refused.mean(axis=0)
+        photos += int(mine.sum())
+    enough = np.flatnonzero(np.minimum(by_photo / photos, by_product / len(left_out)) >= REFUSED + _SPARE)
+    return float(np.quantile(seen.wrong, levels[enough[0] if len(enough) else -1]))

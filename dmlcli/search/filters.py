@@ -1,0 +1,150 @@
+"""--where: an SQL expression over the columns of the item table, and nothing else that SQL can do.
+
+Two walls. The expression is read word by word first, so that whatever is not a comparison is refused in plain words;
+then SQLite itself runs it under an authorizer that permits reading the item table and nothing more.
+"""
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.errors import UsageError, nearest
+
+LONGEST = 20.0  # seconds that one filter may take
+_HINT = """--where "category = 'mug' and price < 20" """.strip()
+_CLAUSES = frozenset(
+    [
+        "and",
+        "or",
+        "not",
+        "is",
+        "null",
+        "in",
+        "between",
+        "like",
+        "glob",
+        "escape",
+        "isnull",
+        "notnull",
+        "true",
+        "false",
+        "collate",
+        "nocase",
+    ]
+)
+_CASES = frozenset(["case", "when", "then", "else", "end"])
+_KEYWORDS = _CLAUSES | _CASES
+# a bracket after one of these opens a group; after any other word it calls a function
+_BEFORE_GROUP = _KEYWORDS - {"null", "true", "false", "isnull", "notnull", "nocase", "collate", "end"}
+_MATCHES = ("like", "glob")  # operators, though SQLite knows them as functions too
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+      | (?P<comment>--|/\*)
+      | (?P<text>'(?:[^']|'')*')
+      | (?P<quoted>"(?:[^"]|"")+")
+      | (?P<word>[^\W\d]\w*)
+      | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+      | (?P<sign><>|<=|>=|==|!=|\|\||<<|>>|[-+*/%<>=(),&|~])""",
+    re.VERBOSE,
+)
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+
+
+_NOTHING = _Token("", "")
+
+
+def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
+    """The ids of the items for which the expression is true, ascending.
+
+    Args:
+        table: a connection of its own to the item table; it can do nothing else from here on.
+
+    Errors: UsageError that names the word which is not understood, and the nearest column.
+    """
+    check(expression, [row[1] for row in table.execute("PRAGMA table_info(items)")])
+    end = time.monotonic() + LONGEST
+    table.set_authorizer(_permit_reading)
+    table.set_progress_handler(lambda: int(time.monotonic() > end), 10_000)
+    try:
+        rows = table.execute(f"SELECT id FROM items WHERE ({expression}) ORDER BY id")
+        return np.fromiter((row[0] for row in rows), dtype=np.int64)
+    except (sqlite3.OperationalError, sqlite3.DataError) as error:
+        slow = str(error) == "interrupted"
+        reason = f"it took longer than {LONGEST:.0f} s" if slow else str(error)
+        raise UsageError(f"--where {expression}: {reason}", hint=_HINT) from error
+    except sqlite3.DatabaseError as error:
+        if "authoriz" not in str(error) and "prohibited" not in str(error):
+            raise  # a damaged table is not the fault of the expression
+        raise UsageError(f"--where {expression}: it may only compare columns", hint=_HINT) from error
+
+
+def check(expression: str, columns: list[str]) -> None:
+    """Raise UsageError where the expression is anything but comparisons of these columns with values."""
+    tokens = list(_tokens(expression))
+    if not tokens:
+        raise _refused(expression, "it is empty")
+    depth = 0
+    for before, token, after in zip([_NOTHING, *tokens], tokens, [*tokens[1:], _NOTHING], strict=False):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth < 0:
+            raise _refused(expression, "there is a ) without its (")
+        if token.kind not in ("word", "quoted"):
+            continue
+        if after.text == "(" and token.text.lower() not in _BEFORE_GROUP:
+            raise _refused(expression, f"{token.text}(…) calls a function, and functions are not run")
+        if token.text.lower() in _MATCHES and before.kind in ("", "sign") and before.text != ")":
+            raise _refused(expression, f"{token.text} stands between what is matched and a pattern")
+        _check_name(expression, token, columns)
+    if depth:
+        raise _refused(expression, "there is a ( without its )")
+
+
+def _tokens(expression: str) -> Iterator[_Token]:
+    place = 0
+    while place < len(expression):
+        found = _TOKEN.match(expression, place)
+        if found is None or found.lastgroup is None:
+            raise _refused(expression, f"{expression[place]!r} has no meaning here")
+        if found.lastgroup == "comment":
+            raise _refused(expression, "comments are not taken")
+        if found.lastgroup != "space":
+            yield _Token(found.lastgroup, found.group())
+        place = found.end()
+
+
+def _check_name(expression: str, token: _Token, columns: list[str]) -> None:
+    if token.kind == "word" and token.text.lower() in _KEYWORDS:
+        return
+    name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
+    if name.lower() in {column.lower() for column in columns}:
+        return
+    quoted = [name if name.isidentifier() and name.lower() not in _KEYWORDS else f'"{name}"' for name in columns]
+    message = f"--where {expression}: there is no column {token.text}"
+    hint = nearest(name, quoted)
+    if token.kind == "quoted":
+        hint += f"; text stands in single quotes: '{name}'"
+    raise UsageError(message, hint=hint)
+
+
+def _refused(expression: str, reason: str) -> UsageError:
+    return UsageError(f"--where {expression}: {reason}", hint=_HINT)
+
+
+def _permit_reading(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """SQLite's authorizer: rows of the item table, and the functions behind LIKE and GLOB."""
+    if action == sqlite3.SQLITE_SELECT:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_READ and first == "items":
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_FUNCTION and second in _MATCHES:
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY

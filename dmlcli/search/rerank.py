@@ -1,0 +1,144 @@
+"""Re-ranking: second thoughts about the first hits, from how they lie to each other. Never more than the top list.
+
+Every way is a function from one query and its closest images to a new score for each of them, so that `query` and
+`eval` judge the same thing:
+
+    rerank = parse("k-reciprocal:k1=10")
+    top = np.argsort(-(gallery @ query))[: rerank.depth]         # rows, best first
+    order = top[np.argsort(-rerank(query, gallery[top]), kind="stable")]
+
+Memory is depth x depth for one query; nothing is ever computed for the whole gallery.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.errors import UsageError, nearest
+
+Array = NDArray[np.float32]
+DEPTH = 200  # candidates of one query
+
+
+@dataclass(frozen=True)
+class QueryExpansion:
+    """aqe: the query moves towards its closest images, each weighted by its score to the power alpha.
+
+    Source: Radenović et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019 (alpha-QE).
+    """
+
+    name: ClassVar[str] = "aqe"
+    k: int = 5  # closest images that the query moves towards
+    alpha: float = 3.0  # 0: all alike; larger: the closest count more
+    depth: int = DEPTH
+
+    def __call__(self, query: Array, candidates: Array) -> Array:
+        """Scores of the candidates (K, D), best first, for the moved query (D,)."""
+        nearest_ones = candidates[: self.k]
+        weights = np.clip(nearest_ones @ query, 0, None) ** np.float32(self.alpha)
+        return candidates @ _unit(query + weights @ nearest_ones)
+
+
+@dataclass(frozen=True)
+class DatabaseAugmentation:
+    """dba: each candidate becomes the weighted mean of itself and its closest fellows in the list.
+
+    Source: Turcot & Lowe, Better matching with fewer features, ICCV workshops 2009; weights as in alpha-QE.
+    """
+
+    name: ClassVar[str] = "dba"
+    k: int = 5  # fellows that each candidate is averaged with
+    alpha: float = 3.0
+    depth: int = DEPTH
+
+    def __call__(self, query: Array, candidates: Array) -> Array:
+        """Scores of the averaged candidates (K, D) for the query (D,)."""
+        between = candidates @ candidates.T  # (K, K)
+        order = np.argsort(-between, axis=1, kind="stable")[:, : self.k + 1]  # itself comes first
+        weights = np.zeros_like(between)
+        rows = np.arange(len(candidates))[:, None]
+        weights[rows, order] = np.clip(between[rows, order], 0, None) ** np.float32(self.alpha)
+        return _unit(weights @ candidates) @ query
+
+
+@dataclass(frozen=True)
+class Reciprocal:
+    """k-reciprocal: what names the query among its own closest images counts as close, softly (Jaccard).
+
+    Source: Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017, eq. 3 to 12, with
+    the candidates and the query in place of the gallery.
+    """
+
+    name: ClassVar[str] = "k-reciprocal"
+    k1: int = 20  # neighbours that must know each other
+    k2: int = 6  # neighbours whose encodings are averaged
+    keep: float = 0.3  # share of the plain score in the new one (the paper's lambda)
+    depth: int = DEPTH
+
+    def __call__(self, query: Array, candidates: Array) -> Array:
+        """keep * cosine + (1 - keep) * Jaccard similarity of the candidates (K, D) and the query (D,)."""
+        every = np.concatenate([query[None], candidates])  # (K + 1, D), the query is row 0
+        between = every @ every.T
+        order = np.argsort(-between, axis=1, kind="stable")
+        encoded = self._encode(between, order)
+        if self.k2 > 1:
+            encoded = np.stack([encoded[near].mean(axis=0) for near in order[:, : self.k2]])
+        least = np.minimum(encoded[0], encoded[1:]).sum(axis=1)  # both rows sum to 1
+        jaccard = least / (2 - least)
+        scores: Array = np.float32(self.keep) * between[0, 1:] + np.float32(1 - self.keep) * jaccard
+        return scores
+
+    def _encode(self, between: Array, order: NDArray[np.int64]) -> Array:
+        """Row i: how much each row belongs to the neighbours that i and they agree on; rows sum to 1."""
+        near, half = _mutual(order, self.k1), _mutual(order, round(self.k1 / 2))
+        shared = near @ half.T  # (K + 1, K + 1): how many of j's half are among i's neighbours
+        # a neighbour brings its own along where two thirds of them are mine already
+        brings = near * (3 * shared >= 2 * half.sum(axis=1))
+        weights = np.exp(between - 1) * ((near + brings @ half) > 0)
+        encoded: Array = weights / weights.sum(axis=1, keepdims=True)
+        return encoded
+
+
+Rerank = QueryExpansion | DatabaseAugmentation | Reciprocal
+WAYS: dict[str, type[Rerank]] = {way.name: way for way in (QueryExpansion, DatabaseAugmentation, Reciprocal)}
+
+
+def parse(text: str) -> Rerank:
+    """From `aqe` or `aqe:k=5,alpha=3` to the way of re-ranking; raises UsageError with the nearest right words."""
+    name, _, rest = text.partition(":")
+    way = WAYS.get(name)
+    if way is None:
+        raise UsageError(f"there is no re-ranking '{name}'", hint=nearest(name, list(WAYS)))
+    kinds: dict[str, Callable[[str], Any]] = {
+        field.name: float if isinstance(field.default, float) else int for field in fields(way)
+    }
+    settings: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, _, value = part.partition("=")
+        if key not in kinds:
+            raise UsageError(f"{name} has no setting '{key}'", hint=nearest(key, list(kinds)))
+        try:
+            settings[key] = kinds[key](value)
+        except ValueError as error:
+            raise UsageError(f"{name}:{key} is no number: '{value}'", hint=f"--rerank {name}:{key}=5") from error
+        if not 0 <= settings[key] <= 10_000 or (key in ("k", "k1", "k2", "depth") and not settings[key]):
+            raise UsageError(f"{name}:{key} is out of range: {value}", hint=f"--rerank {name}:{key}=5")
+    if settings.get("keep", 0) > 1:
+        raise UsageError(f"{name}:keep is a share: {settings['keep']}", hint=f"--rerank {name}:keep=0.3")
+    return way(**settings)
+
+
+def _mutual(order: NDArray[np.int64], k: int) -> Array:
+    """(K, K) of 1 and 0: whether two rows are both among the other's k closest; a row is its own neighbour."""
+    near = np.zeros(order.shape, dtype=np.float32)
+    np.put_along_axis(near, order[:, : k + 1], 1, axis=1)
+    np.fill_diagonal(near, 1)
+    return near * near.T
+
+
+def _unit(vectors: Array) -> Array:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)

@@ -1,0 +1,149 @@
+"""What can be searched with: photos (files, folders, lists, stdin), vectors in a file, what is indexed already."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from dmlcli.catalog import find_images
+from dmlcli.embeddings import Vectors
+from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
+from dmlcli.indexes import Index
+from dmlcli.search.items import Items
+from dmlcli.search.products import unit_mean
+
+_TAKES = "query takes image files, folders of images, or - for stdin"
+_SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
+
+    name: str
+    photo: bytes | Path | None = None
+    vector: Vectors | None = None
+
+    @property
+    def photos(self) -> tuple[Path | bytes, ...]:
+        """What can be shown of it."""
+        return () if self.photo is None else (self.photo,)
+
+    def read(self) -> bytes:
+        """The bytes of the photo; raises ImageError where there are none to be had."""
+        if isinstance(self.photo, bytes):
+            return self.photo
+        if self.photo is None:
+            raise ImageError("there is no photo, only a vector")
+        if self.photo.exists() and not self.photo.is_file():
+            raise ImageError("not a file", hint=_TAKES)
+        try:
+            return self.photo.read_bytes()
+        except FileNotFoundError as error:
+            raise ImageError("there is no such file", hint=_TAKES) from error
+        except OSError as error:
+            raise ImageError(error.strerror or str(error)) from error
+
+
+def photos(names: Sequence[str]) -> Iterator[Source]:
+    """Files, folders of images, and - for the bytes of one on stdin."""
+    for name in names:
+        if name == "-":
+            yield Source("-", _stdin())
+            continue
+        files = find_images(Path(name))
+        first = next(files, None)
+        if first is None:
+            raise CatalogError(f"no image was found in {name}", hint="query takes image files and folders of images")
+        yield from (Source(str(file), file) for file in chain([first], files))
+
+
+def listed(source: str, end: bytes) -> Iterator[Source]:
+    """Photos whose paths stand in a file or come on stdin, as they come."""
+    try:
+        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
+            rest = b""
+            while chunk := os.read(stream.fileno(), 1 << 16):  # what is there, not all there will be
+                *whole, rest = (rest + chunk).split(end)
+                yield from (_named(line, end) for line in whole if line.strip())
+            if rest.strip():
+                yield _named(rest, end)
+    except OSError as error:
+        hint = "--files-from takes a file, or - for stdin"
+        raise CannotRun(f"cannot read {source}: {error.strerror}", hint=hint) from error
+
+
+def vectors(file: Path, dim: int) -> list[Source]:
+    """The vectors of a .npy, .npz (`embeddings`, and `paths` where it has them) or .json file, one query each.
+
+    Errors: CannotRun where it cannot be read, UsageError where its vectors are not of the length of the index's.
+    """
+    hint = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
+    names = None
+    try:
+        if file.suffix == ".json":
+            rows = np.asarray(json.loads(file.read_text(encoding="utf-8")), dtype=np.float32)
+        else:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                rows = loaded.astype(np.float32)
+            else:
+                rows = loaded["embeddings"].astype(np.float32)
+                names = [str(path) for path in loaded["paths"]] if "paths" in loaded else None
+    except FileNotFoundError as error:
+        raise CannotRun(f"there is no file {file}", hint=hint) from error
+    except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
+        raise CannotRun(f"{file} holds no vectors: {str(error).splitlines()[0]}", hint=hint) from error
+    rows = np.atleast_2d(rows)
+    if rows.ndim != 2 or rows.shape[1] != dim:
+        raise UsageError(f"{file} holds vectors {rows.shape}, the index has {dim} dimensions", hint=hint)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        raise CannotRun(f"{file} holds a vector that is zero or not finite", hint=hint)
+    if names is None or len(names) != len(rows):
+        names = [str(file)] if len(rows) == 1 else [f"{file}:{row}" for row in range(len(rows))]
+    return [Source(name, vector=row) for name, row in zip(names, rows / lengths, strict=True)]
+
+
+def indexed(name: str, index: Index, items: Items) -> Source:
+    """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
+    ids, image = items.named(name)
+    return Source(name, image, unit_mean(index.vectors(ids)))
+
+
+def photo_or_indexed(name: str, index: Index, items: Items) -> Source:
+    """A photo where there is such a file, else what the index calls so."""
+    return Source(name, Path(name)) if Path(name).is_file() else indexed(name, index, items)
+
+
+def box(text: str) -> Box:
+    """`x,y,width,height` of --crop, in pixels of the upright photo or in per cent of its sides (`25%,0,50%,100%`)."""
+    sides = [_SIDE.fullmatch(part.strip()) for part in text.split(",")]
+    hint = "--crop 40,0,300,300 (pixels), or --crop 25%,0,50%,100%"
+    if len(sides) != 4 or not all(sides):
+        raise UsageError(f"--crop {text} is not x,y,width,height", hint=hint)
+    parts = tuple((float(side[1]), side[2] == "%") for side in sides if side)
+    if not all(length for length, _ in parts[2:]):
+        raise UsageError(f"--crop {text} is empty", hint=hint)
+    return parts
+
+
+def _stdin() -> bytes:
+    if sys.stdin.isatty():
+        raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli query - < img.jpg")
+    read: Callable[[], bytes] = lambda: os.read(sys.stdin.fileno(), 1 << 20)  # noqa: E731
+    return b"".join(iter(read, b""))
+
+
+def _named(line: bytes, end: bytes) -> Source:
+    path = os.fsdecode(line.removesuffix(b"\r") if end == b"\n" else line)
+    return Source(path, Path(path))

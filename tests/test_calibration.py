@@ -1,0 +1,125 @@
+"""--min-score auto: unknown products are refused as often as promised, on made-up and on real photos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dmlcli
+from dmlcli.embeddings import open_embeddings
+from dmlcli.errors import CannotRun
+from dmlcli.search import rerank
+from dmlcli.search.calibration import REFUSED, calibrate
+from tests.places import SHARED
+
+GROCERY = SHARED / "data" / "grocery_images.csv"
+WEIGHTS = SHARED / "weights" / "mobilenet_v2-tfimagenet-c6e13525.pth"
+
+
+def catalogue(seed: int, products: int = 240, images: int = 6, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Products around shelves, images around products: some products look alike, some stand alone."""
+    chance = np.random.default_rng(seed)
+    shelves = chance.normal(size=(products // 8, dim))
+    centres = shelves[chance.integers(0, len(shelves), products)] + 0.7 * chance.normal(size=(products, dim))
+    rows = np.repeat(centres, images, axis=0) + 0.35 * chance.normal(size=(products * images, dim))
+    names = np.repeat([f"product {number}" for number in range(products)], images)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32), names
+
+
+def refused(vectors: np.ndarray, names: np.ndarray, left_out: np.ndarray, threshold: float) -> float:
+    """Share of the images of left-out products that are further than the threshold from all others."""
+    out = np.isin(names, left_out)
+    return float(((vectors[out] @ vectors[~out].T).max(axis=1) < threshold).mean())
+
+
+def test_unknown_products_are_refused_as_often_as_promised() -> None:
+    """Whole products left out of everything, forty at a time; the promise is one of the mean."""
+    shares = []
+    for seed in range(4):
+        vectors, names = catalogue(seed)
+        shuffled = np.random.default_rng(seed).permutation(np.unique(names))
+        for fold in range(6):
+            left_out = shuffled[fold::6]
+            kept = ~np.isin(names, left_out)
+            found = calibrate(vectors[kept].__getitem__, names[kept].tolist())
+            shares.append(refused(vectors, names, left_out, found.threshold))
+    assert abs(np.mean(shares) - REFUSED) < 0.02
+
+
+def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
+    """Products that were trained on stand alone; new ones lie among the others, and the threshold must know."""
+    vectors, names = catalogue(0, products=100)
+    trained = np.isin(names, np.unique(names)[:60])
+    apart = np.concatenate([vectors, np.zeros((len(vectors), 60), np.float32)], axis=1)
+    for row in np.flatnonzero(trained):
+        apart[row] = 0
+        apart[row, 16 + np.unique(names)[:60].tolist().index(names[row])] = 1
+    new = [str(name) for name in np.unique(names)[60:]]
+    every, honest = calibrate(apart.__getitem__, names.tolist()), calibrate(apart.__getitem__, names.tolist(), new)
+    assert honest.held_out and not every.held_out and honest.products == 40
+    assert honest.threshold > every.threshold
+
+
+def test_products_may_be_unknown_and_few() -> None:
+    vectors, names = catalogue(1, products=30)
+    anonymous = [name if number % 3 else "" for number, name in enumerate(names.tolist())]
+    assert -1 < calibrate(vectors.__getitem__, anonymous).threshold < 1
+    with pytest.raises(CannotRun, match="needs 5 products"):
+        calibrate(vectors.__getitem__, [""] * len(vectors))
+
+
+def test_blocks_and_samples_change_little() -> None:
+    vectors, names = catalogue(2, products=900)
+    found = calibrate(vectors.__getitem__, names.tolist())
+    assert found.images == 2000 and found.products == 900
+    assert calibrate(vectors.__getitem__, names.tolist()) == found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not GROCERY.exists(), reason="there are no grocery photos in ../shared")
+def test_on_grocery_photos(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Photos of the test split of products held out of the index; and what each re-ranking gains there."""
+    place = tmp_path_factory.mktemp("grocery")
+    columns = {"product_column": "fine", "category_column": "coarse", "split_column": "source_split"}
+    train = {"backbone": "mobilenet_v2", "weights": str(WEIGHTS), "tune": "none", "no_index": True}
+    dmlcli.train(GROCERY, workspace=place / "w", **columns, **train)
+    dmlcli.embed(GROCERY, workspace=place / "w", output=place / "all", **columns)
+    made = open_embeddings(Path(place / "all"))
+    vectors, names = np.asarray(made.vectors), np.array(made.products)
+    split = np.array([item.split for item in made.items])
+    promise_is_kept(vectors, names, split)
+    re_ranking_gains(vectors, names, split)
+
+
+def promise_is_kept(vectors: np.ndarray, names: np.ndarray, split: np.ndarray) -> None:
+    """Each of 81 products is held out once, nine at a time; photos and products are both counted."""
+    shuffled = np.random.default_rng(0).permutation(np.unique(names))
+    photos, products = [], []
+    for fold in range(9):
+        new = np.isin(names, shuffled[fold::9])
+        gallery, asked = (split == "train") & ~new, (split == "test") & new
+        found = calibrate(vectors[gallery].__getitem__, names[gallery].tolist())
+        says_no = (vectors[asked] @ vectors[gallery].T).max(axis=1) < found.threshold
+        photos += says_no.tolist()
+        products += [says_no[names[asked] == product].mean() for product in shuffled[fold::9]]
+    assert abs(np.mean(photos) - REFUSED) < 0.02 and abs(np.mean(products) - REFUSED) < 0.02
+
+
+def re_ranking_gains(vectors: np.ndarray, names: np.ndarray, split: np.ndarray) -> None:
+    from dmlcli.metrics import mean, score
+
+    gallery, gallery_names = vectors[split == "train"], names[split == "train"]
+    asked = np.random.default_rng(0).permutation(np.flatnonzero(split == "test"))[:300]
+    values = {}
+    for name in ("", *rerank.WAYS):
+        ranks = []
+        for row in asked:
+            order = np.argsort(-(gallery @ vectors[row]), kind="stable")
+            if name:
+                way = rerank.parse(name)
+                top = order[: way.depth]
+                new = top[np.argsort(-way(vectors[row], gallery[top]), kind="stable")]
+                order = np.concatenate([new, order[way.depth :]])
+            ranks.append(np.flatnonzero(gallery_names[order] == names[row]) + 1)
+        values[name] = mean(score(ranks)["map@r"]) or 0.0
+    assert all(values[name] > values[""] + 0.02 for name in rerank.WAYS), values

@@ -1,0 +1,87 @@
+"""Two photos that are one, found without comparing all with all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlcli.catalog import Catalog, Item
+from dmlcli.checks import copies, fingerprint
+from dmlcli.checks.scan import Scan
+
+
+def scanned(miniatures: fingerprint.Miniatures) -> Scan:
+    """The scan of photos that are all different files."""
+    scan = Scan(len(miniatures))
+    scan.comparable[:] = True
+    scan.digests[:, 0] = np.arange(1, len(miniatures) + 1)
+    scan.hashes[:] = fingerprint.hashes(miniatures)
+    scan.small[:] = fingerprint.small(miniatures)
+    return scan
+
+
+def pictures(count: int, seed: int = 0) -> fingerprint.Miniatures:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def disturbed(miniatures: fingerprint.Miniatures, seed: int = 1) -> fingerprint.Miniatures:
+    noise = np.random.default_rng(seed).normal(0, 8, miniatures.shape)
+    return (miniatures + noise).clip(0, 255).astype(np.uint8)
+
+
+def by_brute_force(miniatures: fingerprint.Miniatures) -> set[tuple[int, int]]:
+    one, other = np.triu_indices(len(miniatures), 1)
+    alike = copies.is_alike(miniatures[one], miniatures[other])
+    return set(zip(one[alike].tolist(), other[alike].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_near_copies_are_those_of_brute_force(count: int) -> None:
+    originals = pictures(count)
+    both = np.concatenate([originals, disturbed(originals)])
+    found = copies.alike(scanned(both), np.zeros((0, 2), dtype=np.int64))
+    assert {tuple(pair) for pair in found.tolist()} == by_brute_force(both)
+    assert len(found) == count
+
+
+def test_a_crowd_of_copies_is_one_row_each() -> None:
+    crowd = np.concatenate([np.repeat(pictures(1), 200, axis=0), pictures(20, seed=5)])
+    crowd = disturbed(crowd)
+    items = [Item(f"{row}.jpg", "mug") for row in range(len(crowd))]
+    problems = list(copies.problems(Catalog(Path("/shop"), items), scanned(crowd)))
+    assert len(problems) == 199 and {problem.problem for problem in problems} == {"near-duplicate"}
+
+
+def test_equal_files_are_told_of_once_by_their_first() -> None:
+    scan = scanned(pictures(4))
+    scan.digests[3] = scan.digests[2] = scan.digests[0]
+    assert copies.identical(scan).tolist() == [[0, 2], [0, 3]]
+
+
+def test_unread_files_are_no_copies_of_each_other() -> None:
+    scan = Scan(3)
+    assert not len(copies.identical(scan)) and not len(copies.alike(scan, copies.identical(scan)))
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (Item("b.jpg", "mug", split="train"), "duplicate"),
+        (Item("b.jpg", "mug", split="test"), "across-splits"),
+        (Item("b.jpg", "cup", split="train"), "two-products"),
+        (Item("b.jpg", "cup", split="test"), "two-products"),
+        (Item("b.jpg", "", split="train"), "duplicate"),
+    ],
+)
+def test_a_copy_is_judged_by_where_it_lies(second: Item, expected: str) -> None:
+    scan = scanned(pictures(2))
+    scan.digests[1] = scan.digests[0]
+    (problem,) = copies.problems(Catalog(Path("/shop"), [Item("a.jpg", "mug", split="train"), second]), scan)
+    assert (problem.problem, problem.path, problem.other) == (expected, "/shop/b.jpg", "/shop/a.jpg")
+
+
+def test_a_row_that_is_there_twice_is_said_to_be() -> None:
+    scan = scanned(pictures(2))
+    scan.digests[1] = scan.digests[0]
+    (problem,) = copies.problems(Catalog(Path("/shop"), [Item("a.jpg", "mug"), Item("a.jpg", "cup")]), scan)
+    assert (problem.problem, problem.detail) == ("two-products", "listed twice under cup and mug")

@@ -1,0 +1,50 @@
+"""The report as a page: one file, the worst first, nothing from outside, and no name that becomes markup."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tests.conftest import Cli
+from tests.test_eval import blobs
+
+
+def test_the_worst_products_stand_first_with_their_photos(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    """Vectors that take product 0 for product 1, over real pictures."""
+    angles = np.radians([0, 60, 120, 1, 61, 121, 200, 201, 202, 300, 301, 302])
+    paths = [f"product-{n // 3:02}/{n % 3}.png" for n in range(12)]
+    np.savez(
+        tmp_path / "e.npz",
+        embeddings=np.stack([np.cos(angles), np.sin(angles)], axis=1),
+        labels=[path.partition("/")[0] for path in paths],
+        paths=[str(shop / path) for path in paths],
+    )
+    page = tmp_path / "report.html"
+    found = cli("eval", tmp_path / "e.npz", "--html", page)
+    assert found.code == 0 and str(page) in found.err
+    text = page.read_text()
+    cards = re.findall(r'<div class="card"><h3>(.*?)</h3>', text)
+    assert cards == ["product-00", "product-01"] and text.index("Worst products") < text.index("Scores")
+    assert "taken for product-01, 3 times" in text and text.count("data:image/jpeg;base64,") >= 4
+    assert "http://" not in text and "https://" not in text and "<svg" in text
+
+
+def test_names_cannot_become_markup(cli: Cli, tmp_path: Path) -> None:
+    names = np.array(["<script>alert(1)</script>", "a & b"] * 4)
+    np.savez(tmp_path / "e.npz", embeddings=np.random.default_rng(0).normal(size=(8, 3)), labels=names)
+    assert cli("eval", tmp_path / "e.npz", "--html", tmp_path / "r.html").code == 0
+    text = (tmp_path / "r.html").read_text()
+    assert "<script>alert" not in text and "&lt;script&gt;alert" in text
+
+
+def test_comparison_literature_and_provenance_are_on_the_page(cli: Cli, tmp_path: Path) -> None:
+    one, other = blobs(tmp_path / "a.npz", 0.5), blobs(tmp_path / "b.npz", 2.0)
+    cli("eval", one, "--against", other, "--published", "cars", "--html", tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    for part in ("Against ", "better", "Proxy-Anchor", "this one", "not comparable", "fingerprint of gallery", "seed"):
+        assert part in text, part
+
+
+def test_a_place_that_cannot_be_written_is_answered_first(cli: Cli, tmp_path: Path) -> None:
+    found = cli("eval", tmp_path / "gone.npz", "--html", tmp_path / "no" / "r.html")
+    assert found.code == 4 and "no folder" in found.err
