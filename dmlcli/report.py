@@ -337,6 +337,18 @@ class LossesReport:
 
 
 @dataclass(frozen=True)
+class RunRow:
+    """One training run: `going`, `interrupted` (--resume goes on with it) or `done`; best MAP@R in validation."""
+
+    id: str
+    started: str
+    state: str
+    epochs: int
+    score: float | None
+    chosen: str
+
+
+@dataclass(frozen=True)
 class StatusReport:
     """What the workspace holds; each part is None where it is not there."""
 
@@ -346,6 +358,7 @@ class StatusReport:
     index: dict[str, str] | None
     next: str
     cautions: tuple[str, ...] = ()
+    runs: tuple[RunRow, ...] = ()  # oldest first
 
 
 @dataclass(frozen=True)
