@@ -36,6 +36,21 @@ class TrainReport:
 
 
 @dataclass(frozen=True)
+class PlanReport:
+    """What a training run would do, how long its parts would take (seconds) and how much memory (bytes)."""
+
+    images: int
+    products: int
+    recipe: dict[str, Any]  # as resolved
+    validation: str
+    parts: dict[str, float]
+    seconds: float
+    memory: int
+    caution: str = ""
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
 class EmbedReport:
     """What embedding made, and how many of the images had to be computed."""
 

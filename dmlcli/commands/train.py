@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli import options, progress
 from dmlcli.errors import Interrupted, MismatchError, UsageError
+from dmlcli.learn.clock import Clock, seconds
 from dmlcli.learn.recipe import differences, given, resolve, to_toml
-from dmlcli.report import Skipped, TrainReport
+from dmlcli.report import PlanReport, Skipped, TrainReport
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
@@ -56,6 +57,8 @@ def train(
     patience: options.Patience = None,
     precision: options.Precision = None,
     seed: options.TrainSeed = None,
+    budget: options.Budget = None,
+    dry_run: options.DryRun = False,
     resume: options.Resume = False,
     run: options.RunId = None,
     device: options.Device = "auto",
@@ -70,7 +73,7 @@ def train(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> TrainReport:
+) -> TrainReport | PlanReport:
     """Fine-tune a model on your own photos, then embed and index them.
 
     The model that ships is the one with the best MAP@R in rehearsals, among known products and new ones; the frozen
@@ -87,9 +90,10 @@ def train(
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
     from dmlcli.model import FILES
-    from dmlcli.workspace import make, need
+    from dmlcli.workspace import find, make, need
 
     started = time.perf_counter()
+    clock = Clock(None if budget is None else seconds(budget))
     if run is not None and not resume:
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
     going = runs.resume(need(workspace).runs, run) if resume else None
@@ -102,11 +106,13 @@ def train(
         split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
     if output is not None:
         disk.check_replaceable(Path(output), FILES)
+    if dry_run:
+        return _plan(photos, settings, find(workspace), device)
     place = make(workspace)
     target = Path(output or (going.record.output if going else place.model))
     going = going or runs.start(place.runs, to_toml(settings), str(catalog), str(target))
     with going:
-        outcome = _train(photos, settings, place, target, device, going)
+        outcome = _train(photos, settings, place, target, device, going, clock)
     skipped = [*photos.skipped, *outcome.skipped]
     index = None
     if outcome.interrupted:
@@ -154,6 +160,28 @@ class _Outcome:
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
+def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str) -> PlanReport:
+    """What the run would do, tried out in small."""
+    from dmlcli.catalog import split_for_training
+    from dmlcli.learn import course, estimate  # torch starts here
+    from dmlcli.learn.encode import pick_device
+    from dmlcli.learn.weights import resolve
+
+    course.build_loss(recipe, 2, 2)
+    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training)
+    return PlanReport(
+        images=len(photos.items),
+        products=len({item.product for item in photos.items} - {""}),
+        recipe=asdict(recipe),
+        validation=found.how,
+        parts=found.parts,
+        seconds=sum(found.parts.values()),
+        memory=found.memory,
+        caution=resolve(recipe.backbone, recipe.weights).caution,
+        skipped=tuple(photos.skipped),
+    )
+
+
 def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recipe":
     """The recipe of a run that goes on; raises MismatchError where something else is asked for now."""
     before = resolve(str(going.recipe), {})
@@ -167,7 +195,13 @@ def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recip
 
 
 def _train(
-    photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str, going: "Run"
+    photos: "Catalog",
+    recipe: "Recipe",
+    place: "Workspace",
+    target: Path,
+    device: str,
+    going: "Run",
+    clock: Clock,
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
@@ -182,7 +216,7 @@ def _train(
         start = resolve(recipe.backbone, recipe.weights)
         return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
-    matter = material.gather(photos, recipe, place, hardware, split_for_training)
+    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock)
     states = zip(matter.plain.items, matter.plain.states, strict=True)
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     planned = tune.plan(matter, recipe)
@@ -194,7 +228,7 @@ def _train(
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
-        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint)):
+        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
             _tell(trial, first)
             going.told(trial.facts() | {"best": trial.beats(first)})
             first = trial if trial.beats(first) else first
