@@ -282,6 +282,11 @@ DTypeName = Literal["float32", "float16"]
 DType = Annotated[DTypeName, Option(help="How the vectors are stored; float16 takes half the space.")]
 Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(help="What a folder of embeddings looks like inside.")]
 
+TrainPage = Annotated[
+    Path | None,
+    Option("--html", help="Also write curves, a map of the products and confusions as one page.", show_default=False),
+]
+
 ModelOut = Annotated[Path | None, Option("--output", "-o", help="Where the model goes.", show_default=False)]
 EmbeddingsOut = Annotated[
     Path | None,

@@ -64,6 +64,7 @@ def train(
     device: options.Device = "auto",
     no_index: options.NoIndex = False,
     output: options.ModelOut = None,
+    html: options.TrainPage = None,
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -86,10 +87,11 @@ def train(
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
     asked = given(locals())  # before there is anything else here
-    from dmlcli import disk, encoder, indexes, runs
+    from dmlcli import disk, encoder, indexes, runs, training_page
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
     from dmlcli.model import FILES
+    from dmlcli.page import check_writable
     from dmlcli.workspace import find, make, need
 
     started = time.perf_counter()
@@ -106,6 +108,8 @@ def train(
         split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
     if output is not None:
         disk.check_replaceable(Path(output), FILES)
+    if html is not None:
+        check_writable(Path(html))
     if dry_run:
         return _plan(photos, settings, find(workspace), device)
     place = make(workspace)
@@ -114,7 +118,7 @@ def train(
     with going:
         outcome = _train(photos, settings, place, target, device, going, clock)
     skipped = [*photos.skipped, *outcome.skipped]
-    index = None
+    index = embeddings = None
     if outcome.interrupted:
         raise Interrupted(
             f"stopped; the best so far ({outcome.origin}) is saved in {outcome.model.folder}",
@@ -124,8 +128,9 @@ def train(
         known = [*outcome.embedded, *place.known()]
         with disk.only_writer(place.index), disk.only_writer(place.embeddings):
             computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
-            save_embeddings(place.embeddings, computed.embeddings)
-            index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
+            embeddings = computed.embeddings
+            save_embeddings(place.embeddings, embeddings)
+            index = str(indexes.build(place.index, embeddings, outcome.model.folder).folder)
         skipped += [failure for failure in computed.skipped if failure not in skipped]
     report = TrainReport(
         run=going.record.id,
@@ -143,6 +148,8 @@ def train(
         skipped=tuple(skipped),
     )
     going.finish({key: getattr(report, key) for key in ("chosen", "score", "frozen_score", "seconds", "fingerprint")})
+    if html is not None:
+        training_page.write(Path(html), report, runs.read_metrics(going.folder), photos, embeddings)
     return report
 
 
