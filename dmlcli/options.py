@@ -240,6 +240,11 @@ TrainSeed = Annotated[
         show_default=False,
     ),
 ]
+Budget = Annotated[
+    str | None,
+    Option(help="How long it may take in all: 10m, 90s or 1h30m.", show_default=False),
+]
+DryRun = Annotated[bool, Option("--dry-run", help="Only say what would be done, and how long and how large it is.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the run that was interrupted last, to the same end.")]
 RunId = Annotated[
     str | None, Option("--run", help="With --resume: another run (see dmlcli status).", show_default=False)
@@ -276,6 +281,11 @@ Average = Annotated[
 DTypeName = Literal["float32", "float16"]
 DType = Annotated[DTypeName, Option(help="How the vectors are stored; float16 takes half the space.")]
 Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(help="What a folder of embeddings looks like inside.")]
+
+TrainPage = Annotated[
+    Path | None,
+    Option("--html", help="Also write curves, a map of the products and confusions as one page.", show_default=False),
+]
 
 ModelOut = Annotated[Path | None, Option("--output", "-o", help="Where the model goes.", show_default=False)]
 EmbeddingsOut = Annotated[

@@ -36,6 +36,21 @@ class TrainReport:
 
 
 @dataclass(frozen=True)
+class PlanReport:
+    """What a training run would do, how long its parts would take (seconds) and how much memory (bytes)."""
+
+    images: int
+    products: int
+    recipe: dict[str, Any]  # as resolved
+    validation: str
+    parts: dict[str, float]
+    seconds: float
+    memory: int
+    caution: str = ""
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
 class EmbedReport:
     """What embedding made, and how many of the images had to be computed."""
 
@@ -337,6 +352,18 @@ class LossesReport:
 
 
 @dataclass(frozen=True)
+class RunRow:
+    """One training run: `going`, `interrupted` (--resume goes on with it) or `done`; best MAP@R in validation."""
+
+    id: str
+    started: str
+    state: str
+    epochs: int
+    score: float | None
+    chosen: str
+
+
+@dataclass(frozen=True)
 class StatusReport:
     """What the workspace holds; each part is None where it is not there."""
 
@@ -346,7 +373,7 @@ class StatusReport:
     index: dict[str, str] | None
     next: str
     cautions: tuple[str, ...] = ()
-    runs: tuple[dict[str, str], ...] = ()  # of training, the last ones last
+    runs: tuple[RunRow, ...] = ()  # oldest first
 
 
 @dataclass(frozen=True)

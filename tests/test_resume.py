@@ -14,13 +14,19 @@ from dmlcli.model import open_model
 from tests.conftest import Cli, process
 from tests.test_train import market, place  # noqa: F401 (fixtures)
 
-KILLS = 3
+KILLS, EPOCHS = 3, 12
 
 
 def options(weights: Path, tune: str) -> list[str]:
     network = ["--backbone", "alexnet", "--weights", str(weights), "--dim", "8", "--views", "2"]
     rates = ["--learning-rate", "1e-5", "--ema", "0.9", "--memory", "40:start=2", "--loss", "margin", "--patience", "0"]
-    return [*network, *rates, "--tune", tune, "--epochs", "8", "--batch-size", "16", "--no-index"]
+    return [*network, *rates, "--tune", tune, "--epochs", str(EPOCHS), "--batch-size", "16", "--no-index"]
+
+
+def epochs_done(workspace: Path) -> int:
+    """How many epochs the only run in a workspace has told of."""
+    rows = [row for folder in workspace.glob("runs/*") for row in runs.read_metrics(folder)]
+    return max((row["epoch"] for row in rows if row.get("epoch")), default=0)
 
 
 @pytest.mark.slow
@@ -35,33 +41,28 @@ def test_killed_three_times_it_ends_with_the_same_weights(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for workspace in (whole, broken):
         shutil.copytree(place / "frozen", workspace / "frozen")
-    started = time.monotonic()
     done = process("train", market, *options(random_weights, tune), "-w", whole, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
-    seconds = time.monotonic() - started
 
     chance = random.Random(time.time_ns())
-    killed: list[str] = []
+    killed: list[int] = []
     resume: list[str] = []
-    while len(killed) < KILLS:
+    for last in sorted(chance.sample(range(EPOCHS - 1), KILLS)):  # the epoch after which it will not live long
         command = [sys.executable, "-m", "dmlcli", "train", str(market), "-w", str(broken), *resume]
         command += [] if resume else options(random_weights, tune)
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        while not list(broken.glob("runs/*/metrics.jsonl")) and running.poll() is None:
-            time.sleep(0.05)
-        moment = chance.uniform(0, 0.4 * seconds)
-        time.sleep(moment)
+        while epochs_done(broken) < last and running.poll() is None:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 1) * (1 if tune == "all" else 0.02))
         running.kill()
         _, err = running.communicate()
-        assert running.returncode == -9, (moment, err.decode())
-        (record,) = runs.list_runs(broken / "runs")
-        epochs = [row["epoch"] for row in runs.read_metrics(broken / "runs" / record.id) if row.get("epoch")]
-        killed.append(f"{moment:.1f} s after the start, in epoch {max(epochs, default=0) + 1}")
+        assert running.returncode == -9, err.decode()
+        killed.append(epochs_done(broken))
         resume = ["--resume", "--no-index"]
     done = process("train", market, "-w", broken, *resume, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     models = [open_model(workspace / "model").record for workspace in (whole, broken)]
-    print(f"killed {killed}: {models[0].fingerprint} uninterrupted, {models[1].fingerprint} resumed")
+    print(f"killed after epochs {killed}: {models[0].fingerprint} uninterrupted, {models[1].fingerprint} resumed")
     assert models[0].fingerprint == models[1].fingerprint
     assert models[0].scores == models[1].scores
     stories = [

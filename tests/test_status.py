@@ -22,7 +22,6 @@ def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Missi
     assert found.err.count("the built-in descriptor stands in") == 1 and "next: dmlcli query img.jpg" in found.err
     told = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
     assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
-    assert told["runs"][-1]["state"] == "done" and "  done, of " in found.out
     assert told["model"]["backbone"] == "descriptor" and "stands in" in told["cautions"][0]
 
 
@@ -54,3 +53,20 @@ def test_what_a_crash_left_between_two_renames_is_seen(workspace: Path, name: st
     expected = cli("status", "-w", workspace).out
     (workspace / name).rename(workspace / f".{name}.previous")
     assert cli("status", "-w", workspace).out == expected
+
+
+def test_runs_are_told_with_how_far_they_came(cli: Cli, tmp_path: Path) -> None:
+    from dmlcli import runs
+
+    place = tmp_path / "w" / "runs"
+    with runs.start(place, "", "catalog", "model") as first:
+        first.told({"trial": "epoch 1", "epoch": 1, "map@r": 0.25})
+    first.finish({"score": 0.5, "chosen": "epoch 1"})
+    with runs.start(place, "", "catalog", "model") as second:
+        second.told({"trial": "epoch 1", "epoch": 1, "map@r": 0.25})
+        going = json.loads(cli("status", "-w", tmp_path / "w", "--format", "json").out)["runs"]
+    found = cli("status", "-w", tmp_path / "w")
+    assert [run["state"] for run in going] == ["done", "going"]
+    assert "done, 1 epoch, MAP@R 50.0 %, epoch 1 chosen" in found.out
+    assert f"{second.record.id}  interrupted, 1 epoch, MAP@R 25.0 %" in found.out
+    assert "--resume goes on with it" in found.err

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.cli.views import compare, doctor, duplicates, embed, eval, index, losses, query, status, train
+from dmlcli.cli.views import compare, doctor, duplicates, embed, eval, index, losses, plan, query, status, train
 from dmlcli.report import (
     CompareReport,
     DoctorReport,
@@ -17,6 +17,7 @@ from dmlcli.report import (
     EvalReport,
     IndexReport,
     LossesReport,
+    PlanReport,
     QueryReport,
     StatusReport,
     TrainReport,
@@ -24,6 +25,7 @@ from dmlcli.report import (
 
 _VIEWS: dict[type, Callable[[Any], None]] = {
     TrainReport: train.show,
+    PlanReport: plan.show,
     EmbedReport: embed.show,
     IndexReport: index.show,
     EvalReport: eval.show,

@@ -1,7 +1,9 @@
 """dmlcli status: what the workspace holds, and what to type next."""
 
+from pathlib import Path
+
 from dmlcli import options
-from dmlcli.report import StatusReport
+from dmlcli.report import RunRow, StatusReport
 
 
 def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
@@ -11,9 +13,7 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
 
         dmlcli status
     """
-    from pathlib import Path
-
-    from dmlcli import disk, runs
+    from dmlcli import disk
     from dmlcli.errors import CannotRun
     from dmlcli.model import open_model
     from dmlcli.workspace import find
@@ -60,16 +60,37 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
     for name, made in (("embeddings", embeddings), ("index", index)):
         if made and model and made["model"] != model["fingerprint"]:
             cautions.append(f"the {name} were made by another model: dmlcli index CATALOG makes them anew")
+    past = _runs(place.runs)
+    if past and past[-1].state == "interrupted":
+        cautions.append(f"run {past[-1].id} was interrupted: dmlcli train CATALOG --resume goes on with it")
     if index:
         following = "dmlcli query img.jpg"
     elif model:
         following = "dmlcli index CATALOG"
     else:
         following = "dmlcli train CATALOG"
-    found = [
-        {"id": run.id, "state": "training" if runs.is_going(place.runs / run.id) else run.state, "catalog": run.catalog}
-        for run in runs.list_runs(place.runs)
-    ]
-    if found and found[-1]["state"] == "unfinished":
-        following = "dmlcli train CATALOG --resume"
-    return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions), tuple(found))
+    return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions), past)
+
+
+def _runs(folder: Path) -> tuple[RunRow, ...]:
+    """The training runs, as far as each has come."""
+    from dmlcli import runs
+
+    rows = []
+    for record in runs.list_runs(folder):
+        lines = runs.read_metrics(folder / record.id)
+        scores = [line["map@r"] for line in lines if line.get("map@r") is not None]
+        state = record.state
+        if state == "unfinished":
+            state = "going" if runs.is_going(folder / record.id) else "interrupted"
+        rows.append(
+            RunRow(
+                id=record.id,
+                started=record.started,
+                state=state,
+                epochs=max((line["epoch"] for line in lines if line.get("epoch")), default=0),
+                score=record.result.get("score", max(scores, default=None)),
+                chosen=record.result.get("chosen", ""),
+            )
+        )
+    return tuple(rows)

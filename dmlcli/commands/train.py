@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli import options, progress
 from dmlcli.errors import Interrupted, MismatchError, UsageError
+from dmlcli.learn.clock import Clock, seconds
 from dmlcli.learn.recipe import differences, given, resolve, to_toml
-from dmlcli.report import Skipped, TrainReport
+from dmlcli.report import PlanReport, Skipped, TrainReport
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
@@ -56,11 +57,14 @@ def train(
     patience: options.Patience = None,
     precision: options.Precision = None,
     seed: options.TrainSeed = None,
+    budget: options.Budget = None,
+    dry_run: options.DryRun = False,
     resume: options.Resume = False,
     run: options.RunId = None,
     device: options.Device = "auto",
     no_index: options.NoIndex = False,
     output: options.ModelOut = None,
+    html: options.TrainPage = None,
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -70,7 +74,7 @@ def train(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> TrainReport:
+) -> TrainReport | PlanReport:
     """Fine-tune a model on your own photos, then embed and index them.
 
     The model that ships is the one with the best MAP@R in rehearsals, among known products and new ones; the frozen
@@ -83,13 +87,15 @@ def train(
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
     asked = given(locals())  # before there is anything else here
-    from dmlcli import disk, encoder, indexes, runs
+    from dmlcli import disk, encoder, indexes, runs, training_page
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
     from dmlcli.model import FILES
-    from dmlcli.workspace import make, need
+    from dmlcli.page import check_writable
+    from dmlcli.workspace import find, make, need
 
     started = time.perf_counter()
+    clock = Clock(None if budget is None else seconds(budget))
     if run is not None and not resume:
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
     going = runs.resume(need(workspace).runs, run) if resume else None
@@ -102,13 +108,17 @@ def train(
         split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
     if output is not None:
         disk.check_replaceable(Path(output), FILES)
+    if html is not None:
+        check_writable(Path(html))
+    if dry_run:
+        return _plan(photos, settings, find(workspace), device)
     place = make(workspace)
     target = Path(output or (going.record.output if going else place.model))
     going = going or runs.start(place.runs, to_toml(settings), str(catalog), str(target))
     with going:
-        outcome = _train(photos, settings, place, target, device, going)
+        outcome = _train(photos, settings, place, target, device, going, clock)
     skipped = [*photos.skipped, *outcome.skipped]
-    index = None
+    index = embeddings = None
     if outcome.interrupted:
         raise Interrupted(
             f"stopped; the best so far ({outcome.origin}) is saved in {outcome.model.folder}",
@@ -118,8 +128,9 @@ def train(
         known = [*outcome.embedded, *place.known()]
         with disk.only_writer(place.index), disk.only_writer(place.embeddings):
             computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
-            save_embeddings(place.embeddings, computed.embeddings)
-            index = str(indexes.build(place.index, computed.embeddings, outcome.model.folder).folder)
+            embeddings = computed.embeddings
+            save_embeddings(place.embeddings, embeddings)
+            index = str(indexes.build(place.index, embeddings, outcome.model.folder).folder)
         skipped += [failure for failure in computed.skipped if failure not in skipped]
     report = TrainReport(
         run=going.record.id,
@@ -137,6 +148,8 @@ def train(
         skipped=tuple(skipped),
     )
     going.finish({key: getattr(report, key) for key in ("chosen", "score", "frozen_score", "seconds", "fingerprint")})
+    if html is not None:
+        training_page.write(Path(html), report, runs.read_metrics(going.folder), photos, embeddings)
     return report
 
 
@@ -154,6 +167,28 @@ class _Outcome:
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
+def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str) -> PlanReport:
+    """What the run would do, tried out in small."""
+    from dmlcli.catalog import split_for_training
+    from dmlcli.learn import course, estimate  # torch starts here
+    from dmlcli.learn.encode import pick_device
+    from dmlcli.learn.weights import resolve
+
+    course.build_loss(recipe, 2, 2)
+    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training)
+    return PlanReport(
+        images=len(photos.items),
+        products=len({item.product for item in photos.items} - {""}),
+        recipe=asdict(recipe),
+        validation=found.how,
+        parts=found.parts,
+        seconds=sum(found.parts.values()),
+        memory=found.memory,
+        caution=resolve(recipe.backbone, recipe.weights).caution,
+        skipped=tuple(photos.skipped),
+    )
+
+
 def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recipe":
     """The recipe of a run that goes on; raises MismatchError where something else is asked for now."""
     before = resolve(str(going.recipe), {})
@@ -167,7 +202,13 @@ def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recip
 
 
 def _train(
-    photos: "Catalog", recipe: "Recipe", place: "Workspace", target: Path, device: str, going: "Run"
+    photos: "Catalog",
+    recipe: "Recipe",
+    place: "Workspace",
+    target: Path,
+    device: str,
+    going: "Run",
+    clock: Clock,
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
@@ -182,7 +223,7 @@ def _train(
         start = resolve(recipe.backbone, recipe.weights)
         return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
-    matter = material.gather(photos, recipe, place, hardware, split_for_training)
+    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock)
     states = zip(matter.plain.items, matter.plain.states, strict=True)
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     planned = tune.plan(matter, recipe)
@@ -194,7 +235,7 @@ def _train(
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
-        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint)):
+        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
             _tell(trial, first)
             going.told(trial.facts() | {"best": trial.beats(first)})
             first = trial if trial.beats(first) else first

@@ -1,5 +1,6 @@
 """The training loop, as a generator: yields one Epoch per pass, and knows neither files nor scores."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,17 +29,23 @@ class Epoch:
     health: Health
 
 
-def fit(embed: Callable[[Tensor], Tensor], learner: Learner, feed: Callable[[int], Iterable[Batch]]) -> Iterator[Epoch]:
-    """Train the learner's modules in place, from the epoch after the one it stands at to the last of its recipe.
+def fit(
+    embed: Callable[[Tensor], Tensor],
+    learner: Learner,
+    feed: Callable[[int], Iterable[Batch]],
+    until: Callable[[], float] = lambda: math.inf,
+) -> Iterator[Epoch]:
+    """Train the learner's modules in place, from the epoch after the one it stands at to its last.
 
     Args:
         embed: inputs (B, ...) to embeddings (B, D), not normalised: losses do that themselves.
         feed: the batches of epoch n.
+        until: when to stop, in `time.monotonic()`: an epoch ends with the batch that passes it.
 
     Errors: TrainingError when the loss is no longer a finite number.
     """
     recipe = learner.recipe
-    while learner.epoch < recipe.epochs:
+    while learner.epoch < learner.epochs and time.monotonic() < until():
         number, started, images = learner.start_epoch(), time.perf_counter(), 0
         values: list[float] = []
         active: list[float] = []
@@ -59,6 +66,8 @@ def fit(embed: Callable[[Tensor], Tensor], learner: Learner, feed: Callable[[int
                 last = embeddings.detach(), labels
             if len(values) % recipe.accumulate == 0:
                 learner.step(recipe.accumulate)
+            if time.monotonic() >= until():
+                break
         assert last is not None, "an epoch has batches"
         if len(values) % recipe.accumulate:
             learner.step(len(values) % recipe.accumulate)

@@ -19,7 +19,8 @@ from dmlcli.learn.recipe import Recipe
 class Learner:
     """The modules in training and everything that moves them.
 
-    `epoch` counts the passes that are done. Whoever validates says so by `told`: a plateau looks at the scores.
+    `epoch` counts the passes that are done of `epochs`, which a budget may change. Whoever validates says so by `told`:
+    a plateau looks at the scores.
     """
 
     def __init__(self, recipe: Recipe, loss: nn.Module, *, head: nn.Module, backbone: nn.Module | None = None) -> None:
@@ -29,7 +30,7 @@ class Learner:
         self.optimizer = optimizer.build(recipe, optimizer.groups(recipe, head, backbone, loss))
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = Average(network, recipe.ema) if recipe.ema else None
-        self.epoch = 0
+        self.epoch, self.epochs = 0, recipe.epochs  # done, and in all
         self.scores: list[float] = []  # of the epochs so far, higher is better
         self._full_rates = [group["lr"] for group in self.optimizer.param_groups]
         in_training = {id(parameter) for parameter in self.parameters}
@@ -43,7 +44,7 @@ class Learner:
     def start_epoch(self) -> int:
         """Set the rates of the next pass, let the backbone stand or go, and return the number of the pass, from 1."""
         number = self.epoch + 1
-        share = schedule.share(self.recipe.schedule, number, self.recipe.epochs, self.scores)
+        share = schedule.share(self.recipe.schedule, number, self.epochs, self.scores)
         for group, rate in zip(self.optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate * share
         for parameter in self._pretrained:
@@ -79,6 +80,7 @@ class Learner:
         """What `load_state_dict` takes; everything in it can be saved without code. Not inside `averaged`."""
         return {
             "epoch": self.epoch,
+            "epochs": self.epochs,
             "scores": list(self.scores),
             "modules": self.modules.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -88,7 +90,7 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a saved learner stood."""
-        self.epoch, self.scores = state["epoch"], list(state["scores"])
+        self.epoch, self.epochs, self.scores = state["epoch"], state["epochs"], list(state["scores"])
         self.modules.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:

@@ -1,5 +1,6 @@
 """What is learned from: features of all photos that training may open, and the part of them that one lesson uses."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -7,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dmlcli import progress
 from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings
 from dmlcli.learn import augment, features, frozen
 from dmlcli.learn.backbone import default_pooling
+from dmlcli.learn.clock import Clock
 from dmlcli.learn.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.rehearse import Search
@@ -19,6 +22,8 @@ from dmlcli.learn.weights import Weights, resolve
 from dmlcli.model import Model
 from dmlcli.report import Skipped
 from dmlcli.workspace import Workspace
+
+_SHARE = 0.5  # of what is left of a budget that more views than one may take
 
 
 @dataclass(frozen=True)
@@ -89,28 +94,40 @@ class Material:
         return replace(self.plain, vectors=vectors, model=fingerprint)
 
 
+def trunk_of(recipe: Recipe) -> tuple[Weights, Network]:
+    """The weights that training starts from, and the frozen backbone pooled as features are."""
+    start = resolve(recipe.backbone, recipe.weights)
+    start = replace(start, image=replace(start.image, decode=recipe.decode))
+    return start, frozen.build(start, recipe.seed, recipe.pooling or default_pooling(start.backbone))
+
+
 def gather(
     photos: Catalog,
     recipe: Recipe,
     place: Workspace,
     hardware: torch.device,
     split: Callable[[Catalog, int], TrainingSplit],
+    clock: Clock | None = None,
 ) -> Material:
     """Features of every view of every photo, from the cache of the workspace or through the frozen backbone.
 
     Args:
         split: how rows are chosen to fit on and to validate with, for the photos that can be read.
+        clock: may leave time for fewer views than the recipe asks for.
     """
-    start = resolve(recipe.backbone, recipe.weights)
-    start = replace(start, image=replace(start.image, decode=recipe.decode))
+    start, trunk = trunk_of(recipe)
     pretrained = frozen.build(start, recipe.seed)
-    pooling = recipe.pooling or default_pooling(start.backbone)
-    trunk = frozen.build(start, recipe.seed, pooling)
     model = frozen.save(place.frozen, trunk, start, photos)
     forward = frozen.forward(model, trunk, hardware)
+    started = time.monotonic()
     plain = features.cached(photos, "plain", model, forward, place)
+    seconds_a_view = time.monotonic() - started
     readable = Catalog(photos.root, plain.embeddings.items)
     names = augment.view_names(recipe.views, recipe.seed, recipe.augment)
+    if clock is not None and clock.is_limited and plain.fresh:
+        names = names[: 1 + max(0, int(clock.left * _SHARE / seconds_a_view))]
+        if len(names) < recipe.views:
+            progress.note(f"the budget has time for {len(names)} of {recipe.views} views of each photo")
     views = features.stacked(readable, names, model, forward, place)
     trunk.mirror = len(names) > 1
     return Material(

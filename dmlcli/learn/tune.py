@@ -5,6 +5,7 @@ them keeps the best, so that training can never end worse than its own start.
 """
 
 import copy
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ from dmlcli.errors import TrainingError
 from dmlcli.learn import rehearse
 from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.choose import choose, mean, new_head, solve
+from dmlcli.learn.clock import Clock, Pace
 from dmlcli.learn.closed_form import CAREFUL, Setting
 from dmlcli.learn.course import Course, State, fill, head_course, tell_small_products, whole_course
 from dmlcli.learn.encode import forward_of
@@ -28,6 +30,8 @@ from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validate import together
 
+_PROBE = 64  # photos that tell how long one takes
+_PASSES = 2.2  # solving the head and embedding; the graph of the second is a little slower
 _WORTH = 1.01  # times the closed form's score: the best of many epochs looks better than it is
 
 
@@ -112,18 +116,20 @@ def trials(
     recipe: Recipe,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    clock: Clock | None = None,
 ) -> Iterator[Trial]:
     """The epochs of gradient training in the first rehearsal, from its closed form on, until they stagnate.
 
     Args:
         network: as `start` made it for the first lesson.
         checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
+        clock: says when it is time to come to an end.
     """
     lesson, best = planned.lessons[0], planned.closed_trial(first=True)
     if recipe.tune == "head" and not lesson.validation:
         return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
     tell_small_products(lesson, recipe)
-    course = _course(network, lesson, planned.setting, recipe, device)
+    course = course_of(network, lesson, planned.setting, recipe, device)
     stale = 0
     saved = checkpoint.load() if checkpoint else None
     if saved is not None:
@@ -132,10 +138,16 @@ def trials(
         yield best
     if recipe.patience and stale >= recipe.patience:
         return
-    for epoch in fit(course.embed, course.learner, course.feed):
+    clock = clock or Clock()
+    pace = Pace(clock, _after(network, lesson, recipe, clock, device), again=recipe.tune == "head")
+    for epoch in fit(course.embed, course.learner, course.feed, pace.until):
+        judging = time.monotonic()
         with course.learner.averaged():
             trial = Trial(f"epoch {epoch.number}", *course.score(), epoch.number, epoch)
         course.learner.told(trial.score)
+        if clock.is_limited:
+            spent = epoch.seconds, time.monotonic() - judging
+            course.learner.epochs = pace.epochs(course.learner.epoch, recipe.epochs, *spent)
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
         yield trial
@@ -146,6 +158,16 @@ def trials(
             checkpoint.save({"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale})
         if stale == recipe.patience:
             return
+
+
+def _after(network: Network, lesson: Lesson, recipe: Recipe, clock: Clock, device: torch.device) -> float:
+    """Seconds that come after a trained backbone's epochs: all photos go through it again, to solve and to embed."""
+    if not clock.is_limited or recipe.tune == "head":
+        return 0.0
+    started, some = time.monotonic(), lesson.files[:_PROBE]
+    features_of(some, network.image, forward_of(copy.deepcopy(network).headless(), device))
+    each = (time.monotonic() - started) / len(some)
+    return each * (len(lesson.files) + len(lesson.validation_files)) * _PASSES
 
 
 def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Network:
@@ -159,7 +181,7 @@ def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Ne
         return network
     if recipe.tune == "head":
         again = replace(recipe, epochs=best.trained)
-        course = _course(network, whole, planned.setting, again, torch.device("cpu"))
+        course = course_of(network, whole, planned.setting, again, torch.device("cpu"))
         for _ in fit(course.embed, course.learner, course.feed):
             pass
         course.score()  # which takes the means that are recalled
@@ -194,7 +216,8 @@ def compare_heads(lesson: Lesson, recipe: Recipe, specs: Iterable[str]) -> Itera
             yield spec, head.eval()(lesson.validation_features).numpy(), trouble
 
 
-def _course(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
+def course_of(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
+    """The course that the recipe asks for."""
     if recipe.tune == "head":
         assert isinstance(network.head, BlendHead)
         return head_course(network.head, lesson, recipe)

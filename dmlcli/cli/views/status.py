@@ -1,9 +1,9 @@
 """What the workspace holds, and the next command."""
 
 from dmlcli.cli import look
-from dmlcli.report import StatusReport
+from dmlcli.report import RunRow, StatusReport
 
-_RUNS = 5  # the last ones; --format json has them all
+_RUNS = 5  # told, the newest first; --format json has all
 
 
 def show(report: StatusReport) -> None:
@@ -17,7 +17,13 @@ def show(report: StatusReport) -> None:
             rows.append(
                 (name, f"{made['images']} images, {made['dim']} dimensions, of {made['root']}" if made else "none")
             )
-        rows += [("run", f"{run['id']}  {run['state']}, of {run['catalog']}") for run in report.runs[-_RUNS:]]
+        rows += [("run" if one is report.runs[-1] else "", _run(one)) for one in report.runs[: -_RUNS - 1 : -1]]
         look.facts(rows)
     look.cautions(report.cautions)
     look.hint(report.next)
+
+
+def _run(run: RunRow) -> str:
+    score = "" if run.score is None else f", MAP@R {look.percent(run.score)}"
+    chosen = f", {run.chosen} chosen" if run.chosen else ""
+    return f"{run.id}  {run.state}, {look.count(run.epochs, 'epoch')}{score}{chosen}"

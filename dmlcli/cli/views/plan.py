@@ -1,0 +1,22 @@
+"""What a training run would do (`train --dry-run`)."""
+
+from dmlcli.cli import look
+from dmlcli.learn.recipe import Recipe
+from dmlcli.report import PlanReport
+
+
+def show(report: PlanReport) -> None:
+    """Show it as text."""
+    usual = vars(Recipe())
+    asked = [f"{name} {value}" for name, value in report.recipe.items() if value != usual[name]]
+    rows = [
+        ("catalogue", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
+        ("validation", report.validation),
+        ("recipe", f"{report.recipe['loss']} on {report.recipe['backbone']}, --tune {report.recipe['tune']}"),
+        ("other than usual", ", ".join(asked) or "nothing"),
+        *((name, look.seconds(part)) for name, part in report.parts.items()),
+        ("in all", f"about {look.seconds(report.seconds)}; training may stop earlier"),
+        ("memory", f"about {report.memory / 2**30:.1f} GB"),
+    ]
+    look.facts(rows)
+    look.hint("the same without --dry-run")
