@@ -230,13 +230,13 @@ def _train(
     lesson = planned.lessons[0]
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
     frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
-    _tell(best, frozen_trial)
+    _tell(best, frozen_trial, recipe.epochs)
     going.told(best.facts() | {"best": best.beats(frozen_trial)})
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
         for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-            _tell(trial, first)
+            _tell(trial, first, recipe.epochs)
             going.told(trial.facts() | {"best": trial.beats(first)})
             first = trial if trial.beats(first) else first
     except KeyboardInterrupt:
@@ -281,11 +281,15 @@ def _train(
     )
 
 
-def _tell(trial: "Trial", best: "Trial") -> None:
+def _tell(trial: "Trial", best: "Trial", epochs: int) -> None:
     """One line for each trial that a person would like to see."""
     parts = [f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items()]
     score = f"  MAP@R: {', '.join(parts)}{' *' if trial.beats(best) else ''}" if parts else ""
-    if trial.epoch is not None:
-        progress.note(f"{trial.origin:<9} loss {trial.epoch.loss:8.4f}{score}  {trial.epoch.seconds:.1f} s")
+    epoch = trial.epoch
+    if epoch is not None:
+        place = f"epoch {epoch.number}/{epochs}"
+        pace = f"{epoch.images / epoch.seconds:.0f} images/s"
+        facts = f"rate {epoch.learning_rate:.1e}  active {100 * epoch.health.active:.0f} %"
+        progress.note(f"{place:<12} loss {epoch.loss:8.4f}  {facts}{score}  {pace}, {epoch.seconds:.1f} s")
     elif trial.beats(best):
         progress.note(f"{trial.origin}{score}")

@@ -93,9 +93,13 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
         return head.raw(features)
 
     def feed(number: int) -> Iterator[Batch]:
-        rows = _batches(module, lesson, recipe, number)
+        rows = list(_batches(module, lesson, recipe, number))
         for chosen, images in random_views(
-            rows, lesson.files, network.image, f"{recipe.seed}/{number}", recipe.augment
+            progress.track(rows, f"epoch {number}"),
+            lesson.files,
+            network.image,
+            f"{recipe.seed}/{number}",
+            recipe.augment,
         ):
             yield images, lesson.labels[chosen].to(device)
 
