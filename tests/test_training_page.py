@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ REPORT = TrainReport(
     seconds=3.0,
     index="i",
 )
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"trial": "closed form", "map@r": 0.55},
     *(
         {

@@ -94,13 +94,8 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
 
     def feed(number: int) -> Iterator[Batch]:
         rows = list(_batches(module, lesson, recipe, number))
-        for chosen, images in random_views(
-            progress.track(rows, f"epoch {number}"),
-            lesson.files,
-            network.image,
-            f"{recipe.seed}/{number}",
-            recipe.augment,
-        ):
+        told, seed = progress.track(rows, f"epoch {number}"), f"{recipe.seed}/{number}"
+        for chosen, images in random_views(told, lesson.files, network.image, seed, recipe.augment):
             yield images, lesson.labels[chosen].to(device)
 
     def score() -> tuple[dict[str, float], State]:
