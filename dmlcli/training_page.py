@@ -28,7 +28,8 @@ _STYLE = """
 .pair figure { width: 9rem; margin: 0; } .pair p { width: 7rem; margin: 0; }
 .pair img { width: 9rem; height: 9rem; object-fit: cover; border-radius: 8px; }
 figcaption { font-size: .8rem; overflow-wrap: anywhere; }
-.curves figure { margin: 0; } .curves { display: flex; flex-wrap: wrap; gap: 1.5rem; } svg { max-width: 100%; height: auto; }
+.curves figure { margin: 0; }
+.curves { display: flex; flex-wrap: wrap; gap: 1.5rem; } svg { max-width: 100%; height: auto; }
 svg text { fill: var(--faint); font-size: 12px; } .map { background: var(--card); border: 1px solid var(--line);
   border-radius: 12px; } .map image:hover { outline: 3px solid var(--accent); }
 """
