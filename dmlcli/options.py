@@ -245,6 +245,7 @@ Budget = Annotated[
     Option(help="How long it may take in all: 10m, 90s or 1h30m.", show_default=False),
 ]
 DryRun = Annotated[bool, Option("--dry-run", help="Only say what would be done, and how long and how large it is.")]
+TensorBoard = Annotated[bool, Option("--tensorboard", help="Write the run for TensorBoard too (an extra).")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the run that was interrupted last, to the same end.")]
 RunId = Annotated[
     str | None, Option("--run", help="With --resume: another run (see dmlcli status).", show_default=False)

@@ -14,7 +14,7 @@ from dmlcli.errors import ImageError
 from dmlcli.page import escape, page, thumbnail
 from dmlcli.report import TrainReport
 
-_WIDE, _HIGH, _EDGE = 640, 260, 44  # of a curve's picture, and of its margins
+_WIDE, _HIGH, _EDGE = 600, 230, 60  # of a curve's picture, and of its margins
 _MOST_PRODUCTS = 160  # on the map: more thumbnails would hide each other
 _MOST_PAIRS, _MOST_IMAGES = 8, 4000
 _MAP, _SMALL, _PIXELS = 900, 44, 160
@@ -28,6 +28,7 @@ _STYLE = """
 .pair figure { width: 9rem; margin: 0; } .pair p { width: 7rem; margin: 0; }
 .pair img { width: 9rem; height: 9rem; object-fit: cover; border-radius: 8px; }
 figcaption { font-size: .8rem; overflow-wrap: anywhere; }
+.curves figure { margin: 0; }
 .curves { display: flex; flex-wrap: wrap; gap: 1.5rem; } svg { max-width: 100%; height: auto; }
 svg text { fill: var(--faint); font-size: 12px; } .map { background: var(--card); border: 1px solid var(--line);
   border-radius: 12px; } .map image:hover { outline: 3px solid var(--accent); }
@@ -112,7 +113,8 @@ def _curve(title: str, at: Sequence[int], lines: Mapping[str, Sequence[float]], 
         x, y = place(at[-1], line[-1]).split(",")
         drawn.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>')
         if len(lines) > 1:
-            drawn.append(f'<text x="{float(x) + 6:.0f}" y="{float(y) + 4:.0f}">{escape(name)}</text>')
+            told = "together" if name == "map@r" else name
+            drawn.append(f'<text x="{float(x) + 6:.0f}" y="{float(y) + 4:.0f}">{escape(told)}</text>')
     if level is not None:
         left, right = place(at[0], level), place(at[-1], level)
         drawn.append(f'<polyline points="{left} {right}" stroke="var(--faint)" stroke-dasharray="5 4" fill="none"/>')

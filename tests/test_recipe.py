@@ -30,6 +30,7 @@ def test_the_help_states_the_defaults_of_the_recipe() -> None:
 @pytest.mark.parametrize("name", recipe.published())
 def test_a_published_recipe_holds_together_and_gives_a_source_for_its_loss(name: str) -> None:
     found = recipe.resolve(name, {})
+    assert found.tune == "all" and found.head != "identity" and found.augment != "light"
     assert found.tune == "all" and found.backbone == "resnet50" and found.patience == 0
     losses.build(found.loss, 4, 8)
     text = (Path(recipe.__file__).parent / "recipes" / f"{name}.toml").read_text()

@@ -43,6 +43,7 @@ def test_what_is_wrong_is_answered_with_what_is_right(option: str, text: str, wo
         (Recipe(clip="norm:x"), "--clip"),
         (Recipe(schedule="step"), "does not say when"),
         (Recipe(chunk=32, accumulate=2), "do not go together"),
+        (Recipe(chunk=32, batch_norm="free"), "stands still"),
     ],
 )
 def test_a_recipe_is_checked_before_anything_is_read(wrong: Recipe, named: str) -> None:

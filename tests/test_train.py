@@ -209,9 +209,9 @@ def test_ctrl_c_keeps_the_best_so_far(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         heard = ""
-        while "epoch 1 " not in heard and (line := running.stderr.readline()):
+        while "epoch 1/" not in heard and (line := running.stderr.readline()):
             heard += line
-        assert "epoch 1 " in heard, heard
+        assert "epoch 1/" in heard, heard
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (130, "")

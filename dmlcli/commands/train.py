@@ -12,6 +12,8 @@ from dmlcli.learn.recipe import differences, given, resolve, to_toml
 from dmlcli.report import PlanReport, Skipped, TrainReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
     from dmlcli.learn.recipe import Recipe
@@ -59,6 +61,7 @@ def train(
     seed: options.TrainSeed = None,
     budget: options.Budget = None,
     dry_run: options.DryRun = False,
+    tensorboard: options.TensorBoard = False,
     resume: options.Resume = False,
     run: options.RunId = None,
     device: options.Device = "auto",
@@ -116,7 +119,8 @@ def train(
     target = Path(output or (going.record.output if going else place.model))
     going = going or runs.start(place.runs, to_toml(settings), str(catalog), str(target))
     with going:
-        outcome = _train(photos, settings, place, target, device, going, clock)
+        told = _telling(going, tensorboard)
+        outcome = _train(photos, settings, place, target, device, going, clock, told)
     skipped = [*photos.skipped, *outcome.skipped]
     index = embeddings = None
     if outcome.interrupted:
@@ -209,6 +213,7 @@ def _train(
     device: str,
     going: "Run",
     clock: Clock,
+    told: "Callable[[Mapping[str, Any]], None]",
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
@@ -230,14 +235,14 @@ def _train(
     lesson = planned.lessons[0]
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
     frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
-    _tell(best, frozen_trial)
-    going.told(best.facts() | {"best": best.beats(frozen_trial)})
+    _tell(best, frozen_trial, recipe.epochs)
+    told(best.facts() | {"best": best.beats(frozen_trial)})
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
         for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-            _tell(trial, first)
-            going.told(trial.facts() | {"best": trial.beats(first)})
+            _tell(trial, first, recipe.epochs)
+            told(trial.facts() | {"best": trial.beats(first)})
             first = trial if trial.beats(first) else first
     except KeyboardInterrupt:
         interrupted = True
@@ -281,11 +286,31 @@ def _train(
     )
 
 
-def _tell(trial: "Trial", best: "Trial") -> None:
+def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], None]":
+    """What takes in the facts of each trial: metrics.jsonl, and TensorBoard where it is asked for."""
+    if not tensorboard:
+        return going.told
+    from dmlcli import runs
+    from dmlcli.learn.board import Board
+
+    board = Board(going.folder, runs.read_metrics(going.folder))
+
+    def told(row: "Mapping[str, Any]") -> None:
+        going.told(row)
+        board.told(row)
+
+    return told
+
+
+def _tell(trial: "Trial", best: "Trial", epochs: int) -> None:
     """One line for each trial that a person would like to see."""
     parts = [f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items()]
     score = f"  MAP@R: {', '.join(parts)}{' *' if trial.beats(best) else ''}" if parts else ""
-    if trial.epoch is not None:
-        progress.note(f"{trial.origin:<9} loss {trial.epoch.loss:8.4f}{score}  {trial.epoch.seconds:.1f} s")
+    epoch = trial.epoch
+    if epoch is not None:
+        place = f"epoch {epoch.number}/{epochs}"
+        pace = f"{epoch.images / epoch.seconds:.0f} images/s"
+        facts = f"rate {epoch.learning_rate:.1e}  active {100 * epoch.health.active:.0f} %"
+        progress.note(f"{place:<12} loss {epoch.loss:8.4f}  {facts}{score}  {pace}, {epoch.seconds:.1f} s")
     elif trial.beats(best):
         progress.note(f"{trial.origin}{score}")

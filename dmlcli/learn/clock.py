@@ -35,10 +35,10 @@ class Pace:
     A head is trained once more on all photos in the end (`again`): its epochs count twice.
     """
 
-    def __init__(self, clock: Clock, after: float, *, again: bool) -> None:
-        """`after`: seconds of what comes after the epochs, the export left out."""
+    def __init__(self, clock: Clock, after: float, judging: float, *, again: bool) -> None:
+        """`after`: seconds of what comes after the epochs, the export left out; `judging`: of one, as expected."""
         self._clock, self._after, self._times = clock, after + EXPORT, 2 if again else 1
-        self._fitted = self._judging = 0.0  # seconds: of all epochs, and what it takes to judge one
+        self._fitted, self._judging = 0.0, judging  # seconds: of all epochs, and of judging one
 
     def until(self) -> float:
         """When the last batch has to be over, in `time.monotonic()`."""

@@ -93,10 +93,9 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
         return head.raw(features)
 
     def feed(number: int) -> Iterator[Batch]:
-        rows = _batches(module, lesson, recipe, number)
-        for chosen, images in random_views(
-            rows, lesson.files, network.image, f"{recipe.seed}/{number}", recipe.augment
-        ):
+        rows = list(_batches(module, lesson, recipe, number))
+        told, seed = progress.track(rows, f"epoch {number}"), f"{recipe.seed}/{number}"
+        for chosen, images in random_views(told, lesson.files, network.image, seed, recipe.augment):
             yield images, lesson.labels[chosen].to(device)
 
     def score() -> tuple[dict[str, float], State]:

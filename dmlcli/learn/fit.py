@@ -82,11 +82,14 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added."""
     chunk = learner.recipe.chunk
-    if chunk is not None and len(inputs) > chunk:
-        return two_pass.backward(embed, learner.loss, inputs, labels, chunk)
-    embeddings = embed(inputs)
-    embeddings.retain_grad()
-    value: Tensor = learner.loss(embeddings, labels)
+    # what the values of losses are made of stays float32 also in here; the products of their slopes need not
+    narrow = torch.autocast(labels.device.type, torch.bfloat16, enabled=learner.recipe.precision == "bfloat16")
+    with narrow:
+        if chunk is not None and len(inputs) > chunk:
+            return two_pass.backward(embed, learner.loss, inputs, labels, chunk)
+        embeddings = embed(inputs)
+        embeddings.retain_grad()
+        value: Tensor = learner.loss(embeddings, labels)
     if torch.isfinite(value):
         torch.autograd.backward(value)
     return value, embeddings

@@ -65,7 +65,10 @@ def clip(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> None:
     """Hold the gradients within what the recipe allows, by value of each entry or by norm of all of them."""
     spec = specs.parse("--clip", recipe.clip, specs.CLIPS)
     if spec.word == "value":
-        nn.utils.clip_grad_value_(parameters, spec.number("max"))
+        most = spec.number("max")
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.clamp_(-most, most)  # one look at it, where torch's own function takes two
     elif spec.word == "norm":
         nn.utils.clip_grad_norm_(parameters, spec.number("max"))
 

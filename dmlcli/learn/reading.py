@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import chain
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def random_views(
 
     with ThreadPoolExecutor(feeding.cores()) as threads:
         waiting: tuple[list[int], Iterator[Vectors]] | None = None
-        for rows in [*batched, None]:
+        for rows in chain(batched, [None]):
             coming = (rows, threads.map(read, rows)) if rows is not None else None
             if waiting is not None:
                 yield waiting[0], torch.from_numpy(np.stack(list(waiting[1])))

@@ -86,6 +86,8 @@ class Recipe:
             raise UsageError(f"--ema is {self.ema:g}, and stays below 1", hint="--ema 0.999")
         if self.head == "identity" and self.tune == "head":
             raise UsageError("--head identity leaves --tune head nothing to train", hint="--tune all, or --tune none")
+        if self.chunk is not None and self.batch_norm == "free":
+            raise UsageError("--chunk needs a batch norm that stands still", hint="--batch-norm frozen")
         if self.chunk is not None and self.accumulate > 1:
             raise UsageError(
                 "--chunk and --accumulate do not go together: in two passes a batch is as large as it need be",

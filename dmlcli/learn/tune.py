@@ -31,7 +31,7 @@ from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validate import together
 
 _PROBE = 64  # photos that tell how long one takes
-_PASSES = 2.2  # solving the head and embedding; the graph of the second is a little slower
+_PASSES = 2.2  # looks at all photos after the last epoch: to solve the head, and by the slower graph to embed
 _WORTH = 1.01  # times the closed form's score: the best of many epochs looks better than it is
 
 
@@ -139,14 +139,15 @@ def trials(
     if recipe.patience and stale >= recipe.patience:
         return
     clock = clock or Clock()
-    pace = Pace(clock, _after(network, lesson, recipe, clock, device), again=recipe.tune == "head")
+    judging = _look(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
+    pace = Pace(clock, _PASSES * judging, judging, again=recipe.tune == "head")
     for epoch in fit(course.embed, course.learner, course.feed, pace.until):
-        judging = time.monotonic()
+        judged = time.monotonic()
         with course.learner.averaged():
             trial = Trial(f"epoch {epoch.number}", *course.score(), epoch.number, epoch)
         course.learner.told(trial.score)
         if clock.is_limited:
-            spent = epoch.seconds, time.monotonic() - judging
+            spent = epoch.seconds, time.monotonic() - judged
             course.learner.epochs = pace.epochs(course.learner.epoch, recipe.epochs, *spent)
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
@@ -160,14 +161,13 @@ def trials(
             return
 
 
-def _after(network: Network, lesson: Lesson, recipe: Recipe, clock: Clock, device: torch.device) -> float:
-    """Seconds that come after a trained backbone's epochs: all photos go through it again, to solve and to embed."""
-    if not clock.is_limited or recipe.tune == "head":
-        return 0.0
-    started, some = time.monotonic(), lesson.files[:_PROBE]
-    features_of(some, network.image, forward_of(copy.deepcopy(network).headless(), device))
-    each = (time.monotonic() - started) / len(some)
-    return each * (len(lesson.files) + len(lesson.validation_files)) * _PASSES
+def _look(network: Network, lesson: Lesson, device: torch.device) -> float:
+    """Seconds that all photos of a lesson take to go through the backbone: what it is to judge an epoch."""
+    forward, files = forward_of(copy.deepcopy(network).headless(), device), lesson.files[:_PROBE]
+    features_of(files[:16], network.image, forward)
+    started = time.monotonic()
+    features_of(files, network.image, forward)
+    return (time.monotonic() - started) / len(files) * (len(lesson.files) + len(lesson.validation_files))
 
 
 def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Network:

@@ -8,13 +8,15 @@ Source: Kim et al., Proxy Anchor Loss for Deep Metric Learning, CVPR 2020, equat
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+
+_SAFE = 60.0  # exponents below which thousands of terms stay far from the end of float32
 
 
 class ProxyAnchor(nn.Module):
@@ -51,16 +53,74 @@ class ProxyAnchor(nn.Module):
         images = pairs.prepare(embeddings, normalize=self.normalize)
         centers = pairs.prepare(self.proxies, normalize=self.normalize)
 
-        def pull_and_push(centers: Tensor, center_labels: Tensor) -> Tensor:
-            similarity = pairs.similarity(centers, images)  # (C, B)
-            own = center_labels[:, None] == labels[None, :]  # (C, B)
-            pull = pairs.log1p_sum_exp(-self.alpha * (similarity - self.margin), own)  # (C,)
-            push = pairs.log1p_sum_exp(self.alpha * (similarity + self.margin), ~own)  # (C,)
-            return torch.stack([pull, push, own.any(-1)], dim=-1)
+        value: Tensor = _PullAndPush.apply(centers, images, labels, self.alpha, self.margin)
+        return value
 
-        all_labels = torch.arange(len(centers), device=labels.device)
-        pull, push, used = proxies.by_slices(pull_and_push, centers, all_labels, len(images)).unbind(-1)  # (C,) each
-        return pairs.mean(pull, used > 0) + push.mean()
+
+class _PullAndPush(torch.autograd.Function):
+    """The formula with its slope written out: one product for the value and two for the slope, and three looks at the
+    matrix (C, B), where autograd takes a dozen. The slope is found with the value, slice by slice, and kept instead of
+    the matrix. Under autocast the two products of the slope are narrow; the value never is.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, centers: Tensor, images: Tensor, labels: Tensor, alpha: float, margin: float) -> Tensor:
+        """(C, D), (B, D), (B,) -> scalar."""
+        dtype = _narrow(images)
+        with torch.autocast(images.device.type, enabled=False):
+            own = -alpha * ((images * centers[labels]).sum(-1) - margin)  # (B,), exponents
+            pull, share = _of_own(own, labels, len(centers))
+            images_of_slice = max(proxies.LARGEST // len(images), 1)
+            push, to_centers, to_images = images.new_zeros(()), torch.empty_like(centers), torch.zeros_like(images)
+            for start in range(0, len(centers), images_of_slice):
+                rows = centers[start : start + images_of_slice]  # (S, D)
+                inside = ((labels >= start) & (labels < start + len(rows))).nonzero().squeeze(1)
+                cells = labels[inside] - start, inside
+                value, slope = _of_others(rows, images, cells, alpha, margin)  # slope (S, B)
+                push = push + value / len(centers)
+                slope *= alpha / len(centers)
+                slope[cells] = -alpha * share[inside]
+                slope = slope.to(dtype)
+                to_centers[start : start + len(rows)] = slope @ images.to(dtype)
+                to_images += slope.T @ rows.to(dtype)
+        ctx.save_for_backward(to_centers, to_images)
+        return pull + push
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        to_centers, to_images = ctx.saved_tensors
+        return slope * to_centers, slope * to_images, None, None, None
+
+
+def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Mean over proxies with images of ln(1 + sum of exp(exponents)); the share (B,) of each image in its slope."""
+    highest = exponents.new_zeros(count).scatter_reduce(0, labels, exponents, "amax")  # (C,), 0 at the least
+    terms = (exponents - highest[labels]).exp()
+    sums = (-highest).exp().index_add(0, labels, terms)  # (C,)
+    used = torch.bincount(labels, minlength=count) > 0
+    return pairs.mean(sums.log() + highest, used), terms / sums[labels] / used.sum()
+
+
+def _of_others(
+    rows: Tensor, images: Tensor, own: tuple[Tensor, Tensor], alpha: float, margin: float
+) -> tuple[Tensor, Tensor]:
+    """Sum over proxies (S, D) of ln(1 + sum over others' images of exp(alpha (s + margin))); its slope (S, B)."""
+    terms = torch.addmm(images.new_full((1, 1), alpha * margin), rows, images.T, alpha=alpha)  # (S, B)
+    terms[own] = -torch.inf
+    highest = terms.amax(-1, keepdim=True).clamp_min(0)  # (S, 1)
+    if float(highest.max()) < _SAFE:
+        highest = torch.zeros_like(highest)  # nothing can overflow
+    else:
+        terms -= highest
+    terms.exp_()
+    sums = terms.sum(-1, keepdim=True) + (-highest).exp()  # (S, 1)
+    terms /= sums
+    return (sums.log() + highest).sum(), terms
+
+
+def _narrow(images: Tensor) -> torch.dtype:
+    kind = images.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
 
 
 def definition(loss: ProxyAnchor, embeddings: Tensor, labels: Tensor) -> Tensor:
