@@ -1,22 +1,39 @@
 """From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dmlcli import disk, progress
+from dmlcli import disk, processes, progress
 from dmlcli.catalog import Catalog
-from dmlcli.embeddings import Computed, Embeddings, Forward, Vectors, View, compute, open_shards, save_shard
+from dmlcli.embeddings import (
+    BATCH,
+    Computed,
+    Embeddings,
+    Forward,
+    Vectors,
+    View,
+    compute,
+    is_done,
+    mark_done,
+    open_shards,
+    save_shard,
+)
 from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings, Pixels, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
 from dmlcli.workspace import Workspace
 
+_PAUSE = 0.1  # seconds between two looks at what other processes have done
+
 
 def find_or_make_model(named: Path | None, place: Workspace, photos: Catalog) -> Model:
     """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
+    while processes.rank() > 0 and named is None and not place.model.exists():
+        time.sleep(_PAUSE)  # the leader is making it
     if named is not None or disk.restore(place.model).exists():
         return open_model(named or place.model)
     from dmlcli.learn import frozen, weights  # torch starts here
@@ -54,7 +71,25 @@ class Encoder:
             keep_at: where the caller saves the result; until then it is kept beside that, part by part, and what a run
                 that was cut short has left there is not computed again.
         """
+        return self._computed(photos, known, keep_at, "embedding", keep_all=False)
 
+    def embed_part(self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path) -> None:
+        """As one of several processes, embed a part of the images and keep it beside `keep_at`.
+
+        The leader comes back when all parts are there, for `embed_catalog` to put together.
+        """
+        rank, count = processes.rank(), processes.world()
+        batches = -(-len(photos.items) // BATCH)  # none is cut in two, so that images meet in it as they always do
+        start, end = (BATCH * (batches * number // count) for number in (rank, rank + 1))
+        part = replace(photos, items=photos.items[start:end])
+        self._computed(part, known, keep_at, f"embedding, part {rank + 1} of {count}", keep_all=True)
+        mark_done(keep_at, rank)
+        while rank == 0 and not all(is_done(keep_at, other) for other in range(count)):
+            time.sleep(_PAUSE)
+
+    def _computed(
+        self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path | None, label: str, keep_all: bool
+    ) -> Computed:
         def keep(done: Embeddings) -> None:
             if keep_at is not None:
                 save_shard(keep_at, done)
@@ -62,7 +97,17 @@ class Encoder:
         if keep_at is not None:
             known = [*known, *open_shards(keep_at)]
 
-        return compute(photos, self.view, self.forward, self.fingerprint, views=self.views, known=known, keep=keep)
+        return compute(
+            photos,
+            self.view,
+            self.forward,
+            self.fingerprint,
+            views=self.views,
+            known=known,
+            label=label,
+            keep=keep,
+            keep_all=keep_all,
+        )
 
     def embed(self, data: bytes) -> Vectors:
         """The unit vector (1, D) of one image file; raises ImageError where it cannot be read."""

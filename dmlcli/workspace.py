@@ -93,7 +93,7 @@ def make(named: Path | None = None) -> Workspace:
     if workspace is None:
         chosen = _chosen(named) or Path.cwd() / NAME
         try:
-            chosen.mkdir(parents=True)
+            chosen.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CannotRun(
                 f"cannot make the workspace {chosen}: {error.strerror}", hint="-w DIR names another place"

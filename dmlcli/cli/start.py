@@ -4,10 +4,12 @@ import io
 import os
 import sys
 
+from dmlcli import processes
+
 
 def main() -> None:
     """The command `dmlcli`."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(processes.exit_code(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -15,8 +17,10 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
+    if processes.world() > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it has remarks on each process
     try:
-        code = _query(arguments[1:]) if arguments[:1] == ["query"] else None
+        code = _query(arguments[1:]) if arguments[:1] == ["query"] and processes.world() == 1 else None
         if code is not None:
             return code
         from dmlcli.cli import app

@@ -6,7 +6,7 @@ store      the folder on disk, and the shards of one that is not finished
 formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
 """
 
-from dmlcli.embeddings.compute import Computed, Forward, View, compute
+from dmlcli.embeddings.compute import BATCH, Computed, Forward, View, compute
 from dmlcli.embeddings.formats import (
     CLIP_RETRIEVAL,
     SUFFIXES,
@@ -17,9 +17,10 @@ from dmlcli.embeddings.formats import (
     save_npz,
 )
 from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
-from dmlcli.embeddings.store import FILES, clear_shards, open_shards, save, save_shard
+from dmlcli.embeddings.store import FILES, clear_shards, is_done, mark_done, open_shards, save, save_shard
 
 __all__ = [
+    "BATCH",
     "CLIP_RETRIEVAL",
     "FILES",
     "SUFFIXES",
@@ -31,7 +32,9 @@ __all__ = [
     "View",
     "clear_shards",
     "compute",
+    "is_done",
     "is_embeddings",
+    "mark_done",
     "open_embeddings",
     "open_shards",
     "save",

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from dmlcli import processes
 from dmlcli.embeddings import Forward
 from dmlcli.errors import UsageError
 from dmlcli.image import Pixels
@@ -11,9 +12,18 @@ from dmlcli.model import Model
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there."""
+    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there.
+
+    Of several processes on a machine each takes a GPU of its own.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"
+    if name.startswith("cuda") and processes.world() > 1:
+        if name != "cuda":
+            raise UsageError(
+                f"--device {name} is one GPU, and each process takes its own", hint="--device cuda, or leave it out"
+            )
+        name = f"cuda:{processes.place()}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -21,6 +31,8 @@ def pick_device(name: str) -> torch.device:
         raise UsageError(
             f"there is no device '{name}' here", hint="--device takes auto, cpu, cuda, cuda:N or mps"
         ) from error
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

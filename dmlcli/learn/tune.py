@@ -15,7 +15,7 @@ import torch
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
-from dmlcli.learn import rehearse
+from dmlcli.learn import distributed, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.choose import choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
@@ -120,6 +120,8 @@ def trials(
 ) -> Iterator[Trial]:
     """The epochs of gradient training in the first rehearsal, from its closed form on, until they stagnate.
 
+    Processes that have joined take part in them, by `follow`.
+
     Args:
         network: as `start` made it for the first lesson.
         checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
@@ -141,6 +143,7 @@ def trials(
     clock = clock or Clock()
     judging = _look(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
     pace = Pace(clock, _PASSES * judging, judging, again=recipe.tune == "head")
+    distributed.told(Errand(network, lesson, planned.setting, recipe, course.learner.state_dict()))
     for epoch in fit(course.embed, course.learner, course.feed, pace.until):
         judged = time.monotonic()
         with course.learner.averaged():
@@ -154,11 +157,34 @@ def trials(
         yield trial
         if epoch.health.trouble:
             progress.warn(f"training stopped after {trial.origin}: {epoch.health.trouble}")
-            return
-        if checkpoint:
+            course.learner.end()
+        elif checkpoint:
             checkpoint.save({"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale})
         if stale == recipe.patience:
-            return
+            course.learner.end()
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What the leader of several processes hands the others: all that an equal course starts from."""
+
+    network: Network
+    lesson: Lesson
+    setting: Setting
+    recipe: Recipe
+    state: dict[str, Any]  # of the learner
+
+
+def follow(device: torch.device) -> None:
+    """Take part in the epochs that another process leads, in its `trials`, until it has no more of them."""
+    with distributed.joined():
+        nothing: Errand | None = None
+        while (errand := distributed.told(nothing)) is not None:
+            course = course_of(errand.network, errand.lesson, errand.setting, errand.recipe, device)
+            course.learner.load_state_dict(errand.state)
+            for _ in fit(course.embed, course.learner, course.feed):
+                with course.learner.averaged():
+                    course.score()
 
 
 def _look(network: Network, lesson: Lesson, device: torch.device) -> float:
