@@ -1,6 +1,5 @@
 """From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +26,11 @@ from dmlcli.image import ImageSettings, Pixels, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
 from dmlcli.workspace import Workspace
 
-_PAUSE = 0.1  # seconds between two looks at what other processes have done
-
 
 def find_or_make_model(named: Path | None, place: Workspace, photos: Catalog) -> Model:
     """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
-    while processes.rank() > 0 and named is None and not place.model.exists():
-        time.sleep(_PAUSE)  # the leader is making it
+    if processes.rank() > 0 and named is None:
+        processes.wait_until(place.model.exists)  # the one that leads makes it
     if named is not None or disk.restore(place.model).exists():
         return open_model(named or place.model)
     from dmlcli.learn import frozen, weights  # torch starts here
@@ -84,8 +81,8 @@ class Encoder:
         part = replace(photos, items=photos.items[start:end])
         self._computed(part, known, keep_at, f"embedding, part {rank + 1} of {count}", keep_all=True)
         mark_done(keep_at, rank)
-        while rank == 0 and not all(is_done(keep_at, other) for other in range(count)):
-            time.sleep(_PAUSE)
+        if rank == 0:
+            processes.wait_until(lambda: all(is_done(keep_at, other) for other in range(count)))
 
     def _computed(
         self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path | None, label: str, keep_all: bool

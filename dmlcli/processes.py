@@ -5,11 +5,15 @@ end where it ends.
 """
 
 import os
-from collections.abc import Iterator
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dmlcli.errors import CannotRun, DmlcliError, UsageError
 
+_PAUSE = 0.1  # seconds between two looks at what others have done
 ATTEMPT = "_DMLCLI_ATTEMPT"  # how often `--processes` has started them before
 
 
@@ -60,6 +64,18 @@ def check_alone(verb: str) -> None:
             f"torchrun started dmlcli {verb} {world()} times over, and it works alone",
             hint="train and embed share their work; start the others without torchrun",
         )
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Look again and again whether the others have left on disk what this one needs; torchrun sees when one is lost."""
+    while not done():
+        time.sleep(_PAUSE)
+
+
+def end_gently() -> None:
+    """Let what is done be kept when torchrun ends this process because another one was lost."""
+    if world() > 1:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextmanager

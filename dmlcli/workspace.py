@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmlcli import progress
+from dmlcli import processes, progress
 from dmlcli.embeddings import Embeddings, open_embeddings
 from dmlcli.errors import CannotRun, EmbeddingsError
 
@@ -89,11 +89,13 @@ def need(named: Path | None = None) -> Workspace:
 
 def make(named: Path | None = None) -> Workspace:
     """Like `find`, but a missing workspace is made (here, where none is named), and said so."""
+    if processes.rank() > 0:
+        processes.wait_until(lambda: find(named) is not None)  # the one that leads makes it
     workspace = find(named)
     if workspace is None:
         chosen = _chosen(named) or Path.cwd() / NAME
         try:
-            chosen.mkdir(parents=True, exist_ok=True)
+            chosen.mkdir(parents=True)
         except OSError as error:
             raise CannotRun(
                 f"cannot make the workspace {chosen}: {error.strerror}", hint="-w DIR names another place"

@@ -67,6 +67,7 @@ def embed(
     target = Path(output or place.embeddings)
     kept_at = place.embeddings if as_file or layout == "clip-retrieval" else target
     chosen = find_or_make_model(model, place, photos)
+    processes.end_gently()
     with feeding.shared_by(processes.neighbours()):
         encoder = Encoder(chosen, average or "")
         if processes.rank() > 0:
@@ -81,7 +82,7 @@ def embed(
     return EmbedReport(
         output=str(target),
         images=len(computed.embeddings.items),
-        computed=computed.fresh,
+        computed=computed.fresh if processes.world() == 1 else _new(computed.embeddings, known),
         dim=computed.embeddings.dim,
         dtype=dtype,
         views=encoder.views,
@@ -95,6 +96,13 @@ def _follow(encoder: "Encoder", photos: "Catalog", place: "Workspace", kept_at: 
     with processes.a_part():
         encoder.embed_part(photos, place.known(kept_at), kept_at)
     raise SystemExit(0)
+
+
+def _new(made: "Embeddings", known: Sequence["Embeddings"]) -> int:
+    """How many rows some process computed: those that were not known before."""
+    of_this = [other for other in known if (other.model, other.views) == (made.model, made.views)]
+    before = {state.digest for other in of_this for state in other.states}
+    return sum(state.digest not in before for state in made.states)
 
 
 def _check_asked(
