@@ -121,6 +121,12 @@ def story(workspace: Path) -> list[tuple[int, float, float]]:
     return [(row["epoch"], row["loss"], row["map@r"]) for row in rows]
 
 
+def assert_alike(one: list[tuple[int, float, float]], other: list[tuple[int, float, float]]) -> None:
+    """Equal but for the order of sums: a loss by its last digits, a score by a pair of hits that change places."""
+    for (epoch, loss, score), (same, near, close) in zip(one, other, strict=True):
+        assert epoch == same and loss == pytest.approx(near, rel=1e-4) and score == pytest.approx(close, abs=0.05)
+
+
 @pytest.fixture
 def workspaces(place: Path, tmp_path: Path) -> Callable[[str], Path]:  # noqa: F811
     """Makes a workspace in which the frozen backbone is exported already."""
@@ -164,11 +170,11 @@ def started(*arguments: object) -> "subprocess.Popen[bytes]":
 @pytest.mark.slow
 @pytest.mark.parametrize("tune", ["all", "head"])
 def test_two_processes_train_as_one_does(
-    market: Path,
+    market: Path,  # noqa: F811
     workspaces: Callable[[str], Path],
     random_weights: Path,
     tmp_path: Path,
-    tune: str,  # noqa: F811
+    tune: str,
 ) -> None:
     one, two = workspaces("one"), workspaces("two")
     alone = process("train", market, *options(random_weights, tune), "-w", one, cwd=tmp_path)
@@ -178,20 +184,18 @@ def test_two_processes_train_as_one_does(
     assert shared.returncode == 0, shared.stderr.decode()
     assert json.loads(shared.stdout)["images"] == 60  # one report, not two
     assert shared.stderr.count(b"fitting on") == 1 and b"Warning" not in shared.stderr, shared.stderr.decode()
-    for first, second in zip(story(one), story(two), strict=True):
-        print(first, second)
-        assert first == pytest.approx(second, rel=2e-3, abs=2e-3)
+    assert_alike(story(one), story(two))
     assert open_model(two / "model").record.recipe == open_model(one / "model").record.recipe
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_lost_worker_costs_nothing_but_time(
-    market: Path,
+    market: Path,  # noqa: F811
     workspaces: Callable[[str], Path],
     random_weights: Path,
     tmp_path: Path,
-    rank: int,  # noqa: F811
+    rank: int,
 ) -> None:
     whole, broken = workspaces("whole"), workspaces("broken")
     line = [*options(random_weights, "all"), "--processes", 2]
@@ -210,10 +214,10 @@ def test_a_lost_worker_costs_nothing_but_time(
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_and_the_run_goes_on(
-    market: Path,
+    market: Path,  # noqa: F811
     workspaces: Callable[[str], Path],
     random_weights: Path,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     whole, broken = workspaces("whole"), workspaces("broken")
     line = [*options(random_weights, "all"), "--processes", 2]
@@ -235,10 +239,10 @@ def test_ctrl_c_ends_all_and_the_run_goes_on(
 
 @pytest.mark.slow
 def test_two_launchers_are_two_nodes(
-    market: Path,
+    market: Path,  # noqa: F811
     workspaces: Callable[[str], Path],
     random_weights: Path,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     """As two machines would, by two commands of torchrun; the second needs no workspace."""
     one, two = workspaces("one"), workspaces("two")
@@ -257,8 +261,7 @@ def test_two_launchers_are_two_nodes(
         _, said = launcher.communicate(timeout=300)
         assert launcher.returncode == 0, said.decode()
     assert not (tmp_path / "none").exists()
-    for first, second in zip(story(one), story(two), strict=True):
-        assert first == pytest.approx(second, rel=2e-3, abs=2e-3)
+    assert_alike(story(one), story(two))
 
 
 @pytest.mark.slow
