@@ -271,9 +271,10 @@ def _train(
             "chosen": best.origin,
         },
     )
-    model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))
-    of_features = recipe.tune == "head" or not best.trained
-    reusable = hardware.type == "cpu" and of_features and network is not matter.pretrained
+    same_backbone = (recipe.tune == "head" or not best.trained) and network is not matter.pretrained
+    samples = frozen.samples(matter.photos, matter.start)
+    model = export.save(target, network, record, samples, matter.model.graph if same_backbone else None)
+    reusable = hardware.type == "cpu" and same_backbone
     return _Outcome(
         model=model,
         origin=best.origin,
