@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dmlcli.search.answers import Encode
     from dmlcli.search.items import Items
     from dmlcli.search.rerank import Rerank
-    from dmlcli.search.sources import Box, Source
+    from dmlcli.search.sources import Source
 
 
 def query(
@@ -77,10 +77,10 @@ def query(
     known = [sources.indexed(name, opened, items) for name in like or []]
     for file in vector or []:
         known += sources.vectors(Path(file), opened.dim)
-    against = [sources.photo_or_indexed(name, opened, items) for name in minus or []]
+    against = list(sources.parts((sources.photo_or_indexed(name, opened, items) for name in minus or []), box))
     photos = images or files_from is not None or any(source.vector is None for source in against)
-    encode = _encoder(open_matching(model or opened.model_folder, opened.model), box) if photos else stream.known
-    asked = _asked(images or [], files_from, b"\0" if null else b"\n", known)
+    encode = _encoder(open_matching(model or opened.model_folder, opened.model)) if photos else stream.known
+    asked = sources.parts(_asked(images or [], files_from, b"\0" if null else b"\n", known), box)
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
@@ -141,16 +141,13 @@ def _asked(images: list[str], files_from: str | None, end: bytes, known: list["S
     yield from known
 
 
-def _encoder(model: "Model", box: "Box | None") -> "Encode":
-    """What turns photos into vectors, or the part of each that --crop names."""
+def _encoder(model: "Model") -> "Encode":
+    """What turns photos into vectors."""
     from dmlcli.encoder import Encoder
-    from dmlcli.image import cut
     from dmlcli.search import stream
 
     encoder = Encoder(model)
-    return lambda asked: stream.encode(
-        asked, lambda data: encoder.view(cut(data, box) if box else data), encoder.forward
-    )
+    return lambda asked: stream.encode(asked, encoder.view, encoder.forward)
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:

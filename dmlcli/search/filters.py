@@ -89,6 +89,8 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
 
 def check(expression: str, columns: list[str]) -> None:
     """Raise UsageError where the expression is anything but comparisons of these columns with values."""
+    if any("\ud800" <= sign <= "\udfff" for sign in expression):
+        raise _refused(expression, "it is not UTF-8")
     tokens = list(_tokens(expression))
     if not tokens:
         raise _refused(expression, "it is empty")
