@@ -3,6 +3,7 @@
 import operator
 import random
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -242,6 +243,13 @@ def test_the_second_wall_holds_without_the_first(
         "id IN (SELECT id",
         "exists (select 1",
         "UNION ALL SELECT 1",
+        "with x as (select 1)",
+        "values (1)",
+        "category = `mug`",
+        "[price] < 20",
+        "cast(",
+        "0x10",
+        "x'00'",
     )
     with closing(table_of(rows, tmp_path / "items.sqlite")) as table:
         try:
@@ -256,6 +264,24 @@ def test_a_slow_filter_is_stopped(rows: pd.DataFrame, tmp_path: Path, monkeypatc
     many = pd.concat([rows] * 20).assign(id=range(20 * len(rows)))
     with closing(table_of(many, tmp_path / "items.sqlite")) as table, pytest.raises(UsageError, match="took longer"):
         filters.matching(table, "product like '%1%2%3%'")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["%a" * 200 + "%b", "%" + "a" * 900 + "b%", "%a_" * 300 + "b", "%" * 999, "%" + "a" * 30_000 + "b%"]
+)
+def test_no_pattern_runs_away(tmp_path: Path, pattern: str) -> None:
+    """Where matching tried every place for every %, the first would outlast the universe."""
+    with closing(sqlite3.connect(tmp_path / "long.sqlite")) as table:
+        table.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, product TEXT)")
+        table.executemany("INSERT INTO items VALUES (?, ?)", ((row, "a" * 20_000) for row in range(3)))
+        began = time.monotonic()
+        try:
+            found = filters.matching(table, f"product like '{pattern}'").tolist()
+        except UsageError as error:
+            assert "too complex" in str(error) and len(pattern) > 1000
+        else:
+            assert found == ([0, 1, 2] if set(pattern) == {"%"} else [])
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
