@@ -13,7 +13,7 @@ from tests.conftest import SAMPLE, Cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*are few for")]
 
-_IMAGES, _DIM = 300, 472  # about as many, and as long, as here
+_IMAGES, _DIM = 270, 1800  # as many, and as long, as here
 CHOSEN = ["Flat", *candidates(_IMAGES, _DIM)]  # what --auto chooses from
 ASKED = [
     "HNSW16,SQ8",
@@ -74,7 +74,8 @@ def test_each_photo_returns_itself_first(
             shutil.copy(photo, product)  # new
     told = cli("index", "catalog", "--update", *common)
     assert told.code == 0 and "19 added, 31 removed" in told.out, told
-    assert open_index(folder / ".dmlcli" / "index").kind == kind
+    index = open_index(folder / ".dmlcli" / "index")
+    assert (index.kind, index.dim) == (kind, _DIM)
     assert find_themselves(cli, folder) == 258
 
 
