@@ -184,7 +184,7 @@ def _shape_warnings(vectors: Scores) -> list[str]:
     told = []
     if zeros := int((~vectors.any(axis=1)).sum()):
         told.append(f"{zeros} embeddings of the gallery are zero: they are found last")
-    if np.ptp(vectors, axis=0).max() < _ALIKE:
+    if len(vectors) > 1 and np.ptp(vectors, axis=0).max() < _ALIKE:
         told.append("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
     return told
 

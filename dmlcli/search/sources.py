@@ -68,6 +68,8 @@ def photos(names: Sequence[str]) -> Iterator[Source]:
         if name == "-":
             yield Source("-", _stdin())
             continue
+        if not name:  # of a variable that was never set; as a path it would mean all that lies here
+            raise UsageError("an empty name is no photo", hint=_TAKES)
         files = find_images(Path(name))
         first = next(files, None)
         if first is None:
@@ -112,6 +114,8 @@ def vectors(file: Path, dim: int) -> list[Source]:
     except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
         raise CannotRun(f"{file} holds no vectors: {str(error).splitlines()[0]}", hint=hint) from error
     rows = np.atleast_2d(rows)
+    if not rows.size:
+        raise CannotRun(f"{file} holds no vectors: it is empty", hint=hint)
     if rows.ndim != 2 or rows.shape[1] != dim:
         raise UsageError(f"{file} holds vectors {rows.shape}, the index has {dim} dimensions", hint=hint)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
