@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Source
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
+
 
 def query(
     images: options.Images = None,
@@ -115,10 +117,13 @@ def _check(
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     if pool is not None and by != "product":
         raise UsageError("--pool says how the images of a product are folded", hint=f"--by product --pool {pool}")
-    if sheet is not None and not Path(sheet).absolute().parent.is_dir():
-        raise CannotRun(
-            f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
-        )
+    if sheet is not None:
+        if not Path(sheet).absolute().parent.is_dir():
+            raise CannotRun(
+                f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
+            )
+        if Path(sheet).suffix.lower() not in _PICTURES:
+            raise UsageError(f"{sheet} is no name of a picture", hint="--sheet takes a file name that ends in .png")
     if html is not None:
         from dmlcli.page import check_writable
 
