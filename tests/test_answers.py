@@ -314,7 +314,6 @@ def test_an_index_that_may_not_be_written_to_is_calibrated_all_the_same(place: P
         (["x.png", "--sheet", "out.nonsense"], 2, ".png"),
         (["x.png", "--sheet", "shop"], 2, ".png"),
         (["x.png", "--index", "shop.csv"], 4, "there is no index in shop.csv"),
-        (["x.png", "--where", "name = 'caf\udce9'"], 2, "it is not UTF-8"),
     ],
 )
 def test_what_a_script_may_get_wrong_is_told(
