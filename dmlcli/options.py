@@ -363,6 +363,14 @@ Rerank = Annotated[
     str | None,
     Option(help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5.", show_default=False),
 ]
+Reranks = Annotated[
+    list[str] | None,
+    Option(
+        "--rerank",
+        help="What re-ranking the top lists gains: all, or some of aqe, dba, k-reciprocal, with settings: aqe:k=3,dba.",
+        show_default=False,
+    ),
+]
 Explain = Annotated[bool, Option("--explain", help="Tell the stages, their candidates and times.")]
 FilesFrom = Annotated[str | None, Option(help="File with one image path a line, or - for stdin.", show_default=False)]
 Null = Annotated[bool, Option("--null", help="The paths of --files-from end with NUL instead of newline.")]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Severity = Literal["problem", "notice"]
 
@@ -95,6 +95,7 @@ class Hit:
     cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
     images: int = 1  # of its product among the candidates that were folded into this hit
     columns: dict[str, Any] = field(default_factory=dict)  # the user's own
+    box: tuple[float, float, float, float] | None = None  # the part of the image; left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,13 @@ class Stage:
     seconds: float
 
 
+class Picture(Protocol):
+    """What can be shown: a file, or a part of one."""
+
+    def read_bytes(self) -> bytes:
+        """The bytes of an image file."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """The hits of one query, best first."""
@@ -114,11 +122,11 @@ class Answer:
     hits: tuple[Hit, ...]
     closest: float | None = None  # cosine of the closest image, also where it is not close enough to be a hit
     min_score: float | None = None
-    photos: tuple[Path | bytes, ...] = ()  # of the query, to be shown
+    photos: tuple[Picture | bytes, ...] = ()  # of the query, to be shown
     stages: tuple[Stage, ...] = ()  # where they were asked for
 
     @property
-    def pictures(self) -> tuple[Path | bytes, ...]:
+    def pictures(self) -> tuple[Picture | bytes, ...]:
         """What to show for the query: its photos, else the file that it is called after."""
         return self.photos or (Path(self.query),)
 
@@ -225,6 +233,19 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Reranked:
+    """What one re-ranking makes of the scores; differences are re-ranked minus plain, intervals paired."""
+
+    name: str  # with what was set otherwise than usual: aqe:k=3
+    metrics: dict[str, float | None]
+    plain: dict[str, float | None]
+    difference: dict[str, float | None]
+    interval95: dict[str, tuple[float, float] | None]  # of the difference
+    evidence: dict[str, bool]  # whether the interval leaves out 0
+    milliseconds: float  # a query
+
+
+@dataclass(frozen=True)
 class PublishedRow:
     """One published result, Recall in [0, 1]; `mark` V was read in the source, M is from memory (about 0.3 %)."""
 
@@ -261,6 +282,7 @@ class EvalReport:
     inflation: Inflation | None = None
     insight: Insight | None = None
     against: Against | None = None
+    reranked: tuple[Reranked, ...] = ()
     published: tuple[PublishedRow, ...] = ()
     failed: tuple[str, ...] = ()  # what `--fail-under` asked for and did not get
     page: str | None = None

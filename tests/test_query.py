@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import SAMPLE, Cli, Mission, process
 
 ROW = ["rank", "score", "product", "image"]
-HIT = [*ROW, "category", "cosine", "images", "columns"]
+HIT = [*ROW, "category", "cosine", "images", "columns", "box"]
 ANSWER = ["query", "hits", "closest", "min_score"]
 
 

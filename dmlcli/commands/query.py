@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dmlcli.search.answers import Encode
     from dmlcli.search.items import Items
     from dmlcli.search.rerank import Rerank
-    from dmlcli.search.sources import Box, Source
+    from dmlcli.search.sources import Source
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
 
 
 def query(
@@ -77,10 +79,10 @@ def query(
     known = [sources.indexed(name, opened, items) for name in like or []]
     for file in vector or []:
         known += sources.vectors(Path(file), opened.dim)
-    against = [sources.photo_or_indexed(name, opened, items) for name in minus or []]
+    against = list(sources.parts((sources.photo_or_indexed(name, opened, items) for name in minus or []), box))
     photos = images or files_from is not None or any(source.vector is None for source in against)
-    encode = _encoder(open_matching(model or opened.model_folder, opened.model), box) if photos else stream.known
-    asked = _asked(images or [], files_from, b"\0" if null else b"\n", known)
+    encode = _encoder(open_matching(model or opened.model_folder, opened.model)) if photos else stream.known
+    asked = sources.parts(_asked(images or [], files_from, b"\0" if null else b"\n", known), box)
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
@@ -115,10 +117,13 @@ def _check(
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     if pool is not None and by != "product":
         raise UsageError("--pool says how the images of a product are folded", hint=f"--by product --pool {pool}")
-    if sheet is not None and not Path(sheet).absolute().parent.is_dir():
-        raise CannotRun(
-            f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
-        )
+    if sheet is not None:
+        if not Path(sheet).absolute().parent.is_dir():
+            raise CannotRun(
+                f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
+            )
+        if Path(sheet).suffix.lower() not in _PICTURES:
+            raise UsageError(f"{sheet} is no name of a picture", hint="--sheet takes a file name that ends in .png")
     if html is not None:
         from dmlcli.page import check_writable
 
@@ -141,16 +146,13 @@ def _asked(images: list[str], files_from: str | None, end: bytes, known: list["S
     yield from known
 
 
-def _encoder(model: "Model", box: "Box | None") -> "Encode":
-    """What turns photos into vectors, or the part of each that --crop names."""
+def _encoder(model: "Model") -> "Encode":
+    """What turns photos into vectors."""
     from dmlcli.encoder import Encoder
-    from dmlcli.image import cut
     from dmlcli.search import stream
 
     encoder = Encoder(model)
-    return lambda asked: stream.encode(
-        asked, lambda data: encoder.view(cut(data, box) if box else data), encoder.forward
-    )
+    return lambda asked: stream.encode(asked, encoder.view, encoder.forward)
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:

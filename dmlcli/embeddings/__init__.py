@@ -17,7 +17,7 @@ from dmlcli.embeddings.formats import (
     save_npz,
 )
 from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
-from dmlcli.embeddings.store import FILES, clear_shards, open_shards, save, save_shard
+from dmlcli.embeddings.store import FILES, box_cell, box_of, clear_shards, open_shards, save, save_shard
 
 __all__ = [
     "CLIP_RETRIEVAL",
@@ -29,6 +29,8 @@ __all__ = [
     "Forward",
     "Vectors",
     "View",
+    "box_cell",
+    "box_of",
     "clear_shards",
     "compute",
     "is_embeddings",

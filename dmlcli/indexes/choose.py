@@ -97,10 +97,11 @@ class Sample:
             scores = self.vectors[rows[query]] @ vector
             right[query] = (scores >= self.tenth[query] - _TIE) & (found[query] >= 0) & (rows[query] != own)
             itself += bool(scores.max() > 1 - _SAME)
-        recall = np.minimum(right.sum(axis=1), self.nearest) / self.nearest
+        # where there is but one row, nothing else was to be found, and nothing was missed
+        recall = np.minimum(right.sum(axis=1), self.nearest) / self.nearest if self.nearest else np.ones(len(right))
         started = time.perf_counter()
         for vector in self._queries[:_TIMED] if timed else ():
-            searcher.search(vector[None], self.nearest)
+            searcher.search(vector[None], max(self.nearest, 1))
         took = (time.perf_counter() - started) / min(_TIMED, len(self.asking))
         error = float(recall.std() / math.sqrt(len(recall)))
         return Measured(float(recall.mean()), error, itself / len(recall), took * 1e6)
@@ -121,7 +122,7 @@ def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
     own[~own.any(axis=1), -1] = True
     others = scores[~own].reshape(len(asking), nearest)
     tenth = others[:, -1] if nearest else np.full(len(asking), -1, np.float32)
-    return Sample(vectors, ids, asking, tenth, max(nearest, 1))
+    return Sample(vectors, ids, asking, tenth, nearest)
 
 
 def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], Measured]:

@@ -1,6 +1,7 @@
 """The item table: an SQLite file that says of each id which image of which product it is, with the user's own columns.
 
-Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed.
+Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed,
+and which part of its file an image is.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Embeddings
+from dmlcli.embeddings import Embeddings, box_cell, box_of
+from dmlcli.image import Box
 
 Ids = NDArray[np.int64]
 NO_IDS: Ids = np.zeros(0, np.int64)
@@ -48,10 +50,12 @@ def write(file: Path, embeddings: Embeddings, ids: Ids) -> None:
         table.execute("PRAGMA synchronous = OFF")
         extra = "".join(f', "{columns[name].replace(chr(34), chr(34) * 2)}" {kinds[name]}' for name in own)
         table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
-        table.execute("CREATE TABLE contents (id INTEGER PRIMARY KEY, mark TEXT)")
+        table.execute("CREATE TABLE contents (id INTEGER PRIMARY KEY, mark TEXT, box TEXT)")
         places = ", ".join("?" * (len(_FIXED) + len(own)))
         table.executemany(f"INSERT INTO items VALUES ({places})", _item_rows(embeddings, ids, rows, kinds))
-        table.executemany("INSERT INTO contents VALUES (?, ?)", ((int(ids[row]), marks[row]) for row in rows))
+        boxes = [box_cell(item.box) or None for item in embeddings.items]
+        contents = ((int(ids[row]), marks[row], boxes[row]) for row in rows)
+        table.executemany("INSERT INTO contents VALUES (?, ?, ?)", contents)
         table.commit()
 
 
@@ -86,6 +90,12 @@ def rows(table: sqlite3.Connection, root: Path) -> Iterator[Row]:
     """Every row, by its id."""
     for number, path, product in table.execute("SELECT id, path, product FROM items ORDER BY id"):
         yield Row(number, name(product), root / name(path))
+
+
+def box(table: sqlite3.Connection, number: int) -> Box | None:
+    """The part of its file that the image with this id is; None: all of it."""
+    found: tuple[str | None] | None = table.execute("SELECT box FROM contents WHERE id = ?", (number,)).fetchone()
+    return box_of(found[0] or "") if found else None
 
 
 def name(stored: str | bytes) -> str:

@@ -104,7 +104,7 @@ def open_index(folder: Path) -> Index:
     folder = disk.restore(Path(folder))
     try:
         return disk.settled(folder, _open)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
     except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
         raise _damaged(folder, error) from error

@@ -13,7 +13,7 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import ImageError
 from dmlcli.indexes import Index
 from dmlcli.indexes.items import Ids
-from dmlcli.report import Answer, Hit, Skipped, Stage
+from dmlcli.report import Answer, Hit, Picture, Skipped, Stage
 from dmlcli.search.items import Items
 from dmlcli.search.products import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.sources import Source
@@ -45,7 +45,7 @@ class _Query:
 
     name: str
     vector: Vectors
-    photos: tuple[Path | bytes, ...]
+    photos: tuple[Picture | bytes, ...]
     stages: tuple[Stage, ...]
 
 
@@ -144,8 +144,8 @@ class Answerer:
 
     def _hit(self, rank: int, found: Candidate) -> Hit:
         category, columns = self._items.row(found.id)
-        image = _from_here(found.image)
-        return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns)
+        image, box = _from_here(found.image), self._items.box(found.id)
+        return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)
 
 
 def _fused(queries: list[_Query]) -> list[_Query]:

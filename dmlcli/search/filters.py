@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from dmlcli.errors import UsageError, nearest
 
 LONGEST = 20.0  # seconds that one filter may take
+_STEPS = 1000  # of SQLite's machine between two looks at the clock
+_PATTERN = 1000  # bytes of a pattern: one match is one step, and takes pattern times text
 _HINT = """--where "category = 'mug' and price < 20" """.strip()
 _CLAUSES = frozenset(
     [
@@ -73,7 +75,8 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     check(expression, [row[1] for row in table.execute("PRAGMA table_info(items)")])
     end = time.monotonic() + LONGEST
     table.set_authorizer(_permit_reading)
-    table.set_progress_handler(lambda: int(time.monotonic() > end), 10_000)
+    table.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
+    table.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
     try:
         rows = table.execute(f"SELECT id FROM items WHERE ({expression}) ORDER BY id")
         return np.fromiter((row[0] for row in rows), dtype=np.int64)
@@ -89,6 +92,8 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
 
 def check(expression: str, columns: list[str]) -> None:
     """Raise UsageError where the expression is anything but comparisons of these columns with values."""
+    if any("\ud800" <= sign <= "\udfff" for sign in expression):
+        raise _refused(expression, "it is not UTF-8")
     tokens = list(_tokens(expression))
     if not tokens:
         raise _refused(expression, "it is empty")

@@ -107,7 +107,7 @@ def _put(queue: "Queue[T]", item: T, stopped: Event) -> bool:
 
 def _decode(source: Source, view: View) -> tuple[Pixels, float]:
     since = time.perf_counter()
-    pixels = np.zeros(0, np.float32) if source.vector is not None else view(source.read())
+    pixels = np.zeros(0, np.float32) if source.vector is not None else view(source.read_bytes())
     return pixels, time.perf_counter() - since
 
 
