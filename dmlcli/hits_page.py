@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dmlcli import disk
 from dmlcli.errors import CannotRun
+from dmlcli.hits import Answer, Hit
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import Answer, Hit
 
 _MOST_QUERIES, _MOST_PHOTOS, _PIXELS = 200, 6, 320  # on one page, so that it still opens
 _EMPTY = "data:image/svg+xml;base64," + base64.b64encode(

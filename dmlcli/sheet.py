@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from dmlcli.errors import CannotRun, ImageError
+from dmlcli.hits import Answer
 from dmlcli.image import open_image
-from dmlcli.report import Answer
 
 _TILE, _GAP, _TEXT, _MARGIN = 180, 12, 40, 20  # pixels
 _MOST_HITS, _MOST_ROWS = 10, 100

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from dmlcli import options, progress
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.report import QueryReport, Skipped
+from dmlcli.hits import QueryReport, Skipped
 
 if TYPE_CHECKING:
+    from dmlcli.arrays import Pixels
     from dmlcli.indexes import Index
     from dmlcli.model import Model
-    from dmlcli.search.answers import Encode
+    from dmlcli.search.encoding import Encode
     from dmlcli.search.items import Items
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Box, Source
@@ -54,7 +55,7 @@ def query(
     """
     from dmlcli import indexes
     from dmlcli.model import open_matching
-    from dmlcli.search import sources, stream
+    from dmlcli.search import encoding, sources
     from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items
     from dmlcli.workspace import need
@@ -79,9 +80,11 @@ def query(
         known += sources.vectors(Path(file), opened.dim)
     against = [sources.photo_or_indexed(name, opened, items) for name in minus or []]
     photos = images or files_from is not None or any(source.vector is None for source in against)
-    encode = _encoder(open_matching(model or opened.model_folder, opened.model), box) if photos else stream.known
     asked = _asked(images or [], files_from, b"\0" if null else b"\n", known)
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
+    encode: Encode = encoding.known
+    if photos:
+        encode = _encoder(open_matching(model or opened.model_folder, opened.model), box, few=not several)
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
@@ -141,16 +144,24 @@ def _asked(images: list[str], files_from: str | None, end: bytes, known: list["S
     yield from known
 
 
-def _encoder(model: "Model", box: "Box | None") -> "Encode":
+def _encoder(model: "Model", box: "Box | None", few: bool) -> "Encode":
     """What turns photos into vectors, or the part of each that --crop names."""
     from dmlcli.encoder import Encoder
-    from dmlcli.image import cut
-    from dmlcli.search import stream
 
-    encoder = Encoder(model)
-    return lambda asked: stream.encode(
-        asked, lambda data: encoder.view(cut(data, box) if box else data), encoder.forward
-    )
+    encoder = Encoder(model, few=few)
+
+    def view(data: bytes) -> "Pixels":
+        if not box:
+            return encoder.view(data)
+        from dmlcli.image import cut
+
+        return encoder.view(cut(data, box))
+
+    if few:
+        from dmlcli.search.encoding import one_by_one as encode
+    else:
+        from dmlcli.search.stream import encode
+    return lambda asked: encode(asked, view, encoder.forward)
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:

@@ -3,7 +3,6 @@
 Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed.
 """
 
-import hashlib
 import os
 import re
 import sqlite3
@@ -11,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Embeddings
+if TYPE_CHECKING:
+    from dmlcli.embeddings import Embeddings
 
 Ids = NDArray[np.int64]
 NO_IDS: Ids = np.zeros(0, np.int64)
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     image: Path
 
 
-def write(file: Path, embeddings: Embeddings, ids: Ids) -> None:
+def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
     """Write the table of these rows under these ids."""
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
     columns = _distinct(own)
@@ -102,8 +102,10 @@ def ids_by_content(table: sqlite3.Connection) -> dict[tuple[str, str], list[int]
     return found
 
 
-def content_marks(embeddings: Embeddings) -> list[str]:
+def content_marks(embeddings: "Embeddings") -> list[str]:
     """What tells whether a row shows what it showed: its file's digest, or its vector's where there is no file."""
+    import hashlib
+
     marks = []
     for state, vector in zip(embeddings.states, embeddings.vectors, strict=True):
         if state.digest:
@@ -113,7 +115,9 @@ def content_marks(embeddings: Embeddings) -> list[str]:
     return marks
 
 
-def _item_rows(embeddings: Embeddings, ids: Ids, rows: Sequence[int], kinds: dict[str, str]) -> Iterator[list[object]]:
+def _item_rows(
+    embeddings: "Embeddings", ids: Ids, rows: Sequence[int], kinds: dict[str, str]
+) -> Iterator[list[object]]:
     for row in rows:
         item = embeddings.items[row]
         values = dict(item.columns)
@@ -134,7 +138,7 @@ def _distinct(columns: list[str]) -> dict[str, str]:
     return distinct
 
 
-def _kinds(embeddings: Embeddings, columns: list[str]) -> dict[str, str]:
+def _kinds(embeddings: "Embeddings", columns: list[str]) -> dict[str, str]:
     """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code."""
     values: dict[str, set[str]] = {column: set() for column in columns}
     for item in embeddings.items:

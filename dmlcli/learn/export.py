@@ -65,7 +65,7 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
     plain = file.with_suffix(".plain")
     try:
         _export(plain, network, samples)
-        optimise(plain, file)
+        optimise(plain, file, model.GRAPH_WEIGHTS)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
         raise _Unfaithful(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error

@@ -6,15 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import NamedTuple
 
 import numpy as np
 
-from dmlcli.catalog import find_images
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
 from dmlcli.indexes import Index
 from dmlcli.search.items import Items
@@ -25,8 +23,7 @@ _SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
@@ -60,6 +57,11 @@ def photos(names: Sequence[str]) -> Iterator[Source]:
         if name == "-":
             yield Source("-", _stdin())
             continue
+        if not Path(name).is_dir():
+            yield Source(name, Path(name))
+            continue
+        from dmlcli.catalog import find_images
+
         files = find_images(Path(name))
         first = next(files, None)
         if first is None:
@@ -87,6 +89,8 @@ def vectors(file: Path, dim: int) -> list[Source]:
 
     Errors: CannotRun where it cannot be read, UsageError where its vectors are not of the length of the index's.
     """
+    from zipfile import BadZipFile
+
     hint = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
     names = None
     try:
