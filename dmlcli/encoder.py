@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmlcli import disk, progress
-from dmlcli.catalog import Catalog
-from dmlcli.embeddings import Computed, Embeddings, Forward, Vectors, View, compute, open_shards, save_shard
+from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.graph import open_graph
-from dmlcli.image import ImageSettings, Pixels, view
+from dmlcli.image import ImageSettings, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
-from dmlcli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Catalog
+    from dmlcli.embeddings import Computed, Embeddings
+    from dmlcli.workspace import Workspace
 
 
-def find_or_make_model(named: Path | None, place: Workspace, photos: Catalog) -> Model:
+def find_or_make_model(named: Path | None, place: "Workspace", photos: "Catalog") -> Model:
     """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
     if named is not None or disk.restore(place.model).exists():
         return open_model(named or place.model)
@@ -30,16 +34,17 @@ class Encoder:
     """A model ready to embed.
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
-    With `views` (flip, crops), an image is what several views of it are on average.
+    With `views` (flip, crops), an image is what several views of it are on average; `few` says that it is made for an
+    image or two.
     """
 
-    def __init__(self, model: Model, views: str = "") -> None:
+    def __init__(self, model: Model, views: str = "", *, few: bool = False) -> None:
         self.model = model
         self.views = views
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
         if model.graph is not None:
-            self.forward = open_graph(model.graph)
+            self.forward = open_graph(model.graph, few=few)
         else:
             from dmlcli.learn.encode import open_network
 
@@ -47,7 +52,9 @@ class Encoder:
         if views:
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 
-    def embed_catalog(self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path | None = None) -> Computed:
+    def embed_catalog(
+        self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path | None = None
+    ) -> "Computed":
         """Embed the images that `known` does not hold.
 
         Args:
@@ -55,7 +62,9 @@ class Encoder:
                 that was cut short has left there is not computed again.
         """
 
-        def keep(done: Embeddings) -> None:
+        from dmlcli.embeddings import compute, open_shards, save_shard
+
+        def keep(done: "Embeddings") -> None:
             if keep_at is not None:
                 save_shard(keep_at, done)
 

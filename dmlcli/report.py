@@ -1,19 +1,17 @@
-"""What each verb returns: frozen records that `cli/views/` turns into what is shown."""
+"""What each verb returns: frozen records that `cli/views/` turns into what is shown; those of query are in `hits`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
+
+from dmlcli.hits import Answer as Answer
+from dmlcli.hits import Hit as Hit
+from dmlcli.hits import Picture as Picture
+from dmlcli.hits import QueryReport as QueryReport
+from dmlcli.hits import Skipped as Skipped
+from dmlcli.hits import Stage as Stage
 
 Severity = Literal["problem", "notice"]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An input that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -81,63 +79,6 @@ class IndexReport:
     added: int
     removed: int
     skipped: tuple[Skipped, ...] = ()
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One returned row: an image, or a product shown by its best image."""
-
-    rank: int
-    score: float  # what it is ranked by; the cosine, unless products were pooled or hits re-ranked
-    product: str
-    image: str
-    category: str = ""
-    cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
-    images: int = 1  # of its product among the candidates that were folded into this hit
-    columns: dict[str, Any] = field(default_factory=dict)  # the user's own
-    box: tuple[float, float, float, float] | None = None  # the part of the image; left, top, right, bottom in pixels
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step towards an answer: how many candidates it left, and the seconds it took."""
-
-    name: str
-    candidates: int
-    seconds: float
-
-
-class Picture(Protocol):
-    """What can be shown: a file, or a part of one."""
-
-    def read_bytes(self) -> bytes:
-        """The bytes of an image file."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The hits of one query, best first."""
-
-    query: str
-    hits: tuple[Hit, ...]
-    closest: float | None = None  # cosine of the closest image, also where it is not close enough to be a hit
-    min_score: float | None = None
-    photos: tuple[Picture | bytes, ...] = ()  # of the query, to be shown
-    stages: tuple[Stage, ...] = ()  # where they were asked for
-
-    @property
-    def pictures(self) -> tuple[Picture | bytes, ...]:
-        """What to show for the query: its photos, else the file that it is called after."""
-        return self.photos or (Path(self.query),)
-
-
-@dataclass(frozen=True)
-class QueryReport:
-    """Answers as they come; `skipped` is complete once they have been taken."""
-
-    index: str
-    answers: Iterable[Answer]
-    skipped: list[Skipped] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,15 @@ def test_the_graph_gives_the_vectors_of_the_network_for_any_batch(tmp_path: Path
         with torch.inference_mode():
             expected = network(torch.from_numpy(batch)).numpy()
         assert np.allclose(forward(batch), expected, atol=1e-5)
+        assert np.allclose(open_graph(saved.graph, few=True)(batch), expected, atol=1e-5)
     assert (saved.record.dim, saved.record.head["kind"]) == (5, "blend")
     assert {"python", "torch", "onnxruntime"} <= saved.record.versions.keys()
-    assert {file.name for file in saved.folder.iterdir()} == {"model.json", "weights.safetensors", "graph.onnx"}
+    assert {file.name for file in saved.folder.iterdir()} == {
+        "model.json",
+        "weights.safetensors",
+        "graph.onnx",
+        "graph.weights",
+    }
 
 
 @pytest.mark.parametrize("mirror", [True, False])

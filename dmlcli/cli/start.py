@@ -1,5 +1,6 @@
 """The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for."""
 
+import contextlib
 import io
 import os
 import sys
@@ -7,7 +8,11 @@ import sys
 
 def main() -> None:
     """The command `dmlcli`."""
-    sys.exit(run(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    code = run(arguments)
+    if arguments[:1] == ["query"]:
+        _leave(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -24,6 +29,14 @@ def run(arguments: list[str]) -> int:
         return app.run(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+def _leave(code: int) -> None:
+    """End the process at once: freeing memory piece by piece takes a fifth of a query's time; the system does it."""
+    with contextlib.suppress(OSError):  # whoever read is gone; every line was flushed as it was printed
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _query(words: list[str]) -> int | None:

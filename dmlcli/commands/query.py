@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from dmlcli import options, progress
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.report import QueryReport, Skipped
+from dmlcli.hits import QueryReport, Skipped
 
 if TYPE_CHECKING:
     from dmlcli.indexes import Index
     from dmlcli.model import Model
-    from dmlcli.search.answers import Encode
+    from dmlcli.search.encoding import Encode
     from dmlcli.search.items import Items
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Source
@@ -56,7 +56,7 @@ def query(
     """
     from dmlcli import indexes
     from dmlcli.model import open_matching
-    from dmlcli.search import sources, stream
+    from dmlcli.search import encoding, sources
     from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items
     from dmlcli.workspace import need
@@ -81,9 +81,11 @@ def query(
         known += sources.vectors(Path(file), opened.dim)
     against = list(sources.parts((sources.photo_or_indexed(name, opened, items) for name in minus or []), box))
     photos = images or files_from is not None or any(source.vector is None for source in against)
-    encode = _encoder(open_matching(model or opened.model_folder, opened.model)) if photos else stream.known
     asked = sources.parts(_asked(images or [], files_from, b"\0" if null else b"\n", known), box)
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
+    encode: Encode = encoding.known
+    if photos:
+        encode = _encoder(open_matching(model or opened.model_folder, opened.model), few=not several)
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
@@ -146,13 +148,16 @@ def _asked(images: list[str], files_from: str | None, end: bytes, known: list["S
     yield from known
 
 
-def _encoder(model: "Model") -> "Encode":
+def _encoder(model: "Model", few: bool) -> "Encode":
     """What turns photos into vectors."""
     from dmlcli.encoder import Encoder
-    from dmlcli.search import stream
 
-    encoder = Encoder(model)
-    return lambda asked: stream.encode(asked, encoder.view, encoder.forward)
+    encoder = Encoder(model, few=few)
+    if few:
+        from dmlcli.search.encoding import one_by_one as encode
+    else:
+        from dmlcli.search.stream import encode
+    return lambda asked: encode(asked, encoder.view, encoder.forward)
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:

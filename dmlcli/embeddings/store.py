@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import disk
+from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
-from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
+from dmlcli.embeddings.rows import Embeddings, FileState
 from dmlcli.image import Box
 
 SCHEMA = 1

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import progress
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import kinds
 from dmlcli.indexes.items import NO_IDS, Ids

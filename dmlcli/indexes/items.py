@@ -4,7 +4,6 @@ Two tables: `items`, whose columns are the user's to filter by, and `contents`, 
 and which part of its file an image is.
 """
 
-import hashlib
 import os
 import re
 import sqlite3
@@ -12,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Embeddings, box_cell, box_of
-from dmlcli.image import Box
+if TYPE_CHECKING:
+    from dmlcli.embeddings import Embeddings
+    from dmlcli.image import Box
 
 Ids = NDArray[np.int64]
 NO_IDS: Ids = np.zeros(0, np.int64)
@@ -38,8 +38,10 @@ class Row(NamedTuple):
     image: Path
 
 
-def write(file: Path, embeddings: Embeddings, ids: Ids) -> None:
+def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
     """Write the table of these rows under these ids."""
+    from dmlcli.embeddings import box_cell
+
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
     columns = _distinct(own)
     kinds = _kinds(embeddings, own)
@@ -92,10 +94,14 @@ def rows(table: sqlite3.Connection, root: Path) -> Iterator[Row]:
         yield Row(number, name(product), root / name(path))
 
 
-def box(table: sqlite3.Connection, number: int) -> Box | None:
+def box(table: sqlite3.Connection, number: int) -> "Box | None":
     """The part of its file that the image with this id is; None: all of it."""
     found: tuple[str | None] | None = table.execute("SELECT box FROM contents WHERE id = ?", (number,)).fetchone()
-    return box_of(found[0] or "") if found else None
+    if not found or not found[0]:
+        return None
+    from dmlcli.embeddings import box_of
+
+    return box_of(found[0])
 
 
 def name(stored: str | bytes) -> str:
@@ -112,8 +118,10 @@ def ids_by_content(table: sqlite3.Connection) -> dict[tuple[str, str], list[int]
     return found
 
 
-def content_marks(embeddings: Embeddings) -> list[str]:
+def content_marks(embeddings: "Embeddings") -> list[str]:
     """What tells whether a row shows what it showed: its file's digest, or its vector's where there is no file."""
+    import hashlib
+
     marks = []
     for state, vector in zip(embeddings.states, embeddings.vectors, strict=True):
         if state.digest:
@@ -123,7 +131,9 @@ def content_marks(embeddings: Embeddings) -> list[str]:
     return marks
 
 
-def _item_rows(embeddings: Embeddings, ids: Ids, rows: Sequence[int], kinds: dict[str, str]) -> Iterator[list[object]]:
+def _item_rows(
+    embeddings: "Embeddings", ids: Ids, rows: Sequence[int], kinds: dict[str, str]
+) -> Iterator[list[object]]:
     for row in rows:
         item = embeddings.items[row]
         values = dict(item.columns)
@@ -144,7 +154,7 @@ def _distinct(columns: list[str]) -> dict[str, str]:
     return distinct
 
 
-def _kinds(embeddings: Embeddings, columns: list[str]) -> dict[str, str]:
+def _kinds(embeddings: "Embeddings", columns: list[str]) -> dict[str, str]:
     """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code."""
     values: dict[str, set[str]] = {column: set() for column in columns}
     for item in embeddings.items:

@@ -5,17 +5,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dmlcli import disk
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import IndexFileError, UsageError
-from dmlcli.indexes import items, kinds
-from dmlcli.indexes.flat import Flat
+from dmlcli.indexes import items
+from dmlcli.indexes.flat import EXACT, Flat
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.searcher import Scores, Searcher
+
+if TYPE_CHECKING:
+    from dmlcli.indexes.searcher import Scores, Searcher
 
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
@@ -52,7 +54,7 @@ class Index:
     dim: int
     kind: str  # a FAISS factory string
     record: dict[str, Any] = field(repr=False)  # index.json
-    searcher: Searcher | Flat = field(repr=False)
+    searcher: "Searcher | Flat" = field(repr=False)
     table: sqlite3.Connection = field(repr=False)  # of the items, read-only
 
     @property
@@ -80,7 +82,7 @@ class Index:
             for row in zip(np.minimum(scores, 1).tolist(), ids.tolist(), strict=True)
         ]
 
-    def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> tuple[Scores, Ids]:
+    def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> "tuple[Scores, Ids]":
         """Scores and ids (Q, K) of what `search` finds, without their names; id -1 where there is nothing more."""
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
@@ -134,10 +136,13 @@ def _open(folder: Path) -> Index:
     )
 
 
-def _searcher(folder: Path, record: dict[str, Any]) -> Searcher | Flat:
-    if record["kind"] == kinds.EXACT and not record["dead"] and not record["rows"]:
+def _searcher(folder: Path, record: dict[str, Any]) -> "Searcher | Flat":
+    if record["kind"] == EXACT and not record["dead"] and not record["rows"]:
         with suppress(ValueError):  # large, or damaged, which FAISS will say
             return Flat(folder / VECTORS)
+    from dmlcli.indexes import kinds
+    from dmlcli.indexes.searcher import Searcher
+
     near = kinds.read(folder / VECTORS)
     kinds.tune(near, record["settings"])
     rows = kinds.read(folder / ROWS) if record["rows"] else None

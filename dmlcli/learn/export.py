@@ -75,7 +75,7 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
     try:
         graph = _whole(network, samples) if backbone is None else _around(onnx.load(backbone), network, samples)
         onnx.save(graph, plain)
-        optimise(plain, file)
+        optimise(plain, file, model.GRAPH_WEIGHTS)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
         raise _Unfaithful(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error

@@ -1,33 +1,30 @@
 """From what is asked to its answer: encode, fuse, search, re-rank, cut, fold into products, and what each step did."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import ImageError
+from dmlcli.hits import Answer, Hit, Picture, Skipped, Stage
 from dmlcli.indexes import Index
 from dmlcli.indexes.items import Ids
-from dmlcli.report import Answer, Hit, Picture, Skipped, Stage
+from dmlcli.search.encoding import Encode
 from dmlcli.search.items import Items
 from dmlcli.search.products import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.sources import Source
-from dmlcli.search.stream import Encoded
 
 if TYPE_CHECKING:
     from dmlcli.search.rerank import Rerank
 
-Encode = Callable[[Iterable[Source]], Iterator[Encoded]]
 _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for what they must
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How every query of one command is answered."""
 
     top_k: int
@@ -39,8 +36,7 @@ class Plan:
     explain: bool = False
 
 
-@dataclass(frozen=True)
-class _Query:
+class _Query(NamedTuple):
     """One vector (D,) to search with, under its name, with the photos it was made of."""
 
     name: str
@@ -67,7 +63,7 @@ class Answerer:
         against = unit_mean(np.stack([one.vector for one in self._queries(minus, None)])) if minus else None
         queries = self._queries(asked, skipped)
         for query in _fused(list(queries)) if self._plan.fuse else queries:
-            yield self._answer(query if against is None else replace(query, vector=_away(query.vector, against)))
+            yield self._answer(query if against is None else query._replace(vector=_away(query.vector, against)))
 
     def _queries(self, asked: Iterable[Source], skipped: list[Skipped] | None) -> Iterator[_Query]:
         for done in self._encode(asked):
@@ -130,8 +126,8 @@ class Answerer:
         top, rest = found[: rerank.depth], found[rerank.depth :]
         scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))
         floor = float(scores.min())
-        new = [replace(top[place], score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
-        return new + [replace(one, score=min(one.cosine, floor)) for one in rest]
+        new = [top[place]._replace(score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
+        return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
 
     def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
         """The mean cosine of all images of each product that the filter left."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import disk
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import Index
 from dmlcli.indexes.items import Ids

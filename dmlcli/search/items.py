@@ -3,14 +3,16 @@
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmlcli.catalog import Box, Photo
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
 from dmlcli.indexes.items import Ids, box, connect, name
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Box, Photo
 
 _FIXED = ("id", "path", "product", "category")
 _GUESSED_AMONG = 5000  # products looked through for the nearest name
@@ -37,7 +39,7 @@ class Items:
         row = dict(zip(self._columns, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
         return row["category"], {column: value for column, value in row.items() if column not in _FIXED}
 
-    def box(self, number: int) -> Box | None:
+    def box(self, number: int) -> "Box | None":
         """The part of its file that an image is; None: all of it, or an index from before boxes were kept."""
         return box(self._table, number) if self._has_boxes else None
 
@@ -45,7 +47,7 @@ class Items:
         """The ids of the images of a product; none where it is not known."""
         return self._ids("product = ?", product)
 
-    def named(self, asked: str) -> tuple[Ids, Photo]:
+    def named(self, asked: str) -> "tuple[Ids, Photo]":
         """The images that --like means: those of a product, or those at a path, and one of them to be shown.
 
         Errors: UsageError where nothing is called so, with the nearest products.
@@ -57,6 +59,8 @@ class Items:
             rows = self._table.execute(f"SELECT DISTINCT product FROM items LIMIT {_GUESSED_AMONG}")
             known = sorted(name(row[0]) for row in rows if row[0])
             raise UsageError(f"nothing in the index is called '{asked}'", hint=nearest(asked, known[:_GUESSED_AMONG]))
+        from dmlcli.catalog import Photo
+
         (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
         return ids, Photo(self._root / name(path), self.box(int(ids[0])))
 

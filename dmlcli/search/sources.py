@@ -6,33 +6,32 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dmlcli.catalog import Photo, find_images
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
-from dmlcli.image import cut
+from dmlcli.hits import Picture
 from dmlcli.indexes import Index
-from dmlcli.report import Picture
 from dmlcli.search.items import Items
 from dmlcli.search.products import unit_mean
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Photo
 
 _TAKES = "query takes image files, folders of images, or - for stdin"
 _SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
-    photo: bytes | Path | Photo | None = None
+    photo: "bytes | Path | Photo | None" = None
     vector: Vectors | None = None
     part: Box | None = None  # of the photo that is meant; None: all of it
 
@@ -43,15 +42,19 @@ class Source:
 
     def read_bytes(self) -> bytes:
         """The bytes of the photo, or of its part; raises ImageError where there are none to be had."""
-        return self._whole() if self.part is None else cut(self._whole(), self.part)
+        if self.part is None:
+            return self._whole()
+        from dmlcli.image import cut
+
+        return cut(self._whole(), self.part)
 
     def _whole(self) -> bytes:
         if isinstance(self.photo, bytes):
             return self.photo
-        if isinstance(self.photo, Photo):
-            return self.photo.read_bytes()
         if self.photo is None:
             raise ImageError("there is no photo, only a vector")
+        if not isinstance(self.photo, Path):
+            return self.photo.read_bytes()
         if self.photo.exists() and not self.photo.is_file():
             raise ImageError("not a file", hint=_TAKES)
         try:
@@ -70,6 +73,11 @@ def photos(names: Sequence[str]) -> Iterator[Source]:
             continue
         if not name:  # of a variable that was never set; as a path it would mean all that lies here
             raise UsageError("an empty name is no photo", hint=_TAKES)
+        if not Path(name).is_dir():
+            yield Source(name, Path(name))
+            continue
+        from dmlcli.catalog import find_images
+
         files = find_images(Path(name))
         first = next(files, None)
         if first is None:
@@ -97,6 +105,8 @@ def vectors(file: Path, dim: int) -> list[Source]:
 
     Errors: CannotRun where it cannot be read, UsageError where its vectors are not of the length of the index's.
     """
+    from zipfile import BadZipFile
+
     hint = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
     names = None
     try:
@@ -134,7 +144,7 @@ def indexed(name: str, index: Index, items: Items) -> Source:
 
 def parts(sources: Iterable[Source], part: Box | None) -> Iterator[Source]:
     """The sources, of whose photos a part is meant; those that are vectors already stay as they are."""
-    return (replace(one, part=part) if one.vector is None else one for one in sources)
+    return (one._replace(part=part) if one.vector is None else one for one in sources)
 
 
 def photo_or_indexed(name: str, index: Index, items: Items) -> Source:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.report import Answer, QueryReport
+from dmlcli.hits import Answer, QueryReport
 
 
 def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:
@@ -111,7 +111,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
     hits = [asdict(hit) | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6)} for hit in answer.hits]
     closest = None if answer.closest is None else round(answer.closest, 6)
     told = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
-    return told | ({"stages": [asdict(stage) for stage in answer.stages]} if answer.stages else {})
+    return told | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
 
 
 def _line(text: str, end: str = "\n") -> None:
