@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmlcli.errors import CannotRun, UsageError, nearest
+from dmlcli.indexes.gallery import is_address
 
 FILE, PREFIX = "dmlcli.toml", "DMLCLI_"
 _OTHER = "DMLCLI_WORKSPACE"  # is read where the workspace is found, also by the Python API
@@ -73,7 +74,8 @@ def _set(found: Found, known: Known, verbs: list[str], key: str, value: Any, whe
         raise UsageError(f"{where} sets '{key}', and there is no such option", hint=nearest(option, names))
     for verb in able:
         parameter = known[verb][option]
-        relative = folder is not None and parameter.is_path and isinstance(value, str)
+        is_path = parameter.is_path and isinstance(value, str) and not is_address(value)
+        relative = folder is not None and is_path
         found[verb][parameter.name] = str(folder / value) if relative and folder else value
 
 

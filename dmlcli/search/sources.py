@@ -16,8 +16,7 @@ import numpy as np
 from dmlcli.catalog import find_images
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
-from dmlcli.indexes import Index
-from dmlcli.search.items import Items
+from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.search.products import unit_mean
 
 _TAKES = "query takes image files, folders of images, or - for stdin"
@@ -114,13 +113,13 @@ def vectors(file: Path, dim: int) -> list[Source]:
     return [Source(name, vector=row) for name, row in zip(names, rows / lengths, strict=True)]
 
 
-def indexed(name: str, index: Index, items: Items) -> Source:
+def indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
     ids, image = items.named(name)
     return Source(name, image, unit_mean(index.vectors(ids)))
 
 
-def photo_or_indexed(name: str, index: Index, items: Items) -> Source:
+def photo_or_indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A photo where there is such a file, else what the index calls so."""
     return Source(name, Path(name)) if Path(name).is_file() else indexed(name, index, items)
 
