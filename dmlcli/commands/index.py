@@ -160,7 +160,7 @@ def _check_to(to: str | None, replace: bool, choosing: object, output: Path | No
     from dmlcli.indexes.gallery import is_address
 
     if output is not None and is_address(output):
-        raise UsageError("-o names a folder", hint=f"--to {output} pushes into a collection")
+        raise UsageError("-o names a folder", hint="--to milvus://host:19530/products pushes into a collection")
     if to is None:
         if replace:
             raise UsageError(

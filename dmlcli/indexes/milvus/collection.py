@@ -16,7 +16,7 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun, IndexFileError, UsageError, nearest
 from dmlcli.indexes.gallery import Found
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.milvus import rows
+from dmlcli.indexes.milvus import kinds, rows
 from dmlcli.indexes.milvus.address import Address
 from dmlcli.indexes.milvus.conditions import text, translate
 from dmlcli.indexes.milvus.rows import Record
@@ -90,11 +90,14 @@ class Collection:
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the collection {self.dim}")
         self._seen.clear()
+        k = min(k, MOST)
         shown = [column.field for column in self.record.fields if column.field != "id"]
         found = []
         for start in range(0, len(vectors), _QUERIES):
             block = vectors[start : start + _QUERIES]
-            for hits in self.server.search(block, min(k, MOST), shown, among.text if among else ""):
+            for hits in self.server.search(
+                block, k, kinds.to_search(self.record.kind, k), shown, among.text if among else ""
+            ):
                 self._seen.update((hit["id"], hit["entity"]) for hit in hits)
                 found.append([self._found(hit) for hit in sorted(hits, key=lambda hit: (-hit["distance"], hit["id"]))])
         return found
@@ -104,7 +107,9 @@ class Collection:
         scores = np.full((len(vectors), k), -np.inf, np.float32)
         ids = np.full((len(vectors), k), -1, np.int64)
         for start in range(0, len(vectors), _QUERIES):
-            found = self.server.search(vectors[start : start + _QUERIES], k, [], "", strong=True)
+            found = self.server.search(
+                vectors[start : start + _QUERIES], k, kinds.to_search(self.record.kind, k), strong=True
+            )
             for place, hits in enumerate(found, start):
                 scores[place, : len(hits)] = [hit["distance"] for hit in hits]
                 ids[place, : len(hits)] = [hit["id"] for hit in hits]

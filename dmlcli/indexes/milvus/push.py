@@ -18,13 +18,12 @@ from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes.choose import AUTO_FROM, TARGET
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.milvus import parity, rows
+from dmlcli.indexes.milvus import kinds, parity, rows
 from dmlcli.indexes.milvus.address import Address
 from dmlcli.indexes.milvus.collection import Collection, read_record
 from dmlcli.indexes.milvus.rows import Record, Rows
 from dmlcli.indexes.milvus.server import Server
 
-EXACT, APPROXIMATE = "FLAT", "AUTOINDEX"
 _BYTES = 1 << 23  # written at once
 _AT_ONCE = 4096  # rows written at once, at most
 
@@ -52,7 +51,7 @@ class _There:
 
 def connect(address: Address, update: bool) -> tuple[Server, Record | None]:
     """The server, and the record of the collection where there is one; raises CannotRun where there is no server."""
-    server = Server(address)
+    server = Server(address, make=True)
     if not server.is_there():
         if update:
             progress.note(f"there is no {address} yet: it is made")
@@ -92,7 +91,7 @@ def push(
         views=embeddings.views,
         root=str(embeddings.root.resolve()),
         dim=embeddings.dim,
-        kind=(kind or (EXACT if len(content) < AUTO_FROM else APPROXIMATE)).upper(),
+        kind=kinds.check(kind) if kind else kinds.fitting(len(content)),
         columns=made.columns,
         next_id=0,
         whole=False,
@@ -120,14 +119,13 @@ def push(
     collection = Collection(server, record, server.count())
     found = _checked(collection, embeddings, ids)
     _write(server, record)
-    why = (
-        "exact search"
-        if record.kind == EXACT
-        else "asked for"
-        if kind
-        else f"from {AUTO_FROM:,} images, as Milvus chooses"
-    )
-    return Pushed(collection, len(new), len(gone), len(changed), found, why)
+    return Pushed(collection, len(new), len(gone), len(changed), found, _why(record.kind, asked=kind is not None))
+
+
+def _why(kind: str, asked: bool) -> str:
+    if asked:
+        return "asked for"
+    return f"exact search is quick below {AUTO_FROM:,} images" if kind == kinds.EXACT else "as Milvus chooses"
 
 
 def _fitting(server: Server, there: Record, wanted: Record, update: bool, replacing: bool) -> Record | None:
@@ -211,7 +209,7 @@ def _checked(collection: Collection, embeddings: Embeddings, ids: Ids) -> parity
             hint="is somebody else pushing into it? push again",
         )
     found = parity.measure(collection, embeddings.vectors, ids)
-    if found.share < (1 if collection.record.kind == EXACT else TARGET):
+    if found.share < (1 if collection.record.kind == kinds.EXACT else TARGET):
         missing = 100 * (1 - found.share)
         progress.warn(f"{missing:.1f} % of the ten nearest by exact search are not found in {collection.place}")
     return found

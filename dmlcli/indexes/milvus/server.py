@@ -5,29 +5,37 @@ for how long.
 """
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun, IndexFileError, nearest
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.milvus import rows
+from dmlcli.indexes.milvus import kinds, rows
 from dmlcli.indexes.milvus.address import TOKEN, Address
 from dmlcli.indexes.milvus.conditions import ALWAYS
 
 MOST = 16_384  # hits of a search and rows of a query, by Milvus
 _CONNECTING, _READING, _WRITING = 10, 60, 300  # seconds
 _AT_ONCE = 4096  # ids in one expression
+_AWAY = ("connect", "unavailable", "deadline", "timeout", "timed out", "not ready")  # in what pymilvus says
 _FULL = ("no space", "quota", "exceeded", "exhausted", "memory", "too large", "read-only", "deny")
 
 
 class Server:
     """A connection to the server of an address; every method raises CannotRun where the server cannot."""
 
-    def __init__(self, address: Address) -> None:
-        """Errors: CannotRun where pymilvus is missing or the server does not answer."""
+    def __init__(self, address: Address, *, make: bool = False) -> None:
+        """Args:
+            make: whether a file that is not there is made.
+
+        Errors: CannotRun where pymilvus is missing or the server does not answer.
+        """
         self.address = address
         try:
             with _quiet():
@@ -40,6 +48,9 @@ class Server:
                 f"{address} needs {error.name}, which is not installed", hint="pip install 'dmlcli[milvus]'"
             ) from error
         self._milvus = pymilvus
+        if address.is_file and not make and not Path(address.server).exists():
+            raise IndexFileError(f"there is no {address.server}", hint=f"dmlcli index CATALOG --to {address}")
+        _reach_this_machine_directly()
         with self._asking():
             self._client = pymilvus.MilvusClient(
                 uri=address.server, token=address.token, db_name=address.database, timeout=_CONNECTING
@@ -82,8 +93,8 @@ class Server:
             )
 
     def create(self, dim: int, columns: Sequence[Sequence[str]], kind: str) -> None:
-        """Make the collection, empty."""
-        kinds = {
+        """Make the collection, empty, with an index of this kind."""
+        types = {
             "INTEGER": self._milvus.DataType.INT64,
             "REAL": self._milvus.DataType.DOUBLE,
             "TEXT": self._milvus.DataType.VARCHAR,
@@ -97,9 +108,9 @@ class Server:
             schema.add_field(name, self._milvus.DataType.INT64)
         for _, name, of in columns:
             longest = {"max_length": rows.LONGEST} if of == "TEXT" else {}
-            schema.add_field(name, kinds[of], nullable=True, **longest)
+            schema.add_field(name, types[of], nullable=True, **longest)
         index = self._milvus.MilvusClient.prepare_index_params()
-        index.add_index("vector", index_type=kind, metric_type="IP", params={})
+        index.add_index("vector", index_type=kind, metric_type="IP", params=kinds.to_build(kind))
         with self._asking():
             self._client.create_collection(self.address.collection, schema=schema, index_params=index, timeout=_WRITING)
 
@@ -186,7 +197,13 @@ class Server:
         return found
 
     def search(
-        self, vectors: Any, k: int, fields: Sequence[str], condition: str, strong: bool = False
+        self,
+        vectors: Vectors,
+        k: int,
+        settings: dict[str, Any],
+        fields: Sequence[str] = (),
+        condition: str = "",
+        strong: bool = False,
     ) -> list[list[dict[str, Any]]]:
         """The k nearest of each vector (Q, D): `id`, `distance` (the inner product) and `entity` (the fields)."""
         with self._asking():
@@ -196,7 +213,7 @@ class Server:
                 filter=condition,
                 limit=k,
                 output_fields=list(fields),
-                search_params={"metric_type": "IP"},
+                search_params={"metric_type": "IP", "params": settings},
                 anns_field="vector",
                 timeout=_READING,
                 **({"consistency_level": "Strong"} if strong else {}),
@@ -236,10 +253,16 @@ class Server:
             return CannotRun(f"{self.address.shown} takes no more: {said}", hint="make room there, then push again")
         if any(word in lower for word in ("auth", "permission", "privilege")):
             return CannotRun(f"{self.address.shown} refuses: {said}", hint=f"{TOKEN}=user:password says who you are")
-        hint = (
-            "is the file in use by another process?" if self.address.is_file else "is the server up, and this its port?"
-        )
-        return CannotRun(f"{self.address.shown} does not answer: {said}", hint=hint)
+        if any(word in lower for word in _AWAY):
+            hint = "is another process using the file?" if self.address.is_file else "is it up, and is this its port?"
+            return CannotRun(f"{self.address.shown} does not answer: {said}", hint=hint)
+        return CannotRun(f"{self.address} cannot be used: {said}")
+
+
+def _reach_this_machine_directly() -> None:
+    """Let no proxy come between this process and a server on the same machine, which milvus-lite always is."""
+    others = os.environ.get("no_proxy", "")
+    os.environ.setdefault("no_grpc_proxy", ",".join(filter(None, [others, "localhost", "127.0.0.1", "::1"])))
 
 
 @contextmanager
