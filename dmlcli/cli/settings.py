@@ -9,14 +9,15 @@ wins over what is said of all.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmlcli.errors import CannotRun, UsageError, nearest
-from dmlcli.indexes.gallery import is_address
 
 FILE, PREFIX = "dmlcli.toml", "DMLCLI_"
+_ADDRESS = re.compile(r"[a-z]{2,}:")  # begins what is no path: milvus://host/collection
 _OTHER = "DMLCLI_WORKSPACE"  # is read where the workspace is found, also by the Python API
 
 
@@ -74,7 +75,7 @@ def _set(found: Found, known: Known, verbs: list[str], key: str, value: Any, whe
         raise UsageError(f"{where} sets '{key}', and there is no such option", hint=nearest(option, names))
     for verb in able:
         parameter = known[verb][option]
-        is_path = parameter.is_path and isinstance(value, str) and not is_address(value)
+        is_path = parameter.is_path and isinstance(value, str) and not _ADDRESS.match(value)
         relative = folder is not None and is_path
         found[verb][parameter.name] = str(folder / value) if relative and folder else value
 

@@ -132,7 +132,7 @@ class _Reader:
             "glob": self._glob,
         }
         if word not in ways:
-            raise self._cannot(f"say '{field.name} {word}'".rstrip())
+            raise self._cannot(f"say '{f'{field.name} {word}'.strip()}'")
         truth = ways[word](field)
         return self._end(_turned(truth) if negated else truth)
 
