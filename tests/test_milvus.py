@@ -20,7 +20,7 @@ from dmlcli.embeddings import Embeddings, FileState, open_embeddings, save
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import open_index
 from dmlcli.indexes.milvus import address, collection, push, server
-from tests.conftest import Cli, Run, encoded, photo
+from tests.conftest import Cli, Run, encoded, photo, process
 
 
 def goods(folder: str, first: int = 0, last: int = 60, *, dim: int = 8, price: float = 1.0) -> Path:
@@ -326,6 +326,15 @@ def test_a_killed_server_that_comes_back_is_pushed_on_to(served: Served) -> None
         assert pushing.wait(120) == 0 and "asked again" in said, said
     opened = collection.open_collection(address.parse(served.place))
     assert opened.images == 12_000 and opened.record.whole
+
+
+@pytest.mark.slow
+def test_a_file_has_one_process_at_a_time(place: str, cli: Cli, tmp_path: Path) -> None:
+    cli("index", goods("shop"), "-w", "w", "--to", place)
+    where, _ = push.connect(address.parse(place), update=False)
+    done = process("query", "--like", "p3", "--index", place, cwd=tmp_path)
+    where.close()
+    assert done.returncode == 4 and b"is another process using the file?" in done.stderr
 
 
 @pytest.mark.slow
