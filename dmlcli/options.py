@@ -274,6 +274,14 @@ Factory = Annotated[
 Update = Annotated[
     bool, Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")
 ]
+To = Annotated[
+    str | None,
+    Option(
+        help="Into a Milvus collection: milvus://host:19530/products, or milvus:./file.db/products (an extra).",
+        show_default=False,
+    ),
+]
+Replace = Annotated[bool, Option("--replace", help="With --to: drop what the collection holds of another model.")]
 Average = Annotated[
     Literal["flip", "crops"] | None,
     Option(help="Average the embeddings of several views: mirrored too, or five crops.", show_default=False),
@@ -295,7 +303,9 @@ EmbeddingsOut = Annotated[
 ]
 IndexOut = Annotated[Path | None, Option("--output", "-o", help="Where the index goes.", show_default=False)]
 ModelPath = Annotated[Path | None, Option("--model", help="Model folder.", show_default=False)]
-IndexPath = Annotated[Path | None, Option("--index", help="Index folder.", show_default=False)]
+IndexPath = Annotated[
+    Path | None, Option("--index", help="Index folder, or milvus://host:19530/collection.", show_default=False)
+]
 WorkspacePath = Annotated[
     Path | None,
     Option("--workspace", "-w", help="Workspace folder; else the nearest .dmlcli above.", show_default=False),

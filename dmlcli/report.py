@@ -79,6 +79,7 @@ class IndexReport:
     added: int
     removed: int
     skipped: tuple[Skipped, ...] = ()
+    parity: float | None = None  # of a collection: share of the ten nearest that exact search of the vectors finds too
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from dmlcli.errors import UsageError
-from dmlcli.search import filters
+from dmlcli.indexes import filters
 
 Mask = Callable[[pd.DataFrame], Any]  # to a nullable boolean series
 _CATEGORIES = ["mug", "bowl", "lamp", "Mug", "it's", "größe", ""]

@@ -21,7 +21,7 @@ def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Pat
     place = tmp_path / "w"
     found = cli("index", shop, "--model", plain_model, "-w", place, "--format", "json")
     told = json.loads(found.out)
-    keys = "schema output images products dim kind model recall microseconds memory why added removed skipped"
+    keys = "schema output images products dim kind model recall microseconds memory why added removed skipped parity"
     assert list(told) == keys.split()
     assert (told["images"], told["products"], told["skipped"]) == (12, 4, [])
     rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2).out.splitlines()

@@ -9,10 +9,9 @@ from dmlcli.errors import CannotRun, UsageError
 from dmlcli.hits import QueryReport, Skipped
 
 if TYPE_CHECKING:
-    from dmlcli.indexes import Index
+    from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
     from dmlcli.search.encoding import Encode
-    from dmlcli.search.items import Items
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Source
 
@@ -55,7 +54,6 @@ def query(
         find photos -name '*.jpg' -print0 | dmlcli query --files-from - --null -k 1
     """
     from dmlcli import indexes
-    from dmlcli.model import open_matching
     from dmlcli.search import encoding, sources
     from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items
@@ -65,8 +63,9 @@ def query(
     score = _score(min_score)
     box = sources.box(crop) if crop else None
     way = _reranking(rerank) if rerank else None
-    opened = indexes.open_index(index or need(workspace).index)
-    items = Items(opened)
+    opened = indexes.open_gallery(index or need(workspace).index)
+    items = Items(opened) if isinstance(opened, indexes.Index) else opened
+    _check_most(top_k, opened)
     plan = Plan(
         top_k=top_k,
         min_score=_calibrated(opened, items, model) if score == "auto" else score,
@@ -85,7 +84,7 @@ def query(
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
     encode: Encode = encoding.known
     if photos:
-        encode = _encoder(open_matching(model or opened.model_folder, opened.model), few=not several)
+        encode = _encoder(_matching(opened, model, workspace), few=not several)
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
@@ -96,7 +95,7 @@ def query(
         from dmlcli.hits_page import writing
 
         answers = writing(Path(html), answers)
-    return QueryReport(str(opened.folder), answers, skipped)
+    return QueryReport(opened.place, answers, skipped)
 
 
 def _check(
@@ -175,7 +174,30 @@ def _score(asked: object) -> float | Literal["auto"] | None:
     return score
 
 
-def _calibrated(index: "Index", items: "Items", model: Path | None) -> float:
+def _check_most(top_k: int, gallery: "Gallery") -> None:
+    """Raise UsageError where more hits are asked for than one search can give."""
+    if top_k > gallery.most and gallery.images > gallery.most:
+        raise UsageError(f"{gallery.place} gives {gallery.most} hits at most, not {top_k}", hint=f"-k {gallery.most}")
+
+
+def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) -> "Model":
+    """The model that made what is searched in: the one named, the one it remembers, or that of the workspace."""
+    from dmlcli.indexes.gallery import is_address
+    from dmlcli.model import open_matching
+    from dmlcli.workspace import find
+
+    folder = named or gallery.model_folder
+    if folder is None and gallery.model and is_address(gallery.place):  # pushed from another machine
+        place = find(workspace)
+        folder = place.model if place else None
+        if folder is None:
+            raise CannotRun(
+                f"{gallery.place} was made by model {gallery.model}", hint="--model MODEL says where it lies"
+            )
+    return open_matching(folder, gallery.model)
+
+
+def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
     """The cosine that --min-score auto finds for this index; said, and kept beside the index."""
     from dmlcli.errors import ModelError
     from dmlcli.model import open_model
@@ -186,7 +208,7 @@ def _calibrated(index: "Index", items: "Items", model: Path | None) -> float:
         held_out = open_model(folder).record.held_out if folder else []
     except ModelError:
         held_out = []
-    found = calibration.of_index(index, items, held_out)
+    found = calibration.of_gallery(index, items, held_out)
     known = "" if found.kept is None else f", keeps {100 * found.kept:.0f} % of the index's own images"
     trained = " that the model was not trained on" if found.held_out else ""
     progress.note(

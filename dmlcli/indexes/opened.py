@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,30 +14,19 @@ from dmlcli.arrays import Vectors
 from dmlcli.errors import IndexFileError, UsageError
 from dmlcli.indexes import items
 from dmlcli.indexes.flat import EXACT, Flat
+from dmlcli.indexes.gallery import Found, is_address
 from dmlcli.indexes.items import Ids
 
 if TYPE_CHECKING:
     from dmlcli.indexes.searcher import Scores, Searcher
 
+if TYPE_CHECKING:
+    from dmlcli.indexes.milvus.collection import Collection
+
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
 CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
 FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION)
-
-
-class Found(NamedTuple):
-    """One row of the item table that came up, with its score."""
-
-    id: int
-    score: float
-    product: str
-    path: str  # relative to the root
-    root: Path
-
-    @property
-    def image(self) -> Path:
-        """Where the image lies."""
-        return self.root / self.path
 
 
 @dataclass(frozen=True)
@@ -56,6 +45,21 @@ class Index:
     record: dict[str, Any] = field(repr=False)  # index.json
     searcher: "Searcher | Flat" = field(repr=False)
     table: sqlite3.Connection = field(repr=False)  # of the items, read-only
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    @property
+    def most(self) -> int:
+        """As many hits as there are images."""
+        return self.images
+
+    @property
+    def stamp(self) -> bytes:
+        """The record: it changes whenever the index does."""
+        return (self.folder / RECORD).read_bytes()
 
     @property
     def items_file(self) -> Path:
@@ -92,6 +96,18 @@ class Index:
         """The unit vectors (n, D) of these ids; raises KeyError for one that is not there."""
         return self.searcher.vectors(np.asarray(ids, dtype=np.int64))
 
+    def kept(self) -> dict[str, Any] | None:
+        """The note beside the index; None where there is none, or a damaged one."""
+        try:
+            return disk.read_json(self.folder / CALIBRATION)
+        except (OSError, ValueError):
+            return None
+
+    def keep(self, note: dict[str, Any]) -> None:
+        """Keep a note beside the index, if it may be written to."""
+        with suppress(OSError):
+            disk.write_json(self.folder / CALIBRATION, note)
+
     def ids(self) -> Ids:
         """The id of every image, ascending."""
         return self.searcher.ids
@@ -101,8 +117,19 @@ class Index:
         return items.rows(self.table, self.root)
 
 
+def open_gallery(place: Path | str) -> "Index | Collection":
+    """Open what is searched in: an index folder, or a collection by its address."""
+    if not is_address(place):
+        return open_index(Path(place))
+    from dmlcli.indexes.milvus import address, collection
+
+    return collection.open_collection(address.parse(place))
+
+
 def open_index(folder: Path) -> Index:
     """Open an index folder, its vectors memory-mapped; raises IndexFileError where there is none or it is damaged."""
+    if is_address(folder):
+        raise UsageError("a collection is searched by query; this wants an index folder", hint="dmlcli index CATALOG")
     folder = disk.restore(Path(folder))
     try:
         return disk.settled(folder, _open)

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from dmlcli.arrays import Vectors
 from dmlcli.errors import ImageError
 from dmlcli.hits import Answer, Hit, Picture, Skipped, Stage
-from dmlcli.indexes import Index
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes.gallery import Among, Gallery, ItemTable
 from dmlcli.search.encoding import Encode
-from dmlcli.search.items import Items
 from dmlcli.search.products import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.sources import Source
 
@@ -29,7 +27,7 @@ class Plan(NamedTuple):
 
     top_k: int
     min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
-    among: Ids | None = None  # what --where left
+    among: Among | None = None  # what --where left
     rerank: "Rerank | None" = None
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
@@ -48,7 +46,7 @@ class _Query(NamedTuple):
 class Answerer:
     """Answers queries of one index by one plan."""
 
-    def __init__(self, index: Index, items: Items, plan: Plan, encode: Encode) -> None:
+    def __init__(self, index: Gallery, items: ItemTable, plan: Plan, encode: Encode) -> None:
         self._index, self._items, self._plan, self._encode = index, items, plan, encode
 
     def answers(
@@ -106,7 +104,7 @@ class Answerer:
     def _search(self, vector: Vectors) -> list[Candidate]:
         """As many of the closest images as the later stages want to see."""
         plan = self._plan
-        most = self._index.images if plan.among is None else len(plan.among)
+        most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
         depth = max(plan.top_k, plan.rerank.depth if plan.rerank else 0)
         if plan.pool is not None:
             depth = max(4 * depth, COMPARED if plan.pool == "mean" else VOTERS)
@@ -133,8 +131,7 @@ class Answerer:
         """The mean cosine of all images of each product that the filter left."""
         means = []
         for product in products:
-            ids = self._items.of_product(product)
-            kept = ids if self._plan.among is None else np.intersect1d(ids, self._plan.among)
+            kept = self._items.of_product(product, self._plan.among)
             means.append(float((self._index.vectors(kept) @ vector).mean()))
         return np.array(means, dtype=np.float32)
 

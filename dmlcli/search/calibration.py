@@ -10,21 +10,16 @@ asked with: those it was trained on lie further from the others than new product
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
-from dmlcli.indexes import Index
+from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.opened import CALIBRATION, RECORD
-from dmlcli.search.items import Items
 
 REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalogue's own images are
@@ -81,27 +76,24 @@ def calibrate(rows: Rows, products: Sequence[str], held_out: Sequence[str] = ())
     )
 
 
-def of_index(index: Index, items: Items, held_out: Sequence[str] = ()) -> Calibration:
-    """The calibration of an opened index: what is kept beside it where it is of this very index, else found now."""
-    file = index.folder / CALIBRATION
-    mark = _mark(index.folder, held_out)
+def of_gallery(gallery: Gallery, items: ItemTable, held_out: Sequence[str] = ()) -> Calibration:
+    """The calibration of what is searched in: what is kept beside it where it is of this very state, else found now."""
+    mark = _mark(gallery.stamp, held_out)
+    record = gallery.kept()
     try:
-        record = disk.read_json(file)
-        if record["of"] == mark:
+        if record is not None and record["of"] == mark:
             return Calibration(**record["calibration"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # none yet, or a damaged one: it is found again
+    except (KeyError, TypeError):
+        pass  # a damaged one: it is found again
     ids, products = items.products()
-    found = calibrate(lambda places: index.vectors(ids[places]), products, held_out)
-    with suppress(OSError):  # an index that may not be written to is asked again next time
-        disk.write_json(file, {"of": mark, "calibration": asdict(found)})
+    found = calibrate(lambda places: gallery.vectors(ids[places]), products, held_out)
+    gallery.keep({"of": mark, "calibration": asdict(found)})
     return found
 
 
-def _mark(folder: Path, held_out: Sequence[str]) -> str:
-    """What changes whenever the index does."""
-    record = (folder / RECORD).read_bytes() + json.dumps(sorted(held_out)).encode()
-    return hashlib.blake2b(record, digest_size=16).hexdigest()
+def _mark(stamp: bytes, held_out: Sequence[str]) -> str:
+    """What changes whenever the gallery does."""
+    return hashlib.blake2b(stamp + json.dumps(sorted(held_out)).encode(), digest_size=16).hexdigest()
 
 
 def _sample(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,12 +9,11 @@ import numpy as np
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
-from dmlcli.indexes.items import Ids, box, connect, name
+from dmlcli.indexes.items import FIXED, Ids, box, connect, name
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Box, Photo
 
-_FIXED = ("id", "path", "product", "category")
 _GUESSED_AMONG = 5000  # products looked through for the nearest name
 
 
@@ -28,7 +27,7 @@ class Items:
 
     def where(self, expression: str) -> Ids:
         """The ids of the items for which an SQL expression is true; raises UsageError where it is none."""
-        from dmlcli.search import filters
+        from dmlcli.indexes import filters
 
         with closing(connect(self._file)) as table:
             return filters.matching(table, expression)
@@ -37,15 +36,16 @@ class Items:
         """The category of an item, and the user's own columns."""
         values = self._table.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
         row = dict(zip(self._columns, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
-        return row["category"], {column: value for column, value in row.items() if column not in _FIXED}
+        return row["category"], {column: value for column, value in row.items() if column not in FIXED}
 
     def box(self, number: int) -> "Box | None":
         """The part of its file that an image is; None: all of it, or an index from before boxes were kept."""
         return box(self._table, number) if self._has_boxes else None
 
-    def of_product(self, product: str) -> Ids:
-        """The ids of the images of a product; none where it is not known."""
-        return self._ids("product = ?", product)
+    def of_product(self, product: str, among: Ids | None = None) -> Ids:
+        """The ids of the images of a product, of those that a filter left; none where it is not known."""
+        ids = self._ids("product = ?", product)
+        return ids if among is None else np.intersect1d(ids, among)
 
     def named(self, asked: str) -> "tuple[Ids, Photo]":
         """The images that --like means: those of a product, or those at a path, and one of them to be shown.

@@ -15,8 +15,7 @@ import numpy as np
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
 from dmlcli.hits import Picture
-from dmlcli.indexes import Index
-from dmlcli.search.items import Items
+from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.search.products import unit_mean
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def vectors(file: Path, dim: int) -> list[Source]:
     return [Source(name, vector=row) for name, row in zip(names, rows / lengths, strict=True)]
 
 
-def indexed(name: str, index: Index, items: Items) -> Source:
+def indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
     ids, photo = items.named(name)
     return Source(name, photo, unit_mean(index.vectors(ids)))
@@ -147,7 +146,7 @@ def parts(sources: Iterable[Source], part: Box | None) -> Iterator[Source]:
     return (one._replace(part=part) if one.vector is None else one for one in sources)
 
 
-def photo_or_indexed(name: str, index: Index, items: Items) -> Source:
+def photo_or_indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A photo where there is such a file, else what the index calls so."""
     return Source(name, Path(name)) if Path(name).is_file() else indexed(name, index, items)
 

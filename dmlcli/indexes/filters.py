@@ -56,12 +56,14 @@ _TOKEN = re.compile(
 )
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A word of an expression, and what kind of word it is: a group of _TOKEN, or nothing at the end."""
+
     kind: str
     text: str
 
 
-_NOTHING = _Token("", "")
+NOTHING = Token("", "")
 
 
 def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
@@ -94,11 +96,11 @@ def check(expression: str, columns: list[str]) -> None:
     """Raise UsageError where the expression is anything but comparisons of these columns with values."""
     if any("\ud800" <= sign <= "\udfff" for sign in expression):
         raise _refused(expression, "it is not UTF-8")
-    tokens = list(_tokens(expression))
-    if not tokens:
+    words = list(tokens(expression))
+    if not words:
         raise _refused(expression, "it is empty")
     depth = 0
-    for before, token, after in zip([_NOTHING, *tokens], tokens, [*tokens[1:], _NOTHING], strict=False):
+    for before, token, after in zip([NOTHING, *words], words, [*words[1:], NOTHING], strict=False):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
         if depth < 0:
             raise _refused(expression, "there is a ) without its (")
@@ -113,7 +115,8 @@ def check(expression: str, columns: list[str]) -> None:
         raise _refused(expression, "there is a ( without its )")
 
 
-def _tokens(expression: str) -> Iterator[_Token]:
+def tokens(expression: str) -> Iterator[Token]:
+    """The words of an expression; raises UsageError at the first that has no meaning."""
     place = 0
     while place < len(expression):
         found = _TOKEN.match(expression, place)
@@ -122,11 +125,11 @@ def _tokens(expression: str) -> Iterator[_Token]:
         if found.lastgroup == "comment":
             raise _refused(expression, "comments are not taken")
         if found.lastgroup != "space":
-            yield _Token(found.lastgroup, found.group())
+            yield Token(found.lastgroup, found.group())
         place = found.end()
 
 
-def _check_name(expression: str, token: _Token, columns: list[str]) -> None:
+def _check_name(expression: str, token: Token, columns: list[str]) -> None:
     if token.kind == "word" and token.text.lower() in _KEYWORDS:
         return
     name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
