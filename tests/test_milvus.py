@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -168,6 +169,22 @@ def test_photos_are_searched_with_and_the_model_must_be_theirs(
     assert cli("query", "--like", "a", "--index", place).out.count("\n") == 5
     refused = cli("query", shop / "product-04" / "0.png", "--index", place)
     assert refused.code == 4 and "--model" in refused.err
+
+
+@pytest.mark.slow
+def test_another_machine_searches_with_its_own_copy_of_the_model(
+    shop: Path, plain_model: Path, place: str, cli: Cli, tmp_path: Path
+) -> None:
+    model = shutil.copytree(plain_model, tmp_path / "model")
+    assert cli("index", shop, "--model", model, "-w", "w", "--to", place).code == 0
+    (tmp_path / "there").mkdir()
+    model.rename(tmp_path / "there" / "model")
+    asked = ["query", shop / "product-01" / "0.png", "--index", place, "-k", 1]
+    found = cli(*asked, "-w", "there", "--explain", "--sheet", "sheet.png")
+    assert found.code == 0 and "product-01" in found.out and "FLAT on Milvus" in found.err + found.out
+    assert Path("sheet.png").stat().st_size > 1000
+    found = cli(*asked, "-w", "nowhere")
+    assert found.code == 4 and "hint: --model MODEL says where it lies" in found.err
 
 
 @pytest.mark.slow
