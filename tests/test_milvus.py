@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -81,6 +82,7 @@ SAME = [
     ["--like", "7.png", "-k", "60"],
     ["--like", "p3", "--where", "price < 20 and colour = 'red'"],
     ["--like", "p3", "--where", "colour is not null and not price between 2 and 9", "-k", "50"],
+    ["--like", "p3", "--where", "colour like 'R%'"],
     ["--like", "p3", "--by", "product", "-k", "5"],
     ["--like", "p3", "--by", "product", "--pool", "mean", "--where", "price > 3"],
     ["--like", "p3", "--by", "product", "--pool", "vote"],
@@ -171,6 +173,22 @@ def test_photos_are_searched_with_and_the_model_must_be_theirs(
 
 
 @pytest.mark.slow
+def test_another_machine_searches_with_its_own_copy_of_the_model(
+    shop: Path, plain_model: Path, place: str, cli: Cli, tmp_path: Path
+) -> None:
+    model = shutil.copytree(plain_model, tmp_path / "model")
+    assert cli("index", shop, "--model", model, "-w", "w", "--to", place).code == 0
+    (tmp_path / "there").mkdir()
+    model.rename(tmp_path / "there" / "model")
+    asked = ["query", shop / "product-01" / "0.png", "--index", place, "-k", 1]
+    found = cli(*asked, "-w", "there", "--explain", "--sheet", "sheet.png")
+    assert found.code == 0 and "product-01" in found.out and "FLAT on Milvus" in found.err + found.out
+    assert Path("sheet.png").stat().st_size > 1000
+    found = cli(*asked, "-w", "nowhere")
+    assert found.code == 4 and "hint: --model MODEL says where it lies" in found.err
+
+
+@pytest.mark.slow
 def test_names_of_any_bytes_come_back(place: str, cli: Cli) -> None:
     odd = [os.fsdecode(b"caf\xe9.png"), "two\nlines.png", 'größe "😀".png', "back\\slash.png"]
     states = [FileState(1, 1, str(row)) for row in range(4)]
@@ -210,8 +228,8 @@ def test_what_is_not_there_is_told(place: str, cli: Cli, monkeypatch: pytest.Mon
     assert found.code == 4 and "no collection shpo" in found.err and "did you mean shop?" in found.err
     found = cli("query", "--like", "p3", "--index", "milvus:f.db/zzz")
     assert found.code == 4 and "known: shop" in found.err
-    found = cli("query", "--like", "p3", "--index", place, "--where", "colour like 'R%'")
-    assert found.code == 2 and "glob" in found.err
+    found = cli("query", "--like", "p3", "--index", place, "--where", "colour like 'porcelain%'")
+    assert found.code == 2 and "glob 'porcelain*'" in found.err
     assert cli("query", "--like", "q3", "--index", place).code == 2
     found = cli("duplicates", "--index", place)
     assert found.code == 2 and "index folder" in found.err

@@ -79,7 +79,7 @@ def comparison(chance: random.Random) -> str:
         f"{column} {negated}in ({low}, {high})",
         f"{column} {negated}between {low} and {high}",
         f"{column} {negated}glob {chance.choice([quoted('*u*'), quoted('m*'), quoted('*%_*'), quoted('*-0*'), low])}",
-        f"{column} {negated}like {chance.choice([quoted('%-1%'), quoted('%ö%'), quoted('5%')])}",
+        f"{column} {negated}like {chance.choice([quoted('%-1%'), quoted('%ö%'), quoted('MUG'), quoted('%u%')])}",
         f"{column} {chance.choice(['isnull', 'notnull', 'not null', 'is not ' + low])}",
     ][kind]
 
@@ -113,7 +113,7 @@ def test_what_is_translated_leaves_the_same_rows(both: tuple[Path, Collection]) 
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("product like 'Mug%'", "glob 'Mug*'"),
+        ("product like '%porcelain%'", "glob '*porcelain*'"),
         ("product like '5_'", "single sign"),
         ("product glob 'm?g'", "single sign"),
         ("price = '20'", "numbers with a text"),
@@ -129,7 +129,7 @@ def test_what_is_translated_leaves_the_same_rows(both: tuple[Path, Collection]) 
         ("price < 1 < 2", "'<'"),
         ("(price) < 2", "'price )'"),
         ("1 < 2", "column"),
-        ("product like 'a' escape 'b'", "capital"),
+        ("product like 'a' escape 'b'", "escape"),
     ],
 )
 def test_what_means_something_else_there_is_refused(asked: str, told: str) -> None:

@@ -93,12 +93,11 @@ class Collection:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the collection {self.dim}")
         self._seen.clear()
         k = min(k, MOST)
+        settings, condition = kinds.to_search(self.record.kind, k), "" if among is None else among.text
         found = []
         for start in range(0, len(vectors), _QUERIES):
             block = vectors[start : start + _QUERIES]
-            for hits in self.server.search(
-                block, k, kinds.to_search(self.record.kind, k), self._shown, among.text if among else ""
-            ):
+            for hits in self.server.search(block, k, settings, self._shown, condition):
                 self._seen.update((hit["id"], hit["entity"]) for hit in hits)
                 found.append([self._found(hit) for hit in sorted(hits, key=lambda hit: (-hit["distance"], hit["id"]))])
         return found
@@ -145,7 +144,7 @@ class Collection:
     def of_product(self, product: str, among: Condition | None = None) -> Ids:
         """The ids of the images of a product, of those that a filter left; none where it is not known."""
         condition = f"product == {text(rows.stored(product))}"
-        return self._ids(f"({condition}) and ({among.text})" if among else condition)
+        return self._ids(f"({condition}) and ({among.text})" if among is not None else condition)
 
     def named(self, asked: str) -> tuple[Ids, Photo]:
         """The images that --like means: those of a product, or those at a path, and one of them to be shown."""

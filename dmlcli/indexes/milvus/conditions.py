@@ -8,6 +8,7 @@ negate anything, and an empty cell is in neither.
 import math
 import re
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from dmlcli.errors import UsageError
@@ -21,6 +22,7 @@ _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _TURNED = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _LETTER = re.compile(r"[A-Za-z]")
+_MOST_LETTERS = 7  # of a pattern that is spelt out in all its small and capital letters
 Value = int | float | str
 
 
@@ -168,20 +170,20 @@ class _Reader:
 
     def _like(self, field: Field) -> Truth:
         pattern = self._pattern(field, "like")
-        if _LETTER.search(pattern):
-            raise self._cannot(
-                "pass over the difference between small and capital letters, as 'like' does",
-                hint=f"{field.name} glob '{pattern.replace('%', '*')}' keeps to it",
-            )
         if "_" in pattern:
             raise self._cannot("match a single sign", hint="% stands for any number of them")
-        return _matched(field, pattern.replace("\\", "\\\\"))
+        if len(_LETTER.findall(pattern)) > _MOST_LETTERS:
+            raise self._cannot(
+                "pass over small and capital letters, as 'like' does, in a pattern that long",
+                hint=f"{field.name} glob '{pattern.replace('%', '*')}' keeps to them",
+            )
+        return _matched(field, _spelt(pattern.replace("\\", "\\\\")))
 
     def _glob(self, field: Field) -> Truth:
         pattern = self._pattern(field, "glob")
         if any(sign in pattern for sign in "?["):
             raise self._cannot("match a single sign", hint="* stands for any number of them")
-        return _matched(field, re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%"))
+        return _matched(field, [re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%")])
 
     def _pattern(self, field: Field, word: str) -> str:
         if field.kind != "TEXT":
@@ -273,8 +275,15 @@ def _whole(field: Field, sign: str, value: int | float) -> Truth:
     return truth if sign in ("<", "<=") else _turned(truth)
 
 
-def _matched(field: Field, pattern: str) -> Truth:
-    condition = f"{field.field} like {text(pattern)}"
+def _spelt(pattern: str) -> list[str]:
+    """A pattern in all its small and capital letters: SQLite's `like` takes them for the same, Milvus's does not."""
+    signs = [(sign.lower(), sign.upper()) if _LETTER.match(sign) else (sign,) for sign in pattern]
+    return ["".join(spelling) for spelling in product(*signs)]
+
+
+def _matched(field: Field, patterns: Sequence[str]) -> Truth:
+    matches = " or ".join(f"{field.field} like {text(pattern)}" for pattern in patterns)
+    condition = f"({matches})" if len(patterns) > 1 else matches
     return Truth(_filled(field, condition), _filled(field, f"not ({condition})"))
 
 

@@ -25,16 +25,9 @@ from dmlcli.indexes.milvus.conditions import ALWAYS
 MOST = 16_384  # hits of a search and rows of a query, by Milvus
 _CONNECTING, _READING, _WRITING = 10, 60, 300  # seconds
 _AT_ONCE = 4096  # ids in one expression
-_AWAY = (
-    "connect",
-    "unavailable",
-    "open local",
-    "deadline",
-    "timeout",
-    "timed out",
-    "not ready",
-)  # in what pymilvus says
 _PAUSES = (1, 2, 4, 8, 16, 32)  # seconds, before a server that is away is asked again
+# words of what pymilvus says when …
+_AWAY = ("connect", "unavailable", "open local", "deadline", "timeout", "timed out", "not ready")
 _REFUSED = ("auth", "permission", "privilege")
 _FULL = ("no space", "quota", "exceeded", "exhausted", "memory", "too large", "read-only", "deny")
 
