@@ -46,6 +46,7 @@ class PlanReport:
     parts: dict[str, float]
     seconds: float
     memory: int
+    deeper: str = ""  # what --tune auto does after the head, and why
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
 

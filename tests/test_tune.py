@@ -126,7 +126,7 @@ def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_pat
     assert list(tune.trials(network, planned, recipe(), CPU)) == []
     closed = planned.closed_trial()
     assert closed.beats(planned.frozen_trial())
-    shipped = tune.finish(material, planned, closed, recipe())
+    shipped = tune.finish(material, planned, closed, recipe(), CPU)
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.means) == 3
 
 
@@ -161,7 +161,7 @@ def test_only_tune_all_trains_the_backbone(tmp_path: Path, how: str, changes: bo
     before = network.backbone.conv.weight.detach().clone()  # type: ignore[union-attr, operator]
     *_, last = tune.trials(network, planned, recipe(how), CPU)
     assert torch.equal(network.backbone.conv.weight, before)  # type: ignore[union-attr, arg-type]
-    shipped = tune.finish(material, planned, last, recipe(how))
+    shipped = tune.finish(material, planned, last, recipe(how), CPU)
     assert torch.equal(shipped.backbone.conv.weight, before) is not changes  # type: ignore[union-attr, arg-type]
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.means) == PRODUCTS
 
@@ -173,7 +173,7 @@ def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) 
     if kind == "identity":
         assert planned.closed_trial().score is None
     (trial,) = tune.trials(network, planned, asked, CPU)
-    shipped = tune.finish(material, planned, trial, asked)
+    shipped = tune.finish(material, planned, trial, asked, CPU)
     assert shipped.head.settings.get("tuned", "identity") == kind and trial.score is not None
 
 

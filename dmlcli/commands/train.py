@@ -114,7 +114,7 @@ def train(
     if html is not None:
         check_writable(Path(html))
     if dry_run:
-        return _plan(photos, settings, find(workspace), device)
+        return _plan(photos, settings, find(workspace), device, clock)
     place = make(workspace)
     target = Path(output or (going.record.output if going else place.model))
     going = going or runs.start(place.runs, to_toml(settings), str(catalog), str(target))
@@ -171,7 +171,7 @@ class _Outcome:
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
-def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str) -> PlanReport:
+def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: Clock) -> PlanReport:
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
     from dmlcli.learn import course, estimate  # torch starts here
@@ -179,12 +179,13 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
     from dmlcli.learn.weights import resolve
 
     course.build_loss(recipe, 2, 2)
-    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training)
+    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training, clock)
     return PlanReport(
         images=len(photos.items),
         products=len({item.product for item in photos.items} - {""}),
         recipe=asdict(recipe),
         validation=found.how,
+        deeper=found.deeper,
         parts=found.parts,
         seconds=sum(found.parts.values()),
         memory=found.memory,
@@ -235,13 +236,13 @@ def _train(
     lesson = planned.lessons[0]
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
     frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
-    _tell(best, frozen_trial, recipe.epochs)
+    _tell(best, frozen_trial)
     told(best.facts() | {"best": best.beats(frozen_trial)})
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
         for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-            _tell(trial, first, recipe.epochs)
+            _tell(trial, first)
             told(trial.facts() | {"best": trial.beats(first)})
             first = trial if trial.beats(first) else first
     except KeyboardInterrupt:
@@ -253,7 +254,7 @@ def _train(
     if not best.beats(frozen_trial):
         best, network = frozen_trial, matter.pretrained
     else:
-        network = tune.finish(matter, planned, best, recipe)
+        network = tune.finish(matter, planned, best, recipe, hardware, again=not interrupted)
     items = matter.photos.items
     products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
     record = replace(
@@ -272,7 +273,7 @@ def _train(
         },
     )
     model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))
-    of_features = recipe.tune == "head" or not best.trained
+    of_features = best.depth == "head" or not best.trained
     reusable = hardware.type == "cpu" and of_features and network is not matter.pretrained
     return _Outcome(
         model=model,
@@ -302,15 +303,8 @@ def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], 
     return told
 
 
-def _tell(trial: "Trial", best: "Trial", epochs: int) -> None:
-    """One line for each trial that a person would like to see."""
-    parts = [f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items()]
-    score = f"  MAP@R: {', '.join(parts)}{' *' if trial.beats(best) else ''}" if parts else ""
-    epoch = trial.epoch
-    if epoch is not None:
-        place = f"epoch {epoch.number}/{epochs}"
-        pace = f"{epoch.images / epoch.seconds:.0f} images/s"
-        facts = f"rate {epoch.learning_rate:.1e}  active {100 * epoch.health.active:.0f} %"
-        progress.note(f"{place:<12} loss {epoch.loss:8.4f}  {facts}{score}  {pace}, {epoch.seconds:.1f} s")
-    elif trial.beats(best):
-        progress.note(f"{trial.origin}{score}")
+def _tell(trial: "Trial", best: "Trial") -> None:
+    """One line for a closed form that is better; epochs speak for themselves."""
+    if trial.epoch is None and trial.scores and trial.beats(best):
+        told = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items())
+        progress.note(f"{trial.origin}  MAP@R: {told}")

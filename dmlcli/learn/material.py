@@ -14,6 +14,7 @@ from dmlcli.embeddings import Embeddings
 from dmlcli.learn import augment, features, frozen
 from dmlcli.learn.backbone import default_pooling
 from dmlcli.learn.clock import Clock
+from dmlcli.learn.maps import Maps
 from dmlcli.learn.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.rehearse import Search
@@ -38,6 +39,8 @@ class Lesson:
     validation_features: Tensor  # (len(validation.rows), F), as search sees images
     validation_files: list[Photo]
     baseline: Tensor  # (len(validation.rows), P), of the plain view, pooled as published
+    rows: Sequence[int] = ()  # (N,) of the material
+    maps: Maps | None = None  # of the material, at the cut below the backbone's last stage
 
     @property
     def products(self) -> int:
@@ -58,6 +61,7 @@ class Material:
     views: Tensor  # (V, N, F)
     plain: Embeddings  # of the first view
     skipped: list[Skipped]
+    maps: Maps | None = None
 
     @property
     def seen(self) -> Tensor:
@@ -85,6 +89,8 @@ class Material:
             validation_features=self.seen[validation.rows],
             validation_files=[self.photos.photo(self.photos.items[row]) for row in validation.rows],
             baseline=self.baseline[validation.rows],
+            rows=list(rows),
+            maps=self.maps,
         )
 
     def embedded(self, head: torch.nn.Module, fingerprint: str) -> Embeddings:
@@ -140,4 +146,12 @@ def gather(
         views=views,
         plain=plain.embeddings,
         skipped=plain.skipped,
+        maps=Maps(
+            files=[readable.photo(item) for item in readable.items],
+            digests=[state.digest for state in plain.embeddings.states],
+            views=names,
+            model=model,
+            folder=place.maps,
+            mirror=trunk.mirror,
+        ),
     )
