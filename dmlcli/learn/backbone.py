@@ -129,7 +129,7 @@ class Chain(nn.Module):
             self.add_module(name, getattr(network, name))
         self.names, self.last, self.two_maps = names, last, pooling == "two-maps"
         self.pool = Pool("avg+max" if self.two_maps else pooling)
-        self.cut = last_shrinking(self.layers())
+        self.cut = last_shrinking(self.steps())
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> pooled rows (B, F); with two maps (B, 2F + 2E), the means of the last one first."""
@@ -137,21 +137,21 @@ class Chain(nn.Module):
 
     def below(self, images: Tensor) -> Tensor:
         """The last map (B, E, h, w) that is larger than the last one of all."""
-        for layer in self.layers()[: self.cut]:
+        for layer in self.steps()[: self.cut]:
             images = layer(images)
         return images
 
     def above(self, maps: Tensor) -> Tensor:
         """What `forward` gives, from what `below` gives."""
         last = maps
-        for layer in self.layers()[self.cut :]:
+        for layer in self.steps()[self.cut :]:
             last = layer(last)
         rows: Tensor = self.pool(self.last(last)).flatten(1)
         if not self.two_maps:
             return rows
         return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(maps).flatten(1))], dim=-1)
 
-    def layers(self) -> list[nn.Module]:
+    def steps(self) -> list[nn.Module]:
         """The parts in the order in which images pass them, those that are sequences taken apart."""
         parts = [getattr(self, name) for name in self.names]
         return [layer for part in parts for layer in (part if isinstance(part, nn.Sequential) else [part])]

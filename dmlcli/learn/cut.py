@@ -44,7 +44,7 @@ def cut(backbone: nn.Module, name: str) -> Halves:
     """Cut a backbone before its last stage; raises UsageError where the network called `name` has no obvious one."""
     if isinstance(backbone, Chain):
         return Halves(
-            backbone.below, Above(backbone.above, [*backbone.layers()[backbone.cut :], backbone.last, backbone.pool])
+            backbone.below, Above(backbone.above, [*backbone.steps()[backbone.cut :], backbone.last, backbone.pool])
         )
     trunk: Any = backbone.trunk if isinstance(backbone, TwoPools) else backbone
     if name.startswith("vit_"):
@@ -112,7 +112,7 @@ def _is_whole(network: nn.Module, halves: Halves, side: int) -> bool:
     try:
         with torch.inference_mode():
             return torch.allclose(halves.above(halves.below(images)), network(images), atol=_TOLERANCE)
-    except (TypeError, RuntimeError, AttributeError):
+    except (TypeError, RuntimeError, ValueError, AttributeError):
         return False
 
 

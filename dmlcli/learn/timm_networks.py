@@ -95,7 +95,7 @@ def parts(name: str) -> tuple[str, ...]:
         try:
             for part in names:
                 maps = getattr(network, part)(maps)
-        except (TypeError, RuntimeError):
+        except (TypeError, RuntimeError, ValueError):
             return ()
     is_chain = maps.ndim == 4 and maps.shape[1] == expected.shape[1]
     return tuple(names) if is_chain and torch.allclose(maps.mean((2, 3)), expected, atol=_TOLERANCE) else ()
