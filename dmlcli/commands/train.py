@@ -218,7 +218,7 @@ def _train(
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
-    from dmlcli.learn import course, export, frozen, material, rehearse, tune  # torch starts here
+    from dmlcli.learn import course, export, frozen, imitate, material, rehearse, tune  # torch starts here
     from dmlcli.learn.checkpoint import Checkpoint
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
@@ -229,7 +229,7 @@ def _train(
         start = resolve(recipe.backbone, recipe.weights)
         return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
-    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock)
+    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock, imitate.is_needed)
     states = zip(matter.plain.items, matter.plain.states, strict=True)
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     planned = tune.plan(matter, recipe)

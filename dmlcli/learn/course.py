@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
+from dmlcli.errors import TrainingError
 from dmlcli.learn import losses, memory
 from dmlcli.learn.batches import batches, too_small
 from dmlcli.learn.closed_form import ClosedForm, Setting
@@ -177,7 +178,9 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
 
 @torch.no_grad()
 def fill(head: BlendHead, features: Tensor, labels: Tensor, setting: Setting) -> None:
-    """Set a head to the closed form of some features (N, F)."""
+    """Set a head to the closed form of some features (N, F); raises TrainingError where they are not finite."""
+    if not features.isfinite().all():
+        raise TrainingError("the backbone no longer gives finite numbers", hint="lower --learning-rate")
     ClosedForm(head.before(features), labels).fill(head, setting)
 
 

@@ -54,9 +54,11 @@ def at_depth(recipe: Recipe, depth: str) -> Recipe:
     return replace(recipe, tune=depth, batch_size=batch if depth == "head" else min(batch, DEEP_BATCH))
 
 
-def first(recipe: Recipe) -> str:
-    """Where training begins."""
-    return "head" if recipe.tune == "auto" else recipe.tune
+def first(recipe: Recipe, only_closed: bool = False) -> str:
+    """Where training begins; `none` where searches say too little to trust gradient steps by them, unless asked for."""
+    if recipe.tune in ("head", "auto"):
+        return "none" if only_closed else "head"
+    return recipe.tune
 
 
 def deeper(

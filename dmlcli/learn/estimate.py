@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.embeddings import Embeddings, Forward, compute, open_embeddings
 from dmlcli.errors import EmbeddingsError, ModelError
-from dmlcli.learn import augment, depth, frozen, rehearse, tune
+from dmlcli.learn import augment, depth, frozen, imitate, rehearse, tune
 from dmlcli.learn.choose import choose
 from dmlcli.learn.clock import Clock
 from dmlcli.learn.closed_form import CAREFUL
@@ -64,7 +64,10 @@ def estimate(
     with _saved(place, trunk, start, photos) as (model, export, is_there):
         forward = frozen.forward(model, trunk, hardware)
         each = _seconds_an_image(photos, recipe, model, forward)
-    names = ["plain", *augment.view_names(recipe.views, recipe.seed, recipe.augment)[1:]]
+    rows = split(photos, recipe.seed) if recipe.tune != "none" else None
+    imitates = rows is not None and imitate.is_needed(photos, rows, recipe)
+    names = augment.view_names(recipe.views, recipe.seed, recipe.augment)
+    names += augment.family_names(recipe.seed) if imitates else []
     missing = sum(count - _cached(place, model, name) for name in names)
     found.parts["export"] = export * (1 if is_there else 2)  # of the frozen backbone, and of the model that ships
     found.parts["features"] = missing * each
@@ -76,13 +79,13 @@ def estimate(
 
     matter = _imagined(photos, recipe, start, trunk, model, names, split)
     made = rehearse.rehearsals(photos.items, matter.split, recipe.purpose, recipe.seed)
-    found.how = rehearse.describe(made, photos.items)
+    found.how = imitate.HOW if imitates else rehearse.describe(made, photos.items)
     began = time.monotonic()
     planned = tune.plan(matter, recipe) if len(made) < 2 else _first_of(matter, recipe, made)
     rehearsal = time.monotonic() - began
     found.parts["rehearsals"] = rehearsal * max(1, len(made))
     found.parts["the last fit"] = rehearsal / 3
-    lesson, at = planned.lessons[0], depth.first(recipe)
+    lesson, at = planned.lessons[0], depth.first(recipe, planned.only_closed)
     network = tune.start(matter, lesson, planned.setting, recipe)
     while at != "none":
         for part, spent in _gradient(network, planned, depth.at_depth(recipe, at), hardware, each).items():
@@ -141,13 +144,14 @@ def _imagined(
     """Material as the run would have it, but for random numbers in place of features."""
     chance = torch.Generator().manual_seed(recipe.seed)
     numbers = torch.randn(len(names), len(photos.items), model.record.dim, generator=chance)
-    trunk.mirror = len(names) > 1
+    trunk.mirror = "flip" in names
     pretrained = frozen.build(start, recipe.seed)
     unknown = Embeddings(photos.root, photos.items, [], numbers[0].numpy(), "")
     files = [photos.photo(item) for item in photos.items]
     maps = Maps(files, [], names, model, Path(), trunk.mirror)
     rows, views = split(photos, recipe.seed), F.normalize(numbers, dim=-1)
-    return Material(start, pretrained, trunk, model, photos, rows, views, unknown, [], maps)
+    imitates = names[-1] in augment.family_names(recipe.seed)
+    return Material(start, pretrained, trunk, model, photos, rows, views, unknown, [], maps, names, imitates)
 
 
 def _first_of(matter: Material, recipe: Recipe, made: list[rehearse.Rehearsal]) -> tune.Plan:

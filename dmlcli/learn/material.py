@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from dmlcli import progress
 from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings
+from dmlcli.errors import CannotRun
 from dmlcli.learn import augment, features, frozen
 from dmlcli.learn.backbone import default_pooling
 from dmlcli.learn.clock import Clock
@@ -62,6 +63,8 @@ class Material:
     plain: Embeddings  # of the first view
     skipped: list[Skipped]
     maps: Maps | None = None
+    names: Sequence[str] = ()  # (V,) of the views
+    imitates: bool = False  # whether the last of them stand in for photos that cannot be held out
 
     @property
     def seen(self) -> Tensor:
@@ -114,12 +117,14 @@ def gather(
     hardware: torch.device,
     split: Callable[[Catalog, int], TrainingSplit],
     clock: Clock | None = None,
+    imitated: Callable[[Catalog, TrainingSplit, Recipe], bool] = lambda *_: False,
 ) -> Material:
     """Features of every view of every photo, from the cache of the workspace or through the frozen backbone.
 
     Args:
         split: how rows are chosen to fit on and to validate with, for the photos that can be read.
         clock: may leave time for fewer views than the recipe asks for.
+        imitated: whether photos must be imitated by further views.
     """
     start, trunk = trunk_of(recipe)
     pretrained = frozen.build(start, recipe.seed)
@@ -134,15 +139,19 @@ def gather(
         names = names[: 1 + max(0, int(clock.left * _SHARE / seconds_a_view))]
         if len(names) < recipe.views:
             progress.note(f"the budget has time for {len(names)} of {recipe.views} views of each photo")
+    rows = split(readable, recipe.seed)
+    imitates = imitated(readable, rows, recipe)
+    names = [*names, *(augment.family_names(recipe.seed) if imitates else [])]
     views = features.stacked(readable, names, model, forward, place)
-    trunk.mirror = len(names) > 1
+    _check_finite(views, readable)
+    trunk.mirror = "flip" in names
     return Material(
         start=start,
         pretrained=pretrained,
         trunk=trunk,
         model=model,
         photos=readable,
-        split=split(readable, recipe.seed),
+        split=rows,
         views=views,
         plain=plain.embeddings,
         skipped=plain.skipped,
@@ -154,4 +163,17 @@ def gather(
             folder=place.maps,
             mirror=trunk.mirror,
         ),
+        names=names,
+        imitates=imitates,
     )
+
+
+def _check_finite(views: Tensor, photos: Catalog) -> None:
+    """Raise CannotRun where the backbone gives no numbers for some photos: nothing can be learned from those."""
+    bad = [row for row, finite in enumerate(views.isfinite().all(-1).all(0).tolist()) if not finite]
+    if bad:
+        raise CannotRun(
+            f"the backbone gives no finite numbers for {len(bad)} of {len(photos.items)} images, the first is "
+            f"{photos.items[bad[0]].path}",
+            hint="are its weights whole? --backbone or --weights name others",
+        )

@@ -14,8 +14,8 @@ import torch
 
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
-from dmlcli.errors import TrainingError
-from dmlcli.learn import depth, rehearse
+from dmlcli.errors import CatalogError, TrainingError
+from dmlcli.learn import depth, imitate, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.choose import choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
@@ -93,6 +93,7 @@ class Plan:
     setting: Setting
     frozen: list[dict[str, float]]  # MAP@R of each search in each rehearsal
     closed: list[dict[str, float]]
+    only_closed: bool = False  # whether the searches say too little to trust gradient steps by them
 
     def frozen_trial(self, *, first: bool = False) -> Trial:
         """The baseline, in all rehearsals or in the first alone."""
@@ -108,11 +109,33 @@ def plan(material: Material, recipe: Recipe) -> Plan:
     items = material.photos.items
     made = rehearse.rehearsals(items, material.split, recipe.purpose, recipe.seed)
     lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
+    how = rehearse.describe(made, items)
+    if material.imitates:
+        if recipe.tune in ("top", "all"):
+            raise CatalogError(
+                "no second photos can be held out to judge a deeper training by", hint="--tune head, or more photos"
+            )
+        lessons, how = imitate.lessons(material, recipe), imitate.HOW
     frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
-    setting, closed = (CAREFUL, []) if recipe.head == "identity" else choose(lessons, recipe)
+    one_sided = recipe.purpose == "both" and not any("new" in lesson.validation.names for lesson in lessons)
+    if recipe.head == "identity":
+        setting, closed = CAREFUL, []
+    elif lessons and one_sided:
+        setting, closed = CAREFUL, [_scores(lesson, CAREFUL, recipe) for lesson in lessons]
+        how += "; too few products to hold any out: the most careful setting"
+    else:
+        setting, closed = choose(lessons, recipe)
     if not lessons:
         lessons = [material.lesson(rehearse.fitted_in_the_end(items, material.split), {})]
-    return Plan(lessons, rehearse.describe(made, items), setting, frozen, closed)
+    return Plan(lessons, how, setting, frozen, closed, only_closed=one_sided or material.imitates)
+
+
+@torch.no_grad()
+def _scores(lesson: Lesson, setting: Setting, recipe: Recipe) -> dict[str, float]:
+    """What one closed form reaches in a lesson."""
+    head = new_head(lesson, recipe)
+    solve(head, lesson).fill(head, setting)
+    return lesson.validation.scores(head(lesson.validation_features).numpy())
 
 
 def start(material: Material, lesson: Lesson, setting: Setting, recipe: Recipe) -> Network:
@@ -140,7 +163,7 @@ def trials(
         clock: says when it is time to come to an end.
     """
     clock, checkpoint, lesson = clock or Clock(), checkpoint or Checkpoint(None), planned.lessons[0]
-    best, at, saved = planned.closed_trial(first=True), depth.first(recipe), checkpoint.load()
+    best, at, saved = planned.closed_trial(first=True), depth.first(recipe, planned.only_closed), checkpoint.load()
     if saved is not None:
         best, at = Trial(**saved["best"]), saved["depth"]
         yield best
