@@ -65,8 +65,8 @@ class Run:
         if self._resumed:
             if row.get("epoch") is None:
                 return  # what comes before the first epoch is computed anew, and is the same
-            again = {"depth": row.get("depth"), "epoch": row["epoch"]}
-            kept = list(takewhile(lambda line: not again.items() <= line.items(), self._resumed))
+            again = row.get("depth"), row["epoch"]
+            kept = list(takewhile(lambda line: (line.get("depth"), line.get("epoch")) != again, self._resumed))
             disk.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
             self._resumed = []
         with (self.folder / _METRICS).open("a", encoding="utf-8") as stream:
