@@ -33,6 +33,7 @@ class TrainReport:
     index: str | None
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # known, new: MAP@R of frozen and chosen
 
 
 @dataclass(frozen=True)

@@ -106,14 +106,25 @@ def _curves_of(epochs: Sequence[Mapping[str, Any]], level: float | None) -> list
     if scores:
         drawn.append(_curve("MAP@R in validation, percent", at, scores, level))
     drawn.append(_curve("Learning rate of the head", at, {"rate": [row["learning_rate"] for row in epochs]}))
-    drawn.append(_curve("Share of images with a gradient", at, {"active": [row["active"] for row in epochs]}))
+    active = {"active": [100 * row["active"] for row in epochs]}
+    drawn.append(_curve("Images with a gradient, percent", at, active, ends=(0.0, 100.0)))
     return drawn
 
 
-def _curve(title: str, at: Sequence[int], lines: Mapping[str, Sequence[float]], level: float | None = None) -> str:
-    """One picture: lines over epochs, and a dashed level (the closed form) where there is one."""
+def _curve(
+    title: str,
+    at: Sequence[int],
+    lines: Mapping[str, Sequence[float]],
+    level: float | None = None,
+    ends: tuple[float, float] | None = None,
+) -> str:
+    """One picture: lines over epochs, and a dashed level (the closed form) where there is one.
+
+    Args:
+        ends: of the axis; None: as low and high as the lines are.
+    """
     values = [value for line in lines.values() for value in line] + ([] if level is None else [level])
-    low, high = min(values), max(values)
+    low, high = ends or (min(values), max(values))
     low, high = (low - 0.5, high + 0.5) if high - low < 1e-12 else (low, high)
 
     def place(epoch: float, value: float) -> str:

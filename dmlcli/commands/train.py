@@ -1,7 +1,7 @@
 """dmlcli train: photos in, a model and a searchable index out."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,7 @@ def train(
         index=index,
         caution=outcome.model.record.caution,
         skipped=tuple(skipped),
+        searches=outcome.searches,
     )
     going.finish({key: getattr(report, key) for key in ("chosen", "score", "frozen_score", "seconds", "fingerprint")})
     if html is not None:
@@ -166,6 +167,7 @@ class _Outcome:
     validation: str = "none"
     frozen_score: float | None = None
     score: float | None = None
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
     interrupted: bool = False
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
@@ -257,6 +259,7 @@ def _train(
         network = tune.finish(matter, planned, best, recipe, hardware, again=not interrupted)
     items = matter.photos.items
     products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
+    searches = {name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()}
     record = replace(
         frozen.record(matter.start),
         recipe=asdict(recipe),
@@ -266,9 +269,7 @@ def _train(
             "validation": planned.how,
             "map@r": best.score,
             "frozen map@r": frozen_trial.score,
-            "searches": {
-                name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()
-            },
+            "searches": searches,
             "chosen": best.origin,
         },
     )
@@ -281,6 +282,7 @@ def _train(
         validation=planned.how,
         frozen_score=frozen_trial.score,
         score=best.score,
+        searches=searches,
         skipped=tuple(matter.skipped),
         interrupted=interrupted,
         embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),

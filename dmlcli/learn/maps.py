@@ -75,7 +75,8 @@ class Maps:
         if fitting < len(self.views):
             progress.note(f"the disk has room for the maps of {fitting} of {len(self.views)} views")
         names = list(self.views[:fitting])
-        progress.note(f"maps of {len(names)} views below the last stage: {len(names) * each:.1f} GB in {self.folder}")
+        size = f"{len(names) * each:.1f} GB" if len(names) * each >= 1 else f"{len(names) * each * 1024:.0f} MB"
+        progress.note(f"maps of {len(names)} views below the last stage: {size} in {self.folder}")
         return names
 
     def _place(self, view: str) -> Path:

@@ -174,7 +174,8 @@ def trials(
             yield trial
         choice, saved = depth.deeper(at, network, lesson, planned.setting, recipe, device, clock), None
         if choice.why:
-            progress.note(f"going deeper: {choice.depth} ({choice.why})")
+            told = {"none": "not deeper than the head", "top": "now the last stage", "all": "now the whole network"}
+            progress.note(f"{told[choice.depth]}: {choice.why}")
         at = choice.depth
 
 
