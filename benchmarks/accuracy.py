@@ -80,7 +80,7 @@ def _trained(matter: material.Material, recipe: Recipe, known: set[str]) -> tupl
     part = Catalog(matter.photos.root, [items[row] for row in rows])
     own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
     planned = tune.plan(own, recipe)
-    head = tune.finish(own, planned, planned.closed_trial(), recipe).head
+    head = tune.finish(own, planned, planned.closed_trial(), recipe, torch.device("cpu")).head
     with torch.no_grad():
         return head(matter.seen).numpy(), str(planned.setting)
 

@@ -62,7 +62,8 @@ Losses = Annotated[str, Option(help="Losses to compare: all, or some, separated 
 Backbone = Annotated[
     str | None,
     Option(
-        help="torchvision network by its name there, or descriptor (needs no weights).  [default: mobilenet_v3_large]",
+        help="torchvision network by its name there, timm:NAME (extra timm), or descriptor (needs no weights).  "
+        "[default: mobilenet_v3_large]",
         show_default=False,
     ),
 ]
@@ -74,10 +75,10 @@ Weights = Annotated[
     ),
 ]
 Tune = Annotated[
-    Literal["none", "head", "all"] | None,
+    Literal["none", "head", "top", "all", "auto"] | None,
     Option(
-        help="How deep to train: nothing (the frozen baseline), the head on cached features, or all of it.  "
-        "[default: head]",
+        help="How deep to train: nothing (the frozen baseline), the head on cached features, the backbone's last stage "
+        "too, or all of it; auto: the head, then deeper where device and --budget allow it.  [default: auto]",
         show_default=False,
     ),
 ]
@@ -117,7 +118,8 @@ Epochs = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int | None, Option(min=2, help="Images a step.  [default: 256, with --tune all 64]", show_default=False)
+    int | None,
+    Option(min=2, help="Images a step.  [default: 256, where the backbone is trained 64]", show_default=False),
 ]
 LearningRate = Annotated[
     float | None,

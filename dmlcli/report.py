@@ -31,6 +31,7 @@ class TrainReport:
     index: str | None
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # known, new: MAP@R of frozen and chosen
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class PlanReport:
     parts: dict[str, float]
     seconds: float
     memory: int
+    deeper: str = ""  # what --tune auto does after the head, and why
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
 

@@ -53,6 +53,11 @@ class Workspace:
         """Cached features of one view through one frozen backbone."""
         return self.folder / "features" / f"{fingerprint}-{view}"
 
+    @property
+    def maps(self) -> Path:
+        """Maps at the cut of one frozen backbone, from which its last stage is trained."""
+        return self.folder / "maps"
+
     def known(self, *others: Path) -> "Sequence[Embeddings]":
         """What has been embedded before, for reuse; what is missing or damaged is simply computed again."""
         from dmlcli.embeddings import open_embeddings

@@ -112,7 +112,7 @@ def test_more_poolings_of_every_family_begin_with_the_published_one(name: str) -
 
 def test_the_earlier_map_is_the_last_one_of_twice_the_size() -> None:
     chain = build_backbone(resolve("resnet18", "none"), "two-maps")
-    assert chain.layer3[1] is chain._layers()[chain._earlier]  # type: ignore[operator, index]
+    assert chain.layer3[1] is chain.steps()[chain.cut - 1]  # type: ignore[operator, index]
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "gem"])

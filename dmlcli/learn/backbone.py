@@ -1,4 +1,4 @@
-"""The backbone: a torchvision network without its classifier, its last map pooled in one way or several.
+"""The backbone: a network of torchvision or timm without its classifier, its last map pooled in one way or several.
 
 Poolings see different things: the mean what there is much of, the maximum what stands out. Maps do too: the last one
 knows what things are, an earlier and larger one their pattern. Together they tell products apart better than any one.
@@ -6,7 +6,7 @@ knows what things are, an earlier and larger one their pattern. Together they te
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torchvision
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dmlcli.errors import UsageError, WeightsError
 from dmlcli.image import ImageSettings
+from dmlcli.learn import timm_networks
 from dmlcli.learn.descriptor import Descriptor
 from dmlcli.learn.weights import DESCRIPTOR, Weights
 
@@ -68,8 +69,10 @@ def empty_backbone(name: str, pooling: str | None) -> nn.Module:
 
 def default_pooling(name: str) -> str | None:
     """How the features that heads learn from are pooled, where nothing is asked for: in as many ways as there are."""
-    if name.startswith(_WITHOUT_MAP):
+    if name.startswith(_WITHOUT_MAP) or (name.startswith(timm_networks.PREFIX) and not timm_networks.parts(name)):
         return None
+    if name.startswith(timm_networks.PREFIX):
+        return "two-maps"
     return "two-maps" if name.startswith(tuple(_PARTS)) else "avg+max"
 
 
@@ -126,35 +129,51 @@ class Chain(nn.Module):
             self.add_module(name, getattr(network, name))
         self.names, self.last, self.two_maps = names, last, pooling == "two-maps"
         self.pool = Pool("avg+max" if self.two_maps else pooling)
-        self._earlier = self._find_earlier() if self.two_maps else -1
+        self.cut = last_shrinking(self.steps())
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> pooled rows (B, F); with two maps (B, 2F + 2E), the means of the last one first."""
-        earlier = images
-        for number, layer in enumerate(self._layers()):
+        return self.above(self.below(images))
+
+    def below(self, images: Tensor) -> Tensor:
+        """The last map (B, E, h, w) that is larger than the last one of all."""
+        for layer in self.steps()[: self.cut]:
             images = layer(images)
-            if number == self._earlier:
-                earlier = images
-        rows: Tensor = self.pool(self.last(images)).flatten(1)
+        return images
+
+    def above(self, maps: Tensor) -> Tensor:
+        """What `forward` gives, from what `below` gives."""
+        last = maps
+        for layer in self.steps()[self.cut :]:
+            last = layer(last)
+        rows: Tensor = self.pool(self.last(last)).flatten(1)
         if not self.two_maps:
             return rows
-        return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(earlier).flatten(1))], dim=-1)
+        return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(maps).flatten(1))], dim=-1)
 
-    def _layers(self) -> list[nn.Module]:
+    def steps(self) -> list[nn.Module]:
+        """The parts in the order in which images pass them, those that are sequences taken apart."""
         parts = [getattr(self, name) for name in self.names]
         return [layer for part in parts for layer in (part if isinstance(part, nn.Sequential) else [part])]
 
-    @torch.inference_mode()
-    def _find_earlier(self) -> int:
-        """The number of the last layer whose map is larger than the last one."""
-        images, sides = torch.zeros(1, 3, 64, 64), []
-        training = self.training
-        self.eval()
-        for layer in self._layers():
-            images = layer(images)
-            sides.append(images.shape[-1])
-        self.train(training)
-        return max(number for number, side in enumerate(sides) if side > sides[-1])
+
+@torch.inference_mode()
+def last_shrinking(layers: Sequence[nn.Module], side: int = -1) -> int:
+    """The number of the first layer after the last map that is larger than those that follow, found by trying.
+
+    Args:
+        side: which dimension of the maps is one of their sides.
+    """
+    images, sides = torch.zeros(1, 3, 64, 64), []
+    modes = [layer.training for layer in layers]
+    for layer in layers:
+        images = layer.eval()(images)
+        sides.append(images.shape[side])
+    for layer, training in zip(layers, modes, strict=True):
+        layer.train(training)
+    learns = [any(True for _ in layer.parameters()) for layer in layers]
+    shrinks = [after for after in range(1, len(sides)) if sides[after - 1] > sides[after] and any(learns[after:])]
+    return max(shrinks)
 
 
 def _side_by_side(rows: Tensor) -> Tensor:
@@ -177,11 +196,13 @@ def _versioned(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, T
 
 
 def _skeleton(name: str, pooling: str | None) -> nn.Module:
-    """A torchvision network without its classifier: what stands before its first weights stays (pooling, norms)."""
+    """A network without its classifier: what stands before its first weights stays (pooling, norms)."""
     if pooling is not None and name.startswith(_WITHOUT_MAP):
         raise UsageError(f"{name} has no map of features to pool", hint="leave --pooling out")
     if name == DESCRIPTOR:
         return Descriptor()
+    if name.startswith(timm_networks.PREFIX):
+        return _of_timm(name, pooling)
     extra = (
         {"aux_logits": False, "init_weights": False, "transform_input": True}
         if name in ("googlenet", "inception_v3")
@@ -206,6 +227,15 @@ def _skeleton(name: str, pooling: str | None) -> nn.Module:
         if isinstance(getattr(layer, place, None), nn.AdaptiveAvgPool2d):
             setattr(layer, place, pool)
             return network
+    return network
+
+
+def _of_timm(name: str, pooling: str | None) -> nn.Module:
+    network, parts = timm_networks.build(name), timm_networks.parts(name)
+    if parts:
+        return Chain(network, parts, nn.Identity(), pooling or "avg")
+    if pooling is not None:
+        raise UsageError(f"{name} is no chain of layers whose maps could be pooled", hint="leave --pooling out")
     return network
 
 
