@@ -175,8 +175,10 @@ class Collection:
             self.server.note(rows.NOTE, json.dumps(note))
 
     def _ids(self, condition: str) -> Ids:
-        found = [row["id"] for page in self.server.every([], condition) for row in page]
-        return np.array(sorted(found), dtype=np.int64)
+        found = self.server.some(condition, [])
+        if len(found) == MOST:  # an answer holds no more
+            found = [row for page in self.server.every([], condition) for row in page]
+        return np.array(sorted(row["id"] for row in found), dtype=np.int64)
 
     def _found(self, hit: dict[str, Any]) -> Found:
         row = hit["entity"]
