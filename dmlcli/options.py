@@ -271,7 +271,11 @@ MaxMemory = Annotated[
     str | None, Option(help="What the index may need to be searched, e.g. 500M or 4G.", show_default=False)
 ]
 Factory = Annotated[
-    str | None, Option(help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32.", show_default=False)
+    str | None,
+    Option(
+        help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32; with --to FLAT, HNSW or AUTOINDEX.",
+        show_default=False,
+    ),
 ]
 Update = Annotated[
     bool, Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")

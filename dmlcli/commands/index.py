@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import options
+from dmlcli import options, progress
 from dmlcli.errors import UsageError
 from dmlcli.report import IndexReport, Skipped
 
@@ -137,6 +137,8 @@ def _pushed(
         done = push.push(server, there, vectors, folder, kind=kind, update=update, replacing=replace)
     finally:
         server.close()
+    if done.changed:
+        progress.note(f"{done.changed} rows were written over: what is said of their images has changed")
     return IndexReport(
         output=done.collection.place,
         images=done.collection.images,

@@ -187,8 +187,10 @@ class Collection:
         return self._seen.get(number) or self.server.with_ids([number], self._shown)[number]
 
     def _ids(self, condition: str) -> Ids:
-        found = [row["id"] for page in self.server.every([], condition) for row in page]
-        return np.array(sorted(found), dtype=np.int64)
+        found = self.server.some(condition, [])
+        if len(found) == MOST:  # an answer holds no more
+            found = [row for page in self.server.every([], condition) for row in page]
+        return np.array(sorted(row["id"] for row in found), dtype=np.int64)
 
     def _found(self, hit: dict[str, Any]) -> Found:
         row = hit["entity"]
