@@ -9,7 +9,7 @@ import dmlcli
 from dmlcli.embeddings import open_embeddings
 from dmlcli.errors import CannotRun
 from dmlcli.search import rerank
-from dmlcli.search.calibration import REFUSED, calibrate
+from dmlcli.search.calibration import REFUSED, Training, calibrate
 from tests.places import SHARED
 
 GROCERY = SHARED / "data" / "grocery_images.csv"
@@ -54,10 +54,23 @@ def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
     for row in np.flatnonzero(trained):
         apart[row] = 0
         apart[row, 16 + np.unique(names)[:60].tolist().index(names[row])] = 1
-    new = [str(name) for name in np.unique(names)[60:]]
-    every, honest = calibrate(apart.__getitem__, names.tolist()), calibrate(apart.__getitem__, names.tolist(), new)
-    assert honest.held_out and not every.held_out and honest.products == 40
+    seen = [str(name) for name in np.unique(names)[:60]]
+    every, honest = (calibrate(apart.__getitem__, names.tolist(), told) for told in (None, Training(seen)))
+    assert (every.basis, honest.basis, honest.products) == ("all", "new", 40)
     assert honest.threshold > every.threshold
+
+
+def test_where_all_were_trained_on_the_rehearsals_are_believed() -> None:
+    vectors, names = catalogue(0, products=60)
+    products = names.tolist()
+    every = calibrate(vectors.__getitem__, products)
+    trained = calibrate(vectors.__getitem__, products, Training(products))
+    rehearsed = calibrate(vectors.__getitem__, products, Training(products, 0.99))
+    assert (trained.basis, trained.threshold) == ("trained", every.threshold)
+    assert (rehearsed.basis, rehearsed.threshold) == ("rehearsed", 0.99) and every.threshold < 0.99
+    assert calibrate(vectors.__getitem__, products, Training(products, 0.1)).threshold == every.threshold
+    a_few_new = calibrate(vectors.__getitem__, products, Training(np.unique(names)[:50].tolist(), 0.99))
+    assert (a_few_new.basis, a_few_new.threshold) == ("rehearsed", 0.99)
 
 
 def test_products_may_be_unknown_and_few() -> None:

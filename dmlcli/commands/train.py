@@ -250,9 +250,11 @@ def _train(
 
     if first.trained:
         best, frozen_trial = first, planned.frozen_trial(first=True)
+    closest = None
     if not best.beats(frozen_trial):
         best, network = frozen_trial, matter.pretrained
     else:
+        closest = tune.closeness(planned, best, recipe)
         network = tune.finish(matter, planned, best, recipe)
     items = matter.photos.items
     products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
@@ -269,6 +271,7 @@ def _train(
                 name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()
             },
             "chosen": best.origin,
+            "strangers": closest,
         },
     )
     model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))

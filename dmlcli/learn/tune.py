@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from dmlcli import progress
@@ -17,7 +18,7 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn import rehearse
 from dmlcli.learn.checkpoint import Checkpoint
-from dmlcli.learn.choose import choose, mean, new_head, solve
+from dmlcli.learn.choose import Choice, choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
 from dmlcli.learn.closed_form import CAREFUL, Setting
 from dmlcli.learn.course import Course, State, fill, head_course, tell_small_products, whole_course
@@ -28,6 +29,7 @@ from dmlcli.learn.material import Lesson, Material
 from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.strangers import REFUSED, Strangers
 from dmlcli.learn.validate import together
 
 _PROBE = 64  # photos that tell how long one takes
@@ -79,6 +81,7 @@ class Plan:
     setting: Setting
     frozen: list[dict[str, float]]  # MAP@R of each search in each rehearsal
     closed: list[dict[str, float]]
+    strangers: list[float]  # how close new products come to the closed form's, in each that holds some out
 
     def frozen_trial(self, *, first: bool = False) -> Trial:
         """The baseline, in all rehearsals or in the first alone."""
@@ -95,10 +98,11 @@ def plan(material: Material, recipe: Recipe) -> Plan:
     made = rehearse.rehearsals(items, material.split, recipe.purpose, recipe.seed)
     lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
     frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
-    setting, closed = (CAREFUL, []) if recipe.head == "identity" else choose(lessons, recipe)
+    choice = Choice(CAREFUL, [], []) if recipe.head == "identity" else choose(lessons, recipe)
     if not lessons:
         lessons = [material.lesson(rehearse.fitted_in_the_end(items, material.split), {})]
-    return Plan(lessons, rehearse.describe(made, items), setting, frozen, closed)
+    how = rehearse.describe(made, items)
+    return Plan(lessons, how, choice.setting, frozen, choice.scores, choice.strangers)
 
 
 def start(material: Material, lesson: Lesson, setting: Setting, recipe: Recipe) -> Network:
@@ -168,6 +172,25 @@ def _look(network: Network, lesson: Lesson, device: torch.device) -> float:
     started = time.monotonic()
     features_of(files, network.image, forward)
     return (time.monotonic() - started) / len(files) * (len(lesson.files) + len(lesson.validation_files))
+
+
+def closeness(planned: Plan, best: Trial, recipe: Recipe) -> dict[str, float] | None:
+    """The cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
+
+    That is where rehearsals hold out no products (`--for known`), and with a backbone that was trained, whose features
+    would have to be computed once more.
+    """
+    found, lesson = planned.strangers, planned.lessons[0]
+    if best.trained:  # epochs are judged in the first rehearsal
+        strangers = Strangers(lesson)
+        found = []
+        if strangers and recipe.tune == "head":
+            head = new_head(lesson, recipe)
+            head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
+            found = [strangers.threshold_of(head, lesson)]
+    if not found:
+        return None
+    return {"refused": REFUSED, "threshold": float(np.mean(found)), "rehearsals": len(found)}
 
 
 def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Network:
