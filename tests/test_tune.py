@@ -138,7 +138,7 @@ def test_the_setting_that_is_chosen_scores_as_told_and_best(tmp_path: Path) -> N
 def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_path: Path) -> None:
     material, planned, network = rehearsed(tmp_path, recipe(), products=3)
     assert planned.setting == CAREFUL and planned.frozen_trial().score is None and "none" in planned.how
-    assert choose([], recipe()) == (CAREFUL, [])
+    assert choose([], recipe()) == (CAREFUL, [], [])
     assert list(tune.trials(network, planned, recipe(), CPU)) == []
     closed = planned.closed_trial()
     assert closed.beats(planned.frozen_trial())

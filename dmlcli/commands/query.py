@@ -205,14 +205,28 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
 
     folder = model or index.model_folder
     try:
-        held_out = open_model(folder).record.held_out if folder else []
+        record = open_model(folder).record if folder else None
     except ModelError:
-        held_out = []
-    found = calibration.of_gallery(index, items, held_out)
+        record = None
+    training = None
+    if record is not None and record.products and record.scores.get("chosen") != "frozen backbone":
+        strangers = record.scores.get("strangers")
+        training = calibration.Training(record.products, strangers["threshold"] if strangers else None)
+    found = calibration.of_gallery(index, items, training)
     known = "" if found.kept is None else f", keeps {100 * found.kept:.0f} % of the index's own images"
-    trained = " that the model was not trained on" if found.held_out else ""
+    how = {
+        "all": "",
+        "new": " that the model was not trained on",
+        "rehearsed": ", all trained on, and from products held out in the rehearsals of training",
+        "trained": ", all trained on",
+    }[found.basis]
     progress.note(
         f"--min-score auto: {found.threshold:.3f} refuses {100 * found.refused:.0f} % of photos of unknown products"
-        f"{known} (found from {found.images} images of {found.products} products{trained})"
+        f"{known} (found from {found.images} images of {found.products} products{how})"
     )
+    if found.basis == "trained":
+        progress.warn(
+            "new products come closer than those that were trained on, and nothing tells how close here: fewer of "
+            "them will be refused (train without --for known measures it)"
+        )
     return found.threshold

@@ -253,9 +253,11 @@ def _train(
 
     if first.trained:
         best, frozen_trial = first, planned.frozen_trial(first=True)
+    closest = None
     if not best.beats(frozen_trial):
         best, network = frozen_trial, matter.pretrained
     else:
+        closest = tune.closeness(planned, best, recipe)
         network = tune.finish(matter, planned, best, recipe, hardware, again=not interrupted)
     items = matter.photos.items
     products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
@@ -271,6 +273,7 @@ def _train(
             "frozen map@r": frozen_trial.score,
             "searches": searches,
             "chosen": best.origin,
+            "strangers": closest,
         },
     )
     same_backbone = (best.depth == "head" or not best.trained) and network is not matter.pretrained

@@ -23,7 +23,7 @@ from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.embeddings import Embeddings, Forward, compute, open_embeddings
 from dmlcli.errors import EmbeddingsError, ModelError
 from dmlcli.learn import augment, depth, frozen, imitate, rehearse, tune
-from dmlcli.learn.choose import choose
+from dmlcli.learn.choose import Choice, choose
 from dmlcli.learn.clock import Clock
 from dmlcli.learn.closed_form import CAREFUL
 from dmlcli.learn.fit import fit
@@ -157,8 +157,9 @@ def _imagined(
 def _first_of(matter: Material, recipe: Recipe, made: list[rehearse.Rehearsal]) -> tune.Plan:
     """The plan after the first of several rehearsals: the others take as long."""
     lesson = matter.lesson(made[0].fit, made[0].searches)
-    setting, closed = (CAREFUL, []) if recipe.head == "identity" else choose([lesson], recipe)
-    return tune.Plan([lesson], "", setting, [lesson.validation.scores(lesson.baseline.numpy())], closed)
+    choice = Choice(CAREFUL, [], []) if recipe.head == "identity" else choose([lesson], recipe)
+    frozen = [lesson.validation.scores(lesson.baseline.numpy())]
+    return tune.Plan([lesson], "", choice.setting, frozen, choice.scores, choice.strangers)
 
 
 def _gradient(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from dmlcli import progress
@@ -17,7 +18,7 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import CatalogError, TrainingError
 from dmlcli.learn import depth, imitate, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
-from dmlcli.learn.choose import choose, mean, new_head, solve
+from dmlcli.learn.choose import Choice, choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
 from dmlcli.learn.closed_form import CAREFUL, Setting
 from dmlcli.learn.course import State, fill, head_course, tell_small_products
@@ -28,6 +29,7 @@ from dmlcli.learn.material import Lesson, Material
 from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.strangers import REFUSED, Strangers
 from dmlcli.learn.validate import together
 from dmlcli.metrics import Interval
 from dmlcli.progress import Pass
@@ -93,6 +95,7 @@ class Plan:
     setting: Setting
     frozen: list[dict[str, float]]  # MAP@R of each search in each rehearsal
     closed: list[dict[str, float]]
+    strangers: list[float]  # how close new products come to the closed form's, in each that holds some out
     only_closed: bool = False  # whether the searches say too little to trust gradient steps by them
 
     def frozen_trial(self, *, first: bool = False) -> Trial:
@@ -119,15 +122,16 @@ def plan(material: Material, recipe: Recipe) -> Plan:
     frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
     one_sided = recipe.purpose == "both" and not any("new" in lesson.validation.names for lesson in lessons)
     if recipe.head == "identity":
-        setting, closed = CAREFUL, []
+        choice = Choice(CAREFUL, [], [])
     elif lessons and one_sided:
-        setting, closed = CAREFUL, [_scores(lesson, CAREFUL, recipe) for lesson in lessons]
+        choice = Choice(CAREFUL, [_scores(lesson, CAREFUL, recipe) for lesson in lessons], [])
         how += "; too few products to hold any out: the most careful setting"
     else:
-        setting, closed = choose(lessons, recipe)
+        choice = choose(lessons, recipe)
     if not lessons:
         lessons = [material.lesson(rehearse.fitted_in_the_end(items, material.split), {})]
-    return Plan(lessons, how, setting, frozen, closed, only_closed=one_sided or material.imitates)
+    only_closed = one_sided or material.imitates
+    return Plan(lessons, how, choice.setting, frozen, choice.scores, choice.strangers, only_closed)
 
 
 @torch.no_grad()
@@ -232,6 +236,25 @@ def _again(recipe: Recipe, lesson: Lesson) -> float:
     if recipe.tune == "all" or lesson.maps is None:
         return 1.0 if recipe.tune == "head" else 0.0
     return len(lesson.maps.files) / len(lesson.labels)
+
+
+def closeness(planned: Plan, best: Trial, recipe: Recipe) -> dict[str, float] | None:
+    """The cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
+
+    That is where rehearsals hold out no products (`--for known`), and with a backbone that was trained, whose features
+    would have to be computed once more.
+    """
+    found, lesson = planned.strangers, planned.lessons[0]
+    if best.trained:  # epochs are judged in the first rehearsal
+        strangers = Strangers(lesson)
+        found = []
+        if strangers and best.depth == "head":
+            head = new_head(lesson, recipe)
+            head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
+            found = [strangers.threshold_of(head, lesson)]
+    if not found:
+        return None
+    return {"refused": REFUSED, "threshold": float(np.mean(found)), "rehearsals": len(found)}
 
 
 def finish(

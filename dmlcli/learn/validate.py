@@ -27,6 +27,11 @@ class Validation:
         """What the searches are called."""
         return list(self._searches)
 
+    def places(self, name: str) -> list[int]:
+        """Where the images of a search, queries and gallery, stand among `rows`."""
+        search = self._searches[name]
+        return [int(place) for place in np.searchsorted(self.rows, sorted({*search.queries, *search.gallery}))]
+
     def query_products(self, name: str) -> list[str]:
         """The product of each query of a search."""
         return [self._products[row] for row in self._searches[name].queries]
