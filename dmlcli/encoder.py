@@ -35,20 +35,20 @@ class Encoder:
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
     With `views` (flip, crops), an image is what several views of it are on average; `few` says that it is made for an
-    image or two.
+    image or two, `narrow` that bfloat16 is exact enough.
     """
 
-    def __init__(self, model: Model, views: str = "", *, few: bool = False) -> None:
+    def __init__(self, model: Model, views: str = "", *, few: bool = False, narrow: bool = False) -> None:
         self.model = model
         self.views = views
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
-        if model.graph is not None:
+        if model.graph is not None and not narrow:
             self.forward = open_graph(model.graph, few=few)
         else:
             from dmlcli.learn.encode import open_network
 
-            self.forward = open_network(model)
+            self.forward = open_network(model, narrow=narrow)
         if views:
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 

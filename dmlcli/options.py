@@ -198,6 +198,13 @@ Precision = Annotated[
         help="Of the network while it trains; auto: what the device is fast in.  [default: auto]", show_default=False
     ),
 ]
+EmbedPrecision = Annotated[
+    Literal["float32", "bfloat16"],
+    Option(
+        help="What the backbone computes in. bfloat16 takes two thirds of the time where backbones are heavy and "
+        "processors have it, and turns vectors by little (cosine 0.999)."
+    ),
+]
 Sampler = Annotated[
     Literal["random", "pk", "category-pk", "n-pair"] | None,
     Option(help="How batches are drawn.  [default: as the loss needs]", show_default=False),

@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _leave(code: int) -> None:
-    """End the process at once: freeing memory piece by piece takes a fifth of a query's time; the system does it."""
+    """End the process at once: freeing memory piece by piece takes a fifth of a query, and the system does it too."""
     with contextlib.suppress(OSError):  # whoever read is gone; every line was flushed as it was printed
         sys.stdout.flush()
         sys.stderr.flush()

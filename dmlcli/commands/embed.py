@@ -24,6 +24,7 @@ def embed(
     model: options.ModelPath = None,
     average: options.Average = None,
     dtype: options.DType = "float32",
+    precision: options.EmbedPrecision = "float32",
     output: options.EmbeddingsOut = None,
     layout: options.Layout = "dmlcli",
     workspace: options.WorkspacePath = None,
@@ -64,7 +65,8 @@ def embed(
     photos = _photos(inputs, files_from, null, columns, root, strict).only(split)
     place = make(workspace)
     target = Path(output or place.embeddings)
-    encoder = Encoder(find_or_make_model(model, place, photos), average or "")
+    made_by = find_or_make_model(model, place, photos)
+    encoder = Encoder(made_by, average or "", narrow=precision == "bfloat16")
     kept_at = place.embeddings if as_file or layout == "clip-retrieval" else target
     with disk.only_writer(kept_at):
         if inputs == ["-"]:
