@@ -66,7 +66,7 @@ def resolve(backbone: str, wanted: str) -> Weights:
         if wanted == "pretrained":
             raise
         caution = (
-            f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds far fewer "
+            f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds fewer "
             "products. For more: connect once, or name a file with --weights"
         )
         progress.warn(caution)
