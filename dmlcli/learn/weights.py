@@ -91,7 +91,7 @@ def _of_timm(backbone: str, wanted: str) -> Weights:
 def _stand_in(backbone: str, error: WeightsError) -> Weights:
     """The descriptor, with a caution that says for what and why."""
     caution = (
-        f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds far fewer "
+        f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds fewer "
         "products. For more: connect once, or name a file with --weights"
     )
     progress.warn(caution)
