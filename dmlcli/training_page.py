@@ -132,15 +132,15 @@ def _curve(
         return f"{x:.1f},{_HIGH - _EDGE - (_HIGH - 2 * _EDGE) * (value - low) / (high - low):.1f}"
 
     drawn: list[str] = []
-    ends: list[tuple[float, float, str]] = []
+    tips: list[tuple[float, float, str]] = []
     for color, (name, line) in zip(_COLORS, lines.items(), strict=False):
         points = " ".join(place(*point) for point in zip(at, line, strict=True))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
         x, y = place(at[-1], line[-1]).split(",")
         drawn.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>')
-        ends.append((float(y), float(x), "together" if name == "map@r" else name))
+        tips.append((float(y), float(x), "together" if name == "map@r" else name))
     below = 0.0  # names stand below each other, however near their lines end
-    for y_end, x_end, name in sorted(ends) if len(ends) > 1 else ():
+    for y_end, x_end, name in sorted(tips) if len(tips) > 1 else ():
         below = max(y_end + 4, below + _LINE)
         drawn.append(f'<text x="{x_end + 8:.0f}" y="{below:.0f}">{escape(name)}</text>')
     if level is not None:

@@ -209,7 +209,7 @@ def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: 
 def test_features_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     _, planned, network = rehearsed(tmp_path, recipe("all"))
     with torch.no_grad():
-        network.backbone.top.fill_(float("nan"))  # type: ignore[operator, union-attr]
+        network.backbone.top.fill_(float("nan"))  # type: ignore[operator]
     with pytest.raises(TrainingError, match=r"finite|nan"):
         list(tune.trials(network, planned, recipe("all"), CPU))
 
