@@ -202,7 +202,7 @@ EmbedPrecision = Annotated[
     Literal["float32", "bfloat16"],
     Option(
         help="What the backbone computes in. bfloat16 takes two thirds of the time where backbones are heavy and "
-        "processors have it, and turns vectors by little (cosine 0.999)."
+        "processors have it, and turns vectors a little (cosine 0.99 to 1)."
     ),
 ]
 Sampler = Annotated[
