@@ -135,6 +135,25 @@ def test_the_setting_that_is_chosen_scores_as_told_and_best(tmp_path: Path) -> N
         assert not harmless or np.prod([score for scores in found for score in scores.values()]) <= best + 1e-9
 
 
+def test_strangers_are_as_close_as_a_search_for_them_says(tmp_path: Path) -> None:
+    """In each rehearsal: photos of products that were held out, searched among what was fitted on."""
+    material = gathered(tmp_path)
+    material.trunk.mirror = True
+    planned, found = tune.plan(material, recipe()), []
+    for lesson in planned.lessons:
+        network = tune.start(material, lesson, planned.setting, recipe())
+        fitted = {file.path for file in lesson.files}
+        rows = [row for row, item in enumerate(material.photos.items) if material.photos.photo(item).path in fitted]
+        products = {material.photos.items[row].product for row in rows}
+        new = [row for row, item in enumerate(material.photos.items) if item.product and item.product not in products]
+        with torch.no_grad():
+            gallery, strangers = network.head(material.seen[rows]), network.head(material.seen[new])
+        found.append(float(np.quantile((strangers @ gallery.T).max(1).values.numpy(), 0.95)))
+    assert planned.strangers == pytest.approx(found, abs=1e-5)
+    told = tune.closeness(planned, planned.closed_trial(), recipe())
+    assert told == {"refused": 0.95, "threshold": pytest.approx(np.mean(found), abs=1e-5), "rehearsals": len(found)}
+
+
 def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_path: Path) -> None:
     material, planned, network = rehearsed(tmp_path, recipe(), products=3)
     assert planned.setting == CAREFUL and planned.frozen_trial().score is None and "none" in planned.how
