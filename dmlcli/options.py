@@ -98,8 +98,11 @@ Head = Annotated[
     ),
 ]
 Pooling = Annotated[
-    Literal["avg", "max", "gem", "avg+max", "two-maps"] | None,
-    Option(help="Of the backbone's last map, or of two.  [default: two-maps, where it can]", show_default=False),
+    Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
+    Option(
+        help="Of the last map, of two, or of two beside the built-in descriptor.  [default: two-maps, where it can]",
+        show_default=False,
+    ),
 ]
 BatchNorm = Annotated[
     Literal["frozen", "free"] | None,

@@ -34,6 +34,8 @@ _PARTS = {  # networks that are a chain: the parts that lead up to the last map
 }
 _WITHOUT_MAP = (DESCRIPTOR, "vit_")  # their features are no pooled map
 _MAX_SHARE, _EARLIER_SHARE = 0.7, 0.5  # lengths beside the means of the last map, which are of length 1
+_BESIDE = "+descriptor"  # what a pooling ends with that has the built-in descriptor beside the maps
+_DESCRIBED = 128  # pixels, about the side that the descriptor sees
 
 
 def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
@@ -41,7 +43,7 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
 
     Args:
         pooling: `avg`, `max`, `gem`, `avg+max`, or `two-maps`: both poolings, of the last map and of the last one
-            that is twice its size. None: as the network was published.
+            that is twice its size, or `two-maps+descriptor`. None: as the network was published.
 
     Errors: WeightsError where the weights are those of another network, UsageError where it has no map to pool.
     """
@@ -59,12 +61,12 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
                 f"{weights.source} are not weights of {weights.backbone}: {missing[0]} and others are missing",
                 hint="--backbone NAME says which network the file is of",
             )
-    return _joined(trunk, pooling)
+    return _joined(trunk, pooling, weights.image)
 
 
 def empty_backbone(name: str, pooling: str | None) -> nn.Module:
     """The same without weights, for those of a saved model to be put in."""
-    return _joined(_skeleton(name, pooling), pooling)
+    return _joined(_skeleton(name, pooling), pooling, ImageSettings())
 
 
 def default_pooling(name: str) -> str | None:
@@ -118,6 +120,28 @@ class TwoPools(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Each pooling of unit length, times its share."""
         return _side_by_side(self.trunk(images))
+
+
+class WithDescriptor(nn.Module):
+    """A trunk, and beside it the built-in descriptor of the same pixels: colours and patterns that no label called for.
+
+    (B, 3, H, W) as the trunk wants them -> (B, F + E), both parts of unit length, the trunk's first.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, trunk: nn.Module, image: ImageSettings) -> None:
+        super().__init__()
+        self.trunk, self.descriptor = trunk, Descriptor()
+        self.register_buffer("mean", torch.tensor(image.mean)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(image.deviation)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The pixels are brought back to [0, 1], and to about the descriptor's size."""
+        pixels = F.avg_pool2d(images * self.deviation + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
+        parts = self.trunk(images).float(), self.descriptor(pixels)
+        return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
 
 
 class Chain(nn.Module):
@@ -182,7 +206,9 @@ def _side_by_side(rows: Tensor) -> Tensor:
     return torch.cat([means, _MAX_SHARE * maxima], dim=-1)
 
 
-def _joined(trunk: nn.Module, pooling: str | None) -> nn.Module:
+def _joined(trunk: nn.Module, pooling: str | None, image: ImageSettings) -> nn.Module:
+    if pooling is not None and pooling.endswith(_BESIDE):
+        trunk = WithDescriptor(trunk, image)
     return (TwoPools(trunk) if pooling == "avg+max" else trunk).eval()
 
 
@@ -199,6 +225,7 @@ def _skeleton(name: str, pooling: str | None) -> nn.Module:
     """A network without its classifier: what stands before its first weights stays (pooling, norms)."""
     if pooling is not None and name.startswith(_WITHOUT_MAP):
         raise UsageError(f"{name} has no map of features to pool", hint="leave --pooling out")
+    pooling = pooling.removesuffix(_BESIDE) if pooling else None
     if name == DESCRIPTOR:
         return Descriptor()
     if name.startswith(timm_networks.PREFIX):

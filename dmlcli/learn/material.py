@@ -74,7 +74,7 @@ class Material:
     @property
     def baseline(self) -> Tensor:
         """Features (N, P) of the backbone as published: the plain view, and one pooling."""
-        if self.trunk.pooling not in ("avg+max", "two-maps"):
+        if self.trunk.pooling not in ("avg+max", "two-maps", "two-maps+descriptor"):
             return self.views[0]
         return F.normalize(self.views[0, :, : self.pretrained.head.dim], dim=-1)
 

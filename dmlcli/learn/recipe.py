@@ -22,7 +22,7 @@ _CHOICES = {
     "purpose": ("known", "new", "both"),
     "head": ("linear", "mlp", "bnneck", "layernorm", "identity"),
     "batch_norm": ("frozen", "free"),
-    "pooling": ("avg", "max", "gem", "avg+max", "two-maps"),
+    "pooling": ("avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"),
     "augment": ("none", "light", "retrieval", "reid", "strong"),
     "decode": ("fast", "exact"),
     "sampler": ("random", "pk", "category-pk", "n-pair"),
