@@ -210,11 +210,12 @@ def test_answers_show_the_part_that_was_searched(tmp_path: Path, cli: Cli, plain
     common = ["-w", tmp_path / "w"]
     assert cli("index", file, "--box-column", "area", "--model", plain_model, *common).code == 0
     (tmp_path / "pot.png").write_bytes(encoded(scene().crop((48, 0, 96, 40))))
-    question: dict[str, Any] = {
+    questions: dict[str, dict[str, Any]] = {
         "photo": {"images": [str(tmp_path / "pot.png")]},
         "--crop": {"images": [str(tmp_path / "shop" / "shelf.png")], "crop": "50%,0,50%,100%"},
         "--like": {"like": ["pot"]},
-    }[asked]
+    }
+    question = questions[asked]
     words = [*question.get("images", []), *(["--crop", question["crop"]] if "crop" in question else [])]
     words += ["--like", "pot"] if "like" in question else []
     shown = ["--sheet", tmp_path / "s.png", "--html", tmp_path / "s.html", "--format", "jsonl"]
