@@ -55,7 +55,7 @@ def test_off_a_terminal_a_pass_is_a_line(capsys: pytest.CaptureFixture[str]) -> 
     teller = Teller()
     teller.learned(one(3, best=True))
     told = capsys.readouterr().err
-    assert told.startswith("head 3/20  loss   3.2500") and told.count("\n") == 1
+    assert told.startswith("head, epoch 3/20  loss   3.2500") and told.count("\n") == 1
     assert "known products 50.0 ±3.0 %, new products 25.0 % *" in told and "412 images/s" in told
     Teller(quiet=True).learned(one(3))
     assert capsys.readouterr().err == ""

@@ -69,9 +69,8 @@ def _line(one: Pass) -> str:
     scores = ", ".join(f"{name} products {scored(one, name)} %" for name in one.scores)
     told = f"  MAP@R: {scores}{' *' if one.is_best else ''}" if scores else ""
     facts = f"loss {one.loss:8.4f}  rate {one.rate:.1e}  active {100 * one.active:.0f} %"
-    return (
-        f"{one.depth} {one.number}/{one.passes}  {facts}{told}  {one.images_a_second:.0f} images/s, {one.seconds:.1f} s"
-    )
+    pace = f"{one.images_a_second:.0f} images/s, {one.seconds:.1f} s"
+    return f"{one.depth}, epoch {one.number}/{one.passes}  {facts}{told}  {pace}"
 
 
 def _lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:

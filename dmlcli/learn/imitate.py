@@ -25,10 +25,14 @@ HOW = "imitated photos, near, dim and askew, as no second photo of a product can
 
 
 def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
-    """Whether nothing real can be held out, of products enough for a score."""
+    """Whether nothing real can be held out, of products enough for a score.
+
+    Whoever asks for a deeper training gets it unjudged: a backbone that was shown imitations would learn them by heart.
+    """
     items = photos.items
     products = {items[row].product for row in rehearse.fitted_in_the_end(items, split)}
-    return len(products) >= _LEAST_PRODUCTS and not rehearse.rehearsals(items, split, recipe.purpose, recipe.seed)
+    judged = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
+    return judged and not rehearse.rehearsals(items, split, recipe.purpose, recipe.seed)
 
 
 def lessons(material: Material, recipe: Recipe) -> list[Lesson]:

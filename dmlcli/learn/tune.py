@@ -15,7 +15,7 @@ import torch
 
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
-from dmlcli.errors import CatalogError, TrainingError
+from dmlcli.errors import TrainingError
 from dmlcli.learn import depth, imitate, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.choose import Choice, choose, mean, new_head, solve
@@ -114,10 +114,6 @@ def plan(material: Material, recipe: Recipe) -> Plan:
     lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
     how = rehearse.describe(made, items)
     if material.imitates:
-        if recipe.tune in ("top", "all"):
-            raise CatalogError(
-                "no second photos can be held out to judge a deeper training by", hint="--tune head, or more photos"
-            )
         lessons, how = imitate.lessons(material, recipe), imitate.HOW
     frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
     one_sided = recipe.purpose == "both" and not any("new" in lesson.validation.names for lesson in lessons)
