@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmlcli import disk, progress
+from dmlcli import disk, processes, progress
 from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings, view
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def find_or_make_model(named: Path | None, place: "Workspace", photos: "Catalog") -> Model:
     """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
+    if processes.rank() > 0 and named is None:
+        processes.wait_until(place.model.exists)  # the one that leads makes it
     if named is not None or disk.restore(place.model).exists():
         return open_model(named or place.model)
     from dmlcli.learn import frozen, weights  # torch starts here
@@ -61,7 +63,27 @@ class Encoder:
             keep_at: where the caller saves the result; until then it is kept beside that, part by part, and what a run
                 that was cut short has left there is not computed again.
         """
+        return self._computed(photos, known, keep_at, "embedding", keep_all=False)
 
+    def embed_part(self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path) -> None:
+        """As one of several processes, embed a part of the images and keep it beside `keep_at`.
+
+        The leader comes back when all parts are there, for `embed_catalog` to put together.
+        """
+        from dmlcli.embeddings import BATCH, is_done, mark_done
+
+        rank, count = processes.rank(), processes.world()
+        batches = -(-len(photos.items) // BATCH)  # none is cut in two, so that images meet in it as they always do
+        start, end = (BATCH * (batches * number // count) for number in (rank, rank + 1))
+        part = replace(photos, items=photos.items[start:end])
+        self._computed(part, known, keep_at, f"embedding, part {rank + 1} of {count}", keep_all=True)
+        mark_done(keep_at, rank)
+        if rank == 0:
+            processes.wait_until(lambda: all(is_done(keep_at, other) for other in range(count)))
+
+    def _computed(
+        self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path | None, label: str, keep_all: bool
+    ) -> "Computed":
         from dmlcli.embeddings import compute, open_shards, save_shard
 
         def keep(done: "Embeddings") -> None:
@@ -71,7 +93,17 @@ class Encoder:
         if keep_at is not None:
             known = [*known, *open_shards(keep_at)]
 
-        return compute(photos, self.view, self.forward, self.fingerprint, views=self.views, known=known, keep=keep)
+        return compute(
+            photos,
+            self.view,
+            self.forward,
+            self.fingerprint,
+            views=self.views,
+            known=known,
+            label=label,
+            keep=keep,
+            keep_all=keep_all,
+        )
 
     def embed(self, data: bytes) -> Vectors:
         """The unit vector (1, D) of one image file; raises ImageError where it cannot be read."""

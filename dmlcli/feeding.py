@@ -5,7 +5,8 @@ Decoders release Python's lock, so threads are as quick as processes, start at o
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,16 +17,29 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what a container may use: "200000 100000" are two cores, "max 100000" all
+_sharers = 1  # processes that are busy on this machine with the same work
 
 
 def cores() -> int:
-    """How many processors this process may use: by affinity, and by its container's quota."""
+    """How many processors this process may use: by affinity, by its container's quota, and with whom it shares them."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text().split()
-        return max(1, min(allowed, -(-int(quota) // int(period))))
+        allowed = min(allowed, -(-int(quota) // int(period)))
     except (OSError, ValueError):  # no quota
-        return allowed
+        pass
+    return max(1, allowed // _sharers)
+
+
+@contextmanager
+def shared_by(processes: int) -> Iterator[None]:
+    """Inside, this process uses no more than its share of the processors."""
+    global _sharers
+    before, _sharers = _sharers, processes
+    try:
+        yield
+    finally:
+        _sharers = before
 
 
 def in_order(

@@ -125,6 +125,15 @@ def start(runs: Path, recipe: str, catalog: str, output: str) -> Run:
     return Run(folder, record)
 
 
+def go_on_or_start(runs: Path, recipe: str, catalog: str, output: str) -> Run:
+    """Take up the last run that stopped short of this very end; where there is none, begin one."""
+    for record in reversed(list_runs(runs)):
+        same = (record.state, record.catalog, record.output) == ("unfinished", catalog, output)
+        if same and (runs / record.id / _RECIPE).read_text(encoding="utf-8") == recipe:
+            return resume(runs, record.id)
+    return start(runs, recipe, catalog, output)
+
+
 def resume(runs: Path, id: str | None) -> Run:
     """Take up the run called `id`, or the last one that is unfinished; raises CannotRun where there is none."""
     known = {record.id: record for record in list_runs(runs)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import progress
+from dmlcli import processes, progress
 from dmlcli.errors import CannotRun, EmbeddingsError
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def need(named: Path | None = None) -> Workspace:
 
 def make(named: Path | None = None) -> Workspace:
     """Like `find`, but a missing workspace is made (here, where none is named), and said so."""
+    if processes.rank() > 0:
+        processes.wait_until(lambda: find(named) is not None)  # the one that leads makes it
     workspace = find(named)
     if workspace is None:
         chosen = _chosen(named) or Path.cwd() / NAME

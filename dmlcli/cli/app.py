@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 import dmlcli
-from dmlcli import spelling
+from dmlcli import processes, spelling
 from dmlcli.cli import render, settings
 from dmlcli.cli.guard import failed, guarded, pipe_closed
 from dmlcli.commands.compare import compare
@@ -22,7 +22,7 @@ from dmlcli.commands.losses import losses
 from dmlcli.commands.query import query
 from dmlcli.commands.status import status
 from dmlcli.commands.train import train
-from dmlcli.errors import DmlcliError, Interrupted
+from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
 app = typer.Typer(
     name="dmlcli",
@@ -52,6 +52,20 @@ _DECODING = {
             typer.Option(
                 min=1,
                 help="Refuse larger pictures, unopened.  [default: 200 million]",
+                show_default=False,
+            ),
+        ],
+        None,
+    )
+}
+_SHARING = {
+    "processes": (
+        Annotated[
+            int | None,
+            typer.Option(
+                "--processes",
+                min=1,
+                help="Share the work among so many processes on this machine (torchrun starts them).  [default: 1]",
                 show_default=False,
             ),
         ],
@@ -102,18 +116,24 @@ _SETTABLE: dict[str, dict[str, settings.Parameter]] = {}  # by verb, what dmlcli
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
-        code = app(arguments, prog_name="dmlcli", standalone_mode=False, default_map=_settings(arguments))
+        code = app(
+            arguments, prog_name="dmlcli", standalone_mode=False, default_map=_settings(arguments), obj=arguments
+        )
         sys.stdout.flush()
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
         return pipe_closed()
     except KeyboardInterrupt:
         return Interrupted.exit_code
-    except DmlcliError as error:  # of what is read before a verb is known
+    except DmlcliError as error:  # of what is read before a verb is known, or goes wrong around it
+        if not processes.is_told(error):
+            return error.exit_code
         return failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
     except Exception as error:  # typer's own usage errors; their class moved between versions
         if not hasattr(error, "format_message"):
             raise
+        if processes.rank() > 0:
+            return 2
         message = error.format_message().rstrip(".")
         if not arguments:  # the message is the help
             print(message, file=sys.stderr)
@@ -169,10 +189,28 @@ def _settable(parameter: inspect.Parameter) -> tuple[str, settings.Parameter]:
     return max(names, key=len).lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, takes_path)
 
 
+def _to_start(wanted: int | None) -> int:
+    """How many processes are to be started; 1 where they are there already."""
+    if processes.world() == 1:
+        return wanted or 1
+    if wanted not in (None, processes.world()):
+        raise UsageError(
+            f"torchrun has started {processes.world()} processes, and --processes says {wanted}",
+            hint="one of the two is enough",
+        )
+    return 1
+
+
 def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE) -> None:
     """Make a verb a command: its own signature plus the options of the edge."""
 
-    def command(**options: Any) -> int:
+    def command(context: typer.Context, **options: Any) -> int:
+        if "processes" not in edge:
+            processes.check_alone(verb.__name__)
+        elif (wanted := _to_start(options.pop("processes"))) > 1:
+            from dmlcli.learn.launch import launch  # torch starts here
+
+            return launch(context.obj, wanted)
         if "max_pixels" in edge:
             from dmlcli.image import allow_pixels
 
@@ -182,22 +220,23 @@ def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE
         return guarded(lambda: verb(**own), **asked)
 
     signature = inspect.signature(verb)
+    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in edge.items()
     ]
     parameters = [_for_typer(p).replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
     parameters += extra
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__signature__ = signature.replace(parameters=[first, *parameters])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (first, *parameters)}
     command.__doc__ = verb.__doc__
     _SETTABLE[verb.__name__] = dict(map(_settable, parameters))
     app.command(name=verb.__name__)(command)
 
 
 for _verb, _edge in (
-    (train, _EDGE | _DECODING),
-    (embed, _EDGE | _DECODING),
+    (train, _EDGE | _DECODING | _SHARING),
+    (embed, _EDGE | _DECODING | _SHARING),
     (index, _EDGE | _DECODING),
     (eval, _EVAL_EDGE),
     (compare, _EDGE | _DECODING),

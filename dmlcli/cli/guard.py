@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from dmlcli import progress
+from dmlcli import processes, progress
 from dmlcli.cli.bar import Teller
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
@@ -21,7 +21,7 @@ def guarded(
     nul: bool = False,
 ) -> int:
     """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
-    teller = Teller(quiet)
+    teller = Teller(quiet or processes.rank() > 0)
     progress.listen(teller)
 
     def done() -> Any:
@@ -39,8 +39,12 @@ def guarded(
     except BrokenPipeError:
         return pipe_closed()
     except DmlcliError as error:
+        if not processes.is_told(error):
+            return error.exit_code
         return failed(str(error), error.hint, error.exit_code, format, debug)
     except KeyboardInterrupt:
+        if processes.rank() > 0:
+            return _INTERRUPTED
         return failed("stopped; what was computed so far is kept where it can be", "", _INTERRUPTED, format, debug)
     except MemoryError:
         return failed("out of memory", "a smaller --batch-size or catalogue needs less", 4, format, debug)

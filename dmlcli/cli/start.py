@@ -5,11 +5,13 @@ import io
 import os
 import sys
 
+from dmlcli import processes
+
 
 def main() -> None:
     """The command `dmlcli`."""
     arguments = sys.argv[1:]
-    code = run(arguments)
+    code = processes.exit_code(run(arguments))
     if arguments[:1] == ["query"]:
         _leave(code)
     sys.exit(code)
@@ -20,8 +22,10 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
+    if processes.world() > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it has remarks on each process
     try:
-        code = _query(arguments[1:]) if arguments[:1] == ["query"] else None
+        code = _query(arguments[1:]) if arguments[:1] == ["query"] and processes.world() == 1 else None
         if code is not None:
             return code
         from dmlcli.cli import app

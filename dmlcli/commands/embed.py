@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from dmlcli import options
+from dmlcli import options, processes
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.report import EmbedReport
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dmlcli.catalog import Catalog, Columns
     from dmlcli.embeddings import Computed, Embeddings
     from dmlcli.encoder import Encoder
+    from dmlcli.workspace import Workspace
 
 
 def embed(
@@ -50,7 +51,7 @@ def embed(
 
         find photos -name '*.jpg' | dmlcli embed --files-from - -o photos.parquet
     """
-    from dmlcli import disk, embeddings
+    from dmlcli import disk, embeddings, feeding
     from dmlcli.catalog import Columns
     from dmlcli.encoder import Encoder, find_or_make_model
     from dmlcli.workspace import make
@@ -65,26 +66,44 @@ def embed(
     photos = _photos(inputs, files_from, null, columns, root, strict).only(split)
     place = make(workspace)
     target = Path(output or place.embeddings)
-    made_by = find_or_make_model(model, place, photos)
-    encoder = Encoder(made_by, average or "", narrow=precision == "bfloat16")
     kept_at = place.embeddings if as_file or layout == "clip-retrieval" else target
+    chosen = find_or_make_model(model, place, photos)
+    processes.end_gently()
+    with feeding.shared_by(processes.neighbours()):
+        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16")
+        if processes.rank() > 0:
+            _follow(encoder, photos, place, kept_at)
     with disk.only_writer(kept_at):
-        if inputs == ["-"]:
-            computed = _from_stdin(encoder)
-        else:
-            computed = encoder.embed_catalog(photos, place.known(kept_at), keep_at=kept_at)
+        known = place.known(kept_at)
+        if processes.world() > 1:
+            encoder.embed_part(photos, known, kept_at)
+        computed = _from_stdin(encoder) if inputs == ["-"] else encoder.embed_catalog(photos, known, kept_at)
         _save(target, computed.embeddings, dtype, layout, as_file)
         embeddings.clear_shards(kept_at)
     return EmbedReport(
         output=str(target),
         images=len(computed.embeddings.items),
-        computed=computed.fresh,
+        computed=computed.fresh if processes.world() == 1 else _new(computed.embeddings, known),
         dim=computed.embeddings.dim,
         dtype=dtype,
         views=encoder.views,
         model=str(encoder.model.folder),
         skipped=(*photos.skipped, *computed.skipped),
     )
+
+
+def _follow(encoder: "Encoder", photos: "Catalog", place: "Workspace", kept_at: Path) -> NoReturn:
+    """What a process does that does not lead: its part of the images, and nothing after it."""
+    with processes.a_part():
+        encoder.embed_part(photos, place.known(kept_at), kept_at)
+    raise SystemExit(0)
+
+
+def _new(made: "Embeddings", known: Sequence["Embeddings"]) -> int:
+    """How many rows some process computed: those that were not known before."""
+    of_this = [other for other in known if (other.model, other.views) == (made.model, made.views)]
+    before = {state.digest for other in of_this for state in other.states}
+    return sum(state.digest not in before for state in made.states)
 
 
 def _check_asked(
@@ -97,6 +116,10 @@ def _check_asked(
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     if "-" in inputs and (len(inputs) > 1 or files_from is not None):
         raise UsageError("an image on stdin (-) is embedded alone", hint="dmlcli embed - -o vector.npy < img.jpg")
+    if "-" in (*inputs, files_from) and processes.world() > 1:
+        raise UsageError(
+            f"{processes.world()} processes cannot share what comes on stdin", hint="a file: --files-from FILE"
+        )
     if "-" in inputs and output is None:
         raise UsageError(
             "one image would take the place of the workspace's embeddings",

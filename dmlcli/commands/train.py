@@ -3,9 +3,9 @@
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from dmlcli import options, progress
+from dmlcli import options, processes, progress
 from dmlcli.errors import Interrupted, MismatchError, UsageError
 from dmlcli.learn.clock import Clock, seconds
 from dmlcli.learn.recipe import differences, given, resolve, to_toml
@@ -90,6 +90,8 @@ def train(
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
     asked = given(locals())  # before there is anything else here
+    if processes.rank() > 0:
+        _follow(device)
     from dmlcli import disk, encoder, indexes, runs, training_page
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
@@ -114,10 +116,12 @@ def train(
     if html is not None:
         check_writable(Path(html))
     if dry_run:
+        processes.check_alone("train --dry-run")
         return _plan(photos, settings, find(workspace), device, clock)
     place = make(workspace)
     target = Path(output or (going.record.output if going else place.model))
-    going = going or runs.start(place.runs, to_toml(settings), str(catalog), str(target))
+    begin = runs.go_on_or_start if processes.were_restarted() else runs.start
+    going = going or begin(place.runs, to_toml(settings), str(catalog), str(target))
     with going:
         told = _telling(going, tensorboard)
         outcome = _train(photos, settings, place, target, device, going, clock, told)
@@ -220,13 +224,15 @@ def _train(
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
-    from dmlcli.learn import course, export, frozen, imitate, material, rehearse, tune  # torch starts here
+    from dmlcli.learn import course, distributed, export, frozen, imitate, material, rehearse, tune  # torch starts here
     from dmlcli.learn.checkpoint import Checkpoint
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
 
     course.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
     hardware = pick_device(device)
+    distributed.check_shareable(recipe, hardware)
+    distributed.take_all_cores()
     if recipe.tune == "none":
         start = resolve(recipe.backbone, recipe.weights)
         return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
@@ -243,10 +249,11 @@ def _train(
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
-        for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-            _tell(trial, first)
-            told(trial.facts() | {"best": trial.beats(first)})
-            first = trial if trial.beats(first) else first
+        with distributed.joined():  # until here the other processes, if there are any, have waited
+            for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
+                _tell(trial, first)
+                told(trial.facts() | {"best": trial.beats(first)})
+                first = trial if trial.beats(first) else first
     except KeyboardInterrupt:
         interrupted = True
         progress.note(f"stopping: the best so far ({first.origin}) is being saved")
@@ -291,6 +298,16 @@ def _train(
         interrupted=interrupted,
         embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),
     )
+
+
+def _follow(device: str) -> NoReturn:
+    """What a process does that does not lead: its part of the gradient training, and nothing after it."""
+    from dmlcli.learn import tune
+    from dmlcli.learn.encode import pick_device
+
+    with processes.a_part():
+        tune.follow(pick_device(device))
+    raise SystemExit(0)
 
 
 def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], None]":

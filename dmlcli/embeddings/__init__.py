@@ -7,7 +7,7 @@ formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-
 """
 
 from dmlcli.arrays import Forward, Vectors, View
-from dmlcli.embeddings.compute import Computed, compute
+from dmlcli.embeddings.compute import BATCH, Computed, compute
 from dmlcli.embeddings.formats import (
     CLIP_RETRIEVAL,
     SUFFIXES,
@@ -18,9 +18,20 @@ from dmlcli.embeddings.formats import (
     save_npz,
 )
 from dmlcli.embeddings.rows import Embeddings, FileState
-from dmlcli.embeddings.store import FILES, box_cell, box_of, clear_shards, open_shards, save, save_shard
+from dmlcli.embeddings.store import (
+    FILES,
+    box_cell,
+    box_of,
+    clear_shards,
+    is_done,
+    mark_done,
+    open_shards,
+    save,
+    save_shard,
+)
 
 __all__ = [
+    "BATCH",
     "CLIP_RETRIEVAL",
     "FILES",
     "SUFFIXES",
@@ -34,7 +45,9 @@ __all__ = [
     "box_of",
     "clear_shards",
     "compute",
+    "is_done",
     "is_embeddings",
+    "mark_done",
     "open_embeddings",
     "open_shards",
     "save",

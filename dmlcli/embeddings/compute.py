@@ -16,6 +16,7 @@ from dmlcli.errors import ImageError
 from dmlcli.hits import Skipped
 from dmlcli.image import Box, cropped, read_file, status_of
 
+BATCH = 32  # images that go through the model at once
 KEEP_EVERY = 30.0  # seconds of work that a killed process may lose
 
 
@@ -37,8 +38,9 @@ def compute(
     views: str = "",
     known: Sequence[Embeddings] = (),
     label: str = "embedding",
-    batch_size: int = 32,
+    batch_size: int = BATCH,
     keep: Callable[[Embeddings], object] = lambda _: None,
+    keep_all: bool = False,
 ) -> Computed:
     """Embed the images of a catalogue, except those whose unchanged content is in `known`; one bad image stops nothing.
 
@@ -48,6 +50,7 @@ def compute(
         model: fingerprint of what `view` and `forward` do; `known` embeddings of another one are not used.
         keep: is given what was computed and not kept yet: every now and then, and when this is cut short (Ctrl-C, an
             error), so that it need not be done again.
+        keep_all: what is computed last is kept too, though it is returned.
     """
     known = [embeddings for embeddings in known if (embeddings.model, embeddings.views) == (model, views)]
     by_digest = {state.digest: (e, row) for e in known for row, state in enumerate(e.states)}
@@ -112,6 +115,8 @@ def compute(
         if unkept:
             keep(part(unkept))
         raise
+    if unkept and keep_all:
+        keep(part(unkept))
     return Computed(part(sorted(rows)), fresh, skipped)
 
 

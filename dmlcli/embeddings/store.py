@@ -5,6 +5,7 @@ While images are embedded, what is done goes every now and then into a shard, an
 """
 
 import csv
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk
+from dmlcli import disk, processes
 from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
 from dmlcli.embeddings.rows import Embeddings, FileState
@@ -114,9 +115,24 @@ def _float32(vectors: NDArray[Any]) -> Vectors:
 
 
 def save_shard(folder: Path, embeddings: Embeddings) -> None:
-    """Keep a part of what will once be saved at `folder`."""
+    """Keep a part of what will once be saved at `folder`; several processes may do so at a time."""
     parts = _shards(folder)
-    save(parts / f"{len(list(parts.glob('[0-9]*'))):06}", embeddings)
+    save(parts / f"{len(list(parts.glob('[0-9]*'))):06}-{processes.rank()}", embeddings)
+
+
+def mark_done(folder: Path, rank: int) -> None:
+    """Say that all of what process `rank` has to embed for `folder` is kept."""
+    disk.write_text(_done(folder, rank), "")
+
+
+def is_done(folder: Path, rank: int) -> bool:
+    """Whether that was said, by a process that was started together with this one."""
+    return _done(folder, rank).exists()
+
+
+def _done(folder: Path, rank: int) -> Path:
+    launch = hashlib.blake2b(processes.launch_id().encode(), digest_size=8).hexdigest()
+    return _shards(folder) / f"done-{launch}-{rank}"
 
 
 def open_shards(folder: Path) -> Iterator[Embeddings]:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli import progress
+from dmlcli.catalog import Photo
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
-from dmlcli.learn import losses, memory
+from dmlcli.learn import distributed, losses, memory
 from dmlcli.learn.batches import batches, too_small
 from dmlcli.learn.closed_form import ClosedForm, Setting
 from dmlcli.learn.cut import cut
@@ -69,7 +70,8 @@ def head_course(head: BlendHead, lesson: Lesson, recipe: Recipe) -> Course:
         chance = torch.Generator().manual_seed(recipe.seed + number)
         for rows in _batches(module, lesson, recipe, number):
             chosen = torch.randint(len(views), (len(rows),), generator=chance)
-            yield views[chosen, rows], lesson.labels[rows]
+            own = distributed.part(len(rows))
+            yield views[chosen[own], rows[own]], lesson.labels[rows]
 
     @torch.no_grad()
     def judge() -> tuple[Vectors | None, State]:
@@ -143,6 +145,7 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
     A state is judged with a head solved anew for the features that the backbone has come to give.
     """
     network = copy.deepcopy(network).to(device)
+    distributed.share_batch_norm(network, device)
     head = network.head
     module = _start_loss(recipe, head, lesson, lesson.features[0].to(device), lesson.labels.to(device)).to(device)
     network.to(memory_format=torch.channels_last).eval()
@@ -158,18 +161,28 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
     def feed(number: int) -> Iterator[Batch]:
         rows = list(_batches(module, lesson, recipe, number))
         told, seed = progress.track(rows, f"epoch {number}"), f"{recipe.seed}/{number}"
-        for chosen, images in random_views(told, lesson.files, network.image, seed, recipe.augment):
-            yield images, lesson.labels[chosen].to(device)
+        own = (batch[distributed.part(len(batch))] for batch in told)
+        read = random_views(own, lesson.files, network.image, seed, recipe.augment)
+        for batch, (_, images) in zip(rows, read, strict=True):
+            yield images, lesson.labels[batch].to(device)
 
     def judge() -> tuple[Vectors | None, State]:
         forward = forward_of(network.headless(), device)
+
+        def features(files: Sequence[Photo]) -> Tensor:
+            return distributed.in_parts(files, lambda part: features_of(part, network.image, forward))
+
         judged = copy.deepcopy(network).cpu().eval()
-        if isinstance(judged.head, BlendHead):
-            fill(judged.head, features_of(lesson.files, network.image, forward), lesson.labels, setting)
-        if not lesson.validation:
+        fitted = features(lesson.files) if isinstance(judged.head, BlendHead) else None
+        searched = features(lesson.validation_files) if lesson.validation else None
+        if not distributed.leads():  # the others have done their part
+            return None, {}
+        if isinstance(judged.head, BlendHead) and fitted is not None:
+            fill(judged.head, fitted, lesson.labels, setting)
+        if searched is None:
             return None, _copy(judged)
         with torch.no_grad():
-            vectors = judged.head(features_of(lesson.validation_files, network.image, forward)).numpy()
+            vectors = judged.head(searched).numpy()
         return vectors, _copy(judged)
 
     trained = head.tuned if isinstance(head, BlendHead) else head

@@ -3,18 +3,28 @@
 import torch
 from torch import Tensor, nn
 
-from dmlcli import progress
+from dmlcli import processes, progress
 from dmlcli.embeddings import Forward
 from dmlcli.errors import UsageError
 from dmlcli.image import Pixels
 from dmlcli.learn import network
+from dmlcli.learn.descriptor import Descriptor
 from dmlcli.model import Model
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there."""
+    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there.
+
+    Of several processes on a machine each takes a GPU of its own.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"
+    if name.startswith("cuda") and processes.world() > 1:
+        if name != "cuda":
+            raise UsageError(
+                f"--device {name} is one GPU, and each process takes its own", hint="--device cuda, or leave it out"
+            )
+        name = f"cuda:{processes.place()}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -22,6 +32,8 @@ def pick_device(name: str) -> torch.device:
         raise UsageError(
             f"there is no device '{name}' here", hint="--device takes auto, cpu, cuda, cuda:N or mps"
         ) from error
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 
@@ -64,6 +76,8 @@ def open_network(model: Model, *, narrow: bool = False) -> Forward:
     if narrow:
         if not torch.cpu._is_avx512_bf16_supported():
             progress.warn("this processor has no arithmetic for bfloat16: float32 would be faster")
+        if any(isinstance(part, Descriptor) for part in opened.modules()):
+            return forward_of(opened, torch.device("cpu"))  # by autocast, in which the descriptor keeps its digits
         opened.backbone = nn.Sequential(_Narrowed(), _folded(opened.backbone).to(torch.bfloat16))
     return forward_of(opened, torch.device("cpu"), exact=True)
 

@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from dmlcli.errors import TrainingError
-from dmlcli.learn import two_pass
+from dmlcli.learn import distributed, two_pass
 from dmlcli.learn.health import Health, measure, share_active
-from dmlcli.learn.learner import Learner
+from dmlcli.learn.learner import Learner, random_states, set_random_states
 
-Batch = tuple[Tensor, Tensor]  # inputs (B, ...) and labels (B,)
+Batch = tuple[Tensor, Tensor]  # inputs (B, ...), of several processes each its part, and the labels of all (B,)
 _APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
 
 
@@ -44,16 +45,18 @@ def fit(
 
     Errors: TrainingError when the loss is no longer a finite number.
     """
-    recipe = learner.recipe
-    while learner.epoch < learner.epochs and time.monotonic() < until():
+    recipe, timed = learner.recipe, distributed.told(math.isfinite(until()))
+    while _goes_on(learner, until):
         number, started, images = learner.start_epoch(), time.perf_counter(), 0
+        objective = Objective(embed, learner, number)
+        step = distributed.synchronised(objective)
         values: list[float] = []
         active: list[float] = []
         last: Batch | None = None
         for inputs, labels in feed(number):
             if len(values) % recipe.accumulate == 0:
                 learner.optimizer.zero_grad()
-            value, embeddings = _backward(embed, learner, inputs, labels)
+            value, embeddings = _backward(step, objective, inputs, labels)
             if not torch.isfinite(value):
                 raise TrainingError(
                     f"the loss became {value.item()} in epoch {number}",
@@ -66,7 +69,7 @@ def fit(
                 last = embeddings.detach(), labels
             if len(values) % recipe.accumulate == 0:
                 learner.step(recipe.accumulate)
-            if time.monotonic() >= until():
+            if timed and distributed.told(time.monotonic() >= until()):
                 break
         assert last is not None, "an epoch has batches"
         if len(values) % recipe.accumulate:
@@ -77,22 +80,64 @@ def fit(
         yield Epoch(number, mean, learner.learning_rate, time.perf_counter() - started, images, health)
 
 
-def _backward(
-    embed: Callable[[Tensor], Tensor], learner: Learner, inputs: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added."""
-    chunk = learner.recipe.chunk
+class Objective(nn.Module):
+    """From the inputs of an epoch to the loss, as one module with all parameters in training, those of the loss too.
+
+    Its parameters are what several processes keep equal. Buffers are not among them: they are made of equal batches.
+    """
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], learner: Learner, number: int) -> None:
+        super().__init__()
+        self.parts = embed, learner.loss  # in a tuple: their parameters are held below, and they have others
+        self.in_training = nn.ParameterList(learner.parameters)
+        self.recipe, self.number = learner.recipe, number
+        self.batches = 0
+        self.embeddings = torch.empty(0)  # (B, D) of the last batch, with their gradient after the backward pass
+
+    def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The value of the loss on the whole batch; without labels, what `embed` makes of the inputs (B, D)."""
+        embed, loss = self.parts
+        if labels is None:
+            return embed(inputs)
+        with self.own_chance():
+            part = embed(inputs)
+        self.embeddings = distributed.gathered(part, len(labels))
+        self.embeddings.retain_grad()
+        value: Tensor = loss(self.embeddings, labels)
+        return value
+
+    def own_chance(self) -> AbstractContextManager[None]:
+        """Random numbers for the next batch alone, where processes need different ones."""
+        self.batches += 1
+        return distributed.own_chance(f"{self.recipe.seed}/{self.number}/{self.batches}")
+
+
+def _goes_on(learner: Learner, until: Callable[[], float]) -> bool:
+    """Whether there is another epoch; the leader of several processes decides, and all start where it stands."""
+    going = learner.epoch < learner.epochs and time.monotonic() < until()
+    said = distributed.told((going, learner.epochs, learner.scores, random_states()))
+    going, learner.epochs, learner.scores, chance = said
+    set_random_states(chance)
+    return going
+
+
+def _backward(step: nn.Module, objective: Objective, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added.
+
+    Args:
+        step: the objective, or what keeps it equal in all processes.
+    """
+    recipe = objective.recipe
     # what the values of losses are made of stays float32 also in here; the products of their slopes need not
-    narrow = torch.autocast(labels.device.type, torch.bfloat16, enabled=learner.recipe.precision == "bfloat16")
+    narrow = torch.autocast(labels.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     with narrow:
-        if chunk is not None and len(inputs) > chunk:
-            return two_pass.backward(embed, learner.loss, inputs, labels, chunk)
-        embeddings = embed(inputs)
-        embeddings.retain_grad()
-        value: Tensor = learner.loss(embeddings, labels)
+        if recipe.chunk is not None and len(labels) > recipe.chunk * distributed.size():
+            chance = objective.own_chance()
+            return two_pass.backward(*objective.parts, inputs, labels, recipe.chunk, last=step, chance=chance)
+        value: Tensor = step(inputs, labels)
     if torch.isfinite(value):
         torch.autograd.backward(value)
-    return value, embeddings
+    return value, objective.embeddings
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:

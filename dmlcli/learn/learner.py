@@ -65,6 +65,10 @@ class Learner:
         self.epoch += 1
         self.scores.append(-loss)
 
+    def end(self) -> None:
+        """Train no further: the epoch behind is the last."""
+        self.epochs = self.epoch
+
     def told(self, score: float | None) -> None:
         """Take in how the last epoch did in validation; None: there is none."""
         if score is not None:

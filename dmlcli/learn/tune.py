@@ -16,7 +16,7 @@ import torch
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
-from dmlcli.learn import depth, imitate, rehearse
+from dmlcli.learn import depth, distributed, imitate, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.choose import Choice, choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
@@ -157,6 +157,8 @@ def trials(
 ) -> Iterator[Trial]:
     """The epochs of gradient training in the first rehearsal, from its closed form on, one depth after the other.
 
+    Processes that have joined take part in them, by `follow`.
+
     Args:
         network: as `start` made it for the first lesson.
         checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
@@ -203,6 +205,7 @@ def _epochs(
         return
     judging = depth.look_of(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
     pace = Pace(clock, depth.PASSES * judging, judging, again=_again(recipe, lesson))
+    distributed.told(Errand(network, lesson, planned.setting, recipe, course.learner.state_dict()))
     for epoch in fit(course.embed, course.learner, course.feed, pace.until):
         judged = time.monotonic()
         with course.learner.averaged():
@@ -219,12 +222,36 @@ def _epochs(
         yield trial
         if epoch.health.trouble:
             progress.warn(f"training stopped after {trial.origin}: {epoch.health.trouble}")
-            return
-        checkpoint.save(
-            {"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale, "depth": recipe.tune}
-        )
+            course.learner.end()
+        else:
+            checkpoint.save(
+                {"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale, "depth": recipe.tune}
+            )
         if stale == recipe.patience:
-            return
+            course.learner.end()
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What the leader of several processes hands the others: all that an equal course starts from."""
+
+    network: Network
+    lesson: Lesson
+    setting: Setting
+    recipe: Recipe
+    state: dict[str, Any]  # of the learner
+
+
+def follow(device: torch.device) -> None:
+    """Take part in the epochs that another process leads, in its `trials`, until it has no more of them."""
+    with distributed.joined():
+        nothing: Errand | None = None
+        while (errand := distributed.told(nothing)) is not None:
+            course = depth.course_of(errand.network, errand.lesson, errand.setting, errand.recipe, device)
+            course.learner.load_state_dict(errand.state)
+            for _ in fit(course.embed, course.learner, course.feed):
+                with course.learner.averaged():
+                    course.judge()
 
 
 def _again(recipe: Recipe, lesson: Lesson) -> float:

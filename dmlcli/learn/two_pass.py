@@ -9,31 +9,43 @@ Recall@k Surrogate Loss with Large Batches and Similarity Mixup, CVPR 2022, sect
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from dmlcli.learn import distributed
+
 
 def backward(
-    embed: Callable[[Tensor], Tensor], loss: nn.Module, inputs: Tensor, labels: Tensor, chunk: int
+    embed: Callable[[Tensor], Tensor],
+    loss: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    chunk: int,
+    *,
+    last: Callable[[Tensor], Tensor] | None = None,
+    chance: AbstractContextManager[None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add the gradient of `loss(embed(inputs), labels)` to the parameters of both, `chunk` images at a time.
 
     Args:
-        inputs: (B, ...), on whatever device `embed` takes them from.
+        inputs: (B, ...), on whatever device `embed` takes them from; of several processes each has its part.
         labels: (B,).
+        last: stands for `embed` in the second pass of the last chunk: there several processes add up their gradients.
+        chance: inside it random numbers are those of `embed`, where they are not the loss's too.
 
     Returns:
         The value of the loss, and the embeddings (B, D) with their gradient.
     """
     chunks = torch.split(inputs, chunk)
     states = []
-    with torch.no_grad():
+    with torch.no_grad(), chance or nullcontext():
         parts = []
         for part in chunks:
             states.append(_random_state(labels.device))  # dropout has to drop the same in both passes
             parts.append(embed(part))
-        embeddings = torch.cat(parts)  # (B, D)
+    embeddings = distributed.gathered(torch.cat(parts), len(labels))  # (B, D)
     embeddings.requires_grad_()
     value = loss(embeddings, labels)
     if not torch.isfinite(value):
@@ -41,9 +53,11 @@ def backward(
     torch.autograd.backward(value)
     assert embeddings.grad is not None, "a loss depends on its embeddings"
     after = _random_state(labels.device)
-    for part, gradient, state in zip(chunks, torch.split(embeddings.grad, chunk), states, strict=True):
+    own = embeddings.grad[distributed.part(len(labels))] * distributed.size()  # of which the mean will be taken
+    passes = [embed] * (len(chunks) - 1) + [last or embed]
+    for again, part, gradient, state in zip(passes, chunks, torch.split(own, chunk), states, strict=True):
         _set_random_state(state, labels.device)
-        torch.autograd.backward(embed(part), gradient)
+        torch.autograd.backward(again(part), gradient)
     _set_random_state(after, labels.device)
     return value, embeddings
 

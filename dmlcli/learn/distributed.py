@@ -1,0 +1,195 @@
+"""Training that several processes share; where there is only one, everything in here does nothing.
+
+Process 0 leads: it runs the verb as ever, and when gradient training starts it hands the others an errand with all they
+need. From then on all of them do the same steps: each embeds its own part of every batch, the parts are gathered, and
+the loss sees the whole batch in every process. So one step of N processes is the step that one process would make.
+PyTorch keeps network and loss equal (DistributedDataParallel); gloo speaks for CPUs, NCCL for GPUs.
+"""
+
+import io
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from dmlcli import feeding, processes
+from dmlcli.errors import TrainingError, UsageError
+from dmlcli.learn.recipe import Recipe
+from dmlcli.processes import LostProcess
+
+T = TypeVar("T")
+_PATIENCE = timedelta(days=30)  # that the others wait for the leader's errand; who is lost is seen by torchrun
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Inside, the processes that torchrun started know each other, and share the processors of each machine.
+
+    Errors: LostProcess where one of the others ends before its time.
+    """
+    if processes.world() == 1:
+        yield
+        return
+    with feeding.shared_by(processes.neighbours()):
+        torch.set_num_threads(feeding.cores())
+        try:
+            distributed.init_process_group(timeout=_PATIENCE)
+            yield
+            if leads():
+                told(None)  # there are no more errands
+        except RuntimeError as error:
+            if not _is_loss(error):
+                raise
+            raise LostProcess(
+                "a process that shared the training is gone", hint="train --resume goes on from the last checkpoint"
+            ) from error
+        finally:
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+    take_all_cores()
+
+
+def check_shareable(recipe: Recipe, device: torch.device) -> None:
+    """Raise UsageError where the training that is asked for cannot be shared by the processes there are."""
+    count, hint = processes.world(), "leave --processes out"
+    if count == 1:
+        return
+    if recipe.tune == "none":
+        raise UsageError("--tune none trains nothing that several processes could share", hint=hint)
+    if recipe.batch_size < count:
+        raise UsageError(
+            f"--batch-size {recipe.batch_size} is too small for {count} processes",
+            hint=f"--batch-size {count} at the least",
+        )
+    free = recipe.batch_norm == "free" and recipe.tune == "all"
+    if (free or recipe.head == "bnneck") and (device.type != "cuda" or recipe.tune == "head"):
+        raise UsageError(
+            f"{'--batch-norm free' if free else '--head bnneck'} looks at whole batches, "
+            "which PyTorch shares between processes on GPUs alone (SyncBatchNorm)",
+            hint=f"--batch-norm frozen and --head linear; or {hint}",
+        )
+
+
+def share_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with batch norms that look at the whole batch, where several processes have parts of it on GPUs."""
+    if size() == 1 or device.type != "cuda":
+        return module
+    shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    return shared
+
+
+def take_all_cores() -> None:
+    """Whoever works alone works on all processors; torchrun gives each process one."""
+    if processes.world() > 1:
+        torch.set_num_threads(feeding.cores())
+
+
+def size() -> int:
+    """How many processes have joined."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this process judges, decides and writes."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def told(value: T) -> T:
+    """What the leader says, whatever the others would say; tensors arrive on the CPU."""
+    if size() == 1:
+        return value
+    stream = io.BytesIO()
+    if leads():
+        torch.save(value, stream)
+    said: list[Any] = [stream.getvalue()]
+    distributed.broadcast_object_list(said, src=0, device=torch.device("cpu"))
+    found: T = torch.load(io.BytesIO(said[0]), map_location="cpu", weights_only=False)  # from a process of this program
+    return value if leads() else found
+
+
+def part(count: int, rank: int | None = None) -> slice:
+    """Which of so many rows are this process's part, or that of another; parts differ by one row at the most.
+
+    Errors: TrainingError where there are fewer rows than processes.
+    """
+    if count < size():
+        raise TrainingError(
+            f"a batch of {count} images is too small for {size()} processes",
+            hint="a larger --batch-size, or fewer --processes",
+        )
+    number = (distributed.get_rank() if distributed.is_initialized() else 0) if rank is None else rank
+    return slice(count * number // size(), count * (number + 1) // size())
+
+
+def gathered(rows: Tensor, count: int) -> Tensor:
+    """The parts of all processes, (about B / N, ...) each, as the whole that `part` cut them from: (B, ...).
+
+    A gradient finds its way back, as long as every process computes the same value from the whole.
+    """
+    if size() == 1:
+        return rows
+    longest = -(-count // size())
+    padded = F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, longest - len(rows)))
+    lengths = [len(range(count)[part(count, rank)]) for rank in range(size())]
+    parts = _Gathered.apply(padded).split(longest)
+    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def in_parts(rows: Sequence[T], work: Callable[[Sequence[T]], Tensor]) -> Tensor:
+    """What `work` makes of the rows, (N, ...), each process doing its part of them."""
+    if len(rows) < size():
+        return work(rows)
+    return gathered(work(rows[part(len(rows))]), len(rows))
+
+
+def synchronised(module: nn.Module) -> nn.Module:
+    """The module with parameters as the leader has them, whose gradients become the mean over all processes."""
+    if size() == 1:
+        return module
+    return DistributedDataParallel(module, find_unused_parameters=True)  # a batch may leave the loss's own aside
+
+
+@contextmanager
+def own_chance(moment: str) -> Iterator[None]:
+    """Inside, random numbers are this process's own (what dropout drops); outside, all draw the same (a loss's pairs).
+
+    Args:
+        moment: what tells this use from all others.
+    """
+    if size() == 1:
+        yield
+        return
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(random.Random(f"{moment}/{processes.rank()}").getrandbits(63))
+        yield
+
+
+class _Gathered(torch.autograd.Function):
+    """All parts below each other, of equal lengths.
+
+    Every process has the gradient of the same loss with respect to all parts. Its own is multiplied by their number,
+    because DistributedDataParallel takes the mean of what is a sum.
+    """
+
+    @staticmethod
+    def forward(context: Any, part: Tensor) -> Tensor:
+        parts = [torch.empty_like(part) for _ in range(size())]
+        distributed.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return gradient.chunk(size())[distributed.get_rank()] * size()
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    """Whether an error of PyTorch means that a process or the way to it is gone."""
+    said = str(error).lower()
+    return isinstance(error, distributed.DistError) or "gloo" in said or "nccl" in said
