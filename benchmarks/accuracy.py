@@ -41,10 +41,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--weights", default="auto")
+    parser.add_argument("--pooling")
     parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-accuracy")
     parser.add_argument("--for", dest="purpose", default="both", choices=["known", "new", "both"])
     asked = parser.parse_args()
-    recipe = Recipe(backbone=asked.backbone, weights=asked.weights, purpose=asked.purpose)
+    recipe = Recipe(backbone=asked.backbone, weights=asked.weights, pooling=asked.pooling, purpose=asked.purpose)
     photos = _everything(asked.data)
     place = make(asked.workspace)
     matter = material.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
@@ -80,7 +81,7 @@ def _trained(matter: material.Material, recipe: Recipe, known: set[str]) -> tupl
     part = Catalog(matter.photos.root, [items[row] for row in rows])
     own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
     planned = tune.plan(own, recipe)
-    head = tune.finish(own, planned, planned.closed_trial(), recipe).head
+    head = tune.finish(own, planned, planned.closed_trial(), recipe, torch.device("cpu")).head
     with torch.no_grad():
         return head(matter.seen).numpy(), str(planned.setting)
 

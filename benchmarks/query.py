@@ -187,7 +187,7 @@ def stream(setting: Setting, files: list[Path], repeats: int) -> None:
     per_photo(f"streaming, {setting.backbone}", files, repeats, ours, theirs)
 
 
-def embed(setting: Setting, files: list[Path], repeats: int) -> None:
+def embed(setting: Setting, files: list[Path], repeats: int, precision: str) -> None:
     """A catalogue embedded, per photo."""
     place = setting.workspace.parent
 
@@ -201,13 +201,17 @@ def embed(setting: Setting, files: list[Path], repeats: int) -> None:
     def ours(some: list[Path]) -> Cost:
         target = place / f"out-{time.monotonic_ns()}.npz"  # never there before, so nothing is known
         return cost(
-            dmlcli("embed", folder(some), "--model", setting.workspace / "model", "-o", target, "-w", place), place
+            dmlcli(
+                *("embed", folder(some), "--model", setting.workspace / "model", "-o", target, "-w", place),
+                *("--precision", precision),
+            ),
+            place,
         )
 
     def theirs(some: list[Path]) -> Cost:
         return cost(script(LOADER, setting.backbone, setting.weights, folder(some)), place)
 
-    per_photo(f"embedding, {setting.backbone}", files, repeats, ours, theirs)
+    per_photo(f"embedding, {setting.backbone}, {precision}", files, repeats, ours, theirs)
 
 
 def per_photo(
@@ -272,6 +276,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=96)
     parser.add_argument("--backbones", nargs="*", default=["resnet50", "mobilenet_v3_small"])
     parser.add_argument("--parts", nargs="*", default=["cold", "help", "stream", "embed", "close"])
+    parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"], help="of `embed`")
     parser.add_argument("--workspace", type=Path, help="of a trained model, for `close`")
     parser.add_argument("--prepare", nargs=2, metavar=("BACKBONE", "PLACE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -291,9 +296,11 @@ def main() -> None:
                 # in a process of its own: what a process starts is measured with the memory it had when it started it
                 subprocess.run([sys.executable, __file__, "--prepare", backbone, str(place)], check=True)
                 setting = setting_of(backbone, place)
-                for part in (cold, stream, embed):
+                for part in (cold, stream):
                     if part.__name__ in asked.parts:
                         part(setting, files, asked.repeats)
+                for precision in asked.precisions if "embed" in asked.parts else ():
+                    embed(setting, files, asked.repeats, precision)
     if "close" in asked.parts and asked.workspace is not None:
         close(asked.workspace)
 

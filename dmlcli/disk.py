@@ -5,12 +5,9 @@ the system can (Linux, macOS); elsewhere by two renames, and a process killed be
 `.<name>.previous`, from where the next reader takes it back. A draft that a killed process left is cleared by the next.
 """
 
-import ctypes
 import fcntl
-import glob
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -86,7 +83,7 @@ def new_folder(target: Path, own: Collection[str]) -> Iterator[Path]:
         _sync(draft)
         _swap(draft, target)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        _remove(draft)
 
 
 @contextmanager
@@ -177,10 +174,12 @@ def _previous(target: Path) -> Path:
 
 def _clear_drafts(target: Path) -> None:
     """Remove what processes that no longer live have left, and this one."""
+    import glob
+
     for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         process = draft.name.removesuffix(".tmp").rpartition(".")[2]
         if process.isdigit() and (int(process) == os.getpid() or not _lives(int(process))):
-            shutil.rmtree(draft, ignore_errors=True)
+            _remove(draft)
 
 
 def _lives(process: int) -> bool:
@@ -197,18 +196,27 @@ def _swap(draft: Path, target: Path) -> None:
     """Put `draft` in the place of `target`; what was there is removed."""
     previous = _previous(target)
     if target.exists() and _exchange(draft, target):
-        shutil.rmtree(draft)
+        _remove(draft, strict=True)
     else:
         while target.exists():  # a reader may take the previous one back in between
-            shutil.rmtree(previous, ignore_errors=True)
+            _remove(previous)
             target.rename(previous)
         draft.rename(target)
-    shutil.rmtree(previous, ignore_errors=True)
+    _remove(previous)
     _sync(target.parent)
+
+
+def _remove(folder: Path, strict: bool = False) -> None:
+    """Remove a folder and all in it; what resists is an error only where that is asked for."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=not strict)
 
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where the system or the file system cannot."""
+    import ctypes
+
     library = ctypes.CDLL(None, use_errno=True)
     change = getattr(library, "renameatx_np" if sys.platform == "darwin" else "renameat2", None)
     return change is not None and change(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0

@@ -3,31 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmlcli import disk, processes, progress
-from dmlcli.catalog import Catalog
-from dmlcli.embeddings import (
-    BATCH,
-    Computed,
-    Embeddings,
-    Forward,
-    Vectors,
-    View,
-    compute,
-    is_done,
-    mark_done,
-    open_shards,
-    save_shard,
-)
+from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.graph import open_graph
-from dmlcli.image import ImageSettings, Pixels, view
+from dmlcli.image import ImageSettings, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
-from dmlcli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Catalog
+    from dmlcli.embeddings import Computed, Embeddings
+    from dmlcli.workspace import Workspace
 
 
-def find_or_make_model(named: Path | None, place: Workspace, photos: Catalog) -> Model:
+def find_or_make_model(named: Path | None, place: "Workspace", photos: "Catalog") -> Model:
     """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
     if processes.rank() > 0 and named is None:
         processes.wait_until(place.model.exists)  # the one that leads makes it
@@ -44,24 +36,27 @@ class Encoder:
     """A model ready to embed.
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
-    With `views` (flip, crops), an image is what several views of it are on average.
+    With `views` (flip, crops), an image is what several views of it are on average; `few` says that it is made for an
+    image or two, `narrow` that bfloat16 is exact enough.
     """
 
-    def __init__(self, model: Model, views: str = "") -> None:
+    def __init__(self, model: Model, views: str = "", *, few: bool = False, narrow: bool = False) -> None:
         self.model = model
         self.views = views
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
-        if model.graph is not None:
-            self.forward = open_graph(model.graph)
+        if model.graph is not None and not narrow:
+            self.forward = open_graph(model.graph, few=few)
         else:
             from dmlcli.learn.encode import open_network
 
-            self.forward = open_network(model)
+            self.forward = open_network(model, narrow=narrow)
         if views:
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 
-    def embed_catalog(self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path | None = None) -> Computed:
+    def embed_catalog(
+        self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path | None = None
+    ) -> "Computed":
         """Embed the images that `known` does not hold.
 
         Args:
@@ -70,11 +65,13 @@ class Encoder:
         """
         return self._computed(photos, known, keep_at, "embedding", keep_all=False)
 
-    def embed_part(self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path) -> None:
+    def embed_part(self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path) -> None:
         """As one of several processes, embed a part of the images and keep it beside `keep_at`.
 
         The leader comes back when all parts are there, for `embed_catalog` to put together.
         """
+        from dmlcli.embeddings import BATCH, is_done, mark_done
+
         rank, count = processes.rank(), processes.world()
         batches = -(-len(photos.items) // BATCH)  # none is cut in two, so that images meet in it as they always do
         start, end = (BATCH * (batches * number // count) for number in (rank, rank + 1))
@@ -85,9 +82,11 @@ class Encoder:
             processes.wait_until(lambda: all(is_done(keep_at, other) for other in range(count)))
 
     def _computed(
-        self, photos: Catalog, known: Sequence[Embeddings], keep_at: Path | None, label: str, keep_all: bool
-    ) -> Computed:
-        def keep(done: Embeddings) -> None:
+        self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path | None, label: str, keep_all: bool
+    ) -> "Computed":
+        from dmlcli.embeddings import compute, open_shards, save_shard
+
+        def keep(done: "Embeddings") -> None:
             if keep_at is not None:
                 save_shard(keep_at, done)
 

@@ -17,8 +17,6 @@
 Two more exit codes are answers, not errors: 1 (ran well, the answer is no) and 3 (done, some inputs skipped).
 """
 
-from difflib import get_close_matches
-
 
 class DmlcliError(Exception):
     """The root: `str(error)` says what was found and where, `hint` what to type next."""
@@ -86,5 +84,7 @@ class Interrupted(DmlcliError):
 
 def nearest(word: str, known: list[str]) -> str:
     """Return the hint for a misspelt `word`: the nearest of the `known` ones, or all of them."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"

@@ -6,10 +6,12 @@ Decoders release Python's lock, so threads are as quick as processes, start at o
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -47,6 +49,8 @@ def in_order(
 
     Close the iterator when it is left early: what has not begun is then dropped, and no thread stays behind.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(cores(), thread_name_prefix="feeding") as threads:
         waiting: deque[Future[Made]] = deque()
         try:

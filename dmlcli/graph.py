@@ -1,23 +1,32 @@
-"""The inference graph of a model, run without torch. The only file that knows ONNX Runtime."""
+"""The inference graph of a model, run without torch. The only file that knows ONNX Runtime.
+
+Its weights lie beside it in a file of their own, which is mapped into memory: what is in the graph itself would be
+parsed and copied at every start, and that takes longer than embedding a photo.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
 from dmlcli import feeding
-from dmlcli.embeddings import Forward
+from dmlcli.arrays import Forward, Pixels
 from dmlcli.errors import ModelError
-from dmlcli.image import Pixels
 
 
-def open_graph(file: Path) -> Forward:
-    """A function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged."""
+def open_graph(file: Path, *, few: bool = False) -> Forward:
+    """A function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged.
+
+    Args:
+        few: it will be called for an image or two, which is not worth laying the weights out for this processor first.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = feeding.cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
     options.log_severity_level = 3
+    if few:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was optimised once
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has a kind of its own for every way to fail
@@ -30,12 +39,18 @@ def open_graph(file: Path) -> Forward:
     return forward
 
 
-def optimise(plain: Path, file: Path) -> None:
-    """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine."""
+def optimise(plain: Path, file: Path, weights: str) -> None:
+    """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine.
+
+    Args:
+        weights: the name of the file beside it that takes the weights.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(file)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     options.log_severity_level = 3
     onnxruntime.InferenceSession(str(plain), options, providers=["CPUExecutionProvider"])

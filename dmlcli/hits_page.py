@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dmlcli import disk
+from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun
+from dmlcli.hits import Answer, Hit, Picture
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import Answer, Hit
 
 _MOST_QUERIES, _MOST_PHOTOS, _PIXELS = 200, 6, 320  # on one page, so that it still opens
 _EMPTY = "data:image/svg+xml;base64," + base64.b64encode(
@@ -129,7 +130,7 @@ def _hit(hit: Hit) -> str:
     name = hit.product or Path(hit.image).name
     return (
         f'<li class="hit{" first" if hit.rank == 1 else ""}" tabindex="0" aria-label="{hit.rank}: {escape(name)}">'
-        f"{_picture(Path(hit.image), name)}"
+        f"{_picture(Photo(Path(hit.image), hit.box), name)}"
         f'<div class="bar" style="width:{100 * max(hit.cosine, 0):.0f}%"></div>'
         f'<div class="text"><b>{escape(name)}</b> <span class="score">{hit.score:.3f}</span><dl>{rows}</dl>'
         f'<div class="file" title="{escape(hit.image)}">{escape(_tail(hit.image))}</div></div></li>'
@@ -141,5 +142,5 @@ def _tail(path: str) -> str:
     return "/".join(Path(path).parts[-2:])
 
 
-def _picture(source: Path | bytes, name: str) -> str:
+def _picture(source: Picture | bytes, name: str) -> str:
     return f'<img src="{thumbnail(source, _PIXELS) or _EMPTY}" alt="{escape(name)}">'

@@ -1,6 +1,5 @@
 """The noun Model: a folder with weights, recipe, image settings, inference graph and fingerprint. No torch in here."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,8 @@ from dmlcli.image import ImageSettings
 DEFAULT_BACKBONE = "mobilenet_v3_large"  # small enough for a laptop
 SCHEMA = 1
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
-FILES = (_RECORD, _WEIGHTS, _GRAPH)
+GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
+FILES = (_RECORD, _WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -67,6 +67,8 @@ class Model:
 
 def fingerprint(weights: Arrays, head: dict[str, Any], image: ImageSettings) -> str:
     """16 hexadecimal digits that differ where embeddings would."""
+    import hashlib
+
     digest = hashlib.sha256(json.dumps([head, asdict(image)], sort_keys=True).encode())
     for name in sorted(weights):
         digest.update(name.encode())

@@ -62,7 +62,8 @@ Losses = Annotated[str, Option(help="Losses to compare: all, or some, separated 
 Backbone = Annotated[
     str | None,
     Option(
-        help="torchvision network by its name there, or descriptor (needs no weights).  [default: mobilenet_v3_large]",
+        help="torchvision network by its name there, timm:NAME (extra timm), or descriptor (needs no weights).  "
+        "[default: mobilenet_v3_large]",
         show_default=False,
     ),
 ]
@@ -74,10 +75,10 @@ Weights = Annotated[
     ),
 ]
 Tune = Annotated[
-    Literal["none", "head", "all"] | None,
+    Literal["none", "head", "top", "all", "auto"] | None,
     Option(
-        help="How deep to train: nothing (the frozen baseline), the head on cached features, or all of it.  "
-        "[default: head]",
+        help="How deep to train: nothing (the frozen baseline), the head on cached features, the backbone's last stage "
+        "too, or all of it; auto: the head, then deeper where device and --budget allow it.  [default: auto]",
         show_default=False,
     ),
 ]
@@ -97,8 +98,11 @@ Head = Annotated[
     ),
 ]
 Pooling = Annotated[
-    Literal["avg", "max", "gem", "avg+max", "two-maps"] | None,
-    Option(help="Of the backbone's last map, or of two.  [default: two-maps, where it can]", show_default=False),
+    Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
+    Option(
+        help="Of the last map, of two, or of two beside the built-in descriptor.  [default: two-maps, where it can]",
+        show_default=False,
+    ),
 ]
 BatchNorm = Annotated[
     Literal["frozen", "free"] | None,
@@ -117,7 +121,8 @@ Epochs = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int | None, Option(min=2, help="Images a step.  [default: 256, with --tune all 64]", show_default=False)
+    int | None,
+    Option(min=2, help="Images a step.  [default: 256, where the backbone is trained 64]", show_default=False),
 ]
 LearningRate = Annotated[
     float | None,
@@ -196,6 +201,13 @@ Precision = Annotated[
         help="Of the network while it trains; auto: what the device is fast in.  [default: auto]", show_default=False
     ),
 ]
+EmbedPrecision = Annotated[
+    Literal["float32", "bfloat16"],
+    Option(
+        help="What the backbone computes in. bfloat16 takes two thirds of the time where backbones are heavy and "
+        "processors have it, and turns vectors a little (cosine 0.99 to 1)."
+    ),
+]
 Sampler = Annotated[
     Literal["random", "pk", "category-pk", "n-pair"] | None,
     Option(help="How batches are drawn.  [default: as the loss needs]", show_default=False),
@@ -269,11 +281,23 @@ MaxMemory = Annotated[
     str | None, Option(help="What the index may need to be searched, e.g. 500M or 4G.", show_default=False)
 ]
 Factory = Annotated[
-    str | None, Option(help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32.", show_default=False)
+    str | None,
+    Option(
+        help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32; with --to FLAT, HNSW or AUTOINDEX.",
+        show_default=False,
+    ),
 ]
 Update = Annotated[
     bool, Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")
 ]
+To = Annotated[
+    str | None,
+    Option(
+        help="Into a Milvus collection: milvus://host:19530/products, or milvus:./file.db/products (an extra).",
+        show_default=False,
+    ),
+]
+Replace = Annotated[bool, Option("--replace", help="With --to: drop what the collection holds of another model.")]
 Average = Annotated[
     Literal["flip", "crops"] | None,
     Option(help="Average the embeddings of several views: mirrored too, or five crops.", show_default=False),
@@ -295,7 +319,9 @@ EmbeddingsOut = Annotated[
 ]
 IndexOut = Annotated[Path | None, Option("--output", "-o", help="Where the index goes.", show_default=False)]
 ModelPath = Annotated[Path | None, Option("--model", help="Model folder.", show_default=False)]
-IndexPath = Annotated[Path | None, Option("--index", help="Index folder.", show_default=False)]
+IndexPath = Annotated[
+    Path | None, Option("--index", help="Index folder, or milvus://host:19530/collection.", show_default=False)
+]
 WorkspacePath = Annotated[
     Path | None,
     Option("--workspace", "-w", help="Workspace folder; else the nearest .dmlcli above.", show_default=False),
@@ -362,6 +388,14 @@ Pool = Annotated[
 Rerank = Annotated[
     str | None,
     Option(help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5.", show_default=False),
+]
+Reranks = Annotated[
+    list[str] | None,
+    Option(
+        "--rerank",
+        help="What re-ranking the top lists gains: all, or some of aqe, dba, k-reciprocal, with settings: aqe:k=3,dba.",
+        show_default=False,
+    ),
 ]
 Explain = Annotated[bool, Option("--explain", help="Tell the stages, their candidates and times.")]
 FilesFrom = Annotated[str | None, Option(help="File with one image path a line, or - for stdin.", show_default=False)]

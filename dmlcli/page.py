@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 
 from dmlcli.errors import CannotRun, ImageError
+from dmlcli.hits import Picture
 from dmlcli.image import open_image
 
 # Nothing may be loaded from anywhere: not by a mistake here, nor by a product whose name tries to be markup.
@@ -55,7 +56,7 @@ def escape(text: str) -> str:
     return html.escape(text.encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
-def thumbnail(source: Path | bytes, pixels: int = 240) -> str | None:
+def thumbnail(source: Picture | bytes, pixels: int = 240) -> str | None:
     """An image file as a data URI for `<img src>`, its longer side at most `pixels`; None where it cannot be read."""
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()

@@ -1,14 +1,31 @@
-"""How the core tells what it is doing: `track` a loop, `note` a fact, `warn` of a danger.
+"""How the core tells what it is doing: `track` a loop, `note` a fact, `warn` of a danger, `learned` a pass of training.
 
 Silent by default (warnings become Python warnings), so that the Python API stays quiet; the command line installs a
 listener that draws the bar and writes to stderr.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the training images, as a person follows it."""
+
+    depth: str  # of training: head, top or all
+    number: int  # from 1
+    passes: int  # in all, where training does not stop earlier
+    loss: float
+    rate: float  # learning rate of the head
+    active: float  # share of the images that had a gradient
+    scores: Mapping[str, tuple[float, tuple[float, float] | None]]  # MAP@R of each search, and its 95 % interval
+    is_best: bool  # so far
+    images_a_second: float
+    seconds: float
 
 
 class Listener(Protocol):
@@ -19,6 +36,8 @@ class Listener(Protocol):
     def note(self, message: str) -> None: ...
 
     def warn(self, message: str) -> None: ...
+
+    def learned(self, one: Pass) -> None: ...
 
 
 class Silent:
@@ -32,6 +51,9 @@ class Silent:
 
     def warn(self, message: str) -> None:
         warnings.warn(message, stacklevel=3)
+
+    def learned(self, one: Pass) -> None:
+        pass
 
 
 _listener: Listener = Silent()
@@ -58,3 +80,8 @@ def note(message: str) -> None:
 def warn(message: str) -> None:
     """Say something that may make the result worse than expected."""
     _listener.warn(message)
+
+
+def learned(one: Pass) -> None:
+    """Say how a pass of training went."""
+    _listener.learned(one)

@@ -1,19 +1,17 @@
-"""What each verb returns: frozen records that `cli/views/` turns into what is shown."""
+"""What each verb returns: frozen records that `cli/views/` turns into what is shown; those of query are in `hits`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
+from dmlcli.hits import Answer as Answer
+from dmlcli.hits import Hit as Hit
+from dmlcli.hits import Picture as Picture
+from dmlcli.hits import QueryReport as QueryReport
+from dmlcli.hits import Skipped as Skipped
+from dmlcli.hits import Stage as Stage
+
 Severity = Literal["problem", "notice"]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An input that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class TrainReport:
     index: str | None
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # known, new: MAP@R of frozen and chosen
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class PlanReport:
     parts: dict[str, float]
     seconds: float
     memory: int
+    deeper: str = ""  # what --tune auto does after the head, and why
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
 
@@ -81,55 +81,7 @@ class IndexReport:
     added: int
     removed: int
     skipped: tuple[Skipped, ...] = ()
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One returned row: an image, or a product shown by its best image."""
-
-    rank: int
-    score: float  # what it is ranked by; the cosine, unless products were pooled or hits re-ranked
-    product: str
-    image: str
-    category: str = ""
-    cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
-    images: int = 1  # of its product among the candidates that were folded into this hit
-    columns: dict[str, Any] = field(default_factory=dict)  # the user's own
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step towards an answer: how many candidates it left, and the seconds it took."""
-
-    name: str
-    candidates: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The hits of one query, best first."""
-
-    query: str
-    hits: tuple[Hit, ...]
-    closest: float | None = None  # cosine of the closest image, also where it is not close enough to be a hit
-    min_score: float | None = None
-    photos: tuple[Path | bytes, ...] = ()  # of the query, to be shown
-    stages: tuple[Stage, ...] = ()  # where they were asked for
-
-    @property
-    def pictures(self) -> tuple[Path | bytes, ...]:
-        """What to show for the query: its photos, else the file that it is called after."""
-        return self.photos or (Path(self.query),)
-
-
-@dataclass(frozen=True)
-class QueryReport:
-    """Answers as they come; `skipped` is complete once they have been taken."""
-
-    index: str
-    answers: Iterable[Answer]
-    skipped: list[Skipped] = field(default_factory=list)
+    parity: float | None = None  # of a collection: share of the ten nearest that exact search of the vectors finds too
 
 
 @dataclass(frozen=True)
@@ -225,6 +177,19 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Reranked:
+    """What one re-ranking makes of the scores; differences are re-ranked minus plain, intervals paired."""
+
+    name: str  # with what was set otherwise than usual: aqe:k=3
+    metrics: dict[str, float | None]
+    plain: dict[str, float | None]
+    difference: dict[str, float | None]
+    interval95: dict[str, tuple[float, float] | None]  # of the difference
+    evidence: dict[str, bool]  # whether the interval leaves out 0
+    milliseconds: float  # a query
+
+
+@dataclass(frozen=True)
 class PublishedRow:
     """One published result, Recall in [0, 1]; `mark` V was read in the source, M is from memory (about 0.3 %)."""
 
@@ -261,6 +226,7 @@ class EvalReport:
     inflation: Inflation | None = None
     insight: Insight | None = None
     against: Against | None = None
+    reranked: tuple[Reranked, ...] = ()
     published: tuple[PublishedRow, ...] = ()
     failed: tuple[str, ...] = ()  # what `--fail-under` asked for and did not get
     page: str | None = None

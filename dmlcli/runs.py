@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ class Run:
         if self._resumed:
             if row.get("epoch") is None:
                 return  # what comes before the first epoch is computed anew, and is the same
-            kept = [line for line in self._resumed if (line.get("epoch") or 0) < row["epoch"]]
+            again = row.get("depth"), row["epoch"]
+            kept = list(takewhile(lambda line: (line.get("depth"), line.get("epoch")) != again, self._resumed))
             disk.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
             self._resumed = []
         with (self.folder / _METRICS).open("a", encoding="utf-8") as stream:

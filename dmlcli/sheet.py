@@ -5,9 +5,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun, ImageError
+from dmlcli.hits import Answer, Picture
 from dmlcli.image import open_image
-from dmlcli.report import Answer
 
 _TILE, _GAP, _TEXT, _MARGIN = 180, 12, 40, 20  # pixels
 _MOST_HITS, _MOST_ROWS = 10, 100
@@ -39,9 +40,8 @@ def draw(target: Path, answers: list[Answer]) -> None:
         _place(sheet, pen, (_MARGIN, top), answer.pictures[0], "query", "/".join(Path(answer.query).parts[-2:]), _QUERY)
         for column, hit in enumerate(answer.hits[:_MOST_HITS], start=1):
             left = _MARGIN + column * (_TILE + _GAP) + _GAP
-            _place(
-                sheet, pen, (left, top), Path(hit.image), f"{hit.score:.3f}", hit.product or Path(hit.image).name, _INK
-            )
+            photo, name = Photo(Path(hit.image), hit.box), hit.product or Path(hit.image).name
+            _place(sheet, pen, (left, top), photo, f"{hit.score:.3f}", name, _INK)
     try:
         sheet.save(target)
     except (OSError, ValueError) as error:
@@ -54,7 +54,7 @@ def _place(
     sheet: Image.Image,
     pen: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    photo: Path | bytes,
+    photo: Picture | bytes,
     head: str,
     line: str,
     colour: str,
@@ -71,7 +71,7 @@ def _place(
 
 def strip(answer: Answer, tile: int, most: int) -> Image.Image:
     """One row of pictures without words: the query, framed, and its first hits."""
-    photos = [answer.pictures[0], *(Path(hit.image) for hit in answer.hits[: most - 1])]
+    photos = [answer.pictures[0], *(Photo(Path(hit.image), hit.box) for hit in answer.hits[: most - 1])]
     gap = max(tile // 16, 2)
     row = Image.new("RGB", (len(photos) * tile + (len(photos) - 1) * gap, tile), _DARK)
     for place, photo in enumerate(photos):
@@ -83,9 +83,9 @@ def strip(answer: Answer, tile: int, most: int) -> Image.Image:
     return row
 
 
-def _thumbnail(photo: Path | bytes, tile: int) -> Image.Image:
+def _thumbnail(photo: Picture | bytes, tile: int) -> Image.Image:
     try:
-        data = photo.read_bytes() if isinstance(photo, Path) else photo
+        data = photo if isinstance(photo, bytes) else photo.read_bytes()
         return ImageOps.contain(open_image(data, at_least=2 * tile), (tile, tile))
     except (ImageError, OSError):
         return Image.new("RGB", (tile, tile), "#e5e5e0")  # only a vector, or gone since it was indexed

@@ -14,10 +14,13 @@ from dmlcli.errors import ImageError
 from dmlcli.page import escape, page, thumbnail
 from dmlcli.report import TrainReport
 
-_WIDE, _HIGH, _EDGE = 600, 230, 60  # of a curve's picture, and of its margins
+_WIDE, _HIGH = 600, 190  # of a curve's picture
+_SIDE, _EDGE = 84, 40  # its margins: beside, where numbers and names stand, and above and below
+_LINE = 14  # from one line of text to the next
 _MOST_PRODUCTS = 160  # on the map: more thumbnails would hide each other
 _MOST_PAIRS, _MOST_IMAGES = 8, 4000
 _MAP, _SMALL, _PIXELS = 900, 44, 160
+_DEPTHS = {"head": "the head", "top": "the last stage", "all": "the whole network"}
 _COLORS = ("var(--accent)", "var(--good)", "#2563eb", "#9333ea")
 _STYLE = """
 .tiles, .pairs { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0; }
@@ -81,40 +84,65 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
     epochs = [row for row in rows if row.get("epoch")]
     if not epochs:
         return '<p class="faint">No gradient step was taken: the closed form alone was solved.</p>'
+    level = next((100 * row["map@r"] for row in rows if not row.get("epoch") and row.get("map@r") is not None), None)
+    depths = list(dict.fromkeys(row.get("depth", "") for row in epochs))
+    parts = []
+    for depth in depths:
+        drawn = _curves_of([row for row in epochs if row.get("depth", "") == depth], level)
+        title = f"Curves: {_DEPTHS[depth]}" if len(depths) > 1 and depth in _DEPTHS else "Curves"
+        parts.append(f'<h2>{title}</h2><div class="curves">{"".join(drawn)}</div>')
+    return "".join(parts)
+
+
+def _curves_of(epochs: Sequence[Mapping[str, Any]], level: float | None) -> list[str]:
+    """The pictures of the epochs at one depth."""
     at = [row["epoch"] for row in epochs]
     scores = {
         name: [100 * row[name] for row in epochs]
         for name in ("known", "new", "map@r")
         if all(row.get(name) is not None for row in epochs)
     }
-    level = next((100 * row["map@r"] for row in rows if not row.get("epoch") and row.get("map@r") is not None), None)
     drawn = [_curve("Loss", at, {"loss": [row["loss"] for row in epochs]})]
     if scores:
         drawn.append(_curve("MAP@R in validation, percent", at, scores, level))
     drawn.append(_curve("Learning rate of the head", at, {"rate": [row["learning_rate"] for row in epochs]}))
-    drawn.append(_curve("Share of images with a gradient", at, {"active": [row["active"] for row in epochs]}))
-    return f'<h2>Curves</h2><div class="curves">{"".join(drawn)}</div>'
+    active = {"active": [100 * row["active"] for row in epochs]}
+    drawn.append(_curve("Images with a gradient, percent", at, active, ends=(0.0, 100.0)))
+    return drawn
 
 
-def _curve(title: str, at: Sequence[int], lines: Mapping[str, Sequence[float]], level: float | None = None) -> str:
-    """One picture: lines over epochs, and a dashed level (the closed form) where there is one."""
+def _curve(
+    title: str,
+    at: Sequence[int],
+    lines: Mapping[str, Sequence[float]],
+    level: float | None = None,
+    ends: tuple[float, float] | None = None,
+) -> str:
+    """One picture: lines over epochs, and a dashed level (the closed form) where there is one.
+
+    Args:
+        ends: of the axis; None: as low and high as the lines are.
+    """
     values = [value for line in lines.values() for value in line] + ([] if level is None else [level])
-    low, high = min(values), max(values)
+    low, high = ends or (min(values), max(values))
     low, high = (low - 0.5, high + 0.5) if high - low < 1e-12 else (low, high)
 
     def place(epoch: float, value: float) -> str:
-        x = _EDGE + (_WIDE - 2 * _EDGE) * (epoch - at[0]) / max(1, at[-1] - at[0])
+        x = _SIDE + (_WIDE - 2 * _SIDE) * (epoch - at[0]) / max(1, at[-1] - at[0])
         return f"{x:.1f},{_HIGH - _EDGE - (_HIGH - 2 * _EDGE) * (value - low) / (high - low):.1f}"
 
-    drawn = []
+    drawn: list[str] = []
+    tips: list[tuple[float, float, str]] = []
     for color, (name, line) in zip(_COLORS, lines.items(), strict=False):
         points = " ".join(place(*point) for point in zip(at, line, strict=True))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
         x, y = place(at[-1], line[-1]).split(",")
         drawn.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>')
-        if len(lines) > 1:
-            told = "together" if name == "map@r" else name
-            drawn.append(f'<text x="{float(x) + 6:.0f}" y="{float(y) + 4:.0f}">{escape(told)}</text>')
+        tips.append((float(y), float(x), "together" if name == "map@r" else name))
+    below = 0.0  # names stand below each other, however near their lines end
+    for y_end, x_end, name in sorted(tips) if len(tips) > 1 else ():
+        below = max(y_end + 4, below + _LINE)
+        drawn.append(f'<text x="{x_end + 8:.0f}" y="{below:.0f}">{escape(name)}</text>')
     if level is not None:
         left, right = place(at[0], level), place(at[-1], level)
         drawn.append(f'<polyline points="{left} {right}" stroke="var(--faint)" stroke-dasharray="5 4" fill="none"/>')
@@ -122,11 +150,11 @@ def _curve(title: str, at: Sequence[int], lines: Mapping[str, Sequence[float]], 
         drawn.append(f'<text x="{x}" y="{float(y) - 5:.0f}">closed form</text>')
     bottom = _HIGH - _EDGE
     axis = (
-        f'<text x="{_EDGE}" y="{bottom + 18}">epoch {at[0]}</text>'
-        f'<text x="{_WIDE - _EDGE}" y="{bottom + 18}" text-anchor="end">{at[-1]}</text>'
-        f'<text x="{_EDGE - 6}" y="{bottom}" text-anchor="end">{low:.3g}</text>'
-        f'<text x="{_EDGE - 6}" y="{_EDGE + 4}" text-anchor="end">{high:.3g}</text>'
-        f'<line x1="{_EDGE}" y1="{bottom}" x2="{_WIDE - _EDGE}" y2="{bottom}" stroke="var(--line)"/>'
+        f'<text x="{_SIDE}" y="{bottom + 18}">epoch {at[0]}</text>'
+        f'<text x="{_WIDE - _SIDE}" y="{bottom + 18}" text-anchor="end">{at[-1]}</text>'
+        f'<text x="{_SIDE - 8}" y="{bottom}" text-anchor="end">{low:.3g}</text>'
+        f'<text x="{_SIDE - 8}" y="{_EDGE + 4}" text-anchor="end">{high:.3g}</text>'
+        f'<line x1="{_SIDE}" y1="{bottom}" x2="{_WIDE - _SIDE}" y2="{bottom}" stroke="var(--line)"/>'
     )
     name = escape(title)
     return (

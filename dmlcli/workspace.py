@@ -4,10 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmlcli import processes, progress
-from dmlcli.embeddings import Embeddings, open_embeddings
 from dmlcli.errors import CannotRun, EmbeddingsError
+
+if TYPE_CHECKING:
+    from dmlcli.embeddings import Embeddings
 
 NAME = ".dmlcli"
 VARIABLE = "DMLCLI_WORKSPACE"
@@ -50,8 +53,15 @@ class Workspace:
         """Cached features of one view through one frozen backbone."""
         return self.folder / "features" / f"{fingerprint}-{view}"
 
-    def known(self, *others: Path) -> Sequence[Embeddings]:
+    @property
+    def maps(self) -> Path:
+        """Maps at the cut of one frozen backbone, from which its last stage is trained."""
+        return self.folder / "maps"
+
+    def known(self, *others: Path) -> "Sequence[Embeddings]":
         """What has been embedded before, for reuse; what is missing or damaged is simply computed again."""
+        from dmlcli.embeddings import open_embeddings
+
         found = []
         for path in (*others, self.embeddings, self.evaluated / "gallery", self.evaluated / "queries"):
             try:

@@ -167,7 +167,8 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         head=network.head.settings,
         dim=network.head.dim,
     )
-    return model.save(folder, record, {}, None).folder
+    weights_by_name = {name: value.numpy() for name, value in network.state_dict().items()}
+    return model.save(folder, record, weights_by_name, None).folder
 
 
 @pytest.fixture(scope="session")

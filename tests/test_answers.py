@@ -302,3 +302,24 @@ def test_an_index_that_may_not_be_written_to_is_calibrated_all_the_same(place: P
     (copy / "index" / "calibration.json").unlink(missing_ok=True)
     (copy / "index" / "calibration.json").mkdir()  # cannot be replaced by a file
     assert cli("query", place / image(1), "--min-score", "auto", "-w", copy).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([""], 2, "an empty name is no photo"),  # of a variable that was never set
+        (["--files-from", "/dev/null"], 1, "no photo was named"),
+        (["--vector", "empty.npy"], 4, "empty.npy holds no vectors"),
+        (["--like", ""], 2, "nothing in the index is called ''"),
+        (["x.png", "--sheet", "out.nonsense"], 2, ".png"),
+        (["x.png", "--sheet", "shop"], 2, ".png"),
+        (["x.png", "--index", "shop.csv"], 4, "there is no index in shop.csv"),
+    ],
+)
+def test_what_a_script_may_get_wrong_is_told(
+    place: Path, cli: Cli, words: list[str], code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    np.save("empty.npy", np.zeros((0, 1800)))
+    found = cli("query", *words)
+    assert (found.code, found.out) == (code, "") and said in found.err

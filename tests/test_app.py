@@ -43,7 +43,8 @@ def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
 
 def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     names = loaded("query", mission.images()[0], "--format", "jsonl", cwd=mission.folder)
-    heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich"}
+    heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "concurrent"}
+    heavy |= {"pymilvus", "grpc"}
     assert not names & heavy and {"numpy", "onnxruntime"} <= names
 
 

@@ -1,5 +1,6 @@
 """--min-score auto: unknown products are refused as often as promised, on made-up and on real photos."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import dmlcli
 from dmlcli.embeddings import open_embeddings
 from dmlcli.errors import CannotRun
+from dmlcli.model import open_model
 from dmlcli.search import rerank
-from dmlcli.search.calibration import REFUSED, calibrate
+from dmlcli.search.calibration import REFUSED, Training, calibrate
+from tests.conftest import Cli, Mission
 from tests.places import SHARED
 
 GROCERY = SHARED / "data" / "grocery_images.csv"
@@ -54,10 +57,38 @@ def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
     for row in np.flatnonzero(trained):
         apart[row] = 0
         apart[row, 16 + np.unique(names)[:60].tolist().index(names[row])] = 1
-    new = [str(name) for name in np.unique(names)[60:]]
-    every, honest = calibrate(apart.__getitem__, names.tolist()), calibrate(apart.__getitem__, names.tolist(), new)
-    assert honest.held_out and not every.held_out and honest.products == 40
+    seen = [str(name) for name in np.unique(names)[:60]]
+    every, honest = (calibrate(apart.__getitem__, names.tolist(), told) for told in (None, Training(seen)))
+    assert (every.basis, honest.basis, honest.products) == ("all", "new", 40)
     assert honest.threshold > every.threshold
+
+
+def test_where_all_were_trained_on_the_rehearsals_are_believed() -> None:
+    vectors, names = catalogue(0, products=60)
+    products = names.tolist()
+    every = calibrate(vectors.__getitem__, products)
+    trained = calibrate(vectors.__getitem__, products, Training(products))
+    rehearsed = calibrate(vectors.__getitem__, products, Training(products, 0.99))
+    assert (trained.basis, trained.threshold) == ("trained", every.threshold)
+    assert (rehearsed.basis, rehearsed.threshold) == ("rehearsed", 0.99) and every.threshold < 0.99
+    assert calibrate(vectors.__getitem__, products, Training(products, 0.1)).threshold == every.threshold
+    a_few_new = calibrate(vectors.__getitem__, products, Training(np.unique(names)[:50].tolist(), 0.99))
+    assert (a_few_new.basis, a_few_new.threshold) == ("rehearsed", 0.99)
+
+
+def test_a_trained_model_says_how_close_new_products_come(workspace: Path, mission: Mission, cli: Cli) -> None:
+    """All products of the index were trained on; its own images alone would promise too much."""
+    strangers = open_model(workspace / "model").record.scores["strangers"]
+    found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace, "--format", "jsonl")
+    assert found.code == 0 and "held out in the rehearsals of training" in found.err
+    kept = json.loads((workspace / "index" / "calibration.json").read_text())["calibration"]
+    assert kept["basis"] == "rehearsed" and kept["threshold"] == pytest.approx(strangers["threshold"], abs=1e-5)
+    assert 0 < strangers["threshold"] < 1 and strangers["refused"] == REFUSED and strangers["rehearsals"] >= 1
+    record = json.loads((workspace / "model" / "model.json").read_text())
+    record["scores"]["strangers"] = None  # as after --for known
+    (workspace / "model" / "model.json").write_text(json.dumps(record))
+    found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace)
+    assert found.code == 0 and "warning: new products come closer" in found.err
 
 
 def test_products_may_be_unknown_and_few() -> None:

@@ -1,18 +1,25 @@
 """Bounding boxes: wherever an item is seen, it is seen as if its part had been cut out of the file before."""
 
+import base64
 import io
 import json
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import dmlcli
 from dmlcli import embeddings
 from dmlcli.catalog import Box, Catalog, Columns, Item, Photo, open_catalog
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import ImageError, UsageError
 from dmlcli.image import ImageSettings, Pixels, cropped, open_image, view
+from dmlcli.sheet import strip
 from tests.conftest import Cli, encoded, photo
 
 SETTINGS = ImageSettings(resize=16, crop=16)
@@ -186,3 +193,55 @@ def test_training_on_boxes_equals_training_on_the_parts(
         models.append(json.loads((folder / "ws/model/model.json").read_text()))
     assert models[0]["scores"] == models[1]["scores"]
     assert models[0]["fingerprint"] == models[1]["fingerprint"]
+
+
+def looks_like(shown: Image.Image, part: Image.Image) -> bool:
+    """Whether a picture shows another: as it is, or in the middle of a square tile."""
+    inner = shown.width * part.height // part.width // 2
+    middle = shown.crop((0, shown.height // 2 - inner, shown.width, shown.height // 2 + inner))
+    small = [np.asarray(one.convert("RGB").resize((24, 20)), dtype=float)[3:-3, 3:-3] for one in (middle, part)]
+    return bool(abs(small[0] - small[1]).mean() < 20)
+
+
+@pytest.mark.parametrize("asked", ["photo", "--crop", "--like"])
+def test_answers_show_the_part_that_was_searched(tmp_path: Path, cli: Cli, plain_model: Path, asked: str) -> None:
+    """On the sheet, on the page, in the terminal: the product that was found, and not the shelf it stands on."""
+    file = shelf_table(tmp_path / "shop", "area", "shelf.png,mug,0 0 48 40", "shelf.png,pot,48 0 96 40")
+    common = ["-w", tmp_path / "w"]
+    assert cli("index", file, "--box-column", "area", "--model", plain_model, *common).code == 0
+    (tmp_path / "pot.png").write_bytes(encoded(scene().crop((48, 0, 96, 40))))
+    questions: dict[str, dict[str, Any]] = {
+        "photo": {"images": [str(tmp_path / "pot.png")]},
+        "--crop": {"images": [str(tmp_path / "shop" / "shelf.png")], "crop": "50%,0,50%,100%"},
+        "--like": {"like": ["pot"]},
+    }
+    question = questions[asked]
+    words = [*question.get("images", []), *(["--crop", question["crop"]] if "crop" in question else [])]
+    words += ["--like", "pot"] if "like" in question else []
+    shown = ["--sheet", tmp_path / "s.png", "--html", tmp_path / "s.html", "--format", "jsonl"]
+    found = cli("query", *words, *common, *shown)
+    hits = json.loads(found.out)["hits"]
+    assert [(hit["product"], hit["box"]) for hit in hits] == [("pot", [48, 0, 96, 40]), ("mug", [0, 0, 48, 40])]
+    assert hits[0]["score"] > 0.999
+    with Image.open(tmp_path / "s.png") as sheet:
+        tiles = [sheet.crop((left, 20, left + 180, 200)) for left in (20, 20 + 180 + 24, 20 + 2 * 192 + 12)]
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', (tmp_path / "s.html").read_text())
+    on_page = [Image.open(io.BytesIO(base64.b64decode(data))) for data in pictures]
+    answer = next(iter(dmlcli.query(**question, workspace=tmp_path / "w").answers))
+    row = strip(answer, 96, 3)
+    in_terminal = [row.crop((left, 0, left + 96, 96)) for left in (0, 102, 204)]
+    for images in (tiles, on_page, in_terminal):
+        assert len(images) == 3
+        assert all(looks_like(one, photo(product)) for one, product in zip(images, (2, 2, 1), strict=True))
+        assert not looks_like(images[0], photo(1)) and not looks_like(images[0], scene())
+
+
+def test_an_index_from_before_boxes_were_kept_is_searched_as_it_is(tmp_path: Path, cli: Cli, plain_model: Path) -> None:
+    file = shelf_table(tmp_path / "shop", "area", "shelf.png,pot,48 0 96 40")
+    common = ["-w", tmp_path / "w"]
+    assert cli("index", file, "--box-column", "area", "--model", plain_model, *common).code == 0
+    with closing(sqlite3.connect(tmp_path / "w" / "index" / "items.sqlite")) as table:
+        table.execute("ALTER TABLE contents DROP COLUMN box")
+        table.commit()
+    found = cli("query", "--like", "pot", *common, "--format", "jsonl")
+    assert found.code == 0 and json.loads(found.out)["hits"][0]["box"] is None

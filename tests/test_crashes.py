@@ -89,8 +89,9 @@ def test_an_embed_killed_at_any_moment(mission: Mission, tmp_path: Path) -> None
             [sys.executable, "-c", script, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    started = time.monotonic()
-    assert embedding().wait(300) == 0
+    started, undisturbed = time.monotonic(), embedding()
+    _, said = undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0, said
     takes = time.monotonic() - started
     whole = open_embeddings(place / "embeddings")
     chance, taken_up = random.Random(0), 0

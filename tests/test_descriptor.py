@@ -1,12 +1,18 @@
 """The built-in descriptor sees colour, texture and place, and little of the light."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from dmlcli.errors import ModelError
 from dmlcli.image import view
-from dmlcli.learn.descriptor import IMAGE, Descriptor
+from dmlcli.learn.descriptor import IMAGE, Descriptor, _together
+from dmlcli.learn.network import open_network
+from dmlcli.model import open_model, save
 from tests.conftest import encoded, photo
 
 
@@ -20,7 +26,43 @@ def test_it_has_nothing_to_learn_and_gives_finite_statistics() -> None:
     assert not list(Descriptor().parameters())
     extremes = torch.stack([torch.zeros(3, 128, 128), torch.ones(3, 128, 128), torch.rand(3, 128, 128)])
     features = Descriptor()(extremes)
-    assert torch.isfinite(features).all() and (features >= 0).all() and (features.norm(dim=1) > 0).all()
+    assert torch.isfinite(features).all() and (features.norm(dim=1) > 1).all()
+
+
+def test_second_moments_are_weighed_by_place_and_rooted() -> None:
+    """As numpy has it, by eigenvalues; the iteration stops early on the smallest."""
+    numbers = torch.randn(2, 5, 7, 7, generator=torch.Generator().manual_seed(0))
+    rows = np.concatenate([numbers.numpy(), np.full((2, 1, 7, 7), 0.3, np.float32)], axis=1).reshape(2, 6, 49)
+    place = np.linspace(-1, 1, 7) ** 2
+    weights = np.exp(-2 * (place[:, None] + place)).reshape(49)
+    for found, own in zip(_together(numbers), rows, strict=True):
+        values, vectors = np.linalg.eigh((own * weights) @ own.T)
+        root = (vectors * np.sqrt(values)) @ vectors.T
+        expected = np.concatenate([[root[i, i], *(2**0.5 * root[i, i + 1 :])] for i in range(6)])
+        assert found @ torch.from_numpy(expected / np.linalg.norm(root)).float() > 0.999
+
+
+def test_narrow_arithmetic_around_it_does_not_reach_it() -> None:
+    images = torch.rand(2, 3, 128, 128)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = Descriptor()(images)
+    assert torch.equal(inside, Descriptor()(images))
+
+
+def test_what_is_in_the_middle_counts_more_than_what_is_at_the_border() -> None:
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    middle, corner = grey.copy(), grey.copy()
+    middle[48:80, 48:80], corner[:32, :32] = (200, 40, 40), (200, 40, 40)
+    plain, in_middle, in_corner = describe(*(Image.fromarray(pixels) for pixels in (grey, middle, corner)))
+    assert plain @ in_middle < plain @ in_corner - 0.1
+
+
+def test_a_model_of_another_descriptor_is_refused(plain_model: Path, tmp_path: Path) -> None:
+    """Models of before it carried its filters: their vectors were other ones."""
+    older = save(tmp_path / "model", open_model(plain_model).record, {}, None)
+    with pytest.raises(ModelError, match="do not fit") as caught:
+        open_network(older)
+    assert caught.value.hint == "train it again"
 
 
 def test_the_batch_does_not_matter() -> None:

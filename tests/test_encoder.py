@@ -42,6 +42,14 @@ def test_the_graph_gives_what_torch_gives(mission: Mission) -> None:
     assert (by_graph * by_torch).sum(axis=1).min() > 0.9999
 
 
+def test_bfloat16_turns_vectors_by_little(mission: Mission) -> None:
+    model = open_model(mission.workspace / "model")
+    exact, narrow = Encoder(model), Encoder(model, narrow=True)
+    batch = np.stack([exact.view(path.read_bytes()) for path in mission.images()[:5]])
+    cosines = (exact.forward(batch) * narrow.forward(batch)).sum(axis=1)
+    assert cosines.min() > 0.99 and not (cosines > 1 - 1e-7).all()
+
+
 def test_a_model_with_a_graph_needs_no_torch(mission: Mission) -> None:
     code = (
         "import sys; from pathlib import Path; from dmlcli.encoder import Encoder; from dmlcli.model import open_model;"

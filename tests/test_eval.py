@@ -32,6 +32,7 @@ KEYS = [
     "inflation",
     "insight",
     "against",
+    "reranked",
     "published",
     "failed",
     "page",

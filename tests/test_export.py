@@ -57,9 +57,38 @@ def test_the_graph_gives_the_vectors_of_the_network_for_any_batch(tmp_path: Path
         with torch.inference_mode():
             expected = network(torch.from_numpy(batch)).numpy()
         assert np.allclose(forward(batch), expected, atol=1e-5)
+        assert np.allclose(open_graph(saved.graph, few=True)(batch), expected, atol=1e-5)
     assert (saved.record.dim, saved.record.head["kind"]) == (5, "blend")
     assert {"python", "torch", "onnxruntime"} <= saved.record.versions.keys()
-    assert {file.name for file in saved.folder.iterdir()} == {"model.json", "weights.safetensors", "graph.onnx"}
+    assert {file.name for file in saved.folder.iterdir()} == {
+        "model.json",
+        "weights.safetensors",
+        "graph.onnx",
+        "graph.weights",
+    }
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_graph_of_the_backbone_is_built_upon(mirror: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    backbone = Plain()
+    seen = export.save(tmp_path / "frozen", Network(backbone, IdentityHead(6), SETTINGS), RECORD, pixels(3, 32))
+    network = Network(backbone, BlendHead(6, 3, 2), SETTINGS, mirror=mirror)
+    saved = export.save(tmp_path / "m", network, RECORD, pixels(3, 32), seen.graph)
+    assert saved.graph is not None
+    for count in (1, 5):
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(pixels(count, 32))).numpy()
+        assert np.allclose(open_graph(saved.graph)(pixels(count, 32)), expected, atol=1e-5)
+
+
+def test_a_graph_of_another_backbone_is_found_out(tmp_path: Path) -> None:
+    other = export.save(tmp_path / "frozen", Network(Plain(), IdentityHead(6), SETTINGS), RECORD, pixels(3, 32))
+    with pytest.warns(UserWarning, match="its vectors differ"):
+        saved = export.save(
+            tmp_path / "m", Network(Plain(), BlendHead(6, 3, 2), SETTINGS), RECORD, pixels(3, 32), other.graph
+        )
+    assert saved.graph is None
 
 
 def test_one_sample_is_enough(tmp_path: Path) -> None:

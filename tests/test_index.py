@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,14 +14,14 @@ import pytest
 
 import dmlcli
 from dmlcli.model import open_model
-from tests.conftest import Cli, Mission, encoded, photo
+from tests.conftest import SAMPLE, Cli, Mission, encoded, photo
 
 
 def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     found = cli("index", shop, "--model", plain_model, "-w", place, "--format", "json")
     told = json.loads(found.out)
-    keys = "schema output images products dim kind model recall microseconds memory why added removed skipped"
+    keys = "schema output images products dim kind model recall microseconds memory why added removed skipped parity"
     assert list(told) == keys.split()
     assert (told["images"], told["products"], told["skipped"]) == (12, 4, [])
     rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2).out.splitlines()
@@ -114,6 +117,21 @@ def test_without_a_model_the_pretrained_backbone_is_searched_with(cli: Cli, shop
     assert "stands in" not in cli("index", shop, "-w", place).err
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_two_lines_without_training_work_in_an_empty_folder(tmp_path: Path) -> None:
+    for product in sorted((SAMPLE / "catalog").glob("*/*"))[::6]:
+        shutil.copytree(product, tmp_path / "catalog" / product.parent.name / product.name)
+    name = product.name
+    shutil.copy(SAMPLE / "queries" / name / "1.jpg", tmp_path / "img.jpg")
+    script = f'dmlcli() {{ "{sys.executable}" -m dmlcli "$@"; }}; dmlcli index ./catalog && dmlcli query img.jpg'
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("img.jpg\t")]
+    assert len(rows) == 10 and name in [row[3] for row in rows] and "made the workspace" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".dmlcli", "catalog", "img.jpg"]
+
+
 def test_a_folder_of_photos_is_never_overwritten(cli: Cli, shop: Path, tmp_path: Path) -> None:
     before = sorted(shop.rglob("*"))
     found = cli("index", shop, "-o", shop, "-w", tmp_path / "w")
@@ -145,6 +163,18 @@ def test_a_first_update_builds(cli: Cli, tmp_path: Path) -> None:
 def test_auto_says_why(cli: Cli, tmp_path: Path) -> None:
     found = cli("index", vectors(tmp_path / "a.npz", 0, 500), "--auto", "-o", tmp_path / "i", "-w", tmp_path / "w")
     assert found.code == 0 and "exact search takes" in found.out
+
+
+def test_recall_and_memory_are_kept_or_refused(cli: Cli, tmp_path: Path) -> None:
+    """What no kind can keep ends with 4, and says how much memory would do."""
+    file = vectors(tmp_path / "a.npz", 0, 600)
+    common = ["-o", tmp_path / "i", "-w", tmp_path / "w", "--format", "json"]
+    told = json.loads(cli("index", file, "--target-recall", "0.9", "--max-memory", "1M", *common).out)
+    assert told["recall"] >= 0.9 and told["memory"] <= 1e6
+    found = cli("index", file, "--max-memory", "1K", *common)
+    hint = json.loads(found.err.splitlines()[-1])["hint"]
+    assert found.code == 4 and hint.startswith("--max-memory 1M is the least that does"), found.err
+    assert json.loads(cli("index", file, "--max-memory", "1M", *common).out)["images"] == 600
 
 
 @pytest.mark.parametrize(

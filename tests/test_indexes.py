@@ -313,6 +313,16 @@ def test_an_impossible_budget_names_the_smallest_that_would_do(tmp_path: Path) -
     assert caught.value.hint.startswith("--max-memory 1M")
 
 
+@pytest.mark.parametrize("wish", [indexes.Wish(chosen=True), indexes.Wish("HNSW16"), indexes.Wish("SQ8")])
+def test_a_single_image_is_indexed_and_misses_nothing(
+    tmp_path: Path, wish: indexes.Wish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_embeddings(np.eye(1, 8), ["a"])
+    index = indexes.build(tmp_path / "i", made, None, wish)
+    assert (index.record["measured"] or {"recall": 1})["recall"] == 1 and "below" not in capsys.readouterr().err
+    assert [hit.id for hit in index.search(made.vectors, 5)[0]] == [0]
+
+
 def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
     made = make_embeddings(np.tile(np.eye(1, 8), (60, 1)), ["a"] * 60)
     assert indexes.build(tmp_path / "i", made, None, indexes.Wish("SQ8")).record["measured"]["recall"] == 1

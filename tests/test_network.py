@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from dmlcli.errors import UsageError, WeightsError
 from dmlcli.image import ImageSettings
 from dmlcli.learn import heads
-from dmlcli.learn.backbone import Pool, build_backbone, default_pooling, feature_dim
+from dmlcli.learn.backbone import Pool, build_backbone, default_pooling, empty_backbone, feature_dim
+from dmlcli.learn.descriptor import Descriptor
 from dmlcli.learn.network import Network
 from dmlcli.learn.weights import Weights, backbones, resolve
 
@@ -112,7 +113,22 @@ def test_more_poolings_of_every_family_begin_with_the_published_one(name: str) -
 
 def test_the_earlier_map_is_the_last_one_of_twice_the_size() -> None:
     chain = build_backbone(resolve("resnet18", "none"), "two-maps")
-    assert chain.layer3[1] is chain._layers()[chain._earlier]  # type: ignore[operator, index]
+    assert chain.layer3[1] is chain.steps()[chain.cut - 1]  # type: ignore[operator, index]
+
+
+def test_the_descriptor_beside_a_network_sees_the_pixels_as_they_were() -> None:
+    start = resolve("shufflenet_v2_x0_5", "none")
+    pixels = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (start.image.mean, start.image.deviation))
+    torch.manual_seed(0)
+    maps, both = (build_backbone(start, pooling) for pooling in ("two-maps", "two-maps+descriptor"))
+    both.trunk.load_state_dict(maps.state_dict())  # type: ignore[union-attr]
+    with torch.inference_mode():
+        expected = maps((pixels - mean) / deviation), Descriptor()(F.avg_pool2d(pixels, 2))
+        found = both((pixels - mean) / deviation)
+    parts = [F.normalize(part, dim=-1) for part in expected]
+    assert torch.allclose(found, torch.cat(parts, dim=-1), atol=1e-4)
+    assert set(both.state_dict()) == set(empty_backbone("shufflenet_v2_x0_5", "two-maps+descriptor").state_dict())
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "gem"])

@@ -24,6 +24,9 @@ class Heard:
     def warn(self, message: str) -> None:
         self.told.append(("warn", message))
 
+    def learned(self, one: progress.Pass) -> None:
+        self.told.append(("learned", one.number))
+
 
 def test_python_users_hear_nothing_but_warnings(capfd: pytest.CaptureFixture[str]) -> None:
     assert list(progress.track([1, 2], "counting")) == [1, 2]
@@ -41,4 +44,5 @@ def test_a_listener_hears_all_of_it() -> None:
     assert list(progress.track(iter("ab"), "told", 2)) == ["a", "b"]
     progress.note("n")
     progress.warn("w")
-    assert heard.told == [("letters", 2), ("stream", None), ("told", 2), ("note", "n"), ("warn", "w")]
+    progress.learned(progress.Pass("head", 3, 20, 1.0, 1e-3, 1.0, {}, False, 100.0, 1.0))
+    assert heard.told == [("letters", 2), ("stream", None), ("told", 2), ("note", "n"), ("warn", "w"), ("learned", 3)]

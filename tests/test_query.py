@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import SAMPLE, Cli, Mission, process
 
 ROW = ["rank", "score", "product", "image"]
-HIT = [*ROW, "category", "cosine", "images", "columns"]
+HIT = [*ROW, "category", "cosine", "images", "columns", "box"]
 ANSWER = ["query", "hits", "closest", "min_score"]
 
 
@@ -239,6 +239,7 @@ def test_an_index_of_another_model_is_refused(mission: Mission, plain_model: Pat
 DAMAGE: dict[str, list[bytes | None]] = {
     "model/model.json": [b"", b"{", b"[]", b'"x"', b"{}"],
     "model/graph.onnx": [None, b"", b"hello"],
+    "model/graph.weights": [None, b"", b"hello"],
     "model/weights.safetensors": [None, b"", b"hello"],
     "index/index.json": [None, b"", b"{", b"[]", b"{}"],
     "index/vectors.faiss": [None, b"", b"hello"],

@@ -46,6 +46,12 @@ def test_paths_are_relative_to_the_file(cli: Cli, project: Path) -> None:
     assert found.code == 0 and json.loads(found.out)["queries"] == 10, found.err
 
 
+def test_an_address_is_no_path(cli: Cli, project: Path) -> None:
+    (project / "dmlcli.toml").write_text('[query]\nindex = "milvus://h ost/shop"\n')
+    found = cli("query", "--like", "x")
+    assert found.code == 2 and "milvus:/h ost/shop names no Milvus server" in found.err
+
+
 @pytest.mark.parametrize(
     ("text", "code", "named"),
     [

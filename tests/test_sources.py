@@ -45,7 +45,7 @@ def test_lists_name_one_photo_a_line(tmp_path: Path) -> None:
 
 def test_a_vector_has_no_bytes() -> None:
     with pytest.raises(ImageError):
-        sources.Source("v").read()
+        sources.Source("v").read_bytes()
 
 
 def test_images_without_a_product_stand_for_themselves() -> None:

@@ -118,7 +118,7 @@ def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: 
         "score",
         "chosen",
     ]
-    assert list(told[0]) == [*keys, "seconds", "index", "caution", "skipped"]
+    assert list(told[0]) == [*keys, "seconds", "index", "caution", "skipped", "searches"]
     assert told[0]["index"] is None
 
 

@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from dmlcli.cli.live import LiveTable, bar, scored
+from dmlcli.progress import Pass
+
 T = TypeVar("T")
 _WORTH_TELLING = 3.0  # seconds; what is over sooner needs no lines in a log
 
@@ -15,43 +18,59 @@ class Teller:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live: LiveTable | None = None
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
         if self.quiet or total == 0:
             yield from items
-        elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        elif self._live is not None:
+            yield from self._live.track(items, label, total)
+        elif self._draws:
             yield from _bar(items, label, total)
         else:
             yield from _lines(items, label, total)
 
     def note(self, message: str) -> None:
+        self.close()
         if not self.quiet:
             print(message, file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
+        self.close()
         print(f"dmlcli: warning: {message}", file=sys.stderr, flush=True)
+
+    def learned(self, one: Pass) -> None:
+        if not self._draws:
+            if not self.quiet:
+                print(_line(one), file=sys.stderr, flush=True)
+            return
+        if self._live is not None and self._live.depth != one.depth:
+            self.close()
+        if self._live is None:
+            self._live = LiveTable()
+        self._live.add(one)
+
+    def close(self) -> None:
+        """What is drawn stays as it is; the next line goes below it."""
+        if self._live is not None:
+            self._live.close()
+            self._live = None
 
 
 def _bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(items, total=total, description=label)
+    with bar(Console(stderr=True), transient=True) as drawn:
+        yield from drawn.track(items, total=total, description=label)
+
+
+def _line(one: Pass) -> str:
+    scores = ", ".join(f"{name} products {scored(one, name)} %" for name in one.scores)
+    told = f"  MAP@R: {scores}{' *' if one.is_best else ''}" if scores else ""
+    facts = f"loss {one.loss:8.4f}  rate {one.rate:.1e}  active {100 * one.active:.0f} %"
+    pace = f"{one.images_a_second:.0f} images/s, {one.seconds:.1f} s"
+    return f"{one.depth}, epoch {one.number}/{one.passes}  {facts}{told}  {pace}"
 
 
 def _lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:

@@ -21,13 +21,21 @@ def guarded(
     nul: bool = False,
 ) -> int:
     """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
-    progress.listen(Teller(quiet or processes.rank() > 0))
+    teller = Teller(quiet or processes.rank() > 0)
+    progress.listen(teller)
+
+    def done() -> Any:
+        try:
+            return verb()
+        finally:
+            teller.close()
+
     try:
         if nul and format != "paths":
             raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
         if show and (format not in (None, "table") or not sys.stdout.isatty()):
             raise UsageError("--show draws above tables on a terminal", hint="--sheet out.png draws into a file")
-        return _shown(verb(), format, nul, show)
+        return _shown(done(), format, nul, show)
     except BrokenPipeError:
         return pipe_closed()
     except DmlcliError as error:
@@ -61,7 +69,7 @@ def failed(message: str, hint: str, code: int, format: str | None, debug: bool) 
 
 
 def _shown(report: Any, format: str | None, nul: bool, pictures: bool) -> int:
-    from dmlcli.report import QueryReport
+    from dmlcli.hits import QueryReport
 
     if isinstance(report, QueryReport):  # the views of the other verbs are not loaded for an answer
         from dmlcli.cli.views import query

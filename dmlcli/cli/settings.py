@@ -9,6 +9,7 @@ wins over what is said of all.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from dmlcli.errors import CannotRun, UsageError, nearest
 
 FILE, PREFIX = "dmlcli.toml", "DMLCLI_"
+_ADDRESS = re.compile(r"[a-z]{2,}:")  # begins what is no path: milvus://host/collection
 _OTHER = "DMLCLI_WORKSPACE"  # is read where the workspace is found, also by the Python API
 
 
@@ -73,7 +75,8 @@ def _set(found: Found, known: Known, verbs: list[str], key: str, value: Any, whe
         raise UsageError(f"{where} sets '{key}', and there is no such option", hint=nearest(option, names))
     for verb in able:
         parameter = known[verb][option]
-        relative = folder is not None and parameter.is_path and isinstance(value, str)
+        is_path = parameter.is_path and isinstance(value, str) and not _ADDRESS.match(value)
+        relative = folder is not None and is_path
         found[verb][parameter.name] = str(folder / value) if relative and folder else value
 
 

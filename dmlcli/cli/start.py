@@ -1,5 +1,6 @@
 """The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for."""
 
+import contextlib
 import io
 import os
 import sys
@@ -9,7 +10,11 @@ from dmlcli import processes
 
 def main() -> None:
     """The command `dmlcli`."""
-    sys.exit(processes.exit_code(run(sys.argv[1:])))
+    arguments = sys.argv[1:]
+    code = processes.exit_code(run(arguments))
+    if arguments[:1] == ["query"]:
+        _leave(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -28,6 +33,14 @@ def run(arguments: list[str]) -> int:
         return app.run(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+def _leave(code: int) -> None:
+    """End the process at once: freeing memory piece by piece takes a fifth of a query, and the system does it too."""
+    with contextlib.suppress(OSError):  # whoever read is gone; every line was flushed as it was printed
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _query(words: list[str]) -> int | None:

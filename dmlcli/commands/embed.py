@@ -25,6 +25,7 @@ def embed(
     model: options.ModelPath = None,
     average: options.Average = None,
     dtype: options.DType = "float32",
+    precision: options.EmbedPrecision = "float32",
     output: options.EmbeddingsOut = None,
     layout: options.Layout = "dmlcli",
     workspace: options.WorkspacePath = None,
@@ -69,7 +70,7 @@ def embed(
     chosen = find_or_make_model(model, place, photos)
     processes.end_gently()
     with feeding.shared_by(processes.neighbours()):
-        encoder = Encoder(chosen, average or "")
+        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16")
         if processes.rank() > 0:
             _follow(encoder, photos, place, kept_at)
     with disk.only_writer(kept_at):

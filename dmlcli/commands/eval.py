@@ -10,6 +10,7 @@ from dmlcli.report import EvalPlan, EvalReport
 
 if TYPE_CHECKING:
     from dmlcli.evaluation.opening import Chosen, Request
+    from dmlcli.search.rerank import Rerank
 
 
 def eval(
@@ -23,6 +24,7 @@ def eval(
     metrics: options.Metrics = None,
     count_missing_as_zero: options.CountMissingAsZero = False,
     against: options.AgainstPath = None,
+    rerank: options.Reranks = None,
     published: options.PublishedOn = None,
     ranked: options.Ranked = None,
     fail_under: options.FailUnder = None,
@@ -52,6 +54,8 @@ def eval(
 
         dmlcli eval photos.csv --query-split test --gallery-split train --against other-model
 
+        dmlcli eval ./catalog --queries ./phone-photos --rerank all
+
         dmlcli eval ./catalog --ranked lists.tsv --fail-under recall@1=0.8
     """
     from dmlcli.catalog import Columns
@@ -64,7 +68,7 @@ def eval(
 
     if (query_split is None) != (gallery_split is None) and queries is None:
         raise UsageError("--query-split and --gallery-split go together", hint="or name a catalogue with --queries")
-    if ranked is not None and (against is not None or model is not None or dry_run):
+    if ranked is not None and (against is not None or model is not None or rerank or dry_run):
         raise UsageError("--ranked judges lists as they are, with no model", hint="leave the other option out")
     request = Request(
         path=Path(catalog) if catalog else None,
@@ -82,17 +86,20 @@ def eval(
     )
     lowest = gates.gates(fail_under)
     gates.wanted(metrics)  # a misspelt metric is answered before the work starts
+    ways = _ways(rerank)
     if html is not None:
         check_writable(Path(html))
 
     chosen = choose(request)
     if dry_run:
-        return _plan(request, chosen)
+        return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
     wanted = gates.wanted(metrics, verdict.recall(published, chosen.shelf.official), also=lowest)
-    found = measure(sides, wanted, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None)
+    found = measure(sides, wanted, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
 
     report = verdict.report(request, sides, found, seed, skipped, count_missing_as_zero)
+    if ways:
+        report = verdict.reranked(report, sides, found, wanted)
     if request.against is not None:
         report = verdict.against(report, request, sides, found, wanted, request.against)
     if published is not None:
@@ -106,13 +113,19 @@ def eval(
     return report
 
 
-def _plan(request: "Request", chosen: "Chosen") -> EvalPlan:
+def _ways(asked: list[str] | None) -> "list[Rerank]":
+    from dmlcli.search.rerank import parse_all
+
+    return parse_all(asked) if asked else []
+
+
+def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> EvalPlan:
     from dmlcli.evaluation.measure import plan
     from dmlcli.evaluation.opening import dimensions, unknown_images
 
     rows, places = len(chosen.protocol.queries), len(chosen.protocol.gallery)
     dim = dimensions(request, chosen)
-    peak, seconds = plan(rows, places, dim, apart=chosen.protocol.name != "leave-one-out")
+    peak, seconds = plan(rows, places, dim, ways, apart=chosen.protocol.name != "leave-one-out")
     return EvalPlan(
         protocol=chosen.protocol.name,
         scope=chosen.protocol.scope,

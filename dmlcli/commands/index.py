@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import options
+from dmlcli import options, progress
 from dmlcli.errors import UsageError
 from dmlcli.report import IndexReport, Skipped
 
@@ -27,6 +27,8 @@ def index(
     max_memory: options.MaxMemory = None,
     factory: options.Factory = None,
     average: options.Average = None,
+    to: options.To = None,
+    replace: options.Replace = False,
     model: options.ModelPath = None,
     output: options.IndexOut = None,
     workspace: options.WorkspacePath = None,
@@ -51,12 +53,15 @@ def index(
         dmlcli index ./catalog --update
 
         dmlcli index photos.npz --auto --target-recall 0.98 --max-memory 4G -o photos.index
+
+        dmlcli index ./catalog --to milvus://host:19530/products
     """
     from dmlcli import disk, embeddings, indexes
     from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.workspace import make, need
 
-    wish = _wish(auto, target_recall, max_memory, factory, update)
+    wish = _wish(auto, target_recall, max_memory, factory, update and to is None)
+    _check_to(to, replace, auto or target_recall or max_memory, output)
     if output is not None:
         disk.check_replaceable(Path(output), indexes.FILES)
     path = Path(catalog) if catalog else need(workspace).embeddings
@@ -67,6 +72,8 @@ def index(
         columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
         source = open_catalog(path, columns, root, strict=strict).only(split)
     place = make(workspace)  # only once there is something to index
+    if to is not None:
+        return _pushed(to, source, average, model, place, factory, update, replace)
     target = Path(output or place.index)
     skipped: tuple[Skipped, ...] = ()
     made_by: Model | None
@@ -100,6 +107,77 @@ def index(
         removed=removed,
         skipped=skipped,
     )
+
+
+def _pushed(
+    to: str,
+    source: "Embeddings | Catalog",
+    average: str | None,
+    model: Path | None,
+    place: "Workspace",
+    kind: str | None,
+    update: bool,
+    replace: bool,
+) -> IndexReport:
+    """Push into a collection instead of writing a folder."""
+    from dmlcli.catalog import Catalog
+    from dmlcli.indexes.milvus import address, push
+
+    server, there = push.connect(address.parse(to), update)  # before hours of embedding
+    try:
+        skipped: tuple[Skipped, ...] = ()
+        made_by: Model | None
+        if isinstance(source, Catalog):
+            views = there.views if there and update else average or ""
+            vectors, made_by, failed = _embedded(source, views, model, place)
+            skipped = (*source.skipped, *failed)
+        else:
+            vectors, made_by = source, _model_of(source, model, place)
+        folder = made_by.folder if made_by else None
+        done = push.push(server, there, vectors, folder, kind=kind, update=update, replacing=replace)
+    finally:
+        server.close()
+    if done.changed:
+        progress.note(f"{done.changed} rows were written over: what is said of their images has changed")
+    return IndexReport(
+        output=done.collection.place,
+        images=done.collection.images,
+        products=len(set(vectors.products) - {""}),
+        dim=vectors.dim,
+        kind=done.collection.kind,
+        model=str(folder) if folder else None,
+        recall=done.parity.share,
+        microseconds=done.parity.microseconds,
+        memory=len(vectors.items) * (4 * vectors.dim + 8),
+        why=done.why,
+        added=done.added,
+        removed=done.removed,
+        skipped=skipped,
+        parity=done.parity.share,
+    )
+
+
+def _check_to(to: str | None, replace: bool, choosing: object, output: Path | None) -> None:
+    """Raise UsageError where the options of a collection do not go together."""
+    from dmlcli.indexes.gallery import is_address
+
+    if output is not None and is_address(output):
+        raise UsageError("-o names a folder", hint="--to milvus://host:19530/products pushes into a collection")
+    if to is None:
+        if replace:
+            raise UsageError(
+                "--replace drops a collection, and none is named", hint="--to milvus://host:19530/products"
+            )
+        return
+    if output is not None:
+        raise UsageError("-o names a folder, --to a collection", hint="leave one of them out")
+    if choosing:
+        raise UsageError(
+            "--auto, --target-recall and --max-memory choose among kinds of FAISS",
+            hint="--factory HNSW names one of Milvus",
+        )
+    if not is_address(to):
+        raise UsageError(f"--to {to} is no collection", hint="--to milvus://host:19530/products; -o names a folder")
 
 
 def _wish(auto: bool, recall: float | None, memory: str | None, factory: str | None, update: bool) -> "Wish":

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 from dmlcli import options, progress
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.report import QueryReport, Skipped
+from dmlcli.hits import QueryReport, Skipped
 
 if TYPE_CHECKING:
-    from dmlcli.indexes import Index
+    from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
-    from dmlcli.search.answers import Encode
-    from dmlcli.search.items import Items
+    from dmlcli.search.encoding import Encode
     from dmlcli.search.rerank import Rerank
-    from dmlcli.search.sources import Box, Source
+    from dmlcli.search.sources import Source
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
 
 
 def query(
@@ -53,8 +54,7 @@ def query(
         find photos -name '*.jpg' -print0 | dmlcli query --files-from - --null -k 1
     """
     from dmlcli import indexes
-    from dmlcli.model import open_matching
-    from dmlcli.search import sources, stream
+    from dmlcli.search import encoding, sources
     from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items
     from dmlcli.workspace import need
@@ -63,8 +63,9 @@ def query(
     score = _score(min_score)
     box = sources.box(crop) if crop else None
     way = _reranking(rerank) if rerank else None
-    opened = indexes.open_index(index or need(workspace).index)
-    items = Items(opened)
+    opened = indexes.open_gallery(index or need(workspace).index)
+    items = Items(opened) if isinstance(opened, indexes.Index) else opened
+    _check_most(top_k, opened)
     plan = Plan(
         top_k=top_k,
         min_score=_calibrated(opened, items, model) if score == "auto" else score,
@@ -77,11 +78,13 @@ def query(
     known = [sources.indexed(name, opened, items) for name in like or []]
     for file in vector or []:
         known += sources.vectors(Path(file), opened.dim)
-    against = [sources.photo_or_indexed(name, opened, items) for name in minus or []]
+    against = list(sources.parts((sources.photo_or_indexed(name, opened, items) for name in minus or []), box))
     photos = images or files_from is not None or any(source.vector is None for source in against)
-    encode = _encoder(open_matching(model or opened.model_folder, opened.model), box) if photos else stream.known
-    asked = _asked(images or [], files_from, b"\0" if null else b"\n", known)
+    asked = sources.parts(_asked(images or [], files_from, b"\0" if null else b"\n", known), box)
     several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
+    encode: Encode = encoding.known
+    if photos:
+        encode = _encoder(_matching(opened, model, workspace), few=not several)
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
@@ -92,7 +95,7 @@ def query(
         from dmlcli.hits_page import writing
 
         answers = writing(Path(html), answers)
-    return QueryReport(str(opened.folder), answers, skipped)
+    return QueryReport(opened.place, answers, skipped)
 
 
 def _check(
@@ -115,10 +118,13 @@ def _check(
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     if pool is not None and by != "product":
         raise UsageError("--pool says how the images of a product are folded", hint=f"--by product --pool {pool}")
-    if sheet is not None and not Path(sheet).absolute().parent.is_dir():
-        raise CannotRun(
-            f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
-        )
+    if sheet is not None:
+        if not Path(sheet).absolute().parent.is_dir():
+            raise CannotRun(
+                f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
+            )
+        if Path(sheet).suffix.lower() not in _PICTURES:
+            raise UsageError(f"{sheet} is no name of a picture", hint="--sheet takes a file name that ends in .png")
     if html is not None:
         from dmlcli.page import check_writable
 
@@ -141,16 +147,16 @@ def _asked(images: list[str], files_from: str | None, end: bytes, known: list["S
     yield from known
 
 
-def _encoder(model: "Model", box: "Box | None") -> "Encode":
-    """What turns photos into vectors, or the part of each that --crop names."""
+def _encoder(model: "Model", few: bool) -> "Encode":
+    """What turns photos into vectors."""
     from dmlcli.encoder import Encoder
-    from dmlcli.image import cut
-    from dmlcli.search import stream
 
-    encoder = Encoder(model)
-    return lambda asked: stream.encode(
-        asked, lambda data: encoder.view(cut(data, box) if box else data), encoder.forward
-    )
+    encoder = Encoder(model, few=few)
+    if few:
+        from dmlcli.search.encoding import one_by_one as encode
+    else:
+        from dmlcli.search.stream import encode
+    return lambda asked: encode(asked, encoder.view, encoder.forward)
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:
@@ -168,7 +174,30 @@ def _score(asked: object) -> float | Literal["auto"] | None:
     return score
 
 
-def _calibrated(index: "Index", items: "Items", model: Path | None) -> float:
+def _check_most(top_k: int, gallery: "Gallery") -> None:
+    """Raise UsageError where more hits are asked for than one search can give."""
+    if top_k > gallery.most and gallery.images > gallery.most:
+        raise UsageError(f"{gallery.place} gives {gallery.most} hits at most, not {top_k}", hint=f"-k {gallery.most}")
+
+
+def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) -> "Model":
+    """The model that made what is searched in: the one named, the one it remembers, or that of the workspace."""
+    from dmlcli.indexes.gallery import is_address
+    from dmlcli.model import open_matching
+    from dmlcli.workspace import find
+
+    folder = named or gallery.model_folder
+    if folder is None and gallery.model and is_address(gallery.place):  # pushed from another machine
+        place = find(workspace)
+        folder = place.model if place else None
+        if folder is None:
+            raise CannotRun(
+                f"{gallery.place} was made by model {gallery.model}", hint="--model MODEL says where it lies"
+            )
+    return open_matching(folder, gallery.model)
+
+
+def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
     """The cosine that --min-score auto finds for this index; said, and kept beside the index."""
     from dmlcli.errors import ModelError
     from dmlcli.model import open_model
@@ -176,14 +205,28 @@ def _calibrated(index: "Index", items: "Items", model: Path | None) -> float:
 
     folder = model or index.model_folder
     try:
-        held_out = open_model(folder).record.held_out if folder else []
+        record = open_model(folder).record if folder else None
     except ModelError:
-        held_out = []
-    found = calibration.of_index(index, items, held_out)
+        record = None
+    training = None
+    if record is not None and record.products and record.scores.get("chosen") != "frozen backbone":
+        strangers = record.scores.get("strangers")
+        training = calibration.Training(record.products, strangers["threshold"] if strangers else None)
+    found = calibration.of_gallery(index, items, training)
     known = "" if found.kept is None else f", keeps {100 * found.kept:.0f} % of the index's own images"
-    trained = " that the model was not trained on" if found.held_out else ""
+    how = {
+        "all": "",
+        "new": " that the model was not trained on",
+        "rehearsed": ", all trained on, and from products held out in the rehearsals of training",
+        "trained": ", all trained on",
+    }[found.basis]
     progress.note(
         f"--min-score auto: {found.threshold:.3f} refuses {100 * found.refused:.0f} % of photos of unknown products"
-        f"{known} (found from {found.images} images of {found.products} products{trained})"
+        f"{known} (found from {found.images} images of {found.products} products{how})"
     )
+    if found.basis == "trained":
+        progress.warn(
+            "new products come closer than those that were trained on, and nothing tells how close here: fewer of "
+            "them will be refused (train without --for known measures it)"
+        )
     return found.threshold

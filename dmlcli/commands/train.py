@@ -1,7 +1,7 @@
 """dmlcli train: photos in, a model and a searchable index out."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -117,7 +117,7 @@ def train(
         check_writable(Path(html))
     if dry_run:
         processes.check_alone("train --dry-run")
-        return _plan(photos, settings, find(workspace), device)
+        return _plan(photos, settings, find(workspace), device, clock)
     place = make(workspace)
     target = Path(output or (going.record.output if going else place.model))
     begin = runs.go_on_or_start if processes.were_restarted() else runs.start
@@ -154,6 +154,7 @@ def train(
         index=index,
         caution=outcome.model.record.caution,
         skipped=tuple(skipped),
+        searches=outcome.searches,
     )
     going.finish({key: getattr(report, key) for key in ("chosen", "score", "frozen_score", "seconds", "fingerprint")})
     if html is not None:
@@ -170,12 +171,13 @@ class _Outcome:
     validation: str = "none"
     frozen_score: float | None = None
     score: float | None = None
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
     interrupted: bool = False
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
-def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str) -> PlanReport:
+def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: Clock) -> PlanReport:
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
     from dmlcli.learn import course, estimate  # torch starts here
@@ -183,12 +185,13 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
     from dmlcli.learn.weights import resolve
 
     course.build_loss(recipe, 2, 2)
-    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training)
+    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training, clock)
     return PlanReport(
         images=len(photos.items),
         products=len({item.product for item in photos.items} - {""}),
         recipe=asdict(recipe),
         validation=found.how,
+        deeper=found.deeper,
         parts=found.parts,
         seconds=sum(found.parts.values()),
         memory=found.memory,
@@ -221,7 +224,7 @@ def _train(
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
-    from dmlcli.learn import course, distributed, export, frozen, material, rehearse, tune  # torch starts here
+    from dmlcli.learn import course, distributed, export, frozen, imitate, material, rehearse, tune  # torch starts here
     from dmlcli.learn.checkpoint import Checkpoint
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
@@ -234,21 +237,21 @@ def _train(
         start = resolve(recipe.backbone, recipe.weights)
         return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
 
-    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock)
+    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock, imitate.is_needed)
     states = zip(matter.plain.items, matter.plain.states, strict=True)
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     planned = tune.plan(matter, recipe)
     lesson = planned.lessons[0]
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
     frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
-    _tell(best, frozen_trial, recipe.epochs)
+    _tell(best, frozen_trial)
     told(best.facts() | {"best": best.beats(frozen_trial)})
     network = tune.start(matter, lesson, planned.setting, recipe)
     interrupted, first = False, planned.closed_trial(first=True)
     try:
         with distributed.joined():  # until here the other processes, if there are any, have waited
             for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-                _tell(trial, first, recipe.epochs)
+                _tell(trial, first)
                 told(trial.facts() | {"best": trial.beats(first)})
                 first = trial if trial.beats(first) else first
     except KeyboardInterrupt:
@@ -257,12 +260,15 @@ def _train(
 
     if first.trained:
         best, frozen_trial = first, planned.frozen_trial(first=True)
+    closest = None
     if not best.beats(frozen_trial):
         best, network = frozen_trial, matter.pretrained
     else:
-        network = tune.finish(matter, planned, best, recipe)
+        closest = tune.closeness(planned, best, recipe)
+        network = tune.finish(matter, planned, best, recipe, hardware, again=not interrupted)
     items = matter.photos.items
     products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
+    searches = {name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()}
     record = replace(
         frozen.record(matter.start),
         recipe=asdict(recipe),
@@ -272,21 +278,22 @@ def _train(
             "validation": planned.how,
             "map@r": best.score,
             "frozen map@r": frozen_trial.score,
-            "searches": {
-                name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()
-            },
+            "searches": searches,
             "chosen": best.origin,
+            "strangers": closest,
         },
     )
-    model = export.save(target, network, record, frozen.samples(matter.photos, matter.start))
-    of_features = recipe.tune == "head" or not best.trained
-    reusable = hardware.type == "cpu" and of_features and network is not matter.pretrained
+    same_backbone = (best.depth == "head" or not best.trained) and network is not matter.pretrained
+    samples = frozen.samples(matter.photos, matter.start)
+    model = export.save(target, network, record, samples, matter.model.graph if same_backbone else None)
+    reusable = hardware.type == "cpu" and same_backbone
     return _Outcome(
         model=model,
         origin=best.origin,
         validation=planned.how,
         frozen_score=frozen_trial.score,
         score=best.score,
+        searches=searches,
         skipped=tuple(matter.skipped),
         interrupted=interrupted,
         embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),
@@ -319,15 +326,8 @@ def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], 
     return told
 
 
-def _tell(trial: "Trial", best: "Trial", epochs: int) -> None:
-    """One line for each trial that a person would like to see."""
-    parts = [f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items()]
-    score = f"  MAP@R: {', '.join(parts)}{' *' if trial.beats(best) else ''}" if parts else ""
-    epoch = trial.epoch
-    if epoch is not None:
-        place = f"epoch {epoch.number}/{epochs}"
-        pace = f"{epoch.images / epoch.seconds:.0f} images/s"
-        facts = f"rate {epoch.learning_rate:.1e}  active {100 * epoch.health.active:.0f} %"
-        progress.note(f"{place:<12} loss {epoch.loss:8.4f}  {facts}{score}  {pace}, {epoch.seconds:.1f} s")
-    elif trial.beats(best):
-        progress.note(f"{trial.origin}{score}")
+def _tell(trial: "Trial", best: "Trial") -> None:
+    """One line for a closed form that is better; epochs speak for themselves."""
+    if trial.epoch is None and trial.scores and trial.beats(best):
+        told = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items())
+        progress.note(f"{trial.origin}  MAP@R: {told}")

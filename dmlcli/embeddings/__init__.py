@@ -6,7 +6,8 @@ store      the folder on disk, and the shards of one that is not finished
 formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
 """
 
-from dmlcli.embeddings.compute import BATCH, Computed, Forward, View, compute
+from dmlcli.arrays import Forward, Vectors, View
+from dmlcli.embeddings.compute import BATCH, Computed, compute
 from dmlcli.embeddings.formats import (
     CLIP_RETRIEVAL,
     SUFFIXES,
@@ -16,8 +17,18 @@ from dmlcli.embeddings.formats import (
     save_file,
     save_npz,
 )
-from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
-from dmlcli.embeddings.store import FILES, clear_shards, is_done, mark_done, open_shards, save, save_shard
+from dmlcli.embeddings.rows import Embeddings, FileState
+from dmlcli.embeddings.store import (
+    FILES,
+    box_cell,
+    box_of,
+    clear_shards,
+    is_done,
+    mark_done,
+    open_shards,
+    save,
+    save_shard,
+)
 
 __all__ = [
     "BATCH",
@@ -30,6 +41,8 @@ __all__ = [
     "Forward",
     "Vectors",
     "View",
+    "box_cell",
+    "box_of",
     "clear_shards",
     "compute",
     "is_done",

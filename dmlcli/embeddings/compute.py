@@ -9,16 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmlcli import feeding, progress
+from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.catalog import Catalog, Item
-from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
+from dmlcli.embeddings.rows import Embeddings, FileState
 from dmlcli.errors import ImageError
-from dmlcli.image import Box, Pixels, cropped, read_file, status_of
-from dmlcli.report import Skipped
+from dmlcli.hits import Skipped
+from dmlcli.image import Box, cropped, read_file, status_of
 
 BATCH = 32  # images that go through the model at once
 KEEP_EVERY = 30.0  # seconds of work that a killed process may lose
-View = Callable[[bytes], Pixels]  # the bytes of an image file to (3, H, W)
-Forward = Callable[[Pixels], Vectors]  # (B, 3, H, W) to (B, D)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError
-
-Vectors = NDArray[np.float32]
 
 
 class FileState(NamedTuple):

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import disk, processes
+from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
-from dmlcli.embeddings.rows import Embeddings, FileState, Vectors
+from dmlcli.embeddings.rows import Embeddings, FileState
 from dmlcli.image import Box
 
 SCHEMA = 1
@@ -40,7 +41,7 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
             table.writerow(_FIXED + own)
             for item, state in zip(embeddings.items, embeddings.states, strict=True):
                 columns = dict(item.columns)
-                table.writerow([*item[:5], *state, _box_cell(item.box), *(columns.get(name, "") for name in own)])
+                table.writerow([*item[:5], *state, box_cell(item.box), *(columns.get(name, "") for name in own)])
         disk.write_json(
             draft / RECORD,
             {
@@ -83,7 +84,7 @@ def _open(folder: Path) -> Embeddings:
         for row in table:
             path, product, category, split, source = row[:5]
             columns = tuple(zip(own, row[9:], strict=True))
-            items.append(Item(path, product, category, split, source, columns, _box_of(row[8])))
+            items.append(Item(path, product, category, split, source, columns, box_of(row[8])))
             states.append(FileState(int(row[5]), int(row[6]), row[7]))
     if not len(vectors) == len(items) == record["images"]:
         raise ValueError(f"{len(vectors)} vectors for {len(items)} items, {record['images']} expected")
@@ -91,11 +92,13 @@ def _open(folder: Path) -> Embeddings:
     return Embeddings(root, items, states, _float32(vectors), record["model"], record["views"])
 
 
-def _box_cell(box: Box | None) -> str:
+def box_cell(box: Box | None) -> str:
+    """A box as one cell of a table, empty for none."""
     return "" if box is None else " ".join(map(repr, box))
 
 
-def _box_of(cell: str) -> Box | None:
+def box_of(cell: str) -> Box | None:
+    """The box that `box_cell` wrote."""
     if not cell:
         return None
     left, top, right, bottom = map(float, cell.split())

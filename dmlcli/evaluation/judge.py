@@ -53,6 +53,7 @@ def judge(
     single_shot: Sequence[int] = (),
     pairs: bool = False,
     watch: Watcher = lambda _: None,
+    see: Sequence[Callable[[Similarities], None]] = (),
     seed: int = 0,
 ) -> Judged:
     """Search queries (Q, D) of `asked` among the gallery (G, D) of `shelf`.
@@ -62,6 +63,7 @@ def judge(
         excluded: what else it may not find.
         single_shot: the K of CMC with one random image of each product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
+        see: who else needs all similarities of a query; they do not write into them.
     """
     count = len(asked)
     products = Groups([item.product for item in asked], [item.product for item in shelf])
@@ -75,7 +77,7 @@ def judge(
         np.full(count, -1),
         pairs=Pairs() if pairs else None,
     )
-    see: list[Callable[[Similarities], None]] = []
+    see = [*see]
     if (counted := judged.pairs) is not None:
         see.append(lambda one: counted.add(one.right, one.wrong))
     if single_shot:

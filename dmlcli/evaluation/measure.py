@@ -1,10 +1,12 @@
 """From two sides to scores: the search, what it is worth for each query and in all, and what must be told about it."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError, UsageError
@@ -13,10 +15,12 @@ from dmlcli.evaluation.gates import Wanted
 from dmlcli.evaluation.inflation import Watch
 from dmlcli.evaluation.judge import Floats, Judged, judge
 from dmlcli.evaluation.protocol import exclusion
+from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
 from dmlcli.metrics import certainty, clusters
 from dmlcli.metrics import ranked as of_ranks
-from dmlcli.ranking import Rows, Scores, block_rows
+from dmlcli.ranking import Ranks, Rows, Scores, block_rows
 from dmlcli.report import Inflation
+from dmlcli.search.rerank import Rerank
 
 _ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed
 _TIED = 0.001  # of Recall@1, from which ties are worth a word
@@ -71,26 +75,34 @@ class Measured:
     metrics: dict[str, float | None]
     inflation: Inflation | None
     warnings: list[str]
+    reranked: list[Reranking]
 
 
 def measure(
-    sides: Sides, wanted: Wanted, seed: int, missing_as_zero: bool, lists: ranked_lists.Lists | None = None
+    sides: Sides,
+    wanted: Wanted,
+    seed: int,
+    missing_as_zero: bool,
+    lists: ranked_lists.Lists | None = None,
+    ways: Sequence[Rerank] = (),
 ) -> Measured:
-    """Search, or take the ranked lists for a search, and score it."""
-    depth, watch = None, None
+    """Search, or take the ranked lists for a search, and score it.
+
+    Args:
+        ways: of re-ranking, each tried on the first hits of every query.
+    """
+    depth, watch, reranker = None, None, None
     if lists is None:
-        judged, watch = _search(sides, wanted, seed)
+        reranker = Reranker(ways, _vectors(sides.queries), _vectors(sides.gallery)) if ways else None
+        judged, watch = _search(sides, wanted, seed, reranker)
         warnings = _shape_warnings(_vectors(sides.gallery))
     else:
         judged, depth, warnings = _from_lists(sides, wanted, lists)
     scores = of_ranks.score(judged.rankings, wanted.ranked, largest=sides.findable, depth=depth) | judged.extra
-    missing = np.array([len(ranks) == 0 for ranks in judged.rankings], dtype=np.bool_)
+    missing = _missing(judged.rankings)
     values = {name: scores.get(name, np.full(len(missing), np.nan)) for name in wanted.by_query}
     if missing_as_zero:
-        values = {
-            name: one if np.isnan(one).all() else np.where(missing & np.isnan(one), 0.0, one)
-            for name, one in values.items()
-        }
+        values = _with_zeros(values, missing)
     metrics = certainty.means(values, judged.products)
     metrics |= {name: judged.pairs.value(name) if judged.pairs else None for name in wanted.pairs}
     if wanted.clusters:
@@ -98,10 +110,32 @@ def measure(
         metrics |= clusters.agreement(judged.products, found)
     told = [*warnings, *_tie_warnings(judged, missing)]
     ordered = {name: metrics[name] for name in wanted.order}
-    return Measured(judged, values, ordered, watch.evidence() if watch else None, told)
+    inflation = watch.evidence() if watch else None
+    return Measured(judged, values, ordered, inflation, told, reranker.made if reranker else [])
 
 
-def _search(sides: Sides, wanted: Wanted, seed: int) -> tuple[Judged, Watch | None]:
+def values_of(
+    rankings: Sequence[Ranks], names: Sequence[str], sides: Sides, missing_as_zero: bool
+) -> dict[str, Floats]:
+    """Metrics of ranks for each query (Q,)."""
+    values = of_ranks.score(rankings, names, largest=sides.findable)
+    return _with_zeros(values, _missing(rankings)) if missing_as_zero else values
+
+
+def _missing(rankings: Sequence[Ranks]) -> NDArray[np.bool_]:
+    """(Q,) whether a query has no image to find."""
+    return np.array([len(ranks) == 0 for ranks in rankings], dtype=np.bool_)
+
+
+def _with_zeros(values: Mapping[str, Floats], missing: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Queries without an image to find count as 0, in every metric that has a value at all."""
+    return {
+        name: one if np.isnan(one).all() else np.where(missing & np.isnan(one), 0.0, one)
+        for name, one in values.items()
+    }
+
+
+def _search(sides: Sides, wanted: Wanted, seed: int, reranker: Reranker | None) -> tuple[Judged, Watch | None]:
     if wanted.single_shot and sides.same == "session":
         raise UsageError("cmc_single_shot goes with --exclude-same camera alone", hint="leave one of them out")
     asked, shelf = sides.queries, sides.gallery
@@ -116,6 +150,7 @@ def _search(sides: Sides, wanted: Wanted, seed: int) -> tuple[Judged, Watch | No
         single_shot=wanted.single_shot,
         pairs=bool(wanted.pairs),
         watch=watch.see if watch else lambda _: None,
+        see=[reranker.see] if reranker else [],
         seed=seed,
     )
     return judged, watch
@@ -137,23 +172,24 @@ def _vectors(side: Side) -> Scores:
     return side.vectors
 
 
-def plan(queries: int, gallery: int, dim: int, *, apart: bool) -> tuple[int, float]:
+def plan(queries: int, gallery: int, dim: int, ways: Sequence[Rerank] = (), *, apart: bool) -> tuple[int, float]:
     """Bytes of memory and seconds that a search takes: the vectors, one block of similarities, and what is kept."""
+    again = queries * seconds_a_query(ways, gallery, dim) if ways else 0.0
     rows = gallery + (queries if apart else gallery)  # leave-one-out searches in a sorted copy
     block = min(block_rows(gallery), queries) * gallery * 4
-    return 4 * dim * rows + block + _PER_QUERY * queries + gallery * 24, 2e-11 * queries * gallery * dim
+    return 4 * dim * rows + block + _PER_QUERY * queries + gallery * 24, 2e-11 * queries * gallery * dim + again
 
 
 def _shape_warnings(vectors: Scores) -> list[str]:
     told = []
     if zeros := int((~vectors.any(axis=1)).sum()):
         told.append(f"{zeros} embeddings of the gallery are zero: they are found last")
-    if np.ptp(vectors, axis=0).max() < _ALIKE:
+    if len(vectors) > 1 and np.ptp(vectors, axis=0).max() < _ALIKE:
         told.append("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
     return told
 
 
-def _tie_warnings(judged: Judged, missing: np.typing.NDArray[np.bool_]) -> list[str]:
+def _tie_warnings(judged: Judged, missing: NDArray[np.bool_]) -> list[str]:
     """Where ties decide, the score is one end of a range."""
     if missing.all():
         return []

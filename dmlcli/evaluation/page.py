@@ -8,7 +8,7 @@ from dmlcli import disk
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import Against, EvalReport, GroupScore, Histogram, Insight, Miss
+from dmlcli.report import Against, EvalReport, GroupScore, Histogram, Insight, Miss, Reranked
 
 _CARDS, _PRODUCTS, _PIXELS = 3, 200, 200
 _STYLE = """
@@ -52,6 +52,8 @@ def render(report: EvalReport) -> str:
         parts += [_misses(insight.misses), _confusions(insight)]
     else:
         parts.append(_scores(report))
+    if report.reranked:
+        parts.append(_reranked(report.reranked))
     if report.against is not None:
         parts.append(_against(report.against))
     if insight is not None:
@@ -151,14 +153,27 @@ def _confusions(insight: Insight) -> str:
 
 
 def _against(against: Against) -> str:
-    rows = []
-    for name, gap in against.difference.items():
-        verdict = ("better" if gap > 0 else "worse") if gap is not None and against.evidence[name] else "no evidence"
-        difference = f"{100 * gap:+.1f}" if gap is not None else "-"
-        interval = _span(against.interval95[name], "+.1f")
-        rows.append([metric_title(name), _percent(against.metrics[name]), difference, interval, verdict])
+    rows = [[metric_title(name), _percent(against.metrics[name]), *_gap(against, name)] for name in against.difference]
     headings = ["metric", "other", "difference", "95 % interval, paired", ""]
     return f"<h2>Against {escape(against.name)}</h2>" + _table(headings, rows)
+
+
+def _reranked(ways: Sequence[Reranked]) -> str:
+    rows = [
+        [one.name, metric_title(name), _percent(score), *_gap(one, name), f"{one.milliseconds:.1f}"]
+        for one in ways
+        for name, score in one.metrics.items()
+    ]
+    headings = ["", "metric", "re-ranked", "difference", "95 % interval, paired", "", "ms a query"]
+    note = '<p class="faint">The first hits of each query in a new order, against the plain ranking.</p>'
+    return "<h2>Re-ranking</h2>" + note + _table(headings, rows)
+
+
+def _gap(other: Against | Reranked, name: str) -> list[str]:
+    """Difference, its interval, and the verdict."""
+    gap = other.difference[name]
+    verdict = ("better" if gap > 0 else "worse") if gap is not None and other.evidence[name] else "no evidence"
+    return [f"{100 * gap:+.1f}" if gap is not None else "-", _span(other.interval95[name], "+.1f"), verdict]
 
 
 def _histogram(histogram: Histogram | None) -> str:

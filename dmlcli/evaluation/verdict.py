@@ -1,7 +1,7 @@
 """From what was measured to the report: where it fails, whether another is better, how it stands in the literature."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +12,17 @@ from dmlcli.catalog import Benchmark
 from dmlcli.evaluation import published as literature
 from dmlcli.evaluation.gates import Wanted
 from dmlcli.evaluation.insight import insight
-from dmlcli.evaluation.judge import Judged
-from dmlcli.evaluation.measure import Measured, Sides, measure
+from dmlcli.evaluation.judge import Floats, Judged
+from dmlcli.evaluation.measure import Measured, Sides, measure, values_of
 from dmlcli.evaluation.opening import Request, made_by, other_sides
 from dmlcli.evaluation.protocol import EXCLUSIONS, LEAVE_ONE_OUT, exclusion
 from dmlcli.metrics import certainty
 from dmlcli.metrics.shape import shape
-from dmlcli.report import Against, EvalReport, Inflation, Skipped
+from dmlcli.report import Against, EvalReport, Inflation, Reranked, Skipped
+from dmlcli.search.rerank import spell
 
 _RECALL = (1, 5, 10)
+_REORDERED = ("recall@1", "map@r")  # what is told of a re-ranking in any case
 
 
 def recall(published: str | None, official: Benchmark | None) -> tuple[int, ...]:
@@ -78,12 +80,39 @@ def against(
     """Add the difference to another model on the same queries; intervals by drawing the same products for both."""
     other = measure(other_sides(request, sides, path), wanted, told.seed, told.missing_as_zero)
     gaps = {name: values - other.values[name] for name, values in found.values.items()}
-    intervals = certainty.intervals95(gaps, found.judged.products, told.seed)
-    pairs = [(name, found.metrics[name], other.metrics[name]) for name in found.metrics]
+    compared = _compared(found.metrics, other.metrics, gaps, found.judged.products, told.seed)
+    return replace(told, against=Against(str(path), other.metrics, *compared))
+
+
+def reranked(told: EvalReport, sides: Sides, found: Measured, wanted: Wanted) -> EvalReport:
+    """Add what each re-ranking gains over the plain ranking, in the metrics that ranks tell."""
+    names = list(dict.fromkeys([*wanted.ranked, *_REORDERED]))
+    products = found.judged.products
+    plain = values_of(found.judged.rankings, names, sides, told.missing_as_zero)
+    before = certainty.means(plain, products)
+    rows = []
+    for one in found.reranked:
+        values = values_of(one.rankings, names, sides, told.missing_as_zero)
+        after = certainty.means(values, products)
+        gaps = {name: values[name] - plain[name] for name in names}
+        compared = _compared(after, before, gaps, products, told.seed)
+        rows.append(Reranked(spell(one.way), after, before, *compared, 1000 * one.seconds / max(len(one.rankings), 1)))
+    return replace(told, reranked=tuple(rows))
+
+
+def _compared(
+    these: Mapping[str, float | None],
+    those: Mapping[str, float | None],
+    gaps: Mapping[str, Floats],
+    products: Sequence[str],
+    seed: int,
+) -> tuple[dict[str, float | None], dict[str, tuple[float, float] | None], dict[str, bool]]:
+    """By metric: the difference of two scores, its interval from the gaps of the queries (Q,), whether that is sure."""
+    intervals = certainty.intervals95(gaps, products, seed)
+    pairs = [(name, these[name], those[name]) for name in these]
     difference = {name: a - b if a is not None and b is not None else None for name, a, b in pairs}
-    spans = {name: intervals.get(name) for name in found.metrics}
-    evidence = {name: span is not None and (span[0] > 0 or span[1] < 0) for name, span in spans.items()}
-    return replace(told, against=Against(str(path), other.metrics, difference, spans, evidence))
+    spans = {name: intervals.get(name) for name in these}
+    return difference, spans, {name: span is not None and (span[0] > 0 or span[1] < 0) for name, span in spans.items()}
 
 
 def beside_published(told: EvalReport, name: str) -> EvalReport:

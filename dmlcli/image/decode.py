@@ -1,32 +1,27 @@
-"""The bytes of an image file to upright RGB, or the reason why not. The only file that knows decoders.
+"""The bytes of an image file to upright RGB, or the reason why not.
 
-Pillow says what a file is and decodes it; the pixels of JPEGs come from simplejpeg, which decodes by the same library,
-is quicker, and tells of damage that Pillow passes over in silence.
+The pixels of JPEGs come from simplejpeg, which decodes by the same library as Pillow, is quicker, and tells of damage
+that Pillow passes over in silence. All else is Pillow's, which is not even imported for a plain JPEG.
 """
 
 import io
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from dmlcli.errors import DmlcliError, ImageError
-from dmlcli.image import limits
+from dmlcli.image import jpeg, limits
 from dmlcli.image.resample import Box, Floats, resample
 from dmlcli.image.scratch import scratch
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF and the like, on stderr, without the file's name
-Image.MAX_IMAGE_PIXELS = None  # `limits` stands in its place, with a reason and an option
-# None that runs code (EPS, PDF); the common ones first, for Pillow loads all its plugins to find one of the others.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_ORIENTATION = 0x0112  # the EXIF tag
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 _UPRIGHT = {  # by orientation: whether to swap the sides, then turn rows around, then columns
     2: (False, False, True),
     3: (False, True, True),
@@ -46,13 +41,11 @@ class Picture:
     """
 
     def __init__(self, data: bytes) -> None:
-        with _reasons(data):
-            self._data, self._image = data, _open(data)
-            limits.check(*self._image.size)
-            self._swap, self._flip_rows, self._flip_columns = _UPRIGHT.get(
-                _orientation(self._image, data), (False, False, False)
-            )
-        width, height = self._image.size
+        self._data = data
+        with _reasons():
+            self._other, (width, height, orientation) = _opened(data)
+        self._stored = width, height
+        self._swap, self._flip_rows, self._flip_columns = _UPRIGHT.get(orientation, (False, False, False))
         self.width, self.height = (height, width) if self._swap else (width, height)
 
     def inside(self, box: Box | None) -> Box:
@@ -81,28 +74,32 @@ class Picture:
         if self._swap:
             left, top, right, bottom = top, left, bottom, right
         with self._decoded(reduction) as stored:
-            down, across = stored.shape[0] / self._image.height, stored.shape[1] / self._image.width
+            across, down = stored.shape[1] / self._stored[0], stored.shape[0] / self._stored[1]
             scaled = (left * across, top * down, right * across, bottom * down)
             return np.ascontiguousarray(self._turned(resample(stored, scaled, side, interpolation)))
 
-    def image(self, at_least: int = 0) -> Image.Image:
+    def image(self, at_least: int = 0) -> "Image":
         """The whole picture; a JPEG may come smaller as long as its short side keeps `at_least` pixels (0: all)."""
+        from dmlcli.image import pillow
+
         short = min(self.width, self.height)
         with self._decoded(_reduction(short / at_least) if at_least else 1) as stored:
-            return Image.fromarray(np.array(self._turned(stored), order="C"))
+            return pillow.from_pixels(self._turned(stored))
 
     @contextmanager
     def _decoded(self, reduction: int) -> "Iterator[NDArray[np.uint8]]":
         """(H, W, 3) as stored, at 1/`reduction` of the size where the format can; in memory only inside the block."""
-        width, height = (-(-length // reduction) for length in self._image.size)
-        jpeg = self._image.format in ("JPEG", "MPO")
-        with limits.room(width * height if jpeg else self._image.width * self._image.height):
-            with _reasons(self._data):
-                if jpeg and self._image.mode in ("RGB", "L"):
+        width, height = (-(-length // reduction) for length in self._stored)
+        other = self._other
+        is_jpeg = other is None or other.format in ("JPEG", "MPO")
+        with limits.room(width * height if is_jpeg else math.prod(self._stored)):
+            with _reasons():
+                if other is None or (is_jpeg and other.mode in ("RGB", "L")):
                     stored = _from_jpeg(self._data, width, height)
                 else:
-                    self._image.draft(None, (width, height))
-                    stored = np.asarray(_to_rgb(self._image))
+                    from dmlcli.image import pillow
+
+                    stored = pillow.pixels(other, width, height)
             yield stored
 
     def _turned(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -110,7 +107,7 @@ class Picture:
         return turned[:: -1 if self._flip_rows else 1, :: -1 if self._flip_columns else 1]
 
 
-def open_image(data: bytes, at_least: int = 0) -> Image.Image:
+def open_image(data: bytes, at_least: int = 0) -> "Image":
     """Decode to upright RGB, transparency on white.
 
     Args:
@@ -153,44 +150,29 @@ def cropped(data: bytes, box: Box) -> bytes:
 
 
 @contextmanager
-def _reasons(data: bytes) -> Iterator[None]:
+def _reasons() -> Iterator[None]:
     """Whatever a decoder does not like is the reason of an ImageError."""
     try:
         yield
     except DmlcliError:
         raise
-    except UnidentifiedImageError as error:
-        raise ImageError("not an image in a format known here" if data else "the file is empty") from error
     except Exception as error:  # decoders fail in many ways; whatever it is, this image cannot be read
         reason = str(error) or type(error).__name__
         reason = "the file is truncated" if "truncated" in reason.lower() else f"it cannot be decoded: {reason}"
         raise ImageError(reason) from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """The header, read by Pillow."""
-    heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC
-    try:
-        return Image.open(io.BytesIO(data), formats=_FORMATS)
-    except UnidentifiedImageError as error:
-        if not heic:
-            raise
-        try:
-            from pillow_heif import register_heif_opener
-        except ImportError:
-            raise ImageError("HEIC needs one more library: pip install 'dmlcli[heic]'") from error
-        register_heif_opener()
-        return Image.open(io.BytesIO(data), formats=("HEIF",))
+def _opened(data: bytes) -> tuple["Image | None", jpeg.Header]:
+    """What the header says; and the image, where that is no plain JPEG."""
+    header = jpeg.header(data)
+    if header is not None:
+        limits.check(header.width, header.height)
+        return None, header
+    from dmlcli.image import pillow
 
-
-def _orientation(image: Image.Image, data: bytes) -> int:
-    """The EXIF orientation, 1 (upright) where there is none."""
-    if image.format == "TIFF" or (image.format == "PNG" and b"eXIf" not in data and "exif" not in image.info):
-        return 1  # Pillow turns TIFFs by itself, and would decode a PNG to the end in search of EXIF
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged note about a picture is no reason to lose the picture
-        return 1
+    image = pillow.open_header(data)
+    limits.check(*image.size)
+    return image, jpeg.Header(*image.size, pillow.orientation(image, data))
 
 
 def _reduction(most: float) -> int:
@@ -210,9 +192,9 @@ def _from_jpeg(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         raise ImageError("the file is truncated")
     if "orrupt" in reason:
         raise ImageError(f"the file is damaged ({reason})")
-    image = Image.open(io.BytesIO(data), formats=_FORMATS)  # rare forms that only Pillow decodes
-    image.draft(None, (width, height))
-    return np.asarray(image.convert("RGB"))
+    from dmlcli.image import pillow
+
+    return pillow.pixels(pillow.open_header(data), width, height)  # rare forms that only Pillow decodes
 
 
 def _simplejpeg(data: bytes, width: int, height: int, strict: bool) -> NDArray[np.uint8]:
@@ -221,16 +203,3 @@ def _simplejpeg(data: bytes, width: int, height: int, strict: bool) -> NDArray[n
         data, min_width=width, min_height=height, buffer=memory, strict=strict
     )
     return decoded
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 0xFFFF):  # type: ignore[operator]
-        raise ImageError("its pixels are floating-point or 32-bit numbers, whose white is unknown")
-    if image.mode.startswith("I"):  # 16 bits a pixel; plain conversion would clip instead of scale
-        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmlcli.arrays import Pixels
 from dmlcli.image.decode import Picture
 from dmlcli.image.resample import Box
-
-Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,51 @@
 """The noun Index: a folder with a FAISS file, the item table in SQLite, and index.json. Only in here is faiss imported.
 
+gallery    the one interface to what is searched in, a folder or a collection on a cluster
 items      the item table: what each id shows
+filters    --where over the item table
 searcher   FAISS: which ids are near, exactly or nearly
 flat       a small exact one without FAISS, for a query or two
 opened     an index folder opened for reading: search, vectors
 build      writing one, anew or as an update of what is there
 choose     which kind of index suits these vectors, measured on themselves
+milvus     the same as a collection on a Milvus server
 """
 
-from dmlcli.indexes.build import Updated, build, update
-from dmlcli.indexes.choose import AUTO_FROM, TARGET, Wish
-from dmlcli.indexes.opened import FILES, Found, Index, open_index
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AUTO_FROM", "FILES", "TARGET", "Found", "Index", "Updated", "Wish", "build", "open_index", "update"]
+if TYPE_CHECKING:
+    from dmlcli.indexes.build import Updated, build, update
+    from dmlcli.indexes.choose import AUTO_FROM, TARGET, Wish
+    from dmlcli.indexes.gallery import Found
+    from dmlcli.indexes.opened import FILES, Index, open_gallery, open_index
+
+__all__ = [
+    "AUTO_FROM",
+    "FILES",
+    "TARGET",
+    "Found",
+    "Index",
+    "Updated",
+    "Wish",
+    "build",
+    "open_gallery",
+    "open_index",
+    "update",
+]
+_ROOMS = {
+    "build": ("Updated", "build", "update"),
+    "choose": ("AUTO_FROM", "TARGET", "Wish"),
+    "gallery": ("Found",),
+    "opened": ("FILES", "Index", "open_gallery", "open_index"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Open a room when something in it is first asked for: a query needs nothing of those that write."""
+    for room, names in _ROOMS.items():
+        if name in names:
+            opened = import_module(f"{__name__}.{room}")
+            globals().update({each: getattr(opened, each) for each in names})  # `build` is a room, and a function in it
+            return globals()[name]
+    raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -2,7 +2,8 @@
 
 A candidate's recall@10 is the share of an image's ten nearest others that its search finds, over images drawn from the
 catalogue. On the sample every candidate is built; what it needs of time and memory is scaled to all rows, and the
-quickest that keeps what was wished is built in full and measured again.
+quickest that keeps what was wished is built in full and measured again. Times are the processor's and not the clock's:
+what else the machine is busy with must not change the choice.
 """
 
 import math
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import progress
-from dmlcli.embeddings import Vectors
+from dmlcli import feeding, progress
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import kinds
 from dmlcli.indexes.items import NO_IDS, Ids
@@ -97,11 +98,12 @@ class Sample:
             scores = self.vectors[rows[query]] @ vector
             right[query] = (scores >= self.tenth[query] - _TIE) & (found[query] >= 0) & (rows[query] != own)
             itself += bool(scores.max() > 1 - _SAME)
-        recall = np.minimum(right.sum(axis=1), self.nearest) / self.nearest
-        started = time.perf_counter()
+        # where there is but one row, nothing else was to be found, and nothing was missed
+        recall = np.minimum(right.sum(axis=1), self.nearest) / self.nearest if self.nearest else np.ones(len(right))
+        started = time.process_time()
         for vector in self._queries[:_TIMED] if timed else ():
-            searcher.search(vector[None], self.nearest)
-        took = (time.perf_counter() - started) / min(_TIMED, len(self.asking))
+            searcher.search(vector[None], max(self.nearest, 1))
+        took = (time.process_time() - started) / min(_TIMED, len(self.asking))
         error = float(recall.std() / math.sqrt(len(recall)))
         return Measured(float(recall.mean()), error, itself / len(recall), took * 1e6)
 
@@ -121,7 +123,7 @@ def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
     own[~own.any(axis=1), -1] = True
     others = scores[~own].reshape(len(asking), nearest)
     tenth = others[:, -1] if nearest else np.full(len(asking), -1, np.float32)
-    return Sample(vectors, ids, asking, tenth, max(nearest, 1))
+    return Sample(vectors, ids, asking, tenth, nearest)
 
 
 def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], Measured]:
@@ -204,9 +206,9 @@ def why(chosen: Trial, trials: list[Trial]) -> str:
 def _tried(kind: str, small: str, part: Vectors, sample: Sample, count: int, wish: Wish) -> Trial:
     """Build a candidate on the sample, measure it, and scale that to all rows."""
     growth = count / len(part)
-    started = time.perf_counter()
+    started = time.process_time()
     near, rows = make(small, part, sample.ids)
-    built = time.perf_counter() - started
+    built = (time.process_time() - started) / feeding.cores()
     _, found = fit(near, rows, sample, wish.recall)
     # a scan grows with the rows; with cells, their number and their length grow as the root; a graph hardly
     slower, longer = (0.6, 1.5) if kind.startswith("IVF") else (0.3, 1.2) if kind.startswith("HNSW") else (1, 1)

@@ -8,14 +8,17 @@ import struct
 from functools import cached_property
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.indexes.items import NO_IDS, Ids
-from dmlcli.indexes.searcher import Scores, Searcher
 
+if TYPE_CHECKING:
+    from dmlcli.indexes.searcher import Scores, Searcher
+
+EXACT = "Flat"  # what FAISS calls it
 LARGEST = 1 << 26  # bytes of rows that are read for one answer
 _FEW = 4  # queries, until FAISS is worth its import
 _AT_ONCE = 1 << 20  # bytes of rows
@@ -49,8 +52,10 @@ class Flat:
             raise ValueError(f"{file.name} is cut short")
 
     @cached_property
-    def _searcher(self) -> Searcher:
+    def _searcher(self) -> "Searcher":
         import faiss
+
+        from dmlcli.indexes.searcher import Searcher
 
         self._bytes.seek(0)
         return Searcher(faiss.read_index(faiss.PyCallbackIOReader(self._bytes.read)))
@@ -70,7 +75,7 @@ class Flat:
         """Nothing is left over from what was removed."""
         return NO_IDS
 
-    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Scores, Ids]:
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> "tuple[Scores, Ids]":
         """As Searcher does."""
         self._asked += len(queries)
         if among is not None or self._asked > _FEW or len(queries) != 1:

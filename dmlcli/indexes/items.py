@@ -1,9 +1,9 @@
 """The item table: an SQLite file that says of each id which image of which product it is, with the user's own columns.
 
-Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed.
+Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed,
+and which part of its file an image is.
 """
 
-import hashlib
 import os
 import re
 import sqlite3
@@ -11,17 +11,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Embeddings
+if TYPE_CHECKING:
+    from dmlcli.catalog import Box, Item
+    from dmlcli.embeddings import Embeddings
 
 Ids = NDArray[np.int64]
 NO_IDS: Ids = np.zeros(0, np.int64)
 
-_FIXED = ("id", "path", "product", "category")
+FIXED = ("id", "path", "product", "category")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
 _AT_ONCE = 10_000  # ids in one statement
@@ -36,23 +38,40 @@ class Row(NamedTuple):
     image: Path
 
 
-def write(file: Path, embeddings: Embeddings, ids: Ids) -> None:
+class Column(NamedTuple):
+    """A column of the user's."""
+
+    written: str  # in the catalogue
+    name: str  # in the item table
+    kind: str  # INTEGER, REAL or TEXT
+
+
+def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
     """Write the table of these rows under these ids."""
-    own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
-    columns = _distinct(own)
-    kinds = _kinds(embeddings, own)
+    from dmlcli.embeddings import box_cell
+
+    own = columns(embeddings)
     marks = content_marks(embeddings)
     rows = np.argsort(ids, kind="stable").tolist()
     with closing(sqlite3.connect(file)) as table:
         table.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
         table.execute("PRAGMA synchronous = OFF")
-        extra = "".join(f', "{columns[name].replace(chr(34), chr(34) * 2)}" {kinds[name]}' for name in own)
+        extra = "".join(f', "{column.name.replace(chr(34), chr(34) * 2)}" {column.kind}' for column in own)
         table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
-        table.execute("CREATE TABLE contents (id INTEGER PRIMARY KEY, mark TEXT)")
-        places = ", ".join("?" * (len(_FIXED) + len(own)))
-        table.executemany(f"INSERT INTO items VALUES ({places})", _item_rows(embeddings, ids, rows, kinds))
-        table.executemany("INSERT INTO contents VALUES (?, ?)", ((int(ids[row]), marks[row]) for row in rows))
+        table.execute("CREATE TABLE contents (id INTEGER PRIMARY KEY, mark TEXT, box TEXT)")
+        places = ", ".join("?" * (len(FIXED) + len(own)))
+        table.executemany(f"INSERT INTO items VALUES ({places})", _item_rows(embeddings, ids, rows, own))
+        boxes = [box_cell(item.box) or None for item in embeddings.items]
+        contents = ((int(ids[row]), marks[row], boxes[row]) for row in rows)
+        table.executemany("INSERT INTO contents VALUES (?, ?, ?)", contents)
         table.commit()
+
+
+def columns(embeddings: "Embeddings") -> list[Column]:
+    """The user's own columns, in their order."""
+    written = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
+    names, kinds = _distinct(written), _kinds(embeddings, written)
+    return [Column(column, names[column], kinds[column]) for column in written]
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -88,6 +107,16 @@ def rows(table: sqlite3.Connection, root: Path) -> Iterator[Row]:
         yield Row(number, name(product), root / name(path))
 
 
+def box(table: sqlite3.Connection, number: int) -> "Box | None":
+    """The part of its file that the image with this id is; None: all of it."""
+    found: tuple[str | None] | None = table.execute("SELECT box FROM contents WHERE id = ?", (number,)).fetchone()
+    if not found or not found[0]:
+        return None
+    from dmlcli.embeddings import box_of
+
+    return box_of(found[0])
+
+
 def name(stored: str | bytes) -> str:
     """A name as it was before it was stored."""
     return stored if isinstance(stored, str) else os.fsdecode(stored)
@@ -102,8 +131,10 @@ def ids_by_content(table: sqlite3.Connection) -> dict[tuple[str, str], list[int]
     return found
 
 
-def content_marks(embeddings: Embeddings) -> list[str]:
+def content_marks(embeddings: "Embeddings") -> list[str]:
     """What tells whether a row shows what it showed: its file's digest, or its vector's where there is no file."""
+    import hashlib
+
     marks = []
     for state, vector in zip(embeddings.states, embeddings.vectors, strict=True):
         if state.digest:
@@ -113,19 +144,25 @@ def content_marks(embeddings: Embeddings) -> list[str]:
     return marks
 
 
-def _item_rows(embeddings: Embeddings, ids: Ids, rows: Sequence[int], kinds: dict[str, str]) -> Iterator[list[object]]:
+def cells(item: "Item", own: Sequence[Column]) -> list[str | None]:
+    """What an item says in the user's own columns, as it is written; None where it says nothing."""
+    values = dict(item.columns)
+    # an empty cell of a number column is no number, and must not compare as text
+    return [None if kind != "TEXT" and not values.get(name) else values.get(name) for name, _, kind in own]
+
+
+def _item_rows(
+    embeddings: "Embeddings", ids: Ids, rows: Sequence[int], own: Sequence[Column]
+) -> Iterator[list[object]]:
     for row in rows:
         item = embeddings.items[row]
-        values = dict(item.columns)
-        # an empty cell of a number column is no number, and must not compare as text
-        own = (None if kind != "TEXT" and not values.get(name) else values.get(name) for name, kind in kinds.items())
-        texts = [_text(value) if isinstance(value, str) else value for value in own]
+        texts = [None if cell is None else _text(cell) for cell in cells(item, own)]
         yield [int(ids[row]), _text(item.path), _text(item.product), _text(item.category), *texts]
 
 
 def _distinct(columns: list[str]) -> dict[str, str]:
     """A column name for each of the user's: SQLite ignores case, and four names are taken."""
-    taken, distinct = set(_FIXED), {}
+    taken, distinct = set(FIXED), {}
     for column in columns:
         distinct[column] = column
         while distinct[column].lower() in taken:
@@ -134,7 +171,7 @@ def _distinct(columns: list[str]) -> dict[str, str]:
     return distinct
 
 
-def _kinds(embeddings: Embeddings, columns: list[str]) -> dict[str, str]:
+def _kinds(embeddings: "Embeddings", columns: list[str]) -> dict[str, str]:
     """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code."""
     values: dict[str, set[str]] = {column: set() for column in columns}
     for item in embeddings.items:

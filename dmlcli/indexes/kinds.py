@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import progress
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, UsageError
+from dmlcli.indexes.flat import EXACT as EXACT
 from dmlcli.indexes.items import Ids
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before FAISS comes: its threads spin while they wait for work
-EXACT = "Flat"
 ROWS = "SQfp16"  # how exact rows lie beside a kind that does not keep them
 _EXAMPLES = 'one is like "Flat", "HNSW32", "IVF1024,PQ32" or "SQ8"; --auto chooses by itself'
 _POINTS = 50  # training vectors a cell; FAISS itself takes up to 256 and asks for 39

@@ -5,37 +5,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmlcli import disk
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import IndexFileError, UsageError
-from dmlcli.indexes import items, kinds
-from dmlcli.indexes.flat import Flat
+from dmlcli.indexes import items
+from dmlcli.indexes.flat import EXACT, Flat
+from dmlcli.indexes.gallery import Found, is_address
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.searcher import Scores, Searcher
+
+if TYPE_CHECKING:
+    from dmlcli.indexes.searcher import Scores, Searcher
+
+if TYPE_CHECKING:
+    from dmlcli.indexes.milvus.collection import Collection
 
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
 CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
 FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION)
-
-
-class Found(NamedTuple):
-    """One row of the item table that came up, with its score."""
-
-    id: int
-    score: float
-    product: str
-    path: str  # relative to the root
-    root: Path
-
-    @property
-    def image(self) -> Path:
-        """Where the image lies."""
-        return self.root / self.path
 
 
 @dataclass(frozen=True)
@@ -52,8 +43,23 @@ class Index:
     dim: int
     kind: str  # a FAISS factory string
     record: dict[str, Any] = field(repr=False)  # index.json
-    searcher: Searcher | Flat = field(repr=False)
+    searcher: "Searcher | Flat" = field(repr=False)
     table: sqlite3.Connection = field(repr=False)  # of the items, read-only
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    @property
+    def most(self) -> int:
+        """As many hits as there are images."""
+        return self.images
+
+    @property
+    def stamp(self) -> bytes:
+        """The record: it changes whenever the index does."""
+        return (self.folder / RECORD).read_bytes()
 
     @property
     def items_file(self) -> Path:
@@ -80,7 +86,7 @@ class Index:
             for row in zip(np.minimum(scores, 1).tolist(), ids.tolist(), strict=True)
         ]
 
-    def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> tuple[Scores, Ids]:
+    def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> "tuple[Scores, Ids]":
         """Scores and ids (Q, K) of what `search` finds, without their names; id -1 where there is nothing more."""
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
@@ -89,6 +95,18 @@ class Index:
     def vectors(self, ids: Sequence[int] | Ids) -> Vectors:
         """The unit vectors (n, D) of these ids; raises KeyError for one that is not there."""
         return self.searcher.vectors(np.asarray(ids, dtype=np.int64))
+
+    def kept(self) -> dict[str, Any] | None:
+        """The note beside the index; None where there is none, or a damaged one."""
+        try:
+            return disk.read_json(self.folder / CALIBRATION)
+        except (OSError, ValueError):
+            return None
+
+    def keep(self, note: dict[str, Any]) -> None:
+        """Keep a note beside the index, if it may be written to."""
+        with suppress(OSError):
+            disk.write_json(self.folder / CALIBRATION, note)
 
     def ids(self) -> Ids:
         """The id of every image, ascending."""
@@ -99,12 +117,23 @@ class Index:
         return items.rows(self.table, self.root)
 
 
+def open_gallery(place: Path | str) -> "Index | Collection":
+    """Open what is searched in: an index folder, or a collection by its address."""
+    if not is_address(place):
+        return open_index(Path(place))
+    from dmlcli.indexes.milvus import address, collection
+
+    return collection.open_collection(address.parse(place))
+
+
 def open_index(folder: Path) -> Index:
     """Open an index folder, its vectors memory-mapped; raises IndexFileError where there is none or it is damaged."""
+    if is_address(folder):
+        raise UsageError("a collection is searched by query; this wants an index folder", hint="dmlcli index CATALOG")
     folder = disk.restore(Path(folder))
     try:
         return disk.settled(folder, _open)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
     except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
         raise _damaged(folder, error) from error
@@ -134,10 +163,13 @@ def _open(folder: Path) -> Index:
     )
 
 
-def _searcher(folder: Path, record: dict[str, Any]) -> Searcher | Flat:
-    if record["kind"] == kinds.EXACT and not record["dead"] and not record["rows"]:
+def _searcher(folder: Path, record: dict[str, Any]) -> "Searcher | Flat":
+    if record["kind"] == EXACT and not record["dead"] and not record["rows"]:
         with suppress(ValueError):  # large, or damaged, which FAISS will say
             return Flat(folder / VECTORS)
+    from dmlcli.indexes import kinds
+    from dmlcli.indexes.searcher import Searcher
+
     near = kinds.read(folder / VECTORS)
     kinds.tune(near, record["settings"])
     rows = kinds.read(folder / ROWS) if record["rows"] else None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.indexes import kinds
 from dmlcli.indexes.items import NO_IDS, Ids
 

@@ -41,9 +41,17 @@ PRESETS = {
     "strong": Preset(area=(0.2, 1.0), light=0.4, grey=0.2, blur=0.5, tilt=0.3, erase=0.25),  # one photo a product
 }
 
+FAMILIES = {  # that have nothing in common, to imitate the photos of others: `imitate` keeps one of them from each fit
+    "near": Preset(area=(0.25, 0.7)),
+    "dim": Preset(light=0.5, grey=0.3, blur=0.5),
+    "askew": Preset(area=(0.8, 1.0), tilt=1.0, erase=0.3),
+}
+
 
 def preset(name: str) -> Preset | None:
     """The preset called `name`, None for `none`; raises UsageError where there is no such."""
+    if name in FAMILIES:
+        return FAMILIES[name]
     if name not in PRESETS:
         raise UsageError(f"there is no augmentation '{name}'", hint=nearest(name, list(PRESETS)))
     return PRESETS[name]
@@ -54,6 +62,11 @@ def view_names(count: int, seed: int, augment: str = "light") -> list[str]:
     if preset(augment) is None:
         return ["plain"]
     return ["plain", "flip", *(f"{augment}{number}-seed{seed}" for number in range(1, count - 1))][:count]
+
+
+def family_names(seed: int) -> list[str]:
+    """A view of every image from each family."""
+    return [f"{family}1-seed{seed}" for family in FAMILIES]
 
 
 def fixed_view(settings: ImageSettings, name: str) -> View:

@@ -1,4 +1,4 @@
-"""The backbone: a torchvision network without its classifier, its last map pooled in one way or several.
+"""The backbone: a network of torchvision or timm without its classifier, its last map pooled in one way or several.
 
 Poolings see different things: the mean what there is much of, the maximum what stands out. Maps do too: the last one
 knows what things are, an earlier and larger one their pattern. Together they tell products apart better than any one.
@@ -6,7 +6,7 @@ knows what things are, an earlier and larger one their pattern. Together they te
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torchvision
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dmlcli.errors import UsageError, WeightsError
 from dmlcli.image import ImageSettings
+from dmlcli.learn import timm_networks
 from dmlcli.learn.descriptor import Descriptor
 from dmlcli.learn.weights import DESCRIPTOR, Weights
 
@@ -33,6 +34,8 @@ _PARTS = {  # networks that are a chain: the parts that lead up to the last map
 }
 _WITHOUT_MAP = (DESCRIPTOR, "vit_")  # their features are no pooled map
 _MAX_SHARE, _EARLIER_SHARE = 0.7, 0.5  # lengths beside the means of the last map, which are of length 1
+_BESIDE = "+descriptor"  # what a pooling ends with that has the built-in descriptor beside the maps
+_DESCRIBED = 128  # pixels, about the side that the descriptor sees
 
 
 def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
@@ -40,7 +43,7 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
 
     Args:
         pooling: `avg`, `max`, `gem`, `avg+max`, or `two-maps`: both poolings, of the last map and of the last one
-            that is twice its size. None: as the network was published.
+            that is twice its size, or `two-maps+descriptor`. None: as the network was published.
 
     Errors: WeightsError where the weights are those of another network, UsageError where it has no map to pool.
     """
@@ -58,18 +61,20 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
                 f"{weights.source} are not weights of {weights.backbone}: {missing[0]} and others are missing",
                 hint="--backbone NAME says which network the file is of",
             )
-    return _joined(trunk, pooling)
+    return _joined(trunk, pooling, weights.image)
 
 
 def empty_backbone(name: str, pooling: str | None) -> nn.Module:
     """The same without weights, for those of a saved model to be put in."""
-    return _joined(_skeleton(name, pooling), pooling)
+    return _joined(_skeleton(name, pooling), pooling, ImageSettings())
 
 
 def default_pooling(name: str) -> str | None:
     """How the features that heads learn from are pooled, where nothing is asked for: in as many ways as there are."""
-    if name.startswith(_WITHOUT_MAP):
+    if name.startswith(_WITHOUT_MAP) or (name.startswith(timm_networks.PREFIX) and not timm_networks.parts(name)):
         return None
+    if name.startswith(timm_networks.PREFIX):
+        return "two-maps"
     return "two-maps" if name.startswith(tuple(_PARTS)) else "avg+max"
 
 
@@ -117,6 +122,28 @@ class TwoPools(nn.Module):
         return _side_by_side(self.trunk(images))
 
 
+class WithDescriptor(nn.Module):
+    """A trunk, and beside it the built-in descriptor of the same pixels: colours and patterns that no label called for.
+
+    (B, 3, H, W) as the trunk wants them -> (B, F + E), both parts of unit length, the trunk's first.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, trunk: nn.Module, image: ImageSettings) -> None:
+        super().__init__()
+        self.trunk, self.descriptor = trunk, Descriptor()
+        self.register_buffer("mean", torch.tensor(image.mean)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(image.deviation)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The pixels are brought back to [0, 1], and to about the descriptor's size."""
+        pixels = F.avg_pool2d(images * self.deviation + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
+        parts = self.trunk(images).float(), self.descriptor(pixels)
+        return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
+
+
 class Chain(nn.Module):
     """The parts of a network one after the other, under the names they have there, then the pooling."""
 
@@ -126,35 +153,51 @@ class Chain(nn.Module):
             self.add_module(name, getattr(network, name))
         self.names, self.last, self.two_maps = names, last, pooling == "two-maps"
         self.pool = Pool("avg+max" if self.two_maps else pooling)
-        self._earlier = self._find_earlier() if self.two_maps else -1
+        self.cut = last_shrinking(self.steps())
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> pooled rows (B, F); with two maps (B, 2F + 2E), the means of the last one first."""
-        earlier = images
-        for number, layer in enumerate(self._layers()):
+        return self.above(self.below(images))
+
+    def below(self, images: Tensor) -> Tensor:
+        """The last map (B, E, h, w) that is larger than the last one of all."""
+        for layer in self.steps()[: self.cut]:
             images = layer(images)
-            if number == self._earlier:
-                earlier = images
-        rows: Tensor = self.pool(self.last(images)).flatten(1)
+        return images
+
+    def above(self, maps: Tensor) -> Tensor:
+        """What `forward` gives, from what `below` gives."""
+        last = maps
+        for layer in self.steps()[self.cut :]:
+            last = layer(last)
+        rows: Tensor = self.pool(self.last(last)).flatten(1)
         if not self.two_maps:
             return rows
-        return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(earlier).flatten(1))], dim=-1)
+        return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(maps).flatten(1))], dim=-1)
 
-    def _layers(self) -> list[nn.Module]:
+    def steps(self) -> list[nn.Module]:
+        """The parts in the order in which images pass them, those that are sequences taken apart."""
         parts = [getattr(self, name) for name in self.names]
         return [layer for part in parts for layer in (part if isinstance(part, nn.Sequential) else [part])]
 
-    @torch.inference_mode()
-    def _find_earlier(self) -> int:
-        """The number of the last layer whose map is larger than the last one."""
-        images, sides = torch.zeros(1, 3, 64, 64), []
-        training = self.training
-        self.eval()
-        for layer in self._layers():
-            images = layer(images)
-            sides.append(images.shape[-1])
-        self.train(training)
-        return max(number for number, side in enumerate(sides) if side > sides[-1])
+
+@torch.inference_mode()
+def last_shrinking(layers: Sequence[nn.Module], side: int = -1) -> int:
+    """The number of the first layer after the last map that is larger than those that follow, found by trying.
+
+    Args:
+        side: which dimension of the maps is one of their sides.
+    """
+    images, sides = torch.zeros(1, 3, 64, 64), []
+    modes = [layer.training for layer in layers]
+    for layer in layers:
+        images = layer.eval()(images)
+        sides.append(images.shape[side])
+    for layer, training in zip(layers, modes, strict=True):
+        layer.train(training)
+    learns = [any(True for _ in layer.parameters()) for layer in layers]
+    shrinks = [after for after in range(1, len(sides)) if sides[after - 1] > sides[after] and any(learns[after:])]
+    return max(shrinks)
 
 
 def _side_by_side(rows: Tensor) -> Tensor:
@@ -163,7 +206,9 @@ def _side_by_side(rows: Tensor) -> Tensor:
     return torch.cat([means, _MAX_SHARE * maxima], dim=-1)
 
 
-def _joined(trunk: nn.Module, pooling: str | None) -> nn.Module:
+def _joined(trunk: nn.Module, pooling: str | None, image: ImageSettings) -> nn.Module:
+    if pooling is not None and pooling.endswith(_BESIDE):
+        trunk = WithDescriptor(trunk, image)
     return (TwoPools(trunk) if pooling == "avg+max" else trunk).eval()
 
 
@@ -177,11 +222,14 @@ def _versioned(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, T
 
 
 def _skeleton(name: str, pooling: str | None) -> nn.Module:
-    """A torchvision network without its classifier: what stands before its first weights stays (pooling, norms)."""
+    """A network without its classifier: what stands before its first weights stays (pooling, norms)."""
     if pooling is not None and name.startswith(_WITHOUT_MAP):
         raise UsageError(f"{name} has no map of features to pool", hint="leave --pooling out")
+    pooling = pooling.removesuffix(_BESIDE) if pooling else None
     if name == DESCRIPTOR:
         return Descriptor()
+    if name.startswith(timm_networks.PREFIX):
+        return _of_timm(name, pooling)
     extra = (
         {"aux_logits": False, "init_weights": False, "transform_input": True}
         if name in ("googlenet", "inception_v3")
@@ -206,6 +254,15 @@ def _skeleton(name: str, pooling: str | None) -> nn.Module:
         if isinstance(getattr(layer, place, None), nn.AdaptiveAvgPool2d):
             setattr(layer, place, pool)
             return network
+    return network
+
+
+def _of_timm(name: str, pooling: str | None) -> nn.Module:
+    network, parts = timm_networks.build(name), timm_networks.parts(name)
+    if parts:
+        return Chain(network, parts, nn.Identity(), pooling or "avg")
+    if pooling is not None:
+        raise UsageError(f"{name} is no chain of layers whose maps could be pooled", hint="leave --pooling out")
     return network
 
 

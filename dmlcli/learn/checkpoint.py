@@ -16,14 +16,15 @@ _SPARING = 20  # a checkpoint is written when training took this many times as l
 class Checkpoint:
     """The checkpoint of one run, replaced as training goes on, but never for more than a twentieth of the time."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
+        """`file`: None where nothing is to be kept."""
         self.file = file
         self._next = 0.0  # when it is worth writing again
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the state, unless that was done a moment ago: what is lost is then only computed again."""
         started = time.monotonic()
-        if started < self._next:
+        if self.file is None or started < self._next:
             return
         with disk.new_file(self.file) as draft:
             torch.save(state, draft)
@@ -35,7 +36,7 @@ class Checkpoint:
 
         Errors: CannotRun where the file is damaged.
         """
-        if not self.file.exists():
+        if self.file is None or not self.file.exists():
             return None
         try:
             state: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)

@@ -1,7 +1,9 @@
 """Which closed form suits these photos: every setting is tried in every rehearsal, the best on the whole is taken."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +13,18 @@ from dmlcli.learn.closed_form import CAREFUL, SETTINGS, ClosedForm, Setting, spl
 from dmlcli.learn.heads import BlendHead
 from dmlcli.learn.material import Lesson
 from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.strangers import Strangers
 from dmlcli.learn.validate import together
 
 _MOST_RECALLED = 20_000  # products; the means of more would weigh more than the backbone
+
+
+class Choice(NamedTuple):
+    """A setting, and what the rehearsals say of it."""
+
+    setting: Setting
+    scores: list[dict[str, float]]  # in each, search by search
+    strangers: list[float]  # how close new products come, in each that holds some out
 
 
 def new_head(lesson: Lesson, recipe: Recipe) -> BlendHead:
@@ -30,33 +41,39 @@ def solve(head: BlendHead, lesson: Lesson) -> ClosedForm:
 
 
 @torch.no_grad()
-def choose(lessons: Sequence[Lesson], recipe: Recipe) -> tuple[Setting, list[dict[str, float]]]:
-    """The setting with the best score over all rehearsals, and its scores in each of them, search by search.
+def choose(lessons: Sequence[Lesson], recipe: Recipe) -> Choice:
+    """The setting with the best score over all rehearsals.
 
     Scores are multiplied: a setting that is a tenth better in one search and a tenth worse in another is no better.
     One that falls behind the frozen backbone in either search is taken only where all do.
     """
     if not lessons:
-        return CAREFUL, []
+        return Choice(CAREFUL, [], [])
     tried: dict[Setting, list[dict[str, float]]] = {}
+    closest: dict[Setting, list[float]] = defaultdict(list)
     for lesson in progress.track(lessons, "rehearsals"):
         head = new_head(lesson, recipe)
         solved = solve(head, lesson)
         solved.fill_base(head)
         seen = head.before(lesson.validation_features)
         base = head.base(seen)
+        strangers = Strangers(lesson)
+        gallery = head.before(strangers.gallery) if strangers else seen[:0]
+        gallery_base = head.base(gallery)
         for shrinkage, settings in groupby(SETTINGS, key=lambda setting: setting.shrinkage):
             solved.fill_tuned(head, shrinkage)
-            tuned = head.tuned(seen)
+            tuned, gallery_tuned = head.tuned(seen), head.tuned(gallery)
             for setting in settings:
                 if len(head.means) or not setting.recall:
                     head.blend, head.recall = torch.tensor(setting.blend), torch.tensor(setting.recall)
-                    scores = lesson.validation.scores(head.joined(base, tuned).numpy())
-                    tried.setdefault(setting, []).append(scores)
+                    joined = head.joined(base, tuned)
+                    tried.setdefault(setting, []).append(lesson.validation.scores(joined.numpy()))
+                    if strangers:
+                        closest[setting].append(strangers.threshold(joined, head.joined(gallery_base, gallery_tuned)))
     frozen = mean([lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons])
     harmless = [one for one in tried if all(score >= frozen[name] for name, score in mean(tried[one]).items())]
     best = max(harmless or tried, key=lambda one: together(score for found in tried[one] for score in found.values()))
-    return best, tried[best]
+    return Choice(best, tried[best], closest[best])
 
 
 def mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:

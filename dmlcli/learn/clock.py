@@ -32,12 +32,12 @@ class Clock:
 class Pace:
     """How many epochs a budget allows, learned from those that are done.
 
-    A head is trained once more on all photos in the end (`again`): its epochs count twice.
+    What is trained once more on all photos in the end counts as often (`again`, times its epochs).
     """
 
-    def __init__(self, clock: Clock, after: float, judging: float, *, again: bool) -> None:
+    def __init__(self, clock: Clock, after: float, judging: float, *, again: float) -> None:
         """`after`: seconds of what comes after the epochs, the export left out; `judging`: of one, as expected."""
-        self._clock, self._after, self._times = clock, after + EXPORT, 2 if again else 1
+        self._clock, self._after, self._times = clock, after + EXPORT, 1 + again
         self._fitted, self._judging = 0.0, judging  # seconds: of all epochs, and of judging one
 
     def until(self) -> float:

@@ -1,4 +1,4 @@
-"""One depth of training: what learns, from what, and how a state of it is judged. The head, or the whole network."""
+"""One depth of training, head, last stage or whole network: what learns, from what, how a state of it is judged."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,22 +6,28 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dmlcli import progress
 from dmlcli.catalog import Photo
+from dmlcli.embeddings import Vectors
+from dmlcli.errors import TrainingError
 from dmlcli.learn import distributed, losses, memory
 from dmlcli.learn.batches import batches, too_small
 from dmlcli.learn.closed_form import ClosedForm, Setting
+from dmlcli.learn.cut import cut
 from dmlcli.learn.encode import fast_dtype, forward_of
 from dmlcli.learn.fit import Batch, start_from_means
 from dmlcli.learn.heads import BlendHead, Head
 from dmlcli.learn.learner import Learner
+from dmlcli.learn.maps import taken
 from dmlcli.learn.material import Lesson
 from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of, random_views
 from dmlcli.learn.recipe import Recipe
 
 State = dict[str, Tensor]
+_JUDGED = 128  # maps that go through the top at a time, where there is no gradient
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Course:
     learner: Learner
     embed: Callable[[Tensor], Tensor]
     feed: Callable[[int], Iterable[Batch]]
-    score: Callable[[], tuple[dict[str, float], State]]  # by search, and the state of the network that earns it
+    judge: Callable[[], tuple[Vectors | None, State]]  # what validation is to look at, and the state that gives it
 
 
 def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int = 0) -> nn.Module:
@@ -68,12 +74,69 @@ def head_course(head: BlendHead, lesson: Lesson, recipe: Recipe) -> Course:
             yield views[chosen[own], rows[own]], lesson.labels[rows]
 
     @torch.no_grad()
-    def score() -> tuple[dict[str, float], State]:
+    def judge() -> tuple[Vectors | None, State]:
         head.eval()
         head.remember(flat, labels)
-        return lesson.validation.scores(head(lesson.validation_features).numpy()), _copy(head, "head.")
+        return head(lesson.validation_features).numpy() if lesson.validation else None, _copy(head, "head.")
 
-    return Course(Learner(recipe, module, head=head.tuned), embed, feed, score)
+    return Course(Learner(recipe, module, head=head.tuned), embed, feed, judge)
+
+
+def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
+    """Train the last stage of a copy of the backbone, and the head, on maps that what stands below gave once.
+
+    A state is judged like one of the whole network.
+    """
+    network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
+    assert lesson.maps is not None
+    head, halves = network.head, cut(network.backbone, lesson.maps.model.record.backbone)
+    network.backbone.requires_grad_(False)
+    halves.above.requires_grad_(True)
+    maps = lesson.maps.kept(halves.below, device)
+    module = _start_loss(recipe, head, lesson, lesson.features[0].to(device), lesson.labels.to(device)).to(device)
+    dtype = fast_dtype(device, recipe.precision)
+
+    def features(some: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            above: Tensor = halves.above(some)
+        return F.normalize(above.float(), dim=-1)
+
+    def embed(some: Tensor) -> Tensor:
+        head.train()
+        halves.above.train(recipe.batch_norm == "free")
+        return head.raw(features(some))
+
+    def feed(number: int) -> Iterator[Batch]:
+        chance = torch.Generator().manual_seed(recipe.seed + number)
+        batches = list(_batches(module, lesson, recipe, number))
+        for chosen in progress.track(batches, f"epoch {number}"):
+            views = torch.randint(len(maps), (len(chosen),), generator=chance).tolist()
+            rows = [lesson.rows[row] for row in chosen]
+            yield taken(maps, views, rows, device), lesson.labels[chosen].to(device)
+
+    @torch.no_grad()
+    def seen(rows: Sequence[int]) -> Tensor:
+        """Features (N, F) as search sees images."""
+        halves.above.eval()
+        found = []
+        for start in range(0, len(rows), _JUDGED):
+            some = rows[start : start + _JUDGED]
+            each = [features(taken(maps, [view] * len(some), some, device)) for view in range(1 + network.mirror)]
+            found.append(F.normalize(torch.stack(each).sum(0), dim=-1).cpu())
+        return torch.cat(found)
+
+    def judge() -> tuple[Vectors | None, State]:
+        judged = copy.deepcopy(network).cpu().eval()
+        if isinstance(judged.head, BlendHead):
+            fill(judged.head, seen(lesson.rows), lesson.labels, setting)
+        if not lesson.validation:
+            return None, _copy(judged)
+        with torch.no_grad():
+            vectors = judged.head(seen(lesson.validation.rows)).numpy()
+        return vectors, _copy(judged)
+
+    trained = head.tuned if isinstance(head, BlendHead) else head
+    return Course(Learner(recipe, module, head=trained, backbone=network.backbone), embed, feed, judge)
 
 
 def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
@@ -103,7 +166,7 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
         for batch, (_, images) in zip(rows, read, strict=True):
             yield images, lesson.labels[batch].to(device)
 
-    def score() -> tuple[dict[str, float], State]:
+    def judge() -> tuple[Vectors | None, State]:
         forward = forward_of(network.headless(), device)
 
         def features(files: Sequence[Photo]) -> Tensor:
@@ -113,22 +176,24 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
         fitted = features(lesson.files) if isinstance(judged.head, BlendHead) else None
         searched = features(lesson.validation_files) if lesson.validation else None
         if not distributed.leads():  # the others have done their part
-            return {}, {}
+            return None, {}
         if isinstance(judged.head, BlendHead) and fitted is not None:
             fill(judged.head, fitted, lesson.labels, setting)
         if searched is None:
-            return {}, _copy(judged)
+            return None, _copy(judged)
         with torch.no_grad():
             vectors = judged.head(searched).numpy()
-        return lesson.validation.scores(vectors), _copy(judged)
+        return vectors, _copy(judged)
 
     trained = head.tuned if isinstance(head, BlendHead) else head
-    return Course(Learner(recipe, module, head=trained, backbone=network.backbone), embed, feed, score)
+    return Course(Learner(recipe, module, head=trained, backbone=network.backbone), embed, feed, judge)
 
 
 @torch.no_grad()
 def fill(head: BlendHead, features: Tensor, labels: Tensor, setting: Setting) -> None:
-    """Set a head to the closed form of some features (N, F)."""
+    """Set a head to the closed form of some features (N, F); raises TrainingError where they are not finite."""
+    if not features.isfinite().all():
+        raise TrainingError("the backbone no longer gives finite numbers", hint="lower --learning-rate")
     ClosedForm(head.before(features), labels).fill(head, setting)
 
 

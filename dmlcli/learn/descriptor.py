@@ -1,9 +1,12 @@
-"""The backbone that needs no weights: colour and texture statistics over a spatial pyramid.
+"""The backbone that needs no weights: which colours, contrasts and slopes occur together in the middle of an image.
 
-It stands in where pretrained weights cannot be had. Each pixel votes softly for a colour and for the direction of its
-gradient at two scales; votes are averaged over the cells of a grid and square-rooted, so that dot products compare
-distributions (Hellinger). Colours follow van de Sande et al., Evaluating Color Descriptors (TPAMI 2010), gradients
-Dalal and Triggs, Histograms of Oriented Gradients (CVPR 2005).
+It stands in where pretrained weights cannot be had. A neighbourhood of 4 x 4 cells is told by a few numbers: the colour
+of its cells, how much each varies inside, and which way light rises, all three as the coarsest waves of a cosine
+transform. An image is told by the matrix of their second moments, neighbourhoods near its middle counting most. The
+square root of that matrix evens out what is strong and what is weak.
+
+Sources: Tuzel, Porikli and Meer, Region Covariance, ECCV 2006; Carreira et al., Semantic Segmentation with Second-Order
+Pooling, ECCV 2012; Li et al., Towards Faster Training of Global Covariance Pooling Networks, CVPR 2018 (the root).
 """
 
 import math
@@ -15,64 +18,107 @@ from torch.nn import functional as F
 from dmlcli.image import ImageSettings
 
 IMAGE = ImageSettings(resize=144, crop=128, mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
-_LIGHT_BINS, _CHROMA_BINS, _DIRECTIONS = 8, 10, 9
-_COLOUR_GRIDS, _GRADIENT_GRID = (1, 2, 3), 4  # cells along each side
-_GRADIENT_WEIGHT = 0.5  # of the gradient block against the colour block, as lengths
+_COARSE, _FINE, _FINE_SHARE = 4, 2, 0.7  # pixels, side of a cell; length of the fine matrix beside the coarse one
+_WINDOW = 4  # cells, side of a neighbourhood
+# light, red - green, yellow - blue
+_OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1.5, -1.5, 0.0), (0.75, 0.75, -1.5))
+# of the six colour numbers, on average over photos: what is not usual should count
+_USUAL_COLOUR, _USUAL_SLOPE = (0.593, 0.155, 0.288, 0.2, 0.104, 0.164), (0.234, 0.0, 0.0, 0.0, 0.0)
+_CONTRAST = 4.0  # times; makes contrasts as large as colours
+_SLOPES = (2.65, 3.4, 3.4, 2.5, 2.5)  # times: strength, direction (two numbers), axis (two numbers)
+_COLOUR_WAVES, _SLOPE_WAVES = (2, 4.0), (1, 3.0)  # the highest sum of half-waves across and down; gain over the mean
+_CONSTANT = 0.3  # a number that is the same everywhere: its moments with the others are their means
+_MIDDLE = 2.0  # a neighbourhood weighs exp(-2 r^2), where r is 1 at the middle of the border
+_LEAST = 1e-3  # of the mean variance, added to each
+_ROUNDS = 6  # of Newton and Schulz
 
 
 class Descriptor(nn.Module):
-    """(B, 3, 128, 128) in [0, 1] -> (B, F) non-negative statistics; nothing is learned."""
+    """(B, 3, 128, 128) in [0, 1] -> (B, F) of about unit length; nothing is learned.
+
+    What it multiplies with are buffers, and so part of a model's weights and of its fingerprint.
+    """
+
+    opponent: Tensor
+    colour_waves: Tensor
+    slope_waves: Tensor
+    usual_colour: Tensor
+    usual_slope: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None])
+        self.register_buffer("colour_waves", _waves(len(_USUAL_COLOUR), *_COLOUR_WAVES))
+        self.register_buffer("slope_waves", _waves(len(_USUAL_SLOPE), *_SLOPE_WAVES))
+        self.register_buffer("usual_colour", torch.tensor(_USUAL_COLOUR)[:, None, None])
+        self.register_buffer("usual_slope", torch.tensor(_USUAL_SLOPE)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Colour block and gradient block, each of unit length, side by side."""
-        colour = self._colours(F.avg_pool2d(images, 2))
-        gradient = torch.cat([self._gradients(images), self._gradients(F.avg_pool2d(images, 4))], dim=1)
-        return torch.cat([_unit(colour), _GRADIENT_WEIGHT * _unit(gradient)], dim=1)  # (B, F)
+        """Colours and slopes of coarse cells, and colours of fine ones, side by side."""
+        device = images.device.type
+        if torch.is_autocast_enabled(device):  # the root needs all digits
+            with torch.autocast(device, enabled=False):
+                return self.forward(images.float())
+        roots = images.clamp_min(0).sqrt()  # shadows are evened out
+        coarse = torch.cat([self._colours(roots, _COARSE), self._slopes(roots, _COARSE)], dim=1)  # (B, D, H, W)
+        fine = self._colours(roots, _FINE)
+        return torch.cat([_together(coarse), _FINE_SHARE * _together(fine)], dim=1)  # (B, F)
 
-    def _colours(self, images: Tensor) -> Tensor:
-        red, green, blue = images.unbind(1)  # (B, H, W) each
-        light = (red + green + blue) / 3
-        red_green = (red - green) / (red + green + 0.1)  # in about [-1, 1], little changed by brightness
-        blue_yellow = (blue - (red + green) / 2) / (blue + (red + green) / 2 + 0.1)
-        chroma = (
-            _votes(red_green, -0.6, 0.6, _CHROMA_BINS)[:, :, None]
-            * _votes(blue_yellow, -0.7, 0.7, _CHROMA_BINS)[:, None]
-        )
-        votes = torch.cat([chroma.flatten(1, 2), _votes(light, 0.0, 1.0, _LIGHT_BINS)], dim=1)  # (B, bins, H, W)
-        return torch.cat([(_cells(votes, grid) / grid**2).sqrt().flatten(1) for grid in _COLOUR_GRIDS], dim=1)
+    def _colours(self, roots: Tensor, cell: int) -> Tensor:
+        """Mean colour and contrast of each cell, as waves over each neighbourhood."""
+        colours = F.conv2d(roots, self.opponent)
+        means = F.avg_pool2d(colours, cell)
+        spread = (F.avg_pool2d(colours.square(), cell) - means.square()).clamp_min(1e-6).sqrt()
+        numbers = torch.cat([means, _CONTRAST * spread], dim=1) - self.usual_colour
+        return F.conv2d(numbers, self.colour_waves, groups=numbers.shape[1])
 
-    def _gradients(self, images: Tensor) -> Tensor:
-        light = images.mean(1, keepdim=True).clamp_min(0).sqrt()  # (B, 1, H, W); the root evens out shadows
+    def _slopes(self, roots: Tensor, cell: int) -> Tensor:
+        """How light rises in each cell (strength, direction, and axis: that of an edge, dark on whichever side)."""
+        light = F.pad(roots.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         across = light[:, :, 1:-1, 2:] - light[:, :, 1:-1, :-2]
         down = light[:, :, 2:, 1:-1] - light[:, :, :-2, 1:-1]
         strength = (across.square() + down.square()).sqrt()
-        angles = torch.arange(_DIRECTIONS, device=images.device, dtype=images.dtype) * (math.pi / _DIRECTIONS)
-        cosine = (
-            across * angles.cos()[:, None, None] + down * angles.sin()[:, None, None]
-        )  # (B, 9, H, W), times strength
-        votes = strength * (cosine / strength.clamp_min(1e-4)).pow(
-            8
-        )  # a soft window around each direction, blind to sign
-        cells = _cells(votes, _GRADIENT_GRID)  # (B, 9, 4, 4)
-        local = cells / (
-            F.avg_pool2d(cells.sum(1, keepdim=True), 3, stride=1, padding=1) + 0.01
-        )  # contrast of the surround
-        return local.flatten(1).sqrt()
+        some = strength.clamp_min(1e-4)
+        axis = (across.square() - down.square()) / some, 2 * across * down / some  # at twice the angle
+        slopes = (strength, across, down, *axis)
+        numbers = torch.cat([by * F.avg_pool2d(one, cell) for by, one in zip(_SLOPES, slopes, strict=True)], dim=1)
+        return F.conv2d(numbers - self.usual_slope, self.slope_waves, groups=numbers.shape[1])
 
 
-def _votes(values: Tensor, low: float, high: float, bins: int) -> Tensor:
-    """Soft votes (B, bins, H, W) of values (B, H, W): each is shared by the two nearest of `bins` centres."""
-    place = ((values - low) / (high - low)).clamp(0, 1)[:, None] * (bins - 1)
-    centres = torch.arange(bins, device=values.device, dtype=values.dtype)[:, None, None]
-    return (1 - (place - centres).abs()).clamp_min(0)
+def _waves(channels: int, highest: int, gain: float) -> Tensor:
+    """Filters (channels * waves, 1, 4, 4): the cosine transform of a neighbourhood, its finer waves times `gain`."""
+    place = (torch.arange(_WINDOW) + 0.5) * (math.pi / _WINDOW)
+    rows = [torch.cos(number * place) * (1.0 if number else 0.5**0.5) for number in range(highest + 1)]
+    waves = [
+        across[:, None] * down * (0.25 if a + d == 0 else 0.25 * gain)
+        for a, across in enumerate(rows)
+        for d, down in enumerate(rows)
+        if a + d <= highest
+    ]
+    return torch.stack(waves)[:, None].repeat(channels, 1, 1, 1)
 
 
-def _cells(votes: Tensor, grid: int) -> Tensor:
-    """Mean votes (B, bins, grid, grid) in the cells of a grid; they overlap where the size does not divide."""
-    size = votes.shape[-1]
-    step = size // grid
-    return F.avg_pool2d(votes, size - step * (grid - 1), stride=step)
+def _together(numbers: Tensor) -> Tensor:
+    """The root of the weighted second moments of (B, D, H, W), its upper triangle (B, D (D + 1) / 2) of unit length."""
+    numbers = F.pad(numbers, (0, 0, 0, 0, 0, 1), value=_CONSTANT)
+    dim, side = numbers.shape[1:3]
+    place = torch.linspace(-1, 1, side, device=numbers.device).square()
+    weights = torch.exp(-_MIDDLE * (place[:, None] + place)).flatten()
+    rows = numbers.flatten(2)  # (B, D, H * W)
+    moments = (rows * (weights / weights.sum())) @ rows.transpose(1, 2)  # (B, D, D)
+    one = torch.eye(dim, device=numbers.device)
+    trace = (moments * one).sum((1, 2), keepdim=True)
+    root = _root(moments / trace + _LEAST / dim * one)
+    row, column = torch.triu_indices(dim, dim, device=numbers.device)
+    twice = torch.where(row == column, 1.0, 2**0.5)  # so that lengths are those of the whole matrix
+    return F.normalize(root.flatten(1)[:, row * dim + column] * twice, dim=1)
 
 
-def _unit(block: Tensor) -> Tensor:
-    return F.normalize(block, dim=1)
+def _root(matrices: Tensor) -> Tensor:
+    """The square roots of positive matrices (B, D, D) of trace 1, nearly: small eigenvalues stay a little smaller."""
+    one = torch.eye(matrices.shape[-1], device=matrices.device)
+    root, inverse = matrices, one.expand_as(matrices)
+    for _ in range(_ROUNDS):
+        step = 1.5 * one - 0.5 * inverse @ root
+        root, inverse = root @ step, step @ inverse
+    return root

@@ -1,13 +1,14 @@
 """A torch module as a plain function of numpy batches, as fast as the device allows."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dmlcli import processes
+from dmlcli import processes, progress
 from dmlcli.embeddings import Forward
 from dmlcli.errors import UsageError
 from dmlcli.image import Pixels
 from dmlcli.learn import network
+from dmlcli.learn.descriptor import Descriptor
 from dmlcli.model import Model
 
 
@@ -65,6 +66,32 @@ def forward_of(module: nn.Module, device: torch.device, *, exact: bool = False) 
     return forward
 
 
-def open_network(model: Model) -> Forward:
-    """The forward function of a saved model that carries no inference graph."""
-    return forward_of(network.open_network(model), torch.device("cpu"), exact=True)
+def open_network(model: Model, *, narrow: bool = False) -> Forward:
+    """The forward function of a saved model, for one that carries no inference graph, or in narrower numbers.
+
+    Args:
+        narrow: the backbone computes in bfloat16; the head, which is quick, stays exact.
+    """
+    opened = network.open_network(model)
+    if narrow:
+        if not torch.cpu._is_avx512_bf16_supported():
+            progress.warn("this processor has no arithmetic for bfloat16: float32 would be faster")
+        if any(isinstance(part, Descriptor) for part in opened.modules()):
+            return forward_of(opened, torch.device("cpu"))  # by autocast, in which the descriptor keeps its digits
+        opened.backbone = nn.Sequential(_Narrowed(), _folded(opened.backbone).to(torch.bfloat16))
+    return forward_of(opened, torch.device("cpu"), exact=True)
+
+
+class _Narrowed(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.to(torch.bfloat16)
+
+
+def _folded(backbone: nn.Module) -> nn.Module:
+    """The same function with batch norms folded into the convolutions before them, where torch can follow it."""
+    from torch.fx.experimental.optimization import fuse
+
+    try:
+        return fuse(backbone.eval())
+    except Exception:  # whatever it cannot follow it can run as it is
+        return backbone

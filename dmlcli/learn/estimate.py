@@ -5,15 +5,15 @@ rehearsals are held with random numbers in place of features, a few batches are 
 the machine as the run would be.
 """
 
+import copy
 import math
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -22,21 +22,20 @@ from torch.nn import functional as F
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.embeddings import Embeddings, Forward, compute, open_embeddings
 from dmlcli.errors import EmbeddingsError, ModelError
-from dmlcli.learn import augment, frozen, rehearse, tune
-from dmlcli.learn.choose import choose
+from dmlcli.learn import augment, depth, frozen, imitate, rehearse, tune
+from dmlcli.learn.choose import Choice, choose
+from dmlcli.learn.clock import Clock
 from dmlcli.learn.closed_form import CAREFUL
-from dmlcli.learn.encode import forward_of
 from dmlcli.learn.fit import fit
+from dmlcli.learn.maps import Maps
 from dmlcli.learn.material import Material, trunk_of
 from dmlcli.learn.network import Network
-from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.weights import Weights
 from dmlcli.model import Model, open_model
 from dmlcli.workspace import Workspace
 
 _PHOTOS = 96  # that are read to tell how long one takes
-_BATCH = 32  # photos in the batches that tell how long one takes to train on
 _TENSORS = 3  # copies of the features that are alive at a time: of all, of a lesson, centred
 
 
@@ -45,6 +44,7 @@ class Estimate:
     """Seconds of each part of a run, and the most memory it holds, in bytes."""
 
     how: str = "none"
+    deeper: str = ""  # what `--tune auto` does after the head, and why
     parts: dict[str, float] = field(default_factory=dict)
     memory: int = 0
 
@@ -55,15 +55,19 @@ def estimate(
     place: Workspace | None,
     hardware: torch.device,
     split: Callable[[Catalog, int], TrainingSplit],
+    clock: Clock,
 ) -> Estimate:
-    """Try out the parts of a run; `place` is where features may be cached already."""
+    """Try out the parts of a run; `place` is where features may be cached already, `clock` has the budget."""
     found = Estimate()
     count = len(photos.items)
     start, trunk = trunk_of(recipe)
     with _saved(place, trunk, start, photos) as (model, export, is_there):
         forward = frozen.forward(model, trunk, hardware)
         each = _seconds_an_image(photos, recipe, model, forward)
-    names = ["plain", *augment.view_names(recipe.views, recipe.seed, recipe.augment)[1:]]
+    rows = split(photos, recipe.seed) if recipe.tune != "none" else None
+    imitates = rows is not None and imitate.is_needed(photos, rows, recipe)
+    names = augment.view_names(recipe.views, recipe.seed, recipe.augment)
+    names += augment.family_names(recipe.seed) if imitates else []
     missing = sum(count - _cached(place, model, name) for name in names)
     found.parts["export"] = export * (1 if is_there else 2)  # of the frozen backbone, and of the model that ships
     found.parts["features"] = missing * each
@@ -73,17 +77,24 @@ def estimate(
         found.memory = _peak()
         return found
 
-    matter = _imagined(photos, recipe, start, trunk, model, len(names), split)
+    matter = _imagined(photos, recipe, start, trunk, model, names, split)
     made = rehearse.rehearsals(photos.items, matter.split, recipe.purpose, recipe.seed)
-    found.how = rehearse.describe(made, photos.items)
+    found.how = imitate.HOW if imitates else rehearse.describe(made, photos.items)
     began = time.monotonic()
     planned = tune.plan(matter, recipe) if len(made) < 2 else _first_of(matter, recipe, made)
     rehearsal = time.monotonic() - began
     found.parts["rehearsals"] = rehearsal * max(1, len(made))
-    epoch, judging, last = _gradient(matter, planned, recipe, hardware)
-    found.parts["epochs"] = recipe.epochs * (epoch + judging)
-    found.parts["the last fit"] = last + rehearsal / 3
-    found.parts["embedding"] = count * each if recipe.tune == "all" else 0.0
+    found.parts["the last fit"] = rehearsal / 3
+    lesson, at = planned.lessons[0], depth.first(recipe, planned.only_closed)
+    network = tune.start(matter, lesson, planned.setting, recipe)
+    while at != "none":
+        for part, spent in _gradient(network, planned, depth.at_depth(recipe, at), hardware, each).items():
+            found.parts[part] = found.parts.get(part, 0.0) + spent
+        backbone_stays = at == "head"
+        choice = depth.deeper(at, network, lesson, planned.setting, recipe, hardware, clock)
+        found.deeper = choice.why and f"{choice.depth}: {choice.why}"
+        at = choice.depth
+    found.parts["embedding"] = 0.0 if backbone_stays else count * each
     found.parts["index"] = 1.0 + count / 20_000
     found.memory = _peak() + _TENSORS * matter.views.nbytes
     return found
@@ -127,55 +138,61 @@ def _imagined(
     start: Weights,
     trunk: Network,
     model: Model,
-    views: int,
+    names: Sequence[str],
     split: Callable[[Catalog, int], TrainingSplit],
 ) -> Material:
     """Material as the run would have it, but for random numbers in place of features."""
     chance = torch.Generator().manual_seed(recipe.seed)
-    numbers = torch.randn(views, len(photos.items), model.record.dim, generator=chance)
-    trunk.mirror = views > 1
+    numbers = torch.randn(len(names), len(photos.items), model.record.dim, generator=chance)
+    trunk.mirror = "flip" in names
     pretrained = frozen.build(start, recipe.seed)
     unknown = Embeddings(photos.root, photos.items, [], numbers[0].numpy(), "")
-    return Material(
-        start, pretrained, trunk, model, photos, split(photos, recipe.seed), F.normalize(numbers, dim=-1), unknown, []
-    )
+    files = [photos.photo(item) for item in photos.items]
+    maps = Maps(files, [], names, model, Path(), trunk.mirror)
+    rows, views = split(photos, recipe.seed), F.normalize(numbers, dim=-1)
+    imitates = names[-1] in augment.family_names(recipe.seed)
+    return Material(start, pretrained, trunk, model, photos, rows, views, unknown, [], maps, names, imitates)
 
 
 def _first_of(matter: Material, recipe: Recipe, made: list[rehearse.Rehearsal]) -> tune.Plan:
     """The plan after the first of several rehearsals: the others take as long."""
     lesson = matter.lesson(made[0].fit, made[0].searches)
-    setting, closed = (CAREFUL, []) if recipe.head == "identity" else choose([lesson], recipe)
-    return tune.Plan([lesson], "", setting, [lesson.validation.scores(lesson.baseline.numpy())], closed)
+    choice = Choice(CAREFUL, [], []) if recipe.head == "identity" else choose([lesson], recipe)
+    frozen = [lesson.validation.scores(lesson.baseline.numpy())]
+    return tune.Plan([lesson], "", choice.setting, frozen, choice.scores, choice.strangers)
 
 
 def _gradient(
-    matter: Material, planned: tune.Plan, recipe: Recipe, hardware: torch.device
-) -> tuple[float, float, float]:
-    """Seconds of an epoch, of judging it, and of what is done with the best one at the end."""
+    network: Network, planned: tune.Plan, recipe: Recipe, hardware: torch.device, each: float
+) -> dict[str, float]:
+    """Seconds of what is done at one depth; `each`: of one photo on its way through the backbone."""
     lesson = planned.lessons[0]
-    if recipe.tune == "head" and not lesson.validation:
-        return 0.0, 0.0, 0.0
-    network = tune.start(matter, lesson, planned.setting, recipe)
     if recipe.tune == "head":
-        course = tune.course_of(network, lesson, planned.setting, replace(recipe, epochs=1, warmup=0), hardware)
+        if not lesson.validation:
+            return {}
+        once = replace(recipe, epochs=1, warmup=0)
+        course = depth.course_of(copy.deepcopy(network), lesson, planned.setting, once, hardware)
         (epoch,) = fit(course.embed, course.learner, course.feed)
         began = time.monotonic()
-        course.score()
-        return epoch.seconds, time.monotonic() - began, recipe.epochs * epoch.seconds / 2
-    few = replace(recipe, epochs=1, warmup=0, batch_size=_BATCH, chunk=None, accumulate=1)
-    course = tune.course_of(network, lesson, planned.setting, few, hardware)
-    feed = islice(course.feed(1), 4)
-    shown = next(feed)
-    list(fit(course.embed, course.learner, lambda _: [shown]))  # the first one warms up
-    course.learner.epochs = 2
-    (epoch,) = fit(course.embed, course.learner, lambda _: feed)
-    passes = 2 if recipe.chunk else 1
-    began = time.monotonic()
-    some = lesson.files[:_PHOTOS]
-    features_of(some, network.image, forward_of(network.headless(), hardware))
-    each = (time.monotonic() - began) / len(some)
-    judged = len(lesson.files) + len(lesson.validation_files)
-    return epoch.seconds / epoch.images * len(lesson.files) * passes, each * judged, each * judged
+        course.judge()
+        judging = time.monotonic() - began
+        return {
+            "epochs": recipe.epochs * (epoch.seconds + judging),
+            "the last fit": recipe.epochs * epoch.seconds / 2,
+        }
+    assert lesson.maps is not None
+    step = depth.seconds_an_image(network, lesson, planned.setting, recipe, hardware)
+    pass_ = step * len(lesson.labels)
+    if recipe.tune == "all":
+        look = depth.look_of(network, lesson, hardware)
+        return {"epochs": recipe.epochs * (pass_ + look), "the last fit": look}
+    photos = len(lesson.maps.files)
+    judging = step / 3 * (len(lesson.labels) + len(lesson.validation.rows)) * (1 + network.mirror)  # no way back
+    return {
+        "maps": len(lesson.maps.views) * photos * each,
+        "epochs": recipe.epochs * (pass_ + judging),
+        "the last fit": recipe.epochs * step * photos / 2,
+    }
 
 
 def _peak() -> int:

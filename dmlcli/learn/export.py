@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import torch
+from onnx.compose import add_prefix, merge_models
+from torch import Tensor, nn
 
 from dmlcli import model, progress
 from dmlcli.embeddings import Vectors
@@ -24,12 +27,16 @@ _TOLERANCE = 1e-3  # of the cosine between the graph's vector and the network's
 _LIBRARIES = ("dmlcli", "torch", "torchvision", "onnx", "onnxruntime")
 
 
-def save(folder: Path, network: Network, record: ModelRecord, samples: Pixels) -> Model:
+def save(
+    folder: Path, network: Network, record: ModelRecord, samples: Pixels, backbone_graph: Path | None = None
+) -> Model:
     """Save a network as a model.
 
     Args:
         record: all but the fingerprint, the head, the length of the vectors and the versions, which are filled in here.
         samples: (B, 3, H, W) real images on which the graph must agree with the network.
+        backbone_graph: a graph that gives the features of this very backbone, if there is one: it is built upon, which
+            takes a second instead of the ten of a whole export.
     """
     network = network.cpu().eval().to(memory_format=torch.contiguous_format)
     weights = {name: value.detach().contiguous().numpy() for name, value in network.state_dict().items()}
@@ -45,7 +52,9 @@ def save(folder: Path, network: Network, record: ModelRecord, samples: Pixels) -
     with torch.inference_mode():
         expected: Vectors = network(torch.from_numpy(samples)).numpy()
     try:
-        return model.save(folder, record, weights, lambda file: _write_graph(file, network, samples, expected))
+        return model.save(
+            folder, record, weights, lambda file: _write_graph(file, network, samples, expected, backbone_graph)
+        )
     except _Unfaithful as error:
         progress.warn(f"the model is saved without its light inference graph, queries will load torch: {error}")
         return model.save(folder, record, weights, None)
@@ -61,11 +70,12 @@ class _Unfaithful(Exception):
     """The graph could not be made, or its vectors are not the network's."""
 
 
-def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vectors) -> None:
+def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vectors, backbone: Path | None) -> None:
     plain = file.with_suffix(".plain")
     try:
-        _export(plain, network, samples)
-        optimise(plain, file)
+        graph = _whole(network, samples) if backbone is None else _around(onnx.load(backbone), network, samples)
+        onnx.save(graph, plain)
+        optimise(plain, file, model.GRAPH_WEIGHTS)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
         raise _Unfaithful(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
@@ -76,8 +86,52 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
         raise _Unfaithful(f"its vectors differ by {distance:.1e} in cosine")
 
 
-def _export(file: Path, network: Network, samples: Pixels) -> None:
-    example = (torch.from_numpy(samples[:2] if len(samples) > 1 else np.repeat(samples, 2, axis=0)),)
+def _whole(network: Network, samples: Pixels) -> onnx.ModelProto:
+    return _export(network, _pair(samples), "images", "embeddings")
+
+
+def _around(backbone: onnx.ModelProto, network: Network, samples: Pixels) -> onnx.ModelProto:
+    """The graph of a network whose backbone has one already: only what comes after it is exported."""
+    rest = _Rest(network)
+    with torch.inference_mode():
+        features = network.features_of_view(network.views(_pair(samples)))
+    after = _export(rest, features, "features", "embeddings")
+    seen = add_prefix(backbone, "seen/", rename_inputs=network.mirror)
+    if network.mirror:
+        before = onnx.parser.parse_model(_MIRRORED)
+        before.ir_version = backbone.ir_version
+        before.opset_import[0].CopyFrom(after.opset_import[0])
+        seen = merge_models(before, seen, [("views", "seen/images")])
+    return merge_models(seen, after, [("seen/embeddings", "features")])
+
+
+_MIRRORED = """
+<ir_version: 10, opset_import: ["": 20]>
+mirrored (float[batch, 3, height, width] images) => (float[both, 3, height, width] views)
+<int64[1] width = {-1}, int64[1] start = {-9223372036854775807}> {
+    flipped = Slice(images, width, start, width, width)
+    views = Concat<axis = 0>(images, flipped)
+}
+"""  # what Network.views does; Slice goes backwards from the last column, along the last axis
+
+
+class _Rest(nn.Module):
+    """A network without its backbone: unit features (V B, F) of all views -> unit (B, D)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = Network(nn.Identity(), network.head, network.image, mirror=network.mirror)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.network.embeddings(features)
+
+
+def _pair(samples: Pixels) -> Tensor:
+    return torch.from_numpy(samples[:2] if len(samples) > 1 else np.repeat(samples, 2, axis=0))
+
+
+def _export(module: nn.Module, example: Tensor, given: str, found: str) -> onnx.ModelProto:
+    """A module as a graph from `given` (B, ...) to `found`, for as many rows as one likes."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
         warnings.catch_warnings(),
@@ -86,13 +140,13 @@ def _export(file: Path, network: Network, samples: Pixels) -> None:
     ):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network,
-            example,
+            module,
+            (example,),
             dynamo=True,
-            input_names=["images"],
-            output_names=["embeddings"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=[given],
+            output_names=[found],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
             verbose=False,
         )
         assert program is not None
-        program.save(str(file), external_data=False)
+        return program.model_proto

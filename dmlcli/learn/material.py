@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from dmlcli import progress
 from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings
+from dmlcli.errors import CannotRun
 from dmlcli.learn import augment, features, frozen
 from dmlcli.learn.backbone import default_pooling
 from dmlcli.learn.clock import Clock
+from dmlcli.learn.maps import Maps
 from dmlcli.learn.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.rehearse import Search
@@ -38,6 +40,8 @@ class Lesson:
     validation_features: Tensor  # (len(validation.rows), F), as search sees images
     validation_files: list[Photo]
     baseline: Tensor  # (len(validation.rows), P), of the plain view, pooled as published
+    rows: Sequence[int] = ()  # (N,) of the material
+    maps: Maps | None = None  # of the material, at the cut below the backbone's last stage
 
     @property
     def products(self) -> int:
@@ -58,6 +62,9 @@ class Material:
     views: Tensor  # (V, N, F)
     plain: Embeddings  # of the first view
     skipped: list[Skipped]
+    maps: Maps | None = None
+    names: Sequence[str] = ()  # (V,) of the views
+    imitates: bool = False  # whether the last of them stand in for photos that cannot be held out
 
     @property
     def seen(self) -> Tensor:
@@ -67,7 +74,7 @@ class Material:
     @property
     def baseline(self) -> Tensor:
         """Features (N, P) of the backbone as published: the plain view, and one pooling."""
-        if self.trunk.pooling not in ("avg+max", "two-maps"):
+        if self.trunk.pooling not in ("avg+max", "two-maps", "two-maps+descriptor"):
             return self.views[0]
         return F.normalize(self.views[0, :, : self.pretrained.head.dim], dim=-1)
 
@@ -85,6 +92,8 @@ class Material:
             validation_features=self.seen[validation.rows],
             validation_files=[self.photos.photo(self.photos.items[row]) for row in validation.rows],
             baseline=self.baseline[validation.rows],
+            rows=list(rows),
+            maps=self.maps,
         )
 
     def embedded(self, head: torch.nn.Module, fingerprint: str) -> Embeddings:
@@ -108,12 +117,14 @@ def gather(
     hardware: torch.device,
     split: Callable[[Catalog, int], TrainingSplit],
     clock: Clock | None = None,
+    imitated: Callable[[Catalog, TrainingSplit, Recipe], bool] = lambda *_: False,
 ) -> Material:
     """Features of every view of every photo, from the cache of the workspace or through the frozen backbone.
 
     Args:
         split: how rows are chosen to fit on and to validate with, for the photos that can be read.
         clock: may leave time for fewer views than the recipe asks for.
+        imitated: whether photos must be imitated by further views.
     """
     start, trunk = trunk_of(recipe)
     pretrained = frozen.build(start, recipe.seed)
@@ -128,16 +139,41 @@ def gather(
         names = names[: 1 + max(0, int(clock.left * _SHARE / seconds_a_view))]
         if len(names) < recipe.views:
             progress.note(f"the budget has time for {len(names)} of {recipe.views} views of each photo")
+    rows = split(readable, recipe.seed)
+    imitates = imitated(readable, rows, recipe)
+    names = [*names, *(augment.family_names(recipe.seed) if imitates else [])]
     views = features.stacked(readable, names, model, forward, place)
-    trunk.mirror = len(names) > 1
+    _check_finite(views, readable)
+    trunk.mirror = "flip" in names
     return Material(
         start=start,
         pretrained=pretrained,
         trunk=trunk,
         model=model,
         photos=readable,
-        split=split(readable, recipe.seed),
+        split=rows,
         views=views,
         plain=plain.embeddings,
         skipped=plain.skipped,
+        maps=Maps(
+            files=[readable.photo(item) for item in readable.items],
+            digests=[state.digest for state in plain.embeddings.states],
+            views=names,
+            model=model,
+            folder=place.maps,
+            mirror=trunk.mirror,
+        ),
+        names=names,
+        imitates=imitates,
     )
+
+
+def _check_finite(views: Tensor, photos: Catalog) -> None:
+    """Raise CannotRun where the backbone gives no numbers for some photos: nothing can be learned from those."""
+    bad = [row for row, finite in enumerate(views.isfinite().all(-1).all(0).tolist()) if not finite]
+    if bad:
+        raise CannotRun(
+            f"the backbone gives no finite numbers for {len(bad)} of {len(photos.items)} images, the first is "
+            f"{photos.items[bad[0]].path}",
+            hint="are its weights whole? --backbone or --weights name others",
+        )

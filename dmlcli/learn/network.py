@@ -32,19 +32,30 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> unit (B, D)."""
-        embeddings: Tensor = self.head(self.features(images))
-        return embeddings
+        return self.embeddings(self.features_of_view(self.views(images)))
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> unit (B, F)."""
-        if not self.mirror:
-            return self.features_of_view(images)
-        both = self.features_of_view(torch.cat([images, images.flip(-1)]))
-        return F.normalize(both.view(2, -1, both.shape[-1]).sum(0), dim=-1)
+        return self._together(self.features_of_view(self.views(images)))
+
+    def views(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (V B, 3, H, W): the images as they are, and mirrored where the network wants to see that."""
+        return torch.cat([images, images.flip(-1)]) if self.mirror else images
 
     def features_of_view(self, images: Tensor) -> Tensor:
-        """The same of the images as they are, mirrored or not."""
+        """(B, 3, H, W) -> unit (B, F), of the images as they are, mirrored or not."""
         return F.normalize(self.backbone(images).float(), dim=-1)
+
+    def embeddings(self, features: Tensor) -> Tensor:
+        """Unit features (V B, F) of all views -> unit (B, D)."""
+        embeddings: Tensor = self.head(self._together(features))
+        return embeddings
+
+    def _together(self, features: Tensor) -> Tensor:
+        """Unit features (V B, F) of all views -> unit (B, F)."""
+        if not self.mirror:
+            return features
+        return F.normalize(features.view(2, -1, features.shape[-1]).sum(0), dim=-1)
 
     def headless(self) -> "Network":
         """The same backbone with a head that gives its features."""

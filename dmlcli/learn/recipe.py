@@ -15,13 +15,14 @@ from dmlcli.errors import CannotRun, UsageError, nearest
 from dmlcli.learn import losses, specs
 
 _PUBLISHED = Path(__file__).parent / "recipes"
+DEEP_BATCH = 64  # images a step, where it is not asked for and the backbone is trained
 _LEAST = {"dim": 2, "batch_size": 2, "views": 1, "images_per_product": 2, "accumulate": 1, "chunk": 1}  # others: 0
 _CHOICES = {
-    "tune": ("none", "head", "all"),
+    "tune": ("none", "head", "top", "all", "auto"),
     "purpose": ("known", "new", "both"),
     "head": ("linear", "mlp", "bnneck", "layernorm", "identity"),
     "batch_norm": ("frozen", "free"),
-    "pooling": ("avg", "max", "gem", "avg+max", "two-maps"),
+    "pooling": ("avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"),
     "augment": ("none", "light", "retrieval", "reid", "strong"),
     "decode": ("fast", "exact"),
     "sampler": ("random", "pk", "category-pk", "n-pair"),
@@ -36,14 +37,14 @@ class Recipe:
     loss: str = "proxy-anchor"
     backbone: str = "mobilenet_v3_large"
     weights: str = "auto"
-    tune: str = "head"  # none, head or all
+    tune: str = "auto"  # none, head, top, all; auto: the head, then deeper where it can
     purpose: str = "both"  # search among known products, new ones, or both: --for
     head: str = "linear"
     batch_norm: str = "frozen"  # or free, where the backbone is trained
     pooling: str | None = None  # None: as many as the backbone allows
     dim: int = 256
     epochs: int = 20
-    batch_size: int = 256  # images a step looks at; where the whole network is trained, 64
+    batch_size: int = 256  # images a step looks at; where the backbone is trained too, 64
     learning_rate: float = 1e-3  # of the head
     views: int = 2
     augment: str = "light"  # a preset of random views
@@ -84,8 +85,10 @@ class Recipe:
             raise UsageError("--schedule step does not say when", hint="step:every=10 or step:at=20,40,factor=0.1")
         if self.ema is not None and self.ema >= 1:
             raise UsageError(f"--ema is {self.ema:g}, and stays below 1", hint="--ema 0.999")
-        if self.head == "identity" and self.tune == "head":
-            raise UsageError("--head identity leaves --tune head nothing to train", hint="--tune all, or --tune none")
+        if self.head == "identity" and self.tune in ("head", "auto"):
+            raise UsageError(
+                f"--head identity leaves --tune {self.tune} no head to train", hint="--tune top, all or none"
+            )
         if self.chunk is not None and self.batch_norm == "free":
             raise UsageError("--chunk needs a batch norm that stands still", hint="--batch-norm frozen")
         if self.chunk is not None and self.accumulate > 1:
@@ -108,8 +111,8 @@ def resolve(named: str | None, asked: Mapping[str, Any]) -> Recipe:
     settings = (read(named) if named else {}) | dict(asked)
     if "weights" in settings:
         settings["weights"] = str(settings["weights"])  # a path, from Python
-    if settings.get("tune") == "all":
-        settings.setdefault("batch_size", 64)
+    if settings.get("tune") in ("top", "all"):
+        settings.setdefault("batch_size", DEEP_BATCH)
     recipe = Recipe(**settings)
     recipe.check()
     return recipe

@@ -10,17 +10,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
-from dmlcli.learn import distributed, rehearse
+from dmlcli.learn import depth, distributed, imitate, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
-from dmlcli.learn.choose import choose, mean, new_head, solve
+from dmlcli.learn.choose import Choice, choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
 from dmlcli.learn.closed_form import CAREFUL, Setting
-from dmlcli.learn.course import Course, State, fill, head_course, tell_small_products, whole_course
+from dmlcli.learn.course import State, fill, head_course, tell_small_products
 from dmlcli.learn.encode import forward_of
 from dmlcli.learn.fit import Epoch, fit
 from dmlcli.learn.heads import BlendHead, IdentityHead
@@ -28,10 +29,11 @@ from dmlcli.learn.material import Lesson, Material
 from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.strangers import REFUSED, Strangers
 from dmlcli.learn.validate import together
+from dmlcli.metrics import Interval
+from dmlcli.progress import Pass
 
-_PROBE = 64  # photos that tell how long one takes
-_PASSES = 2.2  # looks at all photos after the last epoch: to solve the head, and by the slower graph to embed
 _WORTH = 1.01  # times the closed form's score: the best of many epochs looks better than it is
 
 
@@ -43,6 +45,8 @@ class Trial:
     scores: dict[str, float]  # none where there is nothing to validate with
     state: State = field(default_factory=dict)  # of the network, only what differs from the frozen backbone
     trained: int = 0  # epochs of gradient training behind it
+    depth: str = ""  # of that training: head, top or all
+    intervals: dict[str, Interval | None] = field(default_factory=dict)  # of the scores, 95 %
     epoch: Epoch | None = None  # the last of them, where it is fresh
 
     @property
@@ -61,13 +65,25 @@ class Trial:
         told: dict[str, Any] = {"trial": self.origin, "map@r": self.score, **self.scores}
         if self.epoch is None:
             return told
+        if any(self.intervals.values()):
+            told["interval95"] = self.intervals
         epoch = asdict(self.epoch)
         health = epoch.pop("health")
-        return told | {"epoch": epoch.pop("number"), **epoch, **health}
+        return told | {"depth": self.depth, "epoch": epoch.pop("number"), **epoch, **health}
+
+    def passed(self, passes: int, is_best: bool) -> Pass:
+        """The last epoch as a person follows it, one of so many."""
+        epoch = self.epoch
+        assert epoch is not None
+        scores = {name: (score, self.intervals.get(name)) for name, score in self.scores.items()}
+        facts = epoch.loss, epoch.learning_rate, epoch.health.active
+        pace = epoch.images / epoch.seconds
+        return Pass(self.depth, epoch.number, passes, *facts, scores, is_best, pace, epoch.seconds)
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
-        return {"origin": self.origin, "scores": self.scores, "state": self.state, "trained": self.trained}
+        kept = ("origin", "scores", "state", "trained", "depth")
+        return {name: getattr(self, name) for name in kept}
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,8 @@ class Plan:
     setting: Setting
     frozen: list[dict[str, float]]  # MAP@R of each search in each rehearsal
     closed: list[dict[str, float]]
+    strangers: list[float]  # how close new products come to the closed form's, in each that holds some out
+    only_closed: bool = False  # whether the searches say too little to trust gradient steps by them
 
     def frozen_trial(self, *, first: bool = False) -> Trial:
         """The baseline, in all rehearsals or in the first alone."""
@@ -94,11 +112,30 @@ def plan(material: Material, recipe: Recipe) -> Plan:
     items = material.photos.items
     made = rehearse.rehearsals(items, material.split, recipe.purpose, recipe.seed)
     lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
+    how = rehearse.describe(made, items)
+    if material.imitates:
+        lessons, how = imitate.lessons(material, recipe), imitate.HOW
     frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
-    setting, closed = (CAREFUL, []) if recipe.head == "identity" else choose(lessons, recipe)
+    one_sided = recipe.purpose == "both" and not any("new" in lesson.validation.names for lesson in lessons)
+    if recipe.head == "identity":
+        choice = Choice(CAREFUL, [], [])
+    elif lessons and one_sided:
+        choice = Choice(CAREFUL, [_scores(lesson, CAREFUL, recipe) for lesson in lessons], [])
+        how += "; too few products to hold any out: the most careful setting"
+    else:
+        choice = choose(lessons, recipe)
     if not lessons:
         lessons = [material.lesson(rehearse.fitted_in_the_end(items, material.split), {})]
-    return Plan(lessons, rehearse.describe(made, items), setting, frozen, closed)
+    only_closed = one_sided or material.imitates
+    return Plan(lessons, how, choice.setting, frozen, choice.scores, choice.strangers, only_closed)
+
+
+@torch.no_grad()
+def _scores(lesson: Lesson, setting: Setting, recipe: Recipe) -> dict[str, float]:
+    """What one closed form reaches in a lesson."""
+    head = new_head(lesson, recipe)
+    solve(head, lesson).fill(head, setting)
+    return lesson.validation.scores(head(lesson.validation_features).numpy())
 
 
 def start(material: Material, lesson: Lesson, setting: Setting, recipe: Recipe) -> Network:
@@ -118,7 +155,7 @@ def trials(
     checkpoint: Checkpoint | None = None,
     clock: Clock | None = None,
 ) -> Iterator[Trial]:
-    """The epochs of gradient training in the first rehearsal, from its closed form on, until they stagnate.
+    """The epochs of gradient training in the first rehearsal, from its closed form on, one depth after the other.
 
     Processes that have joined take part in them, by `follow`.
 
@@ -127,39 +164,69 @@ def trials(
         checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
         clock: says when it is time to come to an end.
     """
-    lesson, best = planned.lessons[0], planned.closed_trial(first=True)
+    clock, checkpoint, lesson = clock or Clock(), checkpoint or Checkpoint(None), planned.lessons[0]
+    best, at, saved = planned.closed_trial(first=True), depth.first(recipe, planned.only_closed), checkpoint.load()
+    if saved is not None:
+        best, at = Trial(**saved["best"]), saved["depth"]
+        yield best
+    while at != "none":
+        asked = depth.at_depth(recipe, at)
+        for trial in _epochs(copy.deepcopy(network), planned, asked, device, checkpoint, clock, best, saved):
+            best = trial if trial.beats(best) else best
+            yield trial
+        choice, saved = depth.deeper(at, network, lesson, planned.setting, recipe, device, clock), None
+        if choice.why:
+            told = {"none": "not deeper than the head", "top": "now the last stage", "all": "now the whole network"}
+            progress.note(f"{told[choice.depth]}: {choice.why}")
+        at = choice.depth
+
+
+def _epochs(
+    network: Network,
+    planned: Plan,
+    recipe: Recipe,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    clock: Clock,
+    best: Trial,
+    saved: dict[str, Any] | None,
+) -> Iterator[Trial]:
+    """The epochs at one depth, until they stagnate; `best` is what they must beat."""
+    lesson = planned.lessons[0]
     if recipe.tune == "head" and not lesson.validation:
         return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
     tell_small_products(lesson, recipe)
-    course = course_of(network, lesson, planned.setting, recipe, device)
+    course = depth.course_of(network, lesson, planned.setting, recipe, device)
     stale = 0
-    saved = checkpoint.load() if checkpoint else None
     if saved is not None:
         course.learner.load_state_dict(saved["learner"])
-        best, stale = Trial(**saved["best"]), saved["stale"]
-        yield best
+        stale = saved["stale"]
     if recipe.patience and stale >= recipe.patience:
         return
-    clock = clock or Clock()
-    judging = _look(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
-    pace = Pace(clock, _PASSES * judging, judging, again=recipe.tune == "head")
+    judging = depth.look_of(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
+    pace = Pace(clock, depth.PASSES * judging, judging, again=_again(recipe, lesson))
     distributed.told(Errand(network, lesson, planned.setting, recipe, course.learner.state_dict()))
     for epoch in fit(course.embed, course.learner, course.feed, pace.until):
         judged = time.monotonic()
         with course.learner.averaged():
-            trial = Trial(f"epoch {epoch.number}", *course.score(), epoch.number, epoch)
+            vectors, state = course.judge()
+        scores, intervals = ({}, {}) if vectors is None else lesson.validation.judged(vectors)
+        trial = Trial(f"epoch {epoch.number}", scores, state, epoch.number, recipe.tune, intervals, epoch)
         course.learner.told(trial.score)
         if clock.is_limited:
             spent = epoch.seconds, time.monotonic() - judged
             course.learner.epochs = pace.epochs(course.learner.epoch, recipe.epochs, *spent)
         stale = 0 if trial.beats(best) else stale + 1
         best = trial if trial.beats(best) else best
+        progress.learned(trial.passed(course.learner.epochs, stale == 0))
         yield trial
         if epoch.health.trouble:
             progress.warn(f"training stopped after {trial.origin}: {epoch.health.trouble}")
             course.learner.end()
-        elif checkpoint:
-            checkpoint.save({"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale})
+        else:
+            checkpoint.save(
+                {"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale, "depth": recipe.tune}
+            )
         if stale == recipe.patience:
             course.learner.end()
 
@@ -180,37 +247,68 @@ def follow(device: torch.device) -> None:
     with distributed.joined():
         nothing: Errand | None = None
         while (errand := distributed.told(nothing)) is not None:
-            course = course_of(errand.network, errand.lesson, errand.setting, errand.recipe, device)
+            course = depth.course_of(errand.network, errand.lesson, errand.setting, errand.recipe, device)
             course.learner.load_state_dict(errand.state)
             for _ in fit(course.embed, course.learner, course.feed):
                 with course.learner.averaged():
-                    course.score()
+                    course.judge()
 
 
-def _look(network: Network, lesson: Lesson, device: torch.device) -> float:
-    """Seconds that all photos of a lesson take to go through the backbone: what it is to judge an epoch."""
-    forward, files = forward_of(copy.deepcopy(network).headless(), device), lesson.files[:_PROBE]
-    features_of(files[:16], network.image, forward)
-    started = time.monotonic()
-    features_of(files, network.image, forward)
-    return (time.monotonic() - started) / len(files) * (len(lesson.files) + len(lesson.validation_files))
+def _again(recipe: Recipe, lesson: Lesson) -> float:
+    """How much longer than its epochs it takes to train the best anew on all photos; 0: it stays as it is."""
+    if recipe.tune == "all" or lesson.maps is None:
+        return 1.0 if recipe.tune == "head" else 0.0
+    return len(lesson.maps.files) / len(lesson.labels)
 
 
-def finish(material: Material, planned: Plan, best: Trial, recipe: Recipe) -> Network:
+def closeness(planned: Plan, best: Trial, recipe: Recipe) -> dict[str, float] | None:
+    """The cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
+
+    That is where rehearsals hold out no products (`--for known`), and with a backbone that was trained, whose features
+    would have to be computed once more.
+    """
+    found, lesson = planned.strangers, planned.lessons[0]
+    if best.trained:  # epochs are judged in the first rehearsal
+        strangers = Strangers(lesson)
+        found = []
+        if strangers and best.depth == "head":
+            head = new_head(lesson, recipe)
+            head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
+            found = [strangers.threshold_of(head, lesson)]
+    if not found:
+        return None
+    return {"refused": REFUSED, "threshold": float(np.mean(found)), "rehearsals": len(found)}
+
+
+def finish(
+    material: Material,
+    planned: Plan,
+    best: Trial,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    again: bool = True,
+) -> Network:
     """The network that ships: what was rehearsed, on all photos, those included that were held out.
 
-    The closed form is solved anew, a head trained anew for as long as it took; a trained backbone stays as it is.
+    The closed form is solved anew, a head or a last stage trained anew for as long as it took; a backbone that was
+    trained as a whole stays as it is.
+
+    Args:
+        again: False where time is up: a last stage stays as it is too.
     """
     whole = material.lesson(rehearse.fitted_in_the_end(material.photos.items, material.split), {})
     network = start(material, whole, planned.setting, recipe)
     if not best.trained:
         return network
-    if recipe.tune == "head":
-        again = replace(recipe, epochs=best.trained)
-        course = course_of(network, whole, planned.setting, again, torch.device("cpu"))
+    if best.depth == "head" or (best.depth == "top" and again):
+        asked = replace(depth.at_depth(recipe, best.depth), epochs=best.trained)
+        course = depth.course_of(network, whole, planned.setting, asked, device)
         for _ in fit(course.embed, course.learner, course.feed):
             pass
-        course.score()  # which takes the means that are recalled
+        with course.learner.averaged():
+            _, state = course.judge()  # which takes the means that are recalled
+        network.load_state_dict(state, strict=False)
         return network.eval()
     trained = {name: value for name, value in best.state.items() if name.startswith("backbone")}
     network.load_state_dict(trained, strict=False)
@@ -240,11 +338,3 @@ def compare_heads(lesson: Lesson, recipe: Recipe, specs: Iterable[str]) -> Itera
             trouble = str(error)
         with torch.no_grad():
             yield spec, head.eval()(lesson.validation_features).numpy(), trouble
-
-
-def course_of(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe, device: torch.device) -> Course:
-    """The course that the recipe asks for."""
-    if recipe.tune == "head":
-        assert isinstance(network.head, BlendHead)
-        return head_course(network.head, lesson, recipe)
-    return whole_course(network, lesson, setting, recipe, device)

@@ -6,7 +6,7 @@ import numpy as np
 
 from dmlcli.embeddings import Vectors
 from dmlcli.learn.rehearse import Search
-from dmlcli.metrics import map_at_r
+from dmlcli.metrics import Interval, Values, interval95, map_at_r
 from dmlcli.ranking import Ranks, rankings
 
 
@@ -27,6 +27,11 @@ class Validation:
         """What the searches are called."""
         return list(self._searches)
 
+    def places(self, name: str) -> list[int]:
+        """Where the images of a search, queries and gallery, stand among `rows`."""
+        search = self._searches[name]
+        return [int(place) for place in np.searchsorted(self.rows, sorted({*search.queries, *search.gallery}))]
+
     def query_products(self, name: str) -> list[str]:
         """The product of each query of a search."""
         return [self._products[row] for row in self._searches[name].queries]
@@ -41,10 +46,21 @@ class Validation:
 
     def scores(self, vectors: Vectors) -> dict[str, float]:
         """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""
-        return {
-            name: float(np.mean([map_at_r(ranks) for ranks in self.rank(name, vectors) if len(ranks)] or [0.0]))
-            for name in self._searches
-        }
+        return {name: float(np.nanmean(values)) for name, values in self._values(vectors).items()}
+
+    def judged(self, vectors: Vectors) -> tuple[dict[str, float], dict[str, Interval | None]]:
+        """The scores, and the 95 % interval of each over its products."""
+        values = self._values(vectors)
+        intervals = {name: interval95(found, self.query_products(name)) for name, found in values.items()}
+        return {name: float(np.nanmean(found)) for name, found in values.items()}, intervals
+
+    def _values(self, vectors: Vectors) -> dict[str, Values]:
+        """MAP@R of each query of each search, NaN where there is nothing to be found."""
+        found = {}
+        for name in self._searches:
+            values = [map_at_r(ranks) if len(ranks) else np.nan for ranks in self.rank(name, vectors)]
+            found[name] = np.asarray(values if np.isfinite(values).any() else [0.0] * len(values))
+        return found
 
 
 def together(scores: Iterable[float]) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 from dmlcli import progress
 from dmlcli.errors import UsageError, WeightsError, nearest
 from dmlcli.image import ImageSettings
+from dmlcli.learn import timm_networks
 from dmlcli.learn.descriptor import IMAGE as DESCRIPTOR_IMAGE
 
 DESCRIPTOR = "descriptor"
@@ -48,6 +49,8 @@ def resolve(backbone: str, wanted: str) -> Weights:
 
     Errors: UsageError for an unknown backbone, WeightsError where the weights cannot be had or read.
     """
+    if backbone.startswith(timm_networks.PREFIX):
+        return _of_timm(backbone, wanted)
     if backbone not in backbones():
         raise UsageError(f"there is no backbone '{backbone}'", hint=nearest(backbone, backbones()))
     if backbone == DESCRIPTOR:
@@ -65,12 +68,34 @@ def resolve(backbone: str, wanted: str) -> Weights:
     except WeightsError as error:
         if wanted == "pretrained":
             raise
-        caution = (
-            f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds far fewer "
-            "products. For more: connect once, or name a file with --weights"
-        )
-        progress.warn(caution)
-        return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in", caution)
+        return _stand_in(backbone, error)
+
+
+def _of_timm(backbone: str, wanted: str) -> Weights:
+    """The same for a network of timm, whose weights timm itself fetches and keeps."""
+    timm_networks.check(backbone)
+    image = timm_networks.image_settings(backbone)
+    if wanted == "none":
+        return Weights(backbone, None, image, "none (random)")
+    if wanted not in ("auto", "pretrained"):
+        return Weights(backbone, _read(Path(wanted)), image, str(wanted))
+    try:
+        state, source = timm_networks.published(backbone)
+    except WeightsError as error:
+        if wanted == "pretrained":
+            raise
+        return _stand_in(backbone, error)
+    return Weights(backbone, state, image, source)
+
+
+def _stand_in(backbone: str, error: WeightsError) -> Weights:
+    """The descriptor, with a caution that says for what and why."""
+    caution = (
+        f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds fewer "
+        "products. For more: connect once, or name a file with --weights"
+    )
+    progress.warn(caution)
+    return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in", caution)
 
 
 def _published(backbone: str, published: Any) -> Weights:

@@ -30,6 +30,17 @@ class Similarities(NamedTuple):
             self.query, self.right, self.right_rows, rank(self.right, self.wrong), float(self.wrong[best]), best
         )
 
+    def top(self, depth: int) -> tuple[Rows, Ranks]:
+        """The gallery rows of the first `depth` places, best first (K,); and the ranks of all right images (R,)."""
+        ranks = rank(self.right, self.wrong)
+        inside = ranks[ranks <= depth] - 1
+        wrong = _best(self.wrong, depth - len(inside))
+        rows = np.empty(len(inside) + len(wrong), dtype=np.int64)
+        is_right = np.zeros(len(rows), np.bool_)
+        is_right[inside] = True
+        rows[is_right], rows[~is_right] = self.right_rows[: len(inside)], wrong
+        return rows, ranks
+
 
 def search(
     queries: Scores,
@@ -88,3 +99,11 @@ def rank(right: Scores, wrong: Scores) -> Ranks:
     else:
         ahead = len(wrong) - np.searchsorted(np.sort(wrong), at_least)
     return ahead + np.arange(1, len(right) + 1)
+
+
+def _best(scores: Scores, count: int) -> Rows:
+    """Where the best of the finite scores stand, best first, at most `count` of them."""
+    some = np.flatnonzero(scores > -np.inf)
+    if count < len(some):
+        some = some[np.argpartition(-scores[some], count)[:count]]
+    return some[np.lexsort((some, -scores[some]))]

@@ -1,58 +1,52 @@
 """From what is asked to its answer: encode, fuse, search, re-rank, cut, fold into products, and what each step did."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import ImageError
-from dmlcli.indexes import Index
-from dmlcli.indexes.items import Ids
-from dmlcli.report import Answer, Hit, Skipped, Stage
-from dmlcli.search.items import Items
+from dmlcli.hits import Answer, Hit, Picture, Skipped, Stage
+from dmlcli.indexes.gallery import Among, Gallery, ItemTable
+from dmlcli.search.encoding import Encode
 from dmlcli.search.products import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.sources import Source
-from dmlcli.search.stream import Encoded
 
 if TYPE_CHECKING:
     from dmlcli.search.rerank import Rerank
 
-Encode = Callable[[Iterable[Source]], Iterator[Encoded]]
 _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for what they must
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How every query of one command is answered."""
 
     top_k: int
     min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
-    among: Ids | None = None  # what --where left
+    among: Among | None = None  # what --where left
     rerank: "Rerank | None" = None
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
 
 
-@dataclass(frozen=True)
-class _Query:
+class _Query(NamedTuple):
     """One vector (D,) to search with, under its name, with the photos it was made of."""
 
     name: str
     vector: Vectors
-    photos: tuple[Path | bytes, ...]
+    photos: tuple[Picture | bytes, ...]
     stages: tuple[Stage, ...]
 
 
 class Answerer:
     """Answers queries of one index by one plan."""
 
-    def __init__(self, index: Index, items: Items, plan: Plan, encode: Encode) -> None:
+    def __init__(self, index: Gallery, items: ItemTable, plan: Plan, encode: Encode) -> None:
         self._index, self._items, self._plan, self._encode = index, items, plan, encode
 
     def answers(
@@ -67,7 +61,7 @@ class Answerer:
         against = unit_mean(np.stack([one.vector for one in self._queries(minus, None)])) if minus else None
         queries = self._queries(asked, skipped)
         for query in _fused(list(queries)) if self._plan.fuse else queries:
-            yield self._answer(query if against is None else replace(query, vector=_away(query.vector, against)))
+            yield self._answer(query if against is None else query._replace(vector=_away(query.vector, against)))
 
     def _queries(self, asked: Iterable[Source], skipped: list[Skipped] | None) -> Iterator[_Query]:
         for done in self._encode(asked):
@@ -110,7 +104,7 @@ class Answerer:
     def _search(self, vector: Vectors) -> list[Candidate]:
         """As many of the closest images as the later stages want to see."""
         plan = self._plan
-        most = self._index.images if plan.among is None else len(plan.among)
+        most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
         depth = max(plan.top_k, plan.rerank.depth if plan.rerank else 0)
         if plan.pool is not None:
             depth = max(4 * depth, COMPARED if plan.pool == "mean" else VOTERS)
@@ -130,22 +124,21 @@ class Answerer:
         top, rest = found[: rerank.depth], found[rerank.depth :]
         scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))
         floor = float(scores.min())
-        new = [replace(top[place], score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
-        return new + [replace(one, score=min(one.cosine, floor)) for one in rest]
+        new = [top[place]._replace(score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
+        return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
 
     def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
         """The mean cosine of all images of each product that the filter left."""
         means = []
         for product in products:
-            ids = self._items.of_product(product)
-            kept = ids if self._plan.among is None else np.intersect1d(ids, self._plan.among)
+            kept = self._items.of_product(product, self._plan.among)
             means.append(float((self._index.vectors(kept) @ vector).mean()))
         return np.array(means, dtype=np.float32)
 
     def _hit(self, rank: int, found: Candidate) -> Hit:
         category, columns = self._items.row(found.id)
-        image = _from_here(found.image)
-        return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns)
+        image, box = _from_here(found.image), self._items.box(found.id)
+        return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)
 
 
 def _fused(queries: list[_Query]) -> list[_Query]:

@@ -3,33 +3,34 @@
 Whoever asks for an unknown product gets the best wrong one. How close that comes is known without any unknown photo:
 take an image of the index, forget its product, and see how close the best of the others comes. The threshold is the
 score that one in twenty of these reaches; how far up it must lie for that to hold for the *next* product is found by
-leaving out every product once more. Where the model has products that it was not trained on, only their images are
-asked with: those it was trained on lie further from the others than new products will.
+leaving out every product once more.
+
+Products that a model was trained on lie further from the others than new ones will: asked with them, the threshold
+would lie too low. Where the index holds enough products that the model has never seen, only their images are asked
+with; else the threshold is no lower than what training found in its rehearsals, with products that it held out.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
-from dmlcli.indexes import Index
+from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.indexes.items import Ids
-from dmlcli.indexes.opened import CALIBRATION, RECORD
-from dmlcli.search.items import Items
 
 REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalogue's own images are
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
+_ENOUGH = 20  # products never seen in training, from which nothing else is needed
 _SEED = 0
+# who was asked: every product; those that the model never saw; trained ones, and rehearsals know better; or do not
+Basis = Literal["all", "new", "rehearsed", "trained"]
 Scores = NDArray[np.float32]
 Rows = Callable[[Ids], Vectors]
 
@@ -43,23 +44,33 @@ class Calibration:
     kept: float | None  # share of the images asked with whose own product is above it; None where none has a second
     images: int  # asked with
     products: int  # that they show
-    held_out: bool  # whether the model was never trained on these products
+    basis: Basis
 
 
-def calibrate(rows: Rows, products: Sequence[str], held_out: Sequence[str] = ()) -> Calibration:
+@dataclass(frozen=True)
+class Training:
+    """What a model knows of the products of an index: those that it was trained on, and how close new ones came."""
+
+    products: Sequence[str] = ()
+    strangers: float | None = None  # cosine that 95 % of the photos of new products stayed below in rehearsals
+
+
+def calibrate(rows: Rows, products: Sequence[str], training: Training | None = None) -> Calibration:
     """Find the threshold for an index.
 
     Args:
         rows: gives the unit vectors (n, D) at some of the N places; never asked for many at once.
         products: the product at each place, "" where unknown.
-        held_out: products that the model was not trained on; used where there are enough of them.
+        training: what the model was trained on; None for one that was not.
 
     Errors: CannotRun where fewer than five products are known.
     """
     names, codes = np.unique(np.asarray(products, dtype=object).astype(str), return_inverse=True)
     unknown = names == ""
-    new = np.isin(names, list(held_out)) & ~unknown
-    fresh = int(new.sum()) >= _FEWEST
+    training = training or Training()
+    trained = np.isin(names, list(training.products))
+    new = ~trained & ~unknown
+    fresh = int(new.sum()) >= (_FEWEST if training.strangers is None else _ENOUGH)
     askable = new if fresh else ~unknown
     if int(askable.sum()) < _FEWEST:
         raise CannotRun(
@@ -69,6 +80,9 @@ def calibrate(rows: Rows, products: Sequence[str], held_out: Sequence[str] = ())
     asked = _sample(np.flatnonzero(askable[codes]), codes)
     seen = _closest(rows, codes, asked)
     threshold = _threshold(seen, codes[asked])
+    basis: Basis = "new" if fresh and trained.any() else "all" if fresh or not trained.any() else "trained"
+    if basis == "trained" and training.strangers is not None:
+        threshold, basis = max(threshold, training.strangers), "rehearsed"
     several = np.isfinite(seen.own)
     kept = float((seen.own[several] >= threshold).mean()) if several.any() else None
     return Calibration(
@@ -77,31 +91,29 @@ def calibrate(rows: Rows, products: Sequence[str], held_out: Sequence[str] = ())
         kept=kept,
         images=len(asked),
         products=len(np.unique(codes[asked])),
-        held_out=fresh,
+        basis=basis,
     )
 
 
-def of_index(index: Index, items: Items, held_out: Sequence[str] = ()) -> Calibration:
-    """The calibration of an opened index: what is kept beside it where it is of this very index, else found now."""
-    file = index.folder / CALIBRATION
-    mark = _mark(index.folder, held_out)
+def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = None) -> Calibration:
+    """The calibration of what is searched in: what is kept beside it where it is of this very state, else found now."""
+    mark = _mark(gallery.stamp, training)
+    record = gallery.kept()
     try:
-        record = disk.read_json(file)
-        if record["of"] == mark:
+        if record is not None and record["of"] == mark:
             return Calibration(**record["calibration"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # none yet, or a damaged one: it is found again
+    except (KeyError, TypeError):
+        pass  # a damaged one: it is found again
     ids, products = items.products()
-    found = calibrate(lambda places: index.vectors(ids[places]), products, held_out)
-    with suppress(OSError):  # an index that may not be written to is asked again next time
-        disk.write_json(file, {"of": mark, "calibration": asdict(found)})
+    found = calibrate(lambda places: gallery.vectors(ids[places]), products, training)
+    gallery.keep({"of": mark, "calibration": asdict(found)})
     return found
 
 
-def _mark(folder: Path, held_out: Sequence[str]) -> str:
-    """What changes whenever the index does."""
-    record = (folder / RECORD).read_bytes() + json.dumps(sorted(held_out)).encode()
-    return hashlib.blake2b(record, digest_size=16).hexdigest()
+def _mark(stamp: bytes, training: Training | None) -> str:
+    """What changes whenever the gallery or what is known of the training does."""
+    known = [sorted(training.products), training.strangers] if training else []
+    return hashlib.blake2b(stamp + json.dumps(known).encode(), digest_size=16).hexdigest()
 
 
 def _sample(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,15 +3,17 @@
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
-from dmlcli.indexes.items import Ids, connect, name
+from dmlcli.indexes.items import FIXED, Ids, box, connect, name
 
-_FIXED = ("id", "path", "product", "category")
+if TYPE_CHECKING:
+    from dmlcli.catalog import Box, Photo
+
 _GUESSED_AMONG = 5000  # products looked through for the nearest name
 
 
@@ -21,10 +23,11 @@ class Items:
     def __init__(self, index: Index) -> None:
         self._file, self._root, self._table = index.items_file, index.root, index.table
         self._columns = [row[1] for row in self._table.execute("PRAGMA table_info(items)")]
+        self._has_boxes = any(row[1] == "box" for row in self._table.execute("PRAGMA table_info(contents)"))
 
     def where(self, expression: str) -> Ids:
         """The ids of the items for which an SQL expression is true; raises UsageError where it is none."""
-        from dmlcli.search import filters
+        from dmlcli.indexes import filters
 
         with closing(connect(self._file)) as table:
             return filters.matching(table, expression)
@@ -33,14 +36,19 @@ class Items:
         """The category of an item, and the user's own columns."""
         values = self._table.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
         row = dict(zip(self._columns, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
-        return row["category"], {column: value for column, value in row.items() if column not in _FIXED}
+        return row["category"], {column: value for column, value in row.items() if column not in FIXED}
 
-    def of_product(self, product: str) -> Ids:
-        """The ids of the images of a product; none where it is not known."""
-        return self._ids("product = ?", product)
+    def box(self, number: int) -> "Box | None":
+        """The part of its file that an image is; None: all of it, or an index from before boxes were kept."""
+        return box(self._table, number) if self._has_boxes else None
 
-    def named(self, asked: str) -> tuple[Ids, Path]:
-        """The images that --like means: those of a product, or the one at a path, and one of them to be shown.
+    def of_product(self, product: str, among: Ids | None = None) -> Ids:
+        """The ids of the images of a product, of those that a filter left; none where it is not known."""
+        ids = self._ids("product = ?", product)
+        return ids if among is None else np.intersect1d(ids, among)
+
+    def named(self, asked: str) -> "tuple[Ids, Photo]":
+        """The images that --like means: those of a product, or those at a path, and one of them to be shown.
 
         Errors: UsageError where nothing is called so, with the nearest products.
         """
@@ -51,8 +59,10 @@ class Items:
             rows = self._table.execute(f"SELECT DISTINCT product FROM items LIMIT {_GUESSED_AMONG}")
             known = sorted(name(row[0]) for row in rows if row[0])
             raise UsageError(f"nothing in the index is called '{asked}'", hint=nearest(asked, known[:_GUESSED_AMONG]))
+        from dmlcli.catalog import Photo
+
         (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
-        return ids, self._root / name(path)
+        return ids, Photo(self._root / name(path), self.box(int(ids[0])))
 
     def products(self) -> tuple[Ids, list[str]]:
         """Every id with its product."""

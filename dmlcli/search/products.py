@@ -2,22 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 
 Pool = Literal["max", "mean", "vote"]
 VOTERS = 20  # closest images that vote
 COMPARED = 200  # closest images whose products are compared by their means
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One image that may become a hit; `cosine` is how close it is, `score` what it is ranked by."""
 
     id: int
@@ -43,7 +41,7 @@ def fold(
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates if pool != "vote" else candidates[:VOTERS]:
         groups[candidate.product or f"\0{candidate.id}"].append(candidate)
-    best = [replace(group[0], images=len(group)) for group in groups.values()]
+    best = [group[0]._replace(images=len(group)) for group in groups.values()]
     if pool == "max":
         return best
     if pool == "mean":
@@ -53,7 +51,7 @@ def fold(
     else:
         shares = np.array([sum(max(one.score, 0.0) for one in group) for group in groups.values()])
         scores = (shares / (shares.sum() or 1)).tolist()
-    folded = [replace(candidate, score=score) for candidate, score in zip(best, scores, strict=True)]
+    folded = [candidate._replace(score=score) for candidate, score in zip(best, scores, strict=True)]
     return sorted(folded, key=lambda candidate: -candidate.score)
 
 

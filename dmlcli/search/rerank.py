@@ -10,7 +10,7 @@ Every way is a function from one query and its closest images to a new score for
 Memory is depth x depth for one query; nothing is ever computed for the whole gallery.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -129,6 +129,31 @@ def parse(text: str) -> Rerank:
     if settings.get("keep", 0) > 1:
         raise UsageError(f"{name}:keep is a share: {settings['keep']}", hint=f"--rerank {name}:keep=0.3")
     return way(**settings)
+
+
+def parse_all(texts: Sequence[str]) -> list[Rerank]:
+    """From `aqe:k=3,alpha=2,dba`, or `all`, to several ways, each once; raises UsageError like `parse`."""
+    words: list[str] = []
+    for part in filter(None, (part.strip() for text in texts for part in text.split(","))):
+        if words and "=" in part and ":" not in part:  # one more setting of the way before it
+            words[-1] += f",{part}"
+        else:
+            words += WAYS if part == "all" else [part]
+    if not words:
+        raise UsageError("--rerank names no re-ranking", hint=f"all, or some of {', '.join(WAYS)}")
+    return list(dict.fromkeys(map(parse, words)))
+
+
+def spell(way: Rerank) -> str:
+    """The word for a way of re-ranking, with what is set otherwise than usual.
+
+    >>> spell(QueryExpansion(k=3))
+    'aqe:k=3'
+    """
+    usual = type(way)()
+    names = [field.name for field in fields(way)]
+    told = [f"{name}={getattr(way, name):g}" for name in names if getattr(way, name) != getattr(usual, name)]
+    return f"{way.name}:{','.join(told)}" if told else way.name
 
 
 def _mutual(order: NDArray[np.int64], k: int) -> Array:

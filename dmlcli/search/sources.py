@@ -4,46 +4,56 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dmlcli.catalog import find_images
-from dmlcli.embeddings import Vectors
+from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
-from dmlcli.indexes import Index
-from dmlcli.search.items import Items
+from dmlcli.hits import Picture
+from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.search.products import unit_mean
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Photo
 
 _TAKES = "query takes image files, folders of images, or - for stdin"
 _SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
-    photo: bytes | Path | None = None
+    photo: "bytes | Path | Photo | None" = None
     vector: Vectors | None = None
+    part: Box | None = None  # of the photo that is meant; None: all of it
 
     @property
-    def photos(self) -> tuple[Path | bytes, ...]:
+    def photos(self) -> tuple[Picture, ...]:
         """What can be shown of it."""
-        return () if self.photo is None else (self.photo,)
+        return () if self.photo is None else (self,)
 
-    def read(self) -> bytes:
-        """The bytes of the photo; raises ImageError where there are none to be had."""
+    def read_bytes(self) -> bytes:
+        """The bytes of the photo, or of its part; raises ImageError where there are none to be had."""
+        if self.part is None:
+            return self._whole()
+        from dmlcli.image import cut
+
+        return cut(self._whole(), self.part)
+
+    def _whole(self) -> bytes:
         if isinstance(self.photo, bytes):
             return self.photo
         if self.photo is None:
             raise ImageError("there is no photo, only a vector")
+        if not isinstance(self.photo, Path):
+            return self.photo.read_bytes()
         if self.photo.exists() and not self.photo.is_file():
             raise ImageError("not a file", hint=_TAKES)
         try:
@@ -60,6 +70,13 @@ def photos(names: Sequence[str]) -> Iterator[Source]:
         if name == "-":
             yield Source("-", _stdin())
             continue
+        if not name:  # of a variable that was never set; as a path it would mean all that lies here
+            raise UsageError("an empty name is no photo", hint=_TAKES)
+        if not Path(name).is_dir():
+            yield Source(name, Path(name))
+            continue
+        from dmlcli.catalog import find_images
+
         files = find_images(Path(name))
         first = next(files, None)
         if first is None:
@@ -87,6 +104,8 @@ def vectors(file: Path, dim: int) -> list[Source]:
 
     Errors: CannotRun where it cannot be read, UsageError where its vectors are not of the length of the index's.
     """
+    from zipfile import BadZipFile
+
     hint = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
     names = None
     try:
@@ -104,6 +123,8 @@ def vectors(file: Path, dim: int) -> list[Source]:
     except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
         raise CannotRun(f"{file} holds no vectors: {str(error).splitlines()[0]}", hint=hint) from error
     rows = np.atleast_2d(rows)
+    if not rows.size:
+        raise CannotRun(f"{file} holds no vectors: it is empty", hint=hint)
     if rows.ndim != 2 or rows.shape[1] != dim:
         raise UsageError(f"{file} holds vectors {rows.shape}, the index has {dim} dimensions", hint=hint)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -114,13 +135,18 @@ def vectors(file: Path, dim: int) -> list[Source]:
     return [Source(name, vector=row) for name, row in zip(names, rows / lengths, strict=True)]
 
 
-def indexed(name: str, index: Index, items: Items) -> Source:
+def indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
-    ids, image = items.named(name)
-    return Source(name, image, unit_mean(index.vectors(ids)))
+    ids, photo = items.named(name)
+    return Source(name, photo, unit_mean(index.vectors(ids)))
 
 
-def photo_or_indexed(name: str, index: Index, items: Items) -> Source:
+def parts(sources: Iterable[Source], part: Box | None) -> Iterator[Source]:
+    """The sources, of whose photos a part is meant; those that are vectors already stay as they are."""
+    return (one._replace(part=part) if one.vector is None else one for one in sources)
+
+
+def photo_or_indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A photo where there is such a file, else what the index calls so."""
     return Source(name, Path(name)) if Path(name).is_file() else indexed(name, index, items)
 

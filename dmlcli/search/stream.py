@@ -9,38 +9,22 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
 import numpy as np
 
-from dmlcli.embeddings import Forward, Vectors, View
+from dmlcli.arrays import Forward, Pixels, View
 from dmlcli.errors import ImageError
-from dmlcli.image import Pixels
-from dmlcli.report import Stage
+from dmlcli.hits import Stage
+from dmlcli.search.encoding import Encoded
 from dmlcli.search.sources import Source
 
 _BATCH, _AHEAD = 8, 32  # photos encoded at a time at most, and decoded before their turn
 _PATIENCE = 0.1  # seconds until a stage that has nothing to do looks whether it is still wanted
 _Decoded = tuple[Source, "Future[tuple[Pixels, float]]"]  # pixels (3, H, W) and the seconds they took
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The vector (D,) of one source, or why there is none."""
-
-    source: Source
-    vector: Vectors | None
-    failure: ImageError | None = None
-    stages: tuple[Stage, ...] = ()
-
-
-def known(sources: Iterable[Source]) -> Iterator[Encoded]:
-    """Sources that are vectors already."""
-    return (Encoded(source, source.vector) for source in sources)
 
 
 def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[Encoded]:
@@ -107,7 +91,7 @@ def _put(queue: "Queue[T]", item: T, stopped: Event) -> bool:
 
 def _decode(source: Source, view: View) -> tuple[Pixels, float]:
     since = time.perf_counter()
-    pixels = np.zeros(0, np.float32) if source.vector is not None else view(source.read())
+    pixels = np.zeros(0, np.float32) if source.vector is not None else view(source.read_bytes())
     return pixels, time.perf_counter() - since
 
 

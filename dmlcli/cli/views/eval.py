@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dmlcli.cli import look
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
-from dmlcli.report import Against, EvalPlan, EvalReport
+from dmlcli.report import Against, EvalPlan, EvalReport, Reranked
 
 _WORST = 3
+_COMPARED = ["other", "difference", "95 % interval", ""]
+_COMPARED_NUMBERS = ["other", "difference", "difference_low", "difference_high"]
 
 
 def show(report: EvalReport) -> None:
@@ -25,6 +27,8 @@ def show(report: EvalReport) -> None:
     for row in rows:
         table.add_row(*row)
     look.console().print(table)
+    if report.reranked:
+        _reranked(report)
     if report.against is not None:
         _verdict(report.against)
     if report.published:
@@ -48,9 +52,9 @@ def plan(report: EvalPlan) -> None:
 
 def print_table(report: EvalReport, format: str) -> None:
     """Print the scores as a table for a document or a spreadsheet."""
-    headings, rows = _cells(report)
-    if format == "csv":
-        headings, rows = _numbers(report)
+    headings, rows = _numbers(report) if format == "csv" else _cells(report)
+    if report.reranked:
+        headings, rows = _with_reranked(report, headings, rows, numbers=format == "csv")
     print(TABLES[format](headings, rows), end="")
     _notes(report)
 
@@ -59,16 +63,14 @@ def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
     """The table of scores as people read it."""
     headings = ["metric", "score", "95 % interval"]
     if report.against is not None:
-        headings += ["other", "difference", "95 % interval", ""]
+        headings += _COMPARED
     rows = []
     for name, score in report.metrics.items():
         interval = report.interval95[name]
         span = f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f} %" if interval else "-"
         row = [metric_title(name), _percent(score), span]
-        if (other := report.against) is not None:
-            gap = other.difference[name]
-            row += [_percent(other.metrics[name]), f"{100 * gap:+.1f}" if gap is not None else "-"]
-            row += [look.span(other.interval95[name], "+.1f"), "" if other.evidence[name] else "no evidence"]
+        if report.against is not None:
+            row += [_percent(report.against.metrics[name]), *_gap(report.against, name)]
         rows.append(row)
     return headings, rows
 
@@ -77,14 +79,48 @@ def _numbers(report: EvalReport) -> tuple[list[str], list[list[str]]]:
     """The table of scores as programs read it: shares in [0, 1], nothing where there is none."""
     headings = ["metric", "score", "low", "high"]
     if report.against is not None:
-        headings += ["other", "difference", "difference_low", "difference_high"]
+        headings += _COMPARED_NUMBERS
     rows = []
     for name, score in report.metrics.items():
         values: list[float | None] = [score, *(report.interval95[name] or (None, None))]
-        if (other := report.against) is not None:
-            values += [other.metrics[name], other.difference[name], *(other.interval95[name] or (None, None))]
-        rows.append([name, *("" if value is None else f"{value:.6f}" for value in values)])
+        if report.against is not None:
+            values += [report.against.metrics[name], *_gap_numbers(report.against, name)]
+        rows.append([name, *map(_number, values)])
     return headings, rows
+
+
+def _with_reranked(
+    report: EvalReport, headings: list[str], rows: list[list[str]], numbers: bool
+) -> tuple[list[str], list[list[str]]]:
+    """The table with a first column that says which ranking, and rows for those beside the plain one."""
+    blank = "" if numbers else "-"
+    between = len(headings) - (len(_COMPARED_NUMBERS) if report.against else 0)  # columns up to the differences
+    full = ["ranking", *headings[:between], *(_COMPARED_NUMBERS if numbers else _COMPARED)]
+    told = [["plain", *row, *[blank] * (len(full) - 1 - len(row))] for row in rows]
+    for one in report.reranked:
+        for name, score in one.metrics.items():
+            if numbers:
+                values = [score, None, None, one.plain[name], *_gap_numbers(one, name)]
+                told.append([one.name, name, *map(_number, values)])
+            else:
+                cells = [_percent(score), "-", _percent(one.plain[name]), *_gap(one, name)]
+                told.append([one.name, metric_title(name), *cells])
+    return full, told
+
+
+def _gap(other: Against | Reranked, name: str) -> list[str]:
+    """Difference, its interval, and whether it may be chance."""
+    gap = other.difference[name]
+    told = [f"{100 * gap:+.1f}" if gap is not None else "-", look.span(other.interval95[name], "+.1f")]
+    return [*told, "" if other.evidence[name] else "no evidence"]
+
+
+def _gap_numbers(other: Against | Reranked, name: str) -> list[float | None]:
+    return [other.difference[name], *(other.interval95[name] or (None, None))]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
 
 
 def _csv(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -110,6 +146,18 @@ TABLES: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
     "markdown": _markdown,
     "latex": _latex,
 }
+
+
+def _reranked(report: EvalReport) -> None:
+    """A block of rows for each way, and how long it takes."""
+    table = look.table("re-ranking", "metric", "score", *_COMPARED[1:], "ms a query")
+    for column in (2, 3, 4, 6):
+        table.columns[column].justify = "right"
+    for one in report.reranked:
+        for place, (name, score) in enumerate(one.metrics.items()):
+            first = (one.name, f"{one.milliseconds:.1f}") if not place else ("", "")
+            table.add_row(first[0], metric_title(name), _percent(score), *_gap(one, name), first[1])
+    look.console().print(table)
 
 
 def _verdict(against: Against) -> None:

@@ -8,6 +8,8 @@ def show(report: IndexReport) -> None:
     """Show it as text."""
     speed = f", {report.microseconds:,.0f} µs a query" if report.microseconds is not None else ""
     quality = "exact" if report.recall == 1 and report.microseconds is None else f"recall@10 {report.recall:.3f}"
+    found = f"{100 * (report.parity or 0):.1f} % of the ten nearest by exact search"
+    parity = [("parity", found)] if report.parity is not None else []
     look.facts(
         [
             ("index", report.output),
@@ -15,8 +17,10 @@ def show(report: IndexReport) -> None:
             ("changed", f"{report.added} added, {report.removed} removed"),
             ("kind", f"{report.kind}, {report.dim} dimensions"),
             ("search", f"{quality}{speed}, {report.memory / 1e6:,.1f} MB of memory"),
+            *parity,
             ("why", report.why),
             ("model", report.model or "none: bare embeddings"),
         ]
     )
-    look.hint("dmlcli query img.jpg" if report.model else "dmlcli query img.jpg --model MODEL")
+    where = f" --index {report.output}" if report.parity is not None else ""
+    look.hint(f"dmlcli query img.jpg{where}" + ("" if report.model else " --model MODEL"))

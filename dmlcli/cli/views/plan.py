@@ -13,6 +13,7 @@ def show(report: PlanReport) -> None:
         ("catalogue", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
         ("validation", report.validation),
         ("recipe", f"{report.recipe['loss']} on {report.recipe['backbone']}, --tune {report.recipe['tune']}"),
+        *([("after the head", report.deeper)] if report.deeper else []),
         ("other than usual", ", ".join(asked) or "nothing"),
         *((name, look.seconds(part)) for name, part in report.parts.items()),
         ("in all", f"about {look.seconds(report.seconds)}; training may stop earlier"),

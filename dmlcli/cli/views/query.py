@@ -9,18 +9,18 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.report import Answer, QueryReport
+from dmlcli.hits import Answer, QueryReport
 
 
 def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:
     """Print the answers as they come; return the exit code, which is only known once they have."""
     format = format or ("table" if sys.stdout.isatty() else "tsv")
     write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
-    shown, hits = [], 0
+    shown, hits, count = [], 0, 0
     if format == "csv":
         _line("query,rank,score,product,image")
     for answer in report.answers:
-        hits += len(answer.hits)
+        hits, count = hits + len(answer.hits), count + 1
         if format == "json":
             shown.append(_answer_json(answer))
         else:
@@ -34,6 +34,8 @@ def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = Fa
                 {"schema": look.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}, ensure_ascii=False
             )
         )
+    if not count and not report.skipped:
+        print("dmlcli: nothing was asked: no photo was named", file=sys.stderr)
     look.skipped(report.skipped)
     return look.exit_code(report.skipped, says_no=not hits)
 
@@ -109,7 +111,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
     hits = [asdict(hit) | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6)} for hit in answer.hits]
     closest = None if answer.closest is None else round(answer.closest, 6)
     told = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
-    return told | ({"stages": [asdict(stage) for stage in answer.stages]} if answer.stages else {})
+    return told | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
 
 
 def _line(text: str, end: str = "\n") -> None:

@@ -11,6 +11,7 @@ def show(report: TrainReport) -> None:
         ("catalogue", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
         ("validation", report.validation),
         ("MAP@R", _change(report)),
+        *((f"  {name} products", _gain(one["chosen"], one["frozen"])) for name, one in report.searches.items()),
         ("chosen", report.chosen),
         ("index", report.index or "none (--no-index)"),
         ("time", look.seconds(report.seconds)),
@@ -22,5 +23,8 @@ def show(report: TrainReport) -> None:
 def _change(report: TrainReport) -> str:
     if report.score is None or report.frozen_score is None:
         return "not measured: there was nothing to validate with (dmlcli eval scores any catalogue)"
-    gain = 100 * (report.score - report.frozen_score)
-    return f"{look.percent(report.score)}, frozen backbone {look.percent(report.frozen_score)} ({gain:+.1f})"
+    return _gain(report.score, report.frozen_score)
+
+
+def _gain(score: float, frozen: float) -> str:
+    return f"{look.percent(score)}, frozen backbone {look.percent(frozen)} ({100 * (score - frozen):+.1f})"

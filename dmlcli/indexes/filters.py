@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from dmlcli.errors import UsageError, nearest
 
 LONGEST = 20.0  # seconds that one filter may take
+_STEPS = 1000  # of SQLite's machine between two looks at the clock
+_PATTERN = 1000  # bytes of a pattern: one match is one step, and takes pattern times text
 _HINT = """--where "category = 'mug' and price < 20" """.strip()
 _CLAUSES = frozenset(
     [
@@ -54,12 +56,14 @@ _TOKEN = re.compile(
 )
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A word of an expression, and what kind of word it is: a group of _TOKEN, or nothing at the end."""
+
     kind: str
     text: str
 
 
-_NOTHING = _Token("", "")
+NOTHING = Token("", "")
 
 
 def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
@@ -73,7 +77,8 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     check(expression, [row[1] for row in table.execute("PRAGMA table_info(items)")])
     end = time.monotonic() + LONGEST
     table.set_authorizer(_permit_reading)
-    table.set_progress_handler(lambda: int(time.monotonic() > end), 10_000)
+    table.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
+    table.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
     try:
         rows = table.execute(f"SELECT id FROM items WHERE ({expression}) ORDER BY id")
         return np.fromiter((row[0] for row in rows), dtype=np.int64)
@@ -89,11 +94,13 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
 
 def check(expression: str, columns: list[str]) -> None:
     """Raise UsageError where the expression is anything but comparisons of these columns with values."""
-    tokens = list(_tokens(expression))
-    if not tokens:
+    if any("\ud800" <= sign <= "\udfff" for sign in expression):
+        raise _refused(expression, "it is not UTF-8")
+    words = list(tokens(expression))
+    if not words:
         raise _refused(expression, "it is empty")
     depth = 0
-    for before, token, after in zip([_NOTHING, *tokens], tokens, [*tokens[1:], _NOTHING], strict=False):
+    for before, token, after in zip([NOTHING, *words], words, [*words[1:], NOTHING], strict=False):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
         if depth < 0:
             raise _refused(expression, "there is a ) without its (")
@@ -108,7 +115,8 @@ def check(expression: str, columns: list[str]) -> None:
         raise _refused(expression, "there is a ( without its )")
 
 
-def _tokens(expression: str) -> Iterator[_Token]:
+def tokens(expression: str) -> Iterator[Token]:
+    """The words of an expression; raises UsageError at the first that has no meaning."""
     place = 0
     while place < len(expression):
         found = _TOKEN.match(expression, place)
@@ -117,11 +125,11 @@ def _tokens(expression: str) -> Iterator[_Token]:
         if found.lastgroup == "comment":
             raise _refused(expression, "comments are not taken")
         if found.lastgroup != "space":
-            yield _Token(found.lastgroup, found.group())
+            yield Token(found.lastgroup, found.group())
         place = found.end()
 
 
-def _check_name(expression: str, token: _Token, columns: list[str]) -> None:
+def _check_name(expression: str, token: Token, columns: list[str]) -> None:
     if token.kind == "word" and token.text.lower() in _KEYWORDS:
         return
     name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')

@@ -1,0 +1,121 @@
+"""The one interface to what is searched in, wherever it lies: a folder on this disk, or a collection on a cluster.
+
+Two halves: the vectors, and what the item table says of them. `opened.Index` and `search.items.Items` are the halves
+for a folder, `milvus.Collection` is both for a collection. Whoever answers a query knows nothing else of an index.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from dmlcli.arrays import Vectors
+from dmlcli.indexes.items import Ids
+
+if TYPE_CHECKING:
+    from dmlcli.catalog import Box, Photo
+
+PLAIN, SECURE = "milvus:", "milvuss:"  # how the address of a collection begins; over TLS
+
+
+def is_address(place: Path | str) -> bool:
+    """Whether this names a collection, not a folder."""
+    return str(place).startswith((PLAIN, SECURE))
+
+
+class Found(NamedTuple):
+    """One row of the item table that came up, with its score."""
+
+    id: int
+    score: float
+    product: str
+    path: str  # relative to the root
+    root: Path
+
+    @property
+    def image(self) -> Path:
+        """Where the image lies."""
+        return self.root / self.path
+
+
+class Among(Protocol):
+    """What a filter left, in the form that its own gallery understands; its length is how many images that are."""
+
+    def __len__(self) -> int: ...
+
+
+class Gallery(Protocol):
+    """What is searched in."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as it is named to a person."""
+
+    @property
+    def root(self) -> Path:
+        """What the paths of its images are relative to."""
+
+    @property
+    def model(self) -> str:
+        """The fingerprint of the model that made it, "" for bare embeddings."""
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where that model lay."""
+
+    @property
+    def images(self) -> int:
+        """How many images can be found."""
+
+    @property
+    def most(self) -> int:
+        """How many hits one search can give."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of index it is."""
+
+    @property
+    def stamp(self) -> bytes:
+        """Something that changes whenever the gallery does."""
+
+    def search(self, vectors: Vectors, k: int, *, among: Any = None) -> list[list[Found]]:
+        """The k images closest to each of the unit vectors (Q, D), best first.
+
+        Args:
+            among: what `where` of the same gallery left; None for all.
+        """
+
+    def vectors(self, ids: Sequence[int] | Ids) -> Vectors:
+        """The unit vectors (n, D) of these ids; raises KeyError for one that is not there."""
+
+    def kept(self) -> dict[str, Any] | None:
+        """What `keep` was given last, None where there is nothing."""
+
+    def keep(self, note: dict[str, Any]) -> None:
+        """Keep a small note beside the gallery, where it may be written to; else nothing is kept."""
+
+
+class ItemTable(Protocol):
+    """What is known of each image of a gallery."""
+
+    def where(self, expression: str) -> Any:
+        """The images for which an SQL expression is true, as `Among`; raises UsageError where it is none."""
+
+    def row(self, number: int) -> tuple[str, dict[str, Any]]:
+        """The category of an item, and the user's own columns."""
+
+    def box(self, number: int) -> "Box | None":
+        """The part of its file that an image is; None: all of it."""
+
+    def of_product(self, product: str, among: Any = None) -> Ids:
+        """The ids of the images of a product, of those that a filter left; none where it is not known."""
+
+    def named(self, asked: str) -> "tuple[Ids, Photo]":
+        """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
+
+    def products(self) -> tuple[Ids, list[str]]:
+        """Every id, ascending, with its product."""

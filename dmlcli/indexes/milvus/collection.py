@@ -1,0 +1,223 @@
+"""A collection opened for searching: the vectors and the item table of a gallery that lies on a Milvus server."""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli import progress
+from dmlcli.arrays import Vectors
+from dmlcli.catalog import Box, Photo
+from dmlcli.embeddings import box_of
+from dmlcli.errors import CannotRun, IndexFileError, UsageError, nearest
+from dmlcli.indexes.gallery import Found
+from dmlcli.indexes.items import Ids
+from dmlcli.indexes.milvus import kinds, rows
+from dmlcli.indexes.milvus.address import Address
+from dmlcli.indexes.milvus.conditions import text, translate
+from dmlcli.indexes.milvus.rows import Record
+from dmlcli.indexes.milvus.server import MOST, Server
+
+_NUMBERS = 1 << 21  # of vectors that are fetched at once
+_QUERIES = 64  # searched at once
+_GUESSED_AMONG = 5000  # images looked through for the nearest name
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What --where left: an expression of Milvus, and how many images that are."""
+
+    text: str
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection that dmlcli pushed; both halves of a gallery."""
+
+    server: Server = field(repr=False)
+    record: Record
+    images: int
+    _seen: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)  # rows that the last search showed
+
+    most = MOST
+
+    @property
+    def place(self) -> str:
+        """The address."""
+        return str(self.server.address)
+
+    @property
+    def root(self) -> Path:
+        """What the paths are relative to, on the machine that pushed them."""
+        return Path(self.record.root)
+
+    @property
+    def model(self) -> str:
+        """Fingerprint of the model."""
+        return self.record.model
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where the model lay on the machine that pushed; None where it is not there on this one."""
+        folder = Path(self.record.model_folder)
+        return folder if self.record.model_folder and folder.is_dir() else None
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.record.dim
+
+    @property
+    def kind(self) -> str:
+        """Milvus's name of the kind of index."""
+        return f"{self.record.kind} on Milvus"
+
+    @property
+    def stamp(self) -> bytes:
+        """The record, which says when it was pushed."""
+        return self.record.as_text().encode()
+
+    def search(self, vectors: Vectors, k: int, *, among: Condition | None = None) -> list[list[Found]]:
+        """The k images closest to each of the unit vectors (Q, D), best first."""
+        if vectors.shape[1] != self.dim:
+            raise UsageError(f"the query has {vectors.shape[1]} dimensions, the collection {self.dim}")
+        self._seen.clear()
+        k = min(k, MOST)
+        settings, condition = kinds.to_search(self.record.kind, k), "" if among is None else among.text
+        found = []
+        for start in range(0, len(vectors), _QUERIES):
+            block = vectors[start : start + _QUERIES]
+            for hits in self.server.search(block, k, settings, self._shown, condition):
+                self._seen.update((hit["id"], hit["entity"]) for hit in hits)
+                found.append([self._found(hit) for hit in sorted(hits, key=lambda hit: (-hit["distance"], hit["id"]))])
+        return found
+
+    def nearest(self, vectors: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """Scores and ids (Q, k) of the nearest, as every server shows them by now; id -1 where there are fewer."""
+        scores = np.full((len(vectors), k), -np.inf, np.float32)
+        ids = np.full((len(vectors), k), -1, np.int64)
+        for start in range(0, len(vectors), _QUERIES):
+            found = self.server.search(
+                vectors[start : start + _QUERIES], k, kinds.to_search(self.record.kind, k), strong=True
+            )
+            for place, hits in enumerate(found, start):
+                scores[place, : len(hits)] = [hit["distance"] for hit in hits]
+                ids[place, : len(hits)] = [hit["id"] for hit in hits]
+        return scores, ids
+
+    def vectors(self, ids: Sequence[int] | Ids) -> Vectors:
+        """The unit vectors (n, D) of these ids; raises KeyError for one that is not there."""
+        wanted = np.asarray(ids, dtype=np.int64)
+        found = np.empty((len(wanted), self.dim), np.float32)
+        step = max(1, _NUMBERS // self.dim)
+        for start in range(0, len(wanted), step):
+            block = wanted[start : start + step].tolist()
+            rows_found = self.server.with_ids(block, ["vector"])
+            found[start : start + len(block)] = [rows_found[number]["vector"] for number in block]
+        return found
+
+    def where(self, expression: str) -> Condition:
+        """The images for which an SQL expression is true; raises UsageError for what Milvus cannot say."""
+        condition = translate(expression, self.record.fields)
+        return Condition(condition, self.server.count(condition))
+
+    def row(self, number: int) -> tuple[str, dict[str, Any]]:
+        """The category of an item, and the user's own columns."""
+        row = self._row(number)
+        own = {name: _value(row.get(field)) for name, field, _ in self.record.columns}
+        return rows.name(row["category"]), own
+
+    def box(self, number: int) -> Box | None:
+        """The part of its file that an image is; None: all of it."""
+        return box_of(self._row(number)["box"])
+
+    def of_product(self, product: str, among: Condition | None = None) -> Ids:
+        """The ids of the images of a product, of those that a filter left; none where it is not known."""
+        condition = f"product == {text(rows.stored(product))}"
+        return self._ids(f"({condition}) and ({among.text})" if among is not None else condition)
+
+    def named(self, asked: str) -> tuple[Ids, Photo]:
+        """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
+        ids = self.of_product(asked)
+        for path in dict.fromkeys((asked, os.path.relpath(Path(asked).resolve(), self.root))):
+            ids = ids if len(ids) else self._ids(f"path == {text(rows.stored(path))}")
+        if not len(ids):
+            some = self.server.some('product != ""', ["product"], _GUESSED_AMONG)
+            known = sorted({rows.name(row["product"]) for row in some})
+            raise UsageError(f"nothing in the collection is called '{asked}'", hint=nearest(asked, known))
+        first = self._row(int(ids[0]))
+        return ids, Photo(self.root / rows.name(first["path"]), box_of(first["box"]))
+
+    def products(self) -> tuple[Ids, list[str]]:
+        """Every id, ascending, with its product."""
+        found = sorted(
+            (row["id"], rows.name(row["product"])) for page in self.server.every(["product"]) for row in page
+        )
+        return np.array([number for number, _ in found], dtype=np.int64), [product for _, product in found]
+
+    def kept(self) -> dict[str, Any] | None:
+        """The note in the collection, None where there is none, or a damaged one."""
+        try:
+            note = json.loads(self.server.notes().get(rows.NOTE, ""))
+        except ValueError:
+            return None
+        return note if isinstance(note, dict) else None
+
+    def keep(self, note: dict[str, Any]) -> None:
+        """Keep a note in the collection, if it may be changed."""
+        with suppress(CannotRun):
+            self.server.note(rows.NOTE, json.dumps(note))
+
+    @property
+    def _shown(self) -> list[str]:
+        """The fields of a row that a hit shows."""
+        return ["box", *(column.field for column in self.record.fields if column.field != "id")]
+
+    def _row(self, number: int) -> dict[str, Any]:
+        return self._seen.get(number) or self.server.with_ids([number], self._shown)[number]
+
+    def _ids(self, condition: str) -> Ids:
+        found = self.server.some(condition, [])
+        if len(found) == MOST:  # an answer holds no more
+            found = [row for page in self.server.every([], condition) for row in page]
+        return np.array(sorted(row["id"] for row in found), dtype=np.int64)
+
+    def _found(self, hit: dict[str, Any]) -> Found:
+        row = hit["entity"]
+        score = min(float(hit["distance"]), 1.0)
+        return Found(hit["id"], score, rows.name(row["product"]), rows.name(row["path"]), self.root)
+
+
+def open_collection(address: Address) -> Collection:
+    """Open a collection; raises IndexFileError where there is none that dmlcli pushed, naming those there are."""
+    server = Server(address)
+    server.need()
+    server.load()
+    record = read_record(server)
+    if record is None:
+        raise IndexFileError(
+            f"{address} holds nothing yet: a push was stopped as it began", hint=f"dmlcli index CATALOG --to {address}"
+        )
+    if not record.whole:
+        progress.warn(f"a push into {address} is under way or was stopped: hits may be missing, or old")
+    return Collection(server, record, server.count())
+
+
+def read_record(server: Server) -> Record | None:
+    """The record of a collection; None where its first push was stopped before it was written."""
+    stored = server.notes().get(rows.RECORD)
+    return rows.record_of(stored, str(server.address)) if stored else None
+
+
+def _value(stored: Any) -> Any:
+    return rows.name(stored) if isinstance(stored, str) else stored

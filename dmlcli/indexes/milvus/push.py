@@ -1,0 +1,215 @@
+"""Embeddings into a collection: what is new or changed is written, what is gone removed, and the rest left alone.
+
+Every push does the same, the first, the next and the one after an interruption: it compares the marks of the rows that
+are there with those that should be, and writes the difference. Ids are those that an index folder would have: by row
+where it is made anew, by content where it is brought up to date.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmlcli import progress
+from dmlcli.embeddings import Embeddings
+from dmlcli.errors import CannotRun, IndexFileError, MismatchError
+from dmlcli.indexes.choose import AUTO_FROM, TARGET
+from dmlcli.indexes.items import Ids
+from dmlcli.indexes.milvus import kinds, parity, rows
+from dmlcli.indexes.milvus.address import Address
+from dmlcli.indexes.milvus.collection import Collection, read_record
+from dmlcli.indexes.milvus.rows import Record, Rows
+from dmlcli.indexes.milvus.server import Server
+
+_BYTES = 1 << 23  # written at once
+_AT_ONCE = 4096  # rows written at once, at most
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A collection brought up to date, what that took, and how its hits compare with those of exact search."""
+
+    collection: Collection
+    added: int
+    removed: int
+    changed: int  # rows written over, because what is said of the image has changed
+    parity: parity.Parity
+    why: str
+
+
+@dataclass(frozen=True)
+class _There:
+    """The rows of a collection: ids ascending, and their marks."""
+
+    ids: Ids
+    content: Ids
+    state: Ids
+
+
+def connect(address: Address, update: bool) -> tuple[Server, Record | None]:
+    """The server, and the record of the collection where there is one; raises CannotRun where there is no server."""
+    server = Server(address, make=True)
+    if not server.is_there():
+        if update:
+            progress.note(f"there is no {address} yet: it is made")
+        return server, None
+    server.load()
+    return server, read_record(server)
+
+
+def push(
+    server: Server,
+    there: Record | None,
+    embeddings: Embeddings,
+    model_folder: Path | None,
+    *,
+    kind: str | None = None,
+    update: bool = False,
+    replacing: bool = False,
+) -> Pushed:
+    """Make the collection hold these embeddings and nothing else.
+
+    Args:
+        there: the record of the collection as it is, from `connect`.
+        kind: Milvus's name of a kind of index; None: exact below 100,000 images, else as Milvus chooses.
+        update: keep the ids of images that are there already.
+        replacing: drop a collection that holds vectors of another model.
+
+    Errors: MismatchError where the collection is another model's, CannotRun where the server fails or is full; what was
+    written by then is found there by the next push.
+    """
+    if not embeddings.items:
+        raise IndexFileError("there is nothing to push: no image could be embedded")
+    content = rows.contents(embeddings)
+    made = Rows(embeddings, content)
+    record = Record(
+        model=embeddings.model,
+        model_folder=str(model_folder.resolve()) if model_folder else "",
+        views=embeddings.views,
+        root=str(embeddings.root.resolve()),
+        dim=embeddings.dim,
+        kind=kinds.check(kind) if kind else kinds.fitting(len(content)),
+        columns=made.columns,
+        next_id=0,
+        whole=False,
+        pushed=datetime.now(UTC).isoformat(),
+    )
+    if there is not None:
+        if update and kind is None:
+            record = replace(record, kind=there.kind)
+        there = _fitting(server, there, record, update, replacing)
+    elif server.is_there():  # a first push that was stopped as it began
+        server.drop()
+    if there is None:
+        server.create(record.dim, record.columns, record.kind)
+        server.load()
+    before = _marks(server)
+    next_id = max(there.next_id if there else 0, int(before.ids.max(initial=-1)) + 1)
+    ids, next_id = _assigned(content, before, next_id) if update else (np.arange(len(content)), len(content))
+    _write(server, replace(record, next_id=there.next_id if there else 0))
+    new, changed, gone = _difference(before, ids, made.states)
+    _fill(server, made, ids, np.sort(np.concatenate([new, changed])))
+    server.delete(gone)
+    server.flush()
+    server.load()
+    record = replace(record, next_id=next_id, whole=True)
+    collection = Collection(server, record, server.count())
+    found = _checked(collection, embeddings, ids)
+    _write(server, record)
+    return Pushed(collection, len(new), len(gone), len(changed), found, _why(record.kind, asked=kind is not None))
+
+
+def _why(kind: str, asked: bool) -> str:
+    if asked:
+        return "asked for"
+    return f"exact search is quick below {AUTO_FROM:,} images" if kind == kinds.EXACT else "as Milvus chooses"
+
+
+def _fitting(server: Server, there: Record, wanted: Record, update: bool, replacing: bool) -> Record | None:
+    """The record of the collection where it can hold what is wanted; None where it was dropped because it cannot."""
+    another = (there.model, there.views, there.dim) != (wanted.model, wanted.views, wanted.dim)
+    if another and not replacing:
+        raise MismatchError(
+            f"{server.address} holds vectors of another model ({there.model or 'bare embeddings'}, {there.dim} long)",
+            hint="name another collection with --to, or --replace drops what is there",
+        )
+    if not another and (there.columns, there.kind) == (wanted.columns, wanted.kind):
+        return there
+    if update and not another:
+        what = "columns" if there.columns != wanted.columns else "kind of index"
+        raise MismatchError(f"{server.address} has another {what}", hint="without --update it is made anew")
+    server.drop()
+    return None
+
+
+def _marks(server: Server) -> _There:
+    """The marks of all rows that are there."""
+    pages = [
+        np.array([(row["id"], *(row[name] for name in rows.MARKS)) for row in page], dtype=np.int64)
+        for page in server.every(rows.MARKS)
+    ]
+    found = np.concatenate(pages) if pages else np.zeros((0, 3), np.int64)
+    found = found[np.argsort(found[:, 0])]
+    return _There(found[:, 0], found[:, 1], found[:, 2])
+
+
+def _assigned(content: Ids, there: _There, next_id: int) -> tuple[Ids, int]:
+    """The id of each row, a new one where its image or content is new; and the next that is free."""
+    known: dict[int, list[int]] = defaultdict(list)
+    for number, mark in zip(there.ids[::-1].tolist(), there.content[::-1].tolist(), strict=True):
+        known[mark].append(number)
+    ids = np.empty(len(content), np.int64)
+    for row, mark in enumerate(content.tolist()):
+        if known[mark]:
+            ids[row] = known[mark].pop()
+        else:
+            ids[row] = next_id
+            next_id += 1
+    return ids, next_id
+
+
+def _difference(there: _There, ids: Ids, states: Ids) -> tuple[Ids, Ids, Ids]:
+    """Rows to write because they are new, and because they have changed; ids to remove."""
+    place = np.searchsorted(there.ids, ids).clip(max=max(len(there.ids) - 1, 0))
+    known = there.ids[place] == ids if len(there.ids) else np.zeros(len(ids), np.bool_)
+    same = known & (there.state[place] == states) if len(there.ids) else known
+    return np.flatnonzero(~known), np.flatnonzero(known & ~same), np.setdiff1d(there.ids, ids)
+
+
+def _fill(server: Server, made: Rows, ids: Ids, written: Ids) -> None:
+    """Write rows, in the order of their ids, so that a push that was stopped left the first of them."""
+    written = written[np.argsort(ids[written], kind="stable")]
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for row in progress.track(made.at(written.tolist(), ids), "pushing", len(written)):
+        batch.append(row)
+        size += row["vector"].nbytes + sum(len(value) for value in row.values() if isinstance(value, str))
+        if size >= _BYTES or len(batch) == _AT_ONCE:
+            server.upsert(batch)
+            batch, size = [], 0
+    if batch:
+        server.upsert(batch)
+
+
+def _write(server: Server, record: Record) -> None:
+    server.note(rows.RECORD, record.as_text())
+
+
+def _checked(collection: Collection, embeddings: Embeddings, ids: Ids) -> parity.Parity:
+    """Hold the hits of the collection against exact search of the vectors that were pushed.
+
+    Errors: CannotRun where rows are missing.
+    """
+    if collection.images != len(ids):
+        raise CannotRun(
+            f"{collection.place} has {collection.images} images where {len(ids)} were pushed",
+            hint="is somebody else pushing into it? push again",
+        )
+    found = parity.measure(collection, embeddings.vectors, ids)
+    if found.share < (1 if collection.record.kind == kinds.EXACT else TARGET):
+        missing = 100 * (1 - found.share)
+        progress.warn(f"{missing:.1f} % of the ten nearest by exact search are not found in {collection.place}")
+    return found

@@ -1,0 +1,47 @@
+"""From things to search with to their vectors, one after the other; `stream` does it for many."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from dmlcli.arrays import Forward, Vectors, View
+from dmlcli.errors import ImageError
+from dmlcli.hits import Stage
+from dmlcli.search.sources import Source
+
+
+class Encoded(NamedTuple):
+    """The vector (D,) of one source, or why there is none."""
+
+    source: Source
+    vector: Vectors | None
+    failure: ImageError | None = None
+    stages: tuple[Stage, ...] = ()
+
+
+Encode = Callable[[Iterable[Source]], Iterator[Encoded]]
+
+
+def known(sources: Iterable[Source]) -> Iterator[Encoded]:
+    """Sources that are vectors already."""
+    return (Encoded(source, source.vector) for source in sources)
+
+
+def one_by_one(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[Encoded]:
+    """The vector of each source: for a photo or two, which would wait for threads longer than they take."""
+    for source in sources:
+        since = time.perf_counter()
+        try:
+            pixels = None if source.vector is not None else view(source.read_bytes())
+        except ImageError as error:
+            yield Encoded(source, None, error)
+            continue
+        if pixels is None:
+            yield Encoded(source, source.vector)
+            continue
+        decoded = time.perf_counter()
+        vector = forward(pixels[None])[0]
+        encoded = time.perf_counter()
+        yield Encoded(
+            source, vector, None, (Stage("decode", 1, decoded - since), Stage("encode", 1, encoded - decoded))
+        )
