@@ -168,7 +168,7 @@ def started(*arguments: object) -> "subprocess.Popen[bytes]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tune", ["all", "head"])
+@pytest.mark.parametrize("tune", ["all", "top", "head"])
 def test_two_processes_train_as_one_does(
     market: Path,  # noqa: F811
     workspaces: Callable[[str], Path],

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of, random_views
 from dmlcli.learn.recipe import Recipe
 
+T = TypeVar("T")
 State = dict[str, Tensor]
 _JUDGED = 128  # maps that go through the top at a time, where there is no gradient
 
@@ -88,6 +90,7 @@ def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recip
     A state is judged like one of the whole network.
     """
     network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
+    distributed.share_batch_norm(network, device)
     assert lesson.maps is not None
     head, halves = network.head, cut(network.backbone, lesson.maps.model.record.backbone)
     network.backbone.requires_grad_(False)
@@ -111,8 +114,8 @@ def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recip
         batches = list(_batches(module, lesson, recipe, number))
         for chosen in progress.track(batches, f"epoch {number}"):
             views = torch.randint(len(maps), (len(chosen),), generator=chance).tolist()
-            rows = [lesson.rows[row] for row in chosen]
-            yield taken(maps, views, rows, device), lesson.labels[chosen].to(device)
+            rows, own = [lesson.rows[row] for row in chosen], distributed.part(len(chosen))
+            yield taken(maps, views[own], rows[own], device), lesson.labels[chosen].to(device)
 
     @torch.no_grad()
     def seen(rows: Sequence[int]) -> Tensor:
@@ -126,14 +129,7 @@ def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recip
         return torch.cat(found)
 
     def judge() -> tuple[Vectors | None, State]:
-        judged = copy.deepcopy(network).cpu().eval()
-        if isinstance(judged.head, BlendHead):
-            fill(judged.head, seen(lesson.rows), lesson.labels, setting)
-        if not lesson.validation:
-            return None, _copy(judged)
-        with torch.no_grad():
-            vectors = judged.head(seen(lesson.validation.rows)).numpy()
-        return vectors, _copy(judged)
+        return _judged(network, lesson, setting, lesson.rows, lesson.validation.rows, seen)
 
     trained = head.tuned if isinstance(head, BlendHead) else head
     return Course(Learner(recipe, module, head=trained, backbone=network.backbone), embed, feed, judge)
@@ -169,24 +165,40 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
     def judge() -> tuple[Vectors | None, State]:
         forward = forward_of(network.headless(), device)
 
-        def features(files: Sequence[Photo]) -> Tensor:
-            return distributed.in_parts(files, lambda part: features_of(part, network.image, forward))
+        def seen(files: Sequence[Photo]) -> Tensor:
+            return features_of(files, network.image, forward)
 
-        judged = copy.deepcopy(network).cpu().eval()
-        fitted = features(lesson.files) if isinstance(judged.head, BlendHead) else None
-        searched = features(lesson.validation_files) if lesson.validation else None
-        if not distributed.leads():  # the others have done their part
-            return None, {}
-        if isinstance(judged.head, BlendHead) and fitted is not None:
-            fill(judged.head, fitted, lesson.labels, setting)
-        if searched is None:
-            return None, _copy(judged)
-        with torch.no_grad():
-            vectors = judged.head(searched).numpy()
-        return vectors, _copy(judged)
+        return _judged(network, lesson, setting, lesson.files, lesson.validation_files, seen)
 
     trained = head.tuned if isinstance(head, BlendHead) else head
     return Course(Learner(recipe, module, head=trained, backbone=network.backbone), embed, feed, judge)
+
+
+def _judged(
+    network: Network,
+    lesson: Lesson,
+    setting: Setting,
+    fitted: Sequence[T],
+    searched: Sequence[T],
+    seen: Callable[[Sequence[T]], Tensor],
+) -> tuple[Vectors | None, State]:
+    """A copy of the network with a head solved for the features that it gives now, and what it makes of the searches.
+
+    Args:
+        fitted, searched: the images of the lesson, and those of its validation.
+        seen: their features, which processes that have joined compute in parts; then the leader alone judges.
+    """
+    judged = copy.deepcopy(network).cpu().eval()
+    features = distributed.in_parts(fitted, seen) if isinstance(judged.head, BlendHead) else None
+    others = distributed.in_parts(searched, seen) if lesson.validation else None
+    if not distributed.leads():
+        return None, {}
+    if isinstance(judged.head, BlendHead) and features is not None:
+        fill(judged.head, features, lesson.labels, setting)
+    if others is None:
+        return None, _copy(judged)
+    with torch.no_grad():
+        return judged.head(others).numpy(), _copy(judged)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from dmlcli.learn.recipe import Recipe
 from dmlcli.processes import LostProcess
 
 T = TypeVar("T")
+_alone = False  # whether others that have joined wait
 _PATIENCE = timedelta(days=30)  # that the others wait for the leader's errand; who is lost is seen by torchrun
 
 
@@ -67,7 +68,7 @@ def check_shareable(recipe: Recipe, device: torch.device) -> None:
             f"--batch-size {recipe.batch_size} is too small for {count} processes",
             hint=f"--batch-size {count} at the least",
         )
-    free = recipe.batch_norm == "free" and recipe.tune == "all"
+    free = recipe.batch_norm == "free" and recipe.tune != "head"
     if (free or recipe.head == "bnneck") and (device.type != "cuda" or recipe.tune == "head"):
         raise UsageError(
             f"{'--batch-norm free' if free else '--head bnneck'} looks at whole batches, "
@@ -90,9 +91,20 @@ def take_all_cores() -> None:
         torch.set_num_threads(feeding.cores())
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, the leader works as if there were no others, who wait meanwhile."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
 def size() -> int:
-    """How many processes have joined."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    """How many processes work together."""
+    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
 
 
 def leads() -> bool:
@@ -123,7 +135,7 @@ def part(count: int, rank: int | None = None) -> slice:
             f"a batch of {count} images is too small for {size()} processes",
             hint="a larger --batch-size, or fewer --processes",
         )
-    number = (distributed.get_rank() if distributed.is_initialized() else 0) if rank is None else rank
+    number = (distributed.get_rank() if size() > 1 else 0) if rank is None else rank
     return slice(count * number // size(), count * (number + 1) // size())
 
 

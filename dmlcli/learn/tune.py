@@ -174,7 +174,8 @@ def trials(
         for trial in _epochs(copy.deepcopy(network), planned, asked, device, checkpoint, clock, best, saved):
             best = trial if trial.beats(best) else best
             yield trial
-        choice, saved = depth.deeper(at, network, lesson, planned.setting, recipe, device, clock), None
+        with distributed.alone():
+            choice, saved = depth.deeper(at, network, lesson, planned.setting, recipe, device, clock), None
         if choice.why:
             told = {"none": "not deeper than the head", "top": "now the last stage", "all": "now the whole network"}
             progress.note(f"{told[choice.depth]}: {choice.why}")
