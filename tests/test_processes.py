@@ -121,6 +121,12 @@ def story(workspace: Path) -> list[tuple[int, float, float]]:
     return [(row["epoch"], row["loss"], row["map@r"]) for row in rows]
 
 
+def assert_alike(one: list[tuple[int, float, float]], other: list[tuple[int, float, float]]) -> None:
+    """Equal but for the order of sums: a loss by its last digits, a score by a pair of hits that change places."""
+    for (epoch, loss, score), (same, near, close) in zip(one, other, strict=True):
+        assert epoch == same and loss == pytest.approx(near, rel=1e-4) and score == pytest.approx(close, abs=0.05)
+
+
 @pytest.fixture
 def workspaces(place: Path, tmp_path: Path) -> Callable[[str], Path]:  # noqa: F811
     """Makes a workspace in which the frozen backbone is exported already."""
@@ -178,9 +184,7 @@ def test_two_processes_train_as_one_does(
     assert shared.returncode == 0, shared.stderr.decode()
     assert json.loads(shared.stdout)["images"] == 60  # one report, not two
     assert shared.stderr.count(b"fitting on") == 1 and b"Warning" not in shared.stderr, shared.stderr.decode()
-    for first, second in zip(story(one), story(two), strict=True):
-        print(first, second)
-        assert first == pytest.approx(second, rel=2e-3, abs=2e-3)
+    assert_alike(story(one), story(two))
     assert open_model(two / "model").record.recipe == open_model(one / "model").record.recipe
 
 
@@ -257,8 +261,7 @@ def test_two_launchers_are_two_nodes(
         _, said = launcher.communicate(timeout=300)
         assert launcher.returncode == 0, said.decode()
     assert not (tmp_path / "none").exists()
-    for first, second in zip(story(one), story(two), strict=True):
-        assert first == pytest.approx(second, rel=2e-3, abs=2e-3)
+    assert_alike(story(one), story(two))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 items.py     what a catalogue is          opening.py   the door: which reader a path is for
 folders.py   folders of products          columns.py   from the columns of a table to items
 tables.py    CSV, TSV, JSONL, Parquet     official/    benchmark data sets, one file each
+shards.py    tar files of samples, here or by URL
 splits.py    what is fitted on, and what validates
 """
 

@@ -18,7 +18,7 @@ from dmlcli.hits import Skipped
 from dmlcli.image import SNIFF_LENGTH, is_image
 
 _SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test", "query", "gallery"}
-_SUFFIXES = frozenset(
+SUFFIXES = frozenset(
     (
         "jpg",
         "jpeg",
@@ -157,7 +157,7 @@ def _kind(entry: "os.DirEntry[str]") -> str:
 
 
 def _called_image(name: str) -> bool:
-    return name.rpartition(".")[2].lower() in _SUFFIXES
+    return name.rpartition(".")[2].lower() in SUFFIXES
 
 
 def _sniff(file: str) -> bool:

@@ -10,8 +10,10 @@ from dmlcli.catalog import official
 from dmlcli.catalog.columns import Columns
 from dmlcli.catalog.folders import read_folder
 from dmlcli.catalog.items import Catalog
+from dmlcli.catalog.shards import find_shards, read_shards
 from dmlcli.catalog.tables import read_table
 from dmlcli.errors import CatalogError
+from dmlcli.image import is_there
 
 _NO_FOLDER = "a catalogue is a folder with one sub-folder per product, or a table of images"
 
@@ -24,11 +26,12 @@ def open_catalog(
     for_training: bool = False,
     strict: bool = False,
 ) -> Catalog:
-    """Read a folder of products, a known data set in its official layout, or a table of images.
+    """Read a folder of products, a known data set in its official layout, a table of images, or tar files of samples.
 
     Args:
         path: a folder (`root/<product>/*` at any depth: the product is the last folder, the category the ones above),
-            or a table (CSV, TSV, JSON Lines, Parquet, or lines of `path label`) with a column of image paths.
+            or a table (CSV, TSV, JSON Lines, Parquet, or lines of `path label`) with a column of image paths,
+            or a tar file as WebDataset writes it, several (`shard-{000..009}.tar`), a folder of them, or their URL.
         columns: names of a table's columns where they are not the usual ones.
         root: what a table's paths are relative to; its own folder by default.
         for_training: leave out the splits that training may not open, without so much as a look at their files.
@@ -38,7 +41,9 @@ def open_catalog(
     """
     path = Path(path)
     with _no_collection():
-        if path.is_dir():
+        if shards := find_shards(path):
+            whole = read_shards(shards, columns or Columns())
+        elif path.is_dir():
             whole = official.read(path) or read_folder(path, for_training)
         elif path.is_file():
             whole = read_table(path, columns or Columns(), Path(root or path.parent))
@@ -54,7 +59,8 @@ def open_catalog(
         raise CatalogError(
             f"no image of {path} has split train; there is {found}", hint="--split-column NAME names another"
         )
-    _check_files(catalog, path, strict)
+    if not shards:  # which were listed a moment ago
+        _check_files(catalog, path, strict)
     return catalog
 
 
@@ -91,7 +97,7 @@ def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
         return  # they were listed a moment ago
     missing: list[str] = []
     for item in catalog.items:
-        if (catalog.root / item.path).is_file():
+        if is_there(catalog.root / item.path):
             if not strict:
                 return
         elif strict or not missing:

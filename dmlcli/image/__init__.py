@@ -1,6 +1,7 @@
 """From the bytes of an image file to (3, H, W) float32: the same pixels in train, embed and query.
 
 files     which files are opened at all, and what their first bytes say
+archives  pictures inside tar files, here or far away; the only file that knows tar files and fsspec
 limits    how many pixels a picture may have, and how many are decoded at once
 decode    bytes -> upright RGB, or the reason why not: plain JPEGs by itself (jpeg), all else by Pillow (pillow)
 resample  the one way of shrinking, in memory that is used again (scratch)
@@ -9,7 +10,7 @@ view      what a model sees: crop, shrink, normalise
 
 from dmlcli.arrays import Pixels
 from dmlcli.image.decode import Picture, cropped, cut, open_image
-from dmlcli.image.files import SNIFF_LENGTH, is_image, read_file, status_of
+from dmlcli.image.files import SNIFF_LENGTH, is_image, is_there, read_file, status_of
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
 from dmlcli.image.view import ImageSettings, normalise, square, view
@@ -24,6 +25,7 @@ __all__ = [
     "cropped",
     "cut",
     "is_image",
+    "is_there",
     "normalise",
     "open_image",
     "read_file",

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from dmlcli.errors import ImageError, MissingError
+from dmlcli.image import archives
 from dmlcli.image.limits import max_pixels
 
 SNIFF_LENGTH = 16  # bytes that `is_image` wants to see
@@ -37,9 +38,12 @@ def status_of(path: Path) -> os.stat_result:
 
     Errors: ImageError for what is missing, and for folders, pipes and devices, which are never opened.
     """
+    inside = _inside(path)
+    if inside is not None:
+        return archives.status_of(*inside)
     try:
         status = path.stat()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingError("there is no such file") from error
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
@@ -54,8 +58,24 @@ def status_of(path: Path) -> os.stat_result:
 
 def read_file(path: Path) -> bytes:
     """The bytes of an image file; raises ImageError like `status_of`, and for what may not be read."""
+    inside = _inside(path)
+    if inside is not None:
+        return archives.read(*inside)
     status_of(path)
     try:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, be it inside a tar file."""
+    try:
+        return path.is_file() or (_inside(path) is not None and bool(status_of(path)))
+    except ImageError:
+        return False
+
+
+def _inside(path: Path) -> tuple[Path, str] | None:
+    """Of a path that leads into a tar file, which and where."""
+    return archives.split(path) if archives.SUFFIX in str(path) else None
