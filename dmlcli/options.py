@@ -100,7 +100,7 @@ Head = Annotated[
 Pooling = Annotated[
     Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
     Option(
-        help="Of the last map, of two, or of two beside the built-in descriptor.  [default: two-maps, where it can]",
+        help="Of the last map, of two, or of two beside the built-in descriptor.  [default: the last, where it can]",
         show_default=False,
     ),
 ]

@@ -69,7 +69,7 @@ def test_a_file_of_weights_and_the_classifier_in_it(tmp_path: Path) -> None:
 
 
 def test_a_chain_gives_two_maps_and_a_transformer_its_own() -> None:
-    assert default_pooling("timm:test_resnet") == "two-maps" and default_pooling("timm:test_vit") is None
+    assert default_pooling("timm:test_resnet") == "two-maps+descriptor" and default_pooling("timm:test_vit") is None
     with pytest.raises(UsageError, match="no chain"):
         build_backbone(resolve("timm:test_vit", "none"), "avg+max")
 

@@ -10,7 +10,7 @@ import typer
 
 import dmlcli
 from dmlcli import processes, spelling
-from dmlcli.cli import render, settings
+from dmlcli.cli import settings
 from dmlcli.cli.guard import failed, guarded, pipe_closed
 from dmlcli.commands.compare import compare
 from dmlcli.commands.doctor import doctor
@@ -140,6 +140,8 @@ def run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
+        from dmlcli.cli import render
+
         print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
         return 2
 

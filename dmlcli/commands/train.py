@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from dmlcli import options, processes, progress
 from dmlcli.errors import Interrupted, MismatchError, UsageError
-from dmlcli.learn.clock import Clock, seconds
-from dmlcli.learn.recipe import differences, given, resolve, to_toml
 from dmlcli.report import PlanReport, Skipped, TrainReport
 
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
+    from dmlcli.learn.clock import Clock
     from dmlcli.learn.recipe import Recipe
     from dmlcli.learn.tune import Trial
     from dmlcli.model import Model
@@ -89,17 +88,19 @@ def train(
 
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
-    asked = given(locals())  # before there is anything else here
+    typed = dict(locals())  # before there is anything else here
     if processes.rank() > 0:
         _follow(device)
     from dmlcli import disk, encoder, indexes, runs, training_page
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.embeddings import save as save_embeddings
+    from dmlcli.learn.clock import Clock, seconds
+    from dmlcli.learn.recipe import given, resolve, to_toml
     from dmlcli.model import FILES
     from dmlcli.page import check_writable
     from dmlcli.workspace import find, make, need
 
-    started = time.perf_counter()
+    started, asked = time.perf_counter(), given(typed)
     clock = Clock(None if budget is None else seconds(budget))
     if run is not None and not resume:
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
@@ -177,7 +178,7 @@ class _Outcome:
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
-def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: Clock) -> PlanReport:
+def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> PlanReport:
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
     from dmlcli.learn import course, estimate  # torch starts here
@@ -202,6 +203,8 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
 
 def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recipe":
     """The recipe of a run that goes on; raises MismatchError where something else is asked for now."""
+    from dmlcli.learn.recipe import differences, resolve
+
     before = resolve(str(going.recipe), {})
     now = resolve(named or str(going.recipe), asked)
     if changes := differences(now, before):
@@ -219,7 +222,7 @@ def _train(
     target: Path,
     device: str,
     going: "Run",
-    clock: Clock,
+    clock: "Clock",
     told: "Callable[[Mapping[str, Any]], None]",
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""

@@ -73,9 +73,8 @@ def default_pooling(name: str) -> str | None:
     """How the features that heads learn from are pooled, where nothing is asked for: in as many ways as there are."""
     if name.startswith(_WITHOUT_MAP) or (name.startswith(timm_networks.PREFIX) and not timm_networks.parts(name)):
         return None
-    if name.startswith(timm_networks.PREFIX):
-        return "two-maps"
-    return "two-maps" if name.startswith(tuple(_PARTS)) else "avg+max"
+    is_chain = name.startswith((*_PARTS, timm_networks.PREFIX))
+    return f"two-maps{_BESIDE}" if is_chain else "avg+max"
 
 
 def feature_dim(backbone: nn.Module, image: ImageSettings) -> int:
@@ -138,10 +137,18 @@ class WithDescriptor(nn.Module):
         self.register_buffer("deviation", torch.tensor(image.deviation)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """The pixels are brought back to [0, 1], and to about the descriptor's size."""
+        """Both, of the same images."""
+        return self.joined(self.trunk(images), self.described(images))
+
+    def described(self, images: Tensor) -> Tensor:
+        """What the descriptor says (B, E): the pixels are brought back to [0, 1], and to about its size."""
         pixels = F.avg_pool2d(images * self.deviation + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
-        parts = self.trunk(images).float(), self.descriptor(pixels)
-        return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
+        told: Tensor = self.descriptor(pixels)
+        return told
+
+    def joined(self, features: Tensor, described: Tensor) -> Tensor:
+        """(B, F) of the trunk and (B, E) -> (B, F + E)."""
+        return torch.cat([F.normalize(part.float(), dim=-1) for part in (features, described)], dim=-1)
 
 
 class Chain(nn.Module):

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dmlcli.errors import UsageError
-from dmlcli.learn import timm_networks
-from dmlcli.learn.backbone import Chain, TwoPools, last_shrinking
+from dmlcli.learn import descriptor, timm_networks
+from dmlcli.learn.backbone import Chain, TwoPools, WithDescriptor, feature_dim, last_shrinking
 
 _TOP = 4  # a transformer's top is a quarter of its blocks
 _TOLERANCE = 1e-4  # within which two halves are the whole
@@ -46,6 +47,8 @@ def cut(backbone: nn.Module, name: str) -> Halves:
         return Halves(
             backbone.below, Above(backbone.above, [*backbone.steps()[backbone.cut :], backbone.last, backbone.pool])
         )
+    if isinstance(backbone, WithDescriptor):
+        return _beside(backbone, cut(backbone.trunk, name))
     trunk: Any = backbone.trunk if isinstance(backbone, TwoPools) else backbone
     if name.startswith("vit_"):
         return _cut_transformer(trunk)
@@ -123,6 +126,23 @@ def _last_block(maxvit: Any) -> nn.Module:
 def _around(backbone: nn.Module, below: Callable[[Tensor], Tensor], above: nn.Module) -> Halves:
     """The same with the pooling that stands around the trunk."""
     return Halves(below, TwoPools(above) if isinstance(backbone, TwoPools) else above)
+
+
+def _beside(backbone: WithDescriptor, halves: Halves) -> Halves:
+    """The same with the descriptor beside the trunk: what it says goes along as more channels of the maps."""
+    dim = feature_dim(backbone.descriptor, descriptor.IMAGE)
+
+    def below(images: Tensor) -> Tensor:
+        maps = halves.below(images)  # (B, E, h, w)
+        area = maps.shape[2] * maps.shape[3]
+        told = F.pad(backbone.described(images), (0, -dim % area))
+        return torch.cat([maps, told.view(len(maps), -1, *maps.shape[2:]).to(maps.dtype)], dim=1)
+
+    def above(maps: Tensor) -> Tensor:
+        more = -(-dim // (maps.shape[2] * maps.shape[3]))
+        return backbone.joined(halves.above(maps[:, :-more]), maps[:, -more:].flatten(1)[:, :dim])
+
+    return Halves(below, Above(above, [halves.above]))
 
 
 def _with_parts(network: nn.Module, **parts: nn.Module) -> nn.Module:
