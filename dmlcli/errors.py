@@ -11,7 +11,9 @@
     │   ├── EmbeddingsError        no embeddings, or damaged ones
     │   ├── IndexFileError         no index, or a damaged one
     │   ├── MismatchError          two artefacts that were not made for each other
-    │   └── TrainingError          training cannot start or went astray
+    │   ├── TrainingError          training cannot start or went astray
+    │   ├── LostProcess            another process of the same work has ended before its time
+    │   └── PartError              what stopped a process that does not lead
     └── Interrupted           130  Ctrl-C; what was done so far is saved
 
 Two more exit codes are answers, not errors: 1 (ran well, the answer is no) and 3 (done, some inputs skipped).
@@ -74,6 +76,14 @@ class MismatchError(CannotRun):
 
 class TrainingError(CannotRun):
     """Training cannot start or went astray."""
+
+
+class LostProcess(CannotRun):
+    """Another process of the same work has ended before its time; whoever started them knows which."""
+
+
+class PartError(CannotRun):
+    """What stopped a process that does not lead, and so is known to it alone."""
 
 
 class Interrupted(DmlcliError):

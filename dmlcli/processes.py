@@ -11,18 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dmlcli.errors import CannotRun, DmlcliError, UsageError
+from dmlcli.errors import DmlcliError, LostProcess, PartError, UsageError
 
 _PAUSE = 0.1  # seconds between two looks at what others have done
 ATTEMPT = "_DMLCLI_ATTEMPT"  # how often `--processes` has started them before
-
-
-class LostProcess(CannotRun):
-    """Another process of the same work has ended before its time; whoever started them knows which."""
-
-
-class PartError(CannotRun):
-    """What stopped a process that does not lead, and so is known to it alone."""
 
 
 def world() -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from dmlcli import processes, runs
 from dmlcli.catalog import open_catalog
-from dmlcli.errors import UsageError
+from dmlcli.errors import LostProcess, PartError, UsageError
 from dmlcli.model import open_model
 from tests.conftest import Cli, make_shop, process
 from tests.test_resume import epochs_done
@@ -45,11 +45,11 @@ def test_alone_unless_torchrun_says_otherwise(monkeypatch: pytest.MonkeyPatch) -
 
 def test_errors_are_told_once_and_by_whom_they_concern(monkeypatch: pytest.MonkeyPatch) -> None:
     together(monkeypatch, 1)
-    with pytest.raises(processes.PartError, match="process 1 of 2: no") as caught, processes.a_part():
+    with pytest.raises(PartError, match="process 1 of 2: no") as caught, processes.a_part():
         raise UsageError("no")
     assert processes.is_told(caught.value) and not processes.is_told(UsageError("no"))
-    with pytest.raises(processes.LostProcess), processes.a_part():
-        raise processes.LostProcess("gone")
+    with pytest.raises(LostProcess), processes.a_part():
+        raise LostProcess("gone")
 
 
 @pytest.mark.parametrize(

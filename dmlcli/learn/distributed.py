@@ -19,9 +19,8 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from dmlcli import feeding, processes
-from dmlcli.errors import TrainingError, UsageError
+from dmlcli.errors import LostProcess, TrainingError, UsageError
 from dmlcli.learn.recipe import Recipe
-from dmlcli.processes import LostProcess
 
 T = TypeVar("T")
 _alone = False  # whether others that have joined wait
