@@ -18,7 +18,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dmlcli import feeding, progress
-from dmlcli.errors import CannotRun, Interrupted
+from dmlcli.errors import CannotRun
 from dmlcli.processes import ATTEMPT
 
 _RESTARTS = 3
@@ -39,8 +39,8 @@ def launch(arguments: Sequence[str], count: int) -> int:
             try:
                 elastic_launch(_config(count), sys.executable)("-m", "dmlcli", *arguments)
                 return 0
-            except SignalException:
-                return Interrupted.exit_code
+            except SignalException as signalled:
+                return 128 + signalled.sigval  # 130 after Ctrl-C
             except ChildFailedError as error:
                 rank, failure = error.get_first_failure()
                 if all(failure.exitcode >= 0 for failure in error.failures.values()):
