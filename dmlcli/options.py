@@ -209,11 +209,12 @@ EmbedPrecision = Annotated[
     ),
 ]
 Sampler = Annotated[
-    Literal["random", "pk", "category-pk", "n-pair"] | None,
-    Option(help="How batches are drawn.  [default: as the loss needs]", show_default=False),
+    Literal["random", "balanced", "pk", "category-pk", "n-pair"] | None,
+    Option(help="How batches are drawn.  [default: as loss and catalogue need]", show_default=False),
 ]
 ImagesPerProduct = Annotated[
-    int | None, Option(min=2, help="K of the samplers pk and category-pk.  [default: 4]", show_default=False)
+    int | None,
+    Option(min=2, help="K of the samplers pk and category-pk.  [default: 4, or as products have]", show_default=False),
 ]
 Memory = Annotated[
     str | None,

@@ -45,6 +45,7 @@ class PlanReport:
     parts: dict[str, float]
     seconds: float
     memory: int
+    unusual: tuple[str, ...] = ()  # about the catalogue, and what follows from it
     deeper: str = ""  # what --tune auto does after the head, and why
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()

@@ -24,6 +24,21 @@ def test_every_image_is_shown_and_none_twice_in_a_batch(labels: list[int], kind:
     assert drawn == list(batches(kind, labels, size, seed))
 
 
+def test_balanced_batches_repeat_what_is_rare_all_over_the_epoch() -> None:
+    labels = [0] * 100 + [1] * 100 + [2] * 4  # the last are to be shown 5 times each
+    drawn = list(batches("balanced", labels, 20, 0))
+    counts = Counter(row for batch in drawn for row in batch)
+    assert {counts[row] for row in range(200)} == {1} and all(counts[row] >= 4 for row in range(200, 204))
+    assert sum(any(row >= 200 for row in batch) for batch in drawn) >= 8
+
+
+def test_images_by_label_are_of_all_sources() -> None:
+    labels, sources = [0] * 12 + [1] * 12, (["studio"] * 6 + ["phone"] * 6) * 2
+    for batch in batches("pk", labels, 8, 0, sources=sources):
+        met = Counter((labels[row], sources[row]) for row in batch)
+        assert met == {(label, source): 2 for label in (0, 1) for source in ("studio", "phone")}
+
+
 @given(many, st.integers(2, 32))
 def test_random_batches_are_full(labels: list[int], size: int) -> None:
     assert {len(batch) for batch in batches("random", labels, size, 0)} == {min(size, len(labels))}

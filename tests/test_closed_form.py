@@ -26,6 +26,20 @@ def test_the_tuned_part_looks_where_products_differ_not_where_images_do() -> Non
     assert weight.abs().argmax() == 0 and weight[0].abs() > 20 * weight[1].abs()
 
 
+def test_weights_count_as_copies_would() -> None:
+    x, y = sample()
+    copies = torch.arange(len(x)) % 3 + 1
+    weighted, copied = BlendHead(6, 6, 3), BlendHead(6, 6, 3)
+    ClosedForm(x, y, copies.float()).fill_tuned(weighted, 0.3)
+    ClosedForm(x.repeat_interleave(copies, 0), y.repeat_interleave(copies)).fill_tuned(copied, 0.3)
+    with torch.no_grad():
+        found, expected = (
+            torch.nn.functional.normalize(weighted.tuned(x)),
+            torch.nn.functional.normalize(copied.tuned(x)),
+        )
+    assert torch.allclose(found @ found.T, expected @ expected.T, atol=1e-4)
+
+
 def test_the_base_part_whitens_what_varies_within_products() -> None:
     """All components together: x S^-1 x' is left of the centred features, S with a shrinkage of 1."""
     x, y = sample()

@@ -181,7 +181,7 @@ class _Outcome:
 def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> PlanReport:
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
-    from dmlcli.learn import course, estimate  # torch starts here
+    from dmlcli.learn import balance, course, estimate  # torch starts here
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
 
@@ -191,6 +191,7 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
         images=len(photos.items),
         products=len({item.product for item in photos.items} - {""}),
         recipe=asdict(recipe),
+        unusual=tuple(balance.describe(photos.items, recipe)),
         validation=found.how,
         deeper=found.deeper,
         parts=found.parts,
@@ -227,7 +228,17 @@ def _train(
 ) -> _Outcome:
     """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
     from dmlcli.catalog import split_for_training
-    from dmlcli.learn import course, distributed, export, frozen, imitate, material, rehearse, tune  # torch starts here
+    from dmlcli.learn import (  # torch starts here
+        balance,
+        course,
+        distributed,
+        export,
+        frozen,
+        imitate,
+        material,
+        rehearse,
+        tune,
+    )
     from dmlcli.learn.checkpoint import Checkpoint
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
@@ -245,6 +256,8 @@ def _train(
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     planned = tune.plan(matter, recipe)
     lesson = planned.lessons[0]
+    for unusual in balance.describe(matter.photos.items, recipe):
+        progress.note(unusual)
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
     frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
     _tell(best, frozen_trial)

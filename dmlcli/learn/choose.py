@@ -37,7 +37,9 @@ def new_head(lesson: Lesson, recipe: Recipe) -> BlendHead:
 def solve(head: BlendHead, lesson: Lesson) -> ClosedForm:
     """The closed form of a lesson: all views of all its images."""
     with torch.no_grad():
-        return ClosedForm(head.before(lesson.features.flatten(0, 1)), lesson.labels.repeat(len(lesson.features)))
+        views = len(lesson.features)
+        seen = head.before(lesson.features.flatten(0, 1))
+        return ClosedForm(seen, lesson.labels.repeat(views), lesson.weights.repeat(views))
 
 
 @torch.no_grad()

@@ -50,15 +50,18 @@ class ClosedForm:
     Source: Friedman, Regularized Discriminant Analysis, 1989; Rao, 1948.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor) -> None:
-        """`features` unit (N, F), `labels` (N,) of 0...C-1."""
+    def __init__(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+        """`features` unit (N, F), `labels` (N,) of 0...C-1, `weights` (N,) how much each image counts: all alike."""
+        if weights is None:
+            weights = torch.ones(len(features))
         self._features, self._labels = features, labels
-        sizes = torch.bincount(labels).double()[:, None]  # (C, 1)
-        means = torch.zeros(len(sizes), features.shape[1], dtype=torch.double)
-        means = means.index_add_(0, labels, features.double()) / sizes  # (C, F)
-        within = features - means.float()[labels]
-        self._scatter = (within.T @ within).double() / len(features)
-        self._centre = features.double().mean(0)
+        share = (weights / weights.sum()).double()[:, None]
+        sizes = torch.zeros(int(labels.max()) + 1, 1, dtype=torch.double).index_add_(0, labels, share)  # (C, 1)
+        weighted = features * share  # (N, F)
+        means = torch.zeros(len(sizes), features.shape[1], dtype=torch.double).index_add_(0, labels, weighted) / sizes
+        within = (features - means.float()[labels]) * share.sqrt().float()
+        self._scatter = (within.T @ within).double()
+        self._centre = weighted.sum(0)
         self._means = means - self._centre
 
     def fill(self, head: BlendHead, setting: Setting) -> None:

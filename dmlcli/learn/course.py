@@ -13,7 +13,7 @@ from dmlcli import progress
 from dmlcli.catalog import Photo
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
-from dmlcli.learn import distributed, losses, memory
+from dmlcli.learn import balance, distributed, losses, memory
 from dmlcli.learn.batches import batches, too_small
 from dmlcli.learn.closed_form import ClosedForm, Setting
 from dmlcli.learn.cut import cut
@@ -194,7 +194,7 @@ def _judged(
     if not distributed.leads():
         return None, {}
     if isinstance(judged.head, BlendHead) and features is not None:
-        fill(judged.head, features, lesson.labels, setting)
+        fill(judged.head, features, lesson, setting)
     if others is None:
         return None, _copy(judged)
     with torch.no_grad():
@@ -202,19 +202,20 @@ def _judged(
 
 
 @torch.no_grad()
-def fill(head: BlendHead, features: Tensor, labels: Tensor, setting: Setting) -> None:
-    """Set a head to the closed form of some features (N, F); raises TrainingError where they are not finite."""
+def fill(head: BlendHead, features: Tensor, lesson: Lesson, setting: Setting) -> None:
+    """Set a head to the closed form of features (N, F) of a lesson; raises TrainingError where they are not finite."""
     if not features.isfinite().all():
         raise TrainingError("the backbone no longer gives finite numbers", hint="lower --learning-rate")
-    ClosedForm(head.before(features), labels).fill(head, setting)
+    ClosedForm(head.before(features), lesson.labels, lesson.weights).fill(head, setting)
 
 
 def tell_small_products(lesson: Lesson, recipe: Recipe) -> None:
     """Say so where the sampler wants more images of a product than there are."""
-    kind = recipe.sampler or str(build_loss(recipe, 2, 2).sampler)
-    small = too_small(lesson.labels.tolist(), recipe.images_per_product)
+    kind, labels = recipe.sampler or str(build_loss(recipe, 2, 2).sampler), lesson.labels.tolist()
+    asked = recipe.images_per_product or balance.images_per_product(labels)
+    small = too_small(labels, asked)
     if kind in ("pk", "category-pk") and small:
-        images = f"fewer than {recipe.images_per_product} images"
+        images = f"fewer than {asked} images"
         progress.note(f"{small} products have {images}: they bring to a batch what they have")
 
 
@@ -229,13 +230,15 @@ def _start_loss(recipe: Recipe, head: Head, lesson: Lesson, features: Tensor, la
 
 def _batches(loss: nn.Module, lesson: Lesson, recipe: Recipe, number: int) -> Iterator[list[int]]:
     """The batches of epoch `number`, drawn as asked for, else as the loss needs them."""
+    labels, sources = lesson.labels.tolist(), lesson.sources
     return batches(
-        recipe.sampler or str(loss.sampler),
-        lesson.labels.tolist(),
+        recipe.sampler or balance.sampler(str(loss.sampler), labels, sources),
+        labels,
         recipe.batch_size,
         recipe.seed + number,
-        per_label=recipe.images_per_product,
+        per_label=recipe.images_per_product or balance.images_per_product(labels),
         categories=lesson.categories,
+        sources=sources,
     )
 
 

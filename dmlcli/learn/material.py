@@ -12,7 +12,7 @@ from dmlcli import progress
 from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun
-from dmlcli.learn import augment, features, frozen
+from dmlcli.learn import augment, balance, features, frozen
 from dmlcli.learn.backbone import default_pooling
 from dmlcli.learn.clock import Clock
 from dmlcli.learn.maps import Maps
@@ -36,6 +36,7 @@ class Lesson:
     labels: Tensor  # (N,)
     files: list[Photo]  # (N,)
     categories: list[str]  # (N,)
+    sources: list[str]  # (N,)
     validation: Validation
     validation_features: Tensor  # (len(validation.rows), F), as search sees images
     validation_files: list[Photo]
@@ -47,6 +48,11 @@ class Lesson:
     def products(self) -> int:
         """C: how many products are fitted on."""
         return int(self.labels.max()) + 1
+
+    @property
+    def weights(self) -> Tensor:
+        """How much each image counts in a closed form (N,)."""
+        return torch.tensor(balance.weights(self.labels.tolist(), self.sources))
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Material:
             labels=torch.tensor([number[item.product] for item in items]),
             files=[self.photos.photo(item) for item in items],
             categories=[item.category for item in items],
+            sources=[item.source for item in items],
             validation=validation,
             validation_features=self.seen[validation.rows],
             validation_files=[self.photos.photo(self.photos.items[row]) for row in validation.rows],

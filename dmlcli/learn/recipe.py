@@ -25,7 +25,7 @@ _CHOICES = {
     "pooling": ("avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"),
     "augment": ("none", "light", "retrieval", "reid", "strong"),
     "decode": ("fast", "exact"),
-    "sampler": ("random", "pk", "category-pk", "n-pair"),
+    "sampler": ("random", "balanced", "pk", "category-pk", "n-pair"),
     "precision": ("auto", "float32", "bfloat16"),
 }
 
@@ -50,8 +50,8 @@ class Recipe:
     augment: str = "light"  # a preset of random views
     decode: str = "fast"  # large JPEGs at a reduced scale; or exact
     seed: int = 0
-    sampler: str | None = None  # None: as the loss needs
-    images_per_product: int = 4
+    sampler: str | None = None  # None: as the loss needs, balanced where it needs nothing and the catalogue is not
+    images_per_product: int | None = None  # None: 4, or fewer where most products have fewer
     memory: str | None = None
 
     # how the parameters move

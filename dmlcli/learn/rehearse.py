@@ -98,6 +98,8 @@ def _rehearsal(
         held_out = [row for row in fit if items[row].product in new]
         if held_out and _enough(items, own):
             searches["new"] = _few(own, held_out)
+        elif (asking := _of_one_source(items, held_out)) and _enough(items, asking):
+            searches["new"] = _few(asking, sorted({*held_out} - {*asking}))
         elif _enough(items, held_out or own):
             searches["new"] = _few(held_out or own, held_out or own)
     return Rehearsal(kept, searches)
@@ -113,18 +115,36 @@ def _few(queries: Sequence[int], gallery: Sequence[int]) -> Search:
 
 
 def _spared(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
-    """A quarter of the images of each product that has enough: its last ones, or those of its last source.
+    """Photos to judge by: of one source where products have several, else the last quarter of each product's images.
 
-    Images of one series are much alike, and lie side by side: to spare every fourth would judge by near-copies.
+    Images of one series are much alike, and lie side by side: to spare every fourth would judge by near-copies. What
+    little there is, of sources or of images, is spared of every second product, so that the others show what varies.
     """
+    if _enough(items, asking := _of_one_source(items, rows)):
+        every_second = {*sorted({items[row].product for row in asking})[::2]}
+        some = [row for row in asking if items[row].product in every_second]
+        return some if _enough(items, some) else asking
+    own = _by_product(items, rows)
+    several = [images for images in own.values() if len(images) >= _LEAST_IMAGES]
+    if len(several) < _LEAST_PRODUCTS:
+        several = [images for images in own.values() if len(images) > 1][::2]
+    return sorted(row for images in several for row in images[-max(1, len(images) // 4) :])
+
+
+def _of_one_source(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
+    """Of each product with several sources the images of one: of the last for two products, of the first for two."""
+    found, number = [], 0
+    for _, images in sorted(_by_product(items, rows).items()):
+        sources = sorted({items[row].source for row in images})
+        if len(sources) > 1:
+            chosen = sources[0 if number % 4 > 1 else -1]
+            number += 1
+            found += [row for row in images if items[row].source == chosen]
+    return sorted(found)
+
+
+def _by_product(items: Sequence[Item], rows: Sequence[int]) -> dict[str, list[int]]:
     own = defaultdict(list)
     for row in rows:
         own[items[row].product].append(row)
-    spared = []
-    for images in own.values():
-        sources = sorted({items[row].source for row in images})
-        if len(sources) > 1:
-            spared += [row for row in images if items[row].source == sources[-1]]
-        elif len(images) >= _LEAST_IMAGES:
-            spared += images[-max(1, len(images) // 4) :]
-    return sorted(spared)
+    return own

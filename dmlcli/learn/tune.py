@@ -315,7 +315,7 @@ def finish(
     network.load_state_dict(trained, strict=False)
     if isinstance(network.head, BlendHead):
         features = features_of(whole.files, network.image, forward_of(network.headless(), torch.device("cpu")))
-        fill(network.head, features, whole.labels, planned.setting)
+        fill(network.head, features, whole, planned.setting)
     return network
 
 

@@ -1,0 +1,77 @@
+"""What a catalogue is like, many photos of a product or few, all alike or of several sources, and what follows from it.
+
+Nothing in here has to be asked for: it is how much each photo counts, and how batches are drawn where the recipe leaves
+that open. No torch in here.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from statistics import median
+
+from dmlcli.catalog import Item
+from dmlcli.learn.recipe import Recipe
+
+_PER_LABEL = 4  # images of a product in a batch, where most products have as many
+_UNBALANCED = 2.0  # times as often as usual that the rarest images are to be shown, to be worth longer epochs
+
+
+def weights(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
+    """How much each image counts: a product as the root of its number of images, its sources all alike.
+
+    So neither the products that were photographed most decide what all look like, nor does the one studio picture of a
+    product drown in its snapshots: what sets studio and snapshot apart is what varies within a product.
+
+    Args:
+        labels, sources: (N,) of each image.
+    """
+    images, of_source = Counter(labels), Counter(zip(labels, sources, strict=True))
+    sources_of = Counter(label for label, _ in of_source)
+    return [
+        math.sqrt(images[label]) / sources_of[label] / of_source[label, source]
+        for label, source in zip(labels, sources, strict=True)
+    ]
+
+
+def repeats(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
+    """How often an epoch of balanced batches shows each image (N,), 1 or more.
+
+    Source: Gupta et al., LVIS, CVPR 2019 (repeat factor sampling), with the median product as their threshold.
+    """
+    counts = weights(labels, sources)
+    usual = median(counts)
+    return [max(1.0, count / usual) for count in counts]
+
+
+def sampler(needed: str, labels: Sequence[Hashable], sources: Sequence[str]) -> str:
+    """How batches are drawn for a loss that needs them so: balanced, where any will do and the catalogue is not."""
+    return "balanced" if needed == "random" and max(repeats(labels, sources)) >= _UNBALANCED else needed
+
+
+def images_per_product(labels: Sequence[Hashable]) -> int:
+    """How many images of a product meet in a batch."""
+    return max(2, min(_PER_LABEL, int(median(Counter(labels).values()))))
+
+
+def describe(items: Sequence[Item], recipe: Recipe) -> list[str]:
+    """What is unusual about the images that training may fit on, and what follows, each in a line."""
+    known = [item for item in items if item.product]
+    counts = Counter(item.product for item in known)
+    products, sources = [item.product for item in known], [item.source for item in known]
+    crossed = Counter(product for product, _ in {*zip(products, sources, strict=True)})
+    told = []
+    if max(counts.values()) == 1:
+        told.append("one image of each product: only views of it can be learned from")
+    elif images_per_product(products) < _PER_LABEL and recipe.images_per_product is None:
+        told.append(f"few images of most products: batches that pair them take {images_per_product(products)} of each")
+    if median(counts.values()) > _UNBALANCED**2 * min(counts.values()):
+        told.append(
+            f"{min(counts.values())} to {max(counts.values())} images of a product: "
+            "products count as the root of their images"
+        )
+    if both := sum(number > 1 for number in crossed.values()):
+        told.append(
+            f"{both} of {len(counts)} products have photos of several sources: these count alike, and searches that "
+            "judge go from one to the others"
+        )
+    return told
