@@ -41,16 +41,17 @@ def create(factory: str, dim: int) -> Any:
     return made if _keeps_ids(made) else faiss.IndexIDMap(made)
 
 
-def fill(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> None:
-    """Train an index on a sample of the vectors and add them all; equal vectors make equal cells."""
-    if not index.is_trained:
-        _train(index, vectors)
+def add(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> None:
+    """Add vectors to an index under their ids."""
     for start in progress.track(range(0, len(ids), _BLOCK), label):
         block = slice(start, start + _BLOCK)
         index.add_with_ids(np.ascontiguousarray(vectors[block], dtype=np.float32), ids[block])
 
 
-def _train(index: Any, vectors: Vectors) -> None:
+def train(index: Any, vectors: Vectors) -> None:
+    """Train an index, where its kind needs it, on a sample of the vectors; equal vectors make equal cells."""
+    if index.is_trained:
+        return
     cells = _cells(index)
     _keep_short(index)
     if len(vectors) < 39 * cells:
