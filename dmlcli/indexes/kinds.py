@@ -71,11 +71,18 @@ def _keep_short(index: Any) -> None:
     import faiss
 
     ivf = faiss.try_extract_index_ivf(index)
-    for part in (ivf, getattr(inner(index), "pq", None), getattr(ivf and downcast(ivf), "pq", None)):
-        if part is not None:
-            part.cp.min_points_per_centroid = 1
-            part.cp.max_points_per_centroid = 2 * _POINTS
-            part.cp.niter = 10
+    within = inner(index)
+    if isinstance(within, faiss.IndexPreTransform):
+        within = downcast(within.index)
+    for part in (within, *([downcast(ivf)] if ivf else [])):
+        if hasattr(part, "do_polysemous_training"):
+            part.do_polysemous_training = False  # most of the time, for a way of searching that is never used here
+        pq: Any = getattr(part, "pq", None)
+        means = [(each.cp, points) for each, points in ((part, 2 * _POINTS), (pq, _POINTS)) if hasattr(each, "cp")]
+        for settings, points in means:
+            settings.min_points_per_centroid = 1
+            settings.max_points_per_centroid = points
+            settings.niter = 10
 
 
 def _cells(index: Any) -> int:
