@@ -1,9 +1,11 @@
 """Which kind of index suits these vectors: candidates are tried on a sample of them and compared with exact search.
 
 A candidate's recall@10 is the share of an image's ten nearest others that its search finds, over images drawn from the
-catalogue. On the sample every candidate is built; what it needs of time and memory is scaled to all rows, and of those
-that keep what was wished, the one whose building and first queries take the least time is built in full and measured
-again. Times are the processor's and not the clock's: what else the machine is busy with must not change the choice.
+catalogue. The sample holds these images, the nearest others of each, and others at random: of rows drawn alone, the
+nearest would be strangers, which are harder to find than what is looked for. On it every candidate is built; what it
+needs of time and memory is scaled to all rows, and of those that keep what was wished, the one whose building and first
+queries take the least time is built in full and measured again, with other images. Times are the processor's and not
+the clock's: what else the machine is busy with must not change the choice.
 """
 
 import math
@@ -91,8 +93,13 @@ class Sample:
     vectors: Vectors  # (N, D) all rows
     ids: Ids  # (N,)
     asking: Ids  # (Q,) rows that are searched with
+    others: Ids  # (Q, n) rows of their nearest others
     tenth: NDArray[np.float32] = field(repr=False)  # (Q,) score of the last that should be found
-    nearest: int  # how many should be
+
+    @property
+    def nearest(self) -> int:
+        """How many should be found."""
+        return int(self.others.shape[1])
 
     @cached_property
     def _queries(self) -> Vectors:
@@ -135,9 +142,19 @@ def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
     # of k + 1 one is the row itself, unless equal ones pushed it out: then it is the last that is one too many
     own = found == asking[:, None]
     own[~own.any(axis=1), -1] = True
-    others = scores[~own].reshape(len(asking), nearest)
-    tenth = others[:, -1] if nearest else np.full(len(asking), -1, np.float32)
-    return Sample(vectors, ids, asking, tenth, nearest)
+    others, scores = (each[~own].reshape(len(asking), nearest) for each in (found, scores))
+    tenth = scores[:, -1] if nearest else np.full(len(asking), -1, np.float32)
+    return Sample(vectors, ids, asking, others, tenth)
+
+
+def thin(sample: Sample) -> Sample:
+    """A part of the rows to try candidates on, in which the same images have the same nearest others."""
+    count = len(sample.vectors)
+    drawn = np.random.default_rng(0).choice(count, min(_TRIAL, count), replace=False)
+    kept = np.unique(np.concatenate([drawn, sample.asking, sample.others.ravel()]))
+    vectors = np.ascontiguousarray(sample.vectors[kept], dtype=np.float32)
+    asking, others = (np.searchsorted(kept, rows) for rows in (sample.asking, sample.others))
+    return Sample(vectors, np.arange(len(kept)), asking, others, sample.tenth)
 
 
 def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], Measured]:
@@ -182,16 +199,14 @@ def choose(vectors: Vectors, wish: Wish) -> list[Trial]:
     Errors: CannotRun where nothing keeps the wish, with the least memory that would do.
     """
     count, dim = vectors.shape
-    picked = np.sort(np.random.default_rng(1).choice(count, min(_TRIAL, count), replace=False))
-    part = np.ascontiguousarray(vectors[picked], dtype=np.float32)
-    sample = draw(part, np.arange(len(part)))
-    exact = _judged(_tried(kinds.EXACT, kinds.EXACT, part, sample, count, wish), wish)
+    sample = thin(draw(vectors, np.arange(count), seed=1))
+    exact = _judged(_tried(kinds.EXACT, kinds.EXACT, sample, count, wish), wish)
     if not exact.refused and exact.microseconds <= _QUICK:
         return [exact]
     trials = [exact]
-    pairs = list(zip(candidates(count, dim), candidates(len(part), dim), strict=True))
+    pairs = list(zip(candidates(count, dim), candidates(len(sample.ids), dim), strict=True))
     for kind, small in progress.track(pairs, "trying kinds of index"):
-        trial = _judged(_tried(kind, small, part, sample, count, wish), wish)
+        trial = _judged(_tried(kind, small, sample, count, wish), wish)
         progress.note(
             f"{kind}: recall {trial.recall:.3f}, {trial.microseconds:,.0f} µs a query, "
             f"{trial.memory / 1e6:,.0f} MB, {trial.seconds:,.0f} s to build{trial.refused and ': ' + trial.refused}"
@@ -224,10 +239,10 @@ def why(chosen: Trial, trials: list[Trial]) -> str:
     return f"of {kept} kinds that keep the wish, the one built and asked {_ASKED:,} times the soonest{more}"
 
 
-def _tried(kind: str, small: str, part: Vectors, sample: Sample, count: int, wish: Wish) -> Trial:
+def _tried(kind: str, small: str, sample: Sample, count: int, wish: Wish) -> Trial:
     """Build a candidate on the sample, measure it, and scale that to all rows."""
-    growth = count / len(part)
-    made = make(small, part, sample.ids)
+    growth = count / len(sample.ids)
+    made = make(small, sample.vectors, sample.ids)
     _, found = fit(made.near, made.rows, sample, wish.recall)
     # a scan grows with the rows; with cells, their number and their length grow as the root; a graph hardly
     slower = 0.6 if kind.startswith("IVF") else 0.3 if kind.startswith("HNSW") else 1
@@ -235,7 +250,7 @@ def _tried(kind: str, small: str, part: Vectors, sample: Sample, count: int, wis
     training = growth if kind.startswith("IVF") else 1
     adding = growth ** (1.5 if kind.startswith("IVF") else 1.2 if kind.startswith("HNSW") else 1)
     seconds = (made.trained * training + made.added * adding) / feeding.cores()
-    need = kinds.memory(kinds.create(kind, part.shape[1]), count)
+    need = kinds.memory(kinds.create(kind, sample.vectors.shape[1]), count)
     return Trial(kind, found.recall, found.microseconds * growth**slower, need, seconds)
 
 
