@@ -123,17 +123,23 @@ def show(index: indexes.Index, queries: Vectors, vectors: Vectors, first: int = 
 
 
 def copies(folder: Path, rows: int) -> None:
-    """The near copies that `dmlcli duplicates` finds in an index."""
-    before = time.perf_counter()
+    """The near copies that `dmlcli duplicates` finds in an index, in a process of its own."""
+    before, highest = time.perf_counter(), 0
     command = [sys.executable, "-m", "dmlcli", "duplicates", "--index", str(folder), "--format", "json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
-        assert running.stdout is not None
-        told = json.load(running.stdout)
-        _, status, used = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
+    with (folder.parent / "found.json").open("w+b") as out:
+        running = subprocess.Popen(command, stdout=out)
+        while not (ended := os.wait4(running.pid, os.WNOHANG))[0]:
+            # what wait4 tells of memory is at least what this process had when it started the other
+            status = Path(f"/proc/{running.pid}/status").read_text()
+            highest = max(highest, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
+            time.sleep(0.2)
+        took, used = time.perf_counter() - before, ended[2]
+        running.returncode = os.waitstatus_to_exitcode(ended[1])
+        out.seek(0)
+        groups = json.load(out)["groups"]
     print(
-        f"duplicates\t{time.perf_counter() - before:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, peak "
-        f"{used.ru_maxrss / 1e6:.2f} GB\t{len(told['groups'])} groups found, {rows // COPIED} copies are there"
+        f"duplicates\t{took:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, peak {highest / 1e6:.2f} GB\t"
+        f"{len(groups)} groups found, {rows // COPIED} copies are there"
     )
 
 
