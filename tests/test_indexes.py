@@ -193,7 +193,18 @@ def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
     assert indexes.open_index(tmp_path / "i").images == 30
 
 
-KINDS = ["Flat", "SQfp16", "SQ8", "HNSW16", "HNSW16,SQ8", "IVF8,Flat", "IVF8,PQ4x4", "IVF8,RaBitQ", "PCA8,IVF8,Flat"]
+KINDS = [
+    "Flat",
+    "SQfp16",
+    "SQ8",
+    "HNSW16",
+    "HNSW16,SQ8",
+    "IVF8,Flat",
+    "IVF8,PQ4x4",
+    "IVF8,PQ4",
+    "IVF8,RaBitQ",
+    "PCA8,IVF8,Flat",
+]
 
 
 def clustered(count: int = 400, dim: int = 16) -> Embeddings:

@@ -189,8 +189,9 @@ def candidates(count: int, dim: int) -> list[str]:
     # four times the root, but no fewer rows in each than a mean can be taken of
     power = min(round(math.log2(4 * math.sqrt(count))), int(math.log2(max(2, count / 39))))
     cells = f"IVF{1 << power}"
-    pieces = next((dim // length for length in (4, 5, 3, 6, 7, 8, 2) if dim % length == 0), dim)
-    return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", f"{cells},PQ{pieces}", f"{cells},RaBitQ", "HNSW32"]
+    pieces = next((dim // length for length in (4, 5, 3, 6, 7, 8, 2) if dim % length == 0), 0)
+    quantised = [f"{cells},PQ{pieces}"] if pieces else []  # in pieces of equal length, which a prime has not
+    return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", *quantised, f"{cells},RaBitQ", "HNSW32"]
 
 
 def choose(vectors: Vectors, wish: Wish) -> list[Trial]:

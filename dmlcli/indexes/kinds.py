@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dmlcli import progress
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, UsageError
+from dmlcli.indexes import graphs
 from dmlcli.indexes.flat import EXACT as EXACT
 from dmlcli.indexes.items import Ids
 
@@ -42,10 +43,14 @@ def create(factory: str, dim: int) -> Any:
 
 
 def add(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> None:
-    """Add vectors to an index under their ids."""
+    """Add vectors to an index under their ids; in a graph each can then be reached."""
+    import faiss
+
     for start in progress.track(range(0, len(ids), _BLOCK), label):
         block = slice(start, start + _BLOCK)
         index.add_with_ids(np.ascontiguousarray(vectors[block], dtype=np.float32), ids[block])
+    if isinstance(graph := core(index), faiss.IndexHNSW):
+        graphs.connect(graph)
 
 
 def train(index: Any, vectors: Vectors) -> None:
@@ -71,10 +76,7 @@ def _keep_short(index: Any) -> None:
     import faiss
 
     ivf = faiss.try_extract_index_ivf(index)
-    within = inner(index)
-    if isinstance(within, faiss.IndexPreTransform):
-        within = downcast(within.index)
-    for part in (within, *([downcast(ivf)] if ivf else [])):
+    for part in (core(index), *([downcast(ivf)] if ivf else [])):
         if hasattr(part, "do_polysemous_training"):
             part.do_polysemous_training = False  # most of the time, for a way of searching that is never used here
         pq: Any = getattr(part, "pq", None)
@@ -235,6 +237,14 @@ def inner(index: Any) -> Any:
 
     index = downcast(index)
     return downcast(index.index) if isinstance(index, faiss.IndexIDMap) else index
+
+
+def core(index: Any) -> Any:
+    """What is inside of ids and of what is done to vectors before."""
+    import faiss
+
+    within = inner(index)
+    return downcast(within.index) if isinstance(within, faiss.IndexPreTransform) else within
 
 
 def downcast(index: Any) -> Any:
