@@ -1,15 +1,20 @@
 """The index at a million vectors: chosen, opened, searched, updated; beside raw FAISS, hnswlib and usearch.
 
-    python -m benchmarks.index                       # 1,000,000 x 256, the chosen index
+    python -m benchmarks.index --duplicates          # 1,000,000 x 256, the chosen index, and its near copies
     python -m benchmarks.index --rows 100000 --peers # the peers as well, whose graphs take long to build
 
-Vectors are clustered as a catalogue is: categories, products in them, images of each. Recall is measured with rows that
-the index never saw, against exact search. Times are medians of interleaved runs.
+Vectors are clustered as a catalogue is: categories, products in them, images of each, one in fifty of them a near copy
+of another. Recall is measured with rows that the index never saw, against exact search. Times of searches are medians
+of interleaved runs; those of building, updating and `dmlcli duplicates` (a process of its own) are of one run.
 """
 
 import argparse
+import json
+import os
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,8 +30,9 @@ from dmlcli.embeddings import Embeddings, FileState
 
 Vectors = NDArray[np.float32]
 IMAGES = 20  # of a product
-BATCH, K, RUNS = 1000, 10, 7
+BATCH, K, RUNS = 1000, 10, 15
 UPDATED = 100  # one row in so many is replaced by the update
+COPIED, COPY = 50, 0.98  # one row in so many is a copy of the one before it, with this cosine
 
 
 def main() -> None:
@@ -38,6 +44,7 @@ def main() -> None:
     parser.add_argument("--max-memory", type=float, default=4.0, help="GB")
     parser.add_argument("--factory", help="make this kind instead of choosing")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--duplicates", action="store_true")
     asked = parser.parse_args()
     progress.listen(_Teller())
     changed = asked.rows // UPDATED
@@ -46,9 +53,9 @@ def main() -> None:
     wish = indexes.Wish(asked.factory, asked.target_recall, int(asked.max_memory * 1e9), chosen=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "index"
-        started = time.perf_counter()
+        watch = Watch()
         index = indexes.build(folder, named(rest[: asked.rows], 0), None, wish)
-        print(f"built\t{time.perf_counter() - started:.1f} s\t{index.kind} {index.record['settings']}")
+        print(f"built\t{watch}\t{index.kind} {index.record['settings']}")
         print(f"why\t{index.record['why']}\nmeasured\t{index.record['measured']}")
         files = {file.name: round(file.stat().st_size / 1e6) for file in folder.iterdir()}
         print(f"memory\t{index.record['memory'] / 1e6:.0f} MB\tfiles {files}")
@@ -57,12 +64,13 @@ def main() -> None:
         index = indexes.open_index(folder)
         show(index, queries, rest[: asked.rows])
         print(f"opened\t{opening * 1e3:.1f} ms\tresident growth {(resident() - before) / 1e6:.0f} MB")
-        started = time.perf_counter()
+        watch = Watch()
         last = named(rest[changed:], changed)  # the first rows go, as many come
         told = indexes.update(folder, last, None)
-        took = time.perf_counter() - started
-        print(f"updated\t{took:.1f} s\t{told.added} added, {told.removed} removed\t{told.index.record['measured']}")
+        print(f"updated\t{watch}\t{told.added} added, {told.removed} removed\t{told.index.record['measured']}")
         show(told.index, queries, rest[changed:], changed)
+        if asked.duplicates:
+            copies(folder, asked.rows)
     if asked.peers:
         peers(rest[: asked.rows], queries)
     print(f"peak of the whole process\t{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
@@ -80,6 +88,11 @@ def clustered(rows: int, dim: int, seed: int = 0) -> Vectors:
         block = centres[of[start : start + 100_000]]
         block = block + chance.standard_normal(block.shape, dtype=np.float32)
         vectors[start : start + 100_000] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    originals = vectors[COPIED - 2 :: COPIED][: rows // COPIED]
+    noise = chance.standard_normal(originals.shape, dtype=np.float32)
+    noise -= (noise * originals).sum(axis=1, keepdims=True) * originals
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    vectors[COPIED - 1 :: COPIED] = COPY * originals + (1 - COPY**2) ** 0.5 * noise
     return vectors
 
 
@@ -91,10 +104,11 @@ def named(vectors: Vectors, first: int) -> Embeddings:
 
 
 def show(index: indexes.Index, queries: Vectors, vectors: Vectors, first: int = 0) -> None:
-    """Recall against exact search, and the time of a batch beside that of FAISS alone."""
+    """Recall against exact search, and the time of a batch beside that of FAISS alone: as numbers, and with names."""
     near, again = index.searcher.near, index.searcher.again
-    raw = median_of(
+    raw, numbers, shown = median_of(
         lambda: near.search(queries, K * max(again, 1)),
+        lambda: index.nearest(queries, K),
         lambda: index.search(queries, K),
     )
     single = median(lambda: [index.search(query[None], K) for query in queries[:100]]) / 100
@@ -102,8 +116,30 @@ def show(index: indexes.Index, queries: Vectors, vectors: Vectors, first: int = 
     _, truth = exact(queries, vectors)
     recall = recall_of(found - first, truth)
     print(
-        f"searched\trecall@10 {recall:.4f}\tbatch of {BATCH}: FAISS alone {raw[0] * 1e3:.1f} ms, "
-        f"dmlcli {raw[1] * 1e3:.1f} ms (+{100 * (raw[1] / raw[0] - 1):.1f} %)\tone: {single * 1e6:.0f} µs"
+        f"searched\trecall@10 {recall:.4f}\tbatch of {BATCH}: FAISS alone {raw * 1e3:.1f} ms, scores and ids "
+        f"{numbers * 1e3:.1f} ms ({100 * (numbers / raw - 1):+.1f} %), with names {shown * 1e3:.1f} ms "
+        f"({100 * (shown / raw - 1):+.1f} %)\tone: {single * 1e6:.0f} µs"
+    )
+
+
+def copies(folder: Path, rows: int) -> None:
+    """The near copies that `dmlcli duplicates` finds in an index, in a process of its own."""
+    before, highest = time.perf_counter(), 0
+    command = [sys.executable, "-m", "dmlcli", "duplicates", "--index", str(folder), "--format", "json"]
+    with (folder.parent / "found.json").open("w+b") as out:
+        running = subprocess.Popen(command, stdout=out)
+        while not (ended := os.wait4(running.pid, os.WNOHANG))[0]:
+            # what wait4 tells of memory is at least what this process had when it started the other
+            status = Path(f"/proc/{running.pid}/status").read_text()
+            highest = max([highest, *(int(line.split()[1]) for line in status.splitlines() if line[:5] == "VmHWM")])
+            time.sleep(0.2)
+        took, used = time.perf_counter() - before, ended[2]
+        running.returncode = os.waitstatus_to_exitcode(ended[1])
+        out.seek(0)
+        groups = json.load(out)["groups"]
+    print(
+        f"duplicates\t{took:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, peak {highest / 1e6:.2f} GB\t"
+        f"{len(groups)} groups found, {rows // COPIED} copies are there"
     )
 
 
@@ -173,6 +209,17 @@ def median_of(*actions: Callable[[], Any]) -> list[float]:
             action()
             times.append(time.perf_counter() - started)
     return [statistics.median(times) for times in took]
+
+
+class Watch:
+    """Seconds since it was made, on the clock and of the processor."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter(), time.process_time()
+
+    def __str__(self) -> str:
+        took = time.perf_counter() - self._started[0], time.process_time() - self._started[1]
+        return f"{took[0]:.1f} s, {took[1]:.1f} s of CPU"
 
 
 def resident() -> int:

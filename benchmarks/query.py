@@ -1,13 +1,14 @@
 """Queries and embeddings beside the way everybody starts: torch, torchvision and FAISS, in a script of one's own.
 
-    python benchmarks/query.py [--repeats 5] [--photos 96] [--parts cold help stream embed close] [--workspace W]
+    python benchmarks/query.py [--repeats 5] [--photos 96] [--parts cold help …] [--workspace W]
 
 Whole processes, ours and theirs in turn, each timed from outside: seconds of CPU (user and system, all threads),
 seconds on the clock, and the largest memory. Medians of the repeats; on a busy machine only the ratios of CPU repeat.
 Photos are rendered, 600 x 600 JPEG, galleries are as large as 10,000 x 512; weights are random, which changes no
 time. Streaming and embedding are told per photo: a long run less a short one, so that starting up counts nothing.
-`close` compares the embeddings of a trained model (--workspace, with its catalogue still in place) with those of the
-same weights in float32, photos fully decoded.
+`network` is the networks alone, in one process: what is left of embedding where decoding costs nothing. `close`
+compares the embeddings of a trained model (--workspace, with its catalogue still in place) with those of the same
+weights in float32, photos fully decoded.
 """
 
 import argparse
@@ -214,6 +215,41 @@ def embed(setting: Setting, files: list[Path], repeats: int, precision: str) -> 
     per_photo(f"embedding, {setting.backbone}, {precision}", files, repeats, ours, theirs)
 
 
+def network(setting: Setting, files: list[Path], repeats: int) -> None:
+    """The network alone: eager torch, the inference graph, and bfloat16, in turn, CPU time of each image."""
+    import torch
+    import torchvision
+
+    from dmlcli.encoder import Encoder
+    from dmlcli.model import open_model
+
+    torch.set_num_threads(1)
+    plain = getattr(torchvision.models, setting.backbone)()
+    plain.load_state_dict(torch.load(setting.weights, weights_only=True))
+    plain.fc = plain.classifier = torch.nn.Identity()
+    plain.eval()
+    model = open_model(setting.workspace / "model")
+    quick, narrow = Encoder(model), Encoder(model, narrow=True)
+    batch = np.stack([quick.view(file.read_bytes()) for file in files[:32]])
+
+    def eager(batch: Any) -> Any:
+        with torch.inference_mode():
+            return torch.nn.functional.normalize(plain(torch.from_numpy(batch))).numpy()
+
+    ways: dict[str, Callable[[Any], Any]] = {"eager": eager, "graph": quick.forward, "bfloat16": narrow.forward}
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    found = {name: forward(batch) for name, forward in ways.items()}
+    for _ in range(repeats):
+        for name, forward in ways.items():
+            before = time.process_time()
+            forward(batch)
+            took[name].append(1000 * (time.process_time() - before) / len(batch))
+    for name, times in took.items():
+        cosine = (found[name] * found["eager"]).sum(axis=1).min()
+        told = f"cpu {median(times):7.1f} ms an image  x {median(took['eager']) / median(times):5.2f}"
+        print(f"network alone, {setting.backbone}, {name:<10} {told}   cosine at least {cosine:.4f}", flush=True)
+
+
 def per_photo(
     what: str,
     files: list[Path],
@@ -275,13 +311,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--photos", type=int, default=96)
     parser.add_argument("--backbones", nargs="*", default=["resnet50", "mobilenet_v3_small"])
-    parser.add_argument("--parts", nargs="*", default=["cold", "help", "stream", "embed", "close"])
+    parser.add_argument("--parts", nargs="*", default=["cold", "help", "stream", "embed", "network", "close"])
     parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"], help="of `embed`")
     parser.add_argument("--workspace", type=Path, help="of a trained model, for `close`")
-    parser.add_argument("--prepare", nargs=2, metavar=("BACKBONE", "PLACE"), help=argparse.SUPPRESS)
+    for hidden in ("--prepare", "--network"):  # in a process of its own
+        parser.add_argument(hidden, nargs=2, metavar=("BACKBONE", "PLACE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.prepare:
         return prepare(asked.prepare[0], Path(asked.prepare[1]))
+    if asked.network:
+        place = Path(asked.network[1])
+        return network(setting_of(asked.network[0], place), sorted(place.glob("photos/*/*.jpg")), asked.repeats)
     os.environ["PYTHONPATH"] = str(ROOT)
     print("ours / theirs, x theirs over ours")
     with tempfile.TemporaryDirectory() as folder:
@@ -290,7 +330,7 @@ def main() -> None:
             runs = (dmlcli("--help"), script("import typer"))
             ours, theirs = contest(2 * asked.repeats + 1, *(lambda run=run: cost(run, place) for run in runs))
             tell("dmlcli --help, import typer", ours, theirs)
-        if {"cold", "stream", "embed"} & set(asked.parts):
+        if {"cold", "stream", "embed", "network"} & set(asked.parts):
             files = photographs(place / "photos", asked.photos)
             for backbone in asked.backbones:
                 # in a process of its own: what a process starts is measured with the memory it had when it started it
@@ -301,6 +341,17 @@ def main() -> None:
                         part(setting, files, asked.repeats)
                 for precision in asked.precisions if "embed" in asked.parts else ():
                     embed(setting, files, asked.repeats, precision)
+                if "network" in asked.parts:
+                    told = [
+                        sys.executable,
+                        __file__,
+                        "--network",
+                        backbone,
+                        str(place),
+                        "--repeats",
+                        str(asked.repeats),
+                    ]
+                    subprocess.run(told, check=True)
     if "close" in asked.parts and asked.workspace is not None:
         close(asked.workspace)
 

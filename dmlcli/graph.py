@@ -5,6 +5,7 @@ parsed and copied at every start, and that takes longer than embedding a photo.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +13,16 @@ from dmlcli import feeding
 from dmlcli.arrays import Forward, Pixels
 from dmlcli.errors import ModelError
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 
 def open_graph(file: Path, *, few: bool = False) -> Forward:
     """A function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged.
+
+    The images of a batch go through one by one, as many at a time as there are cores: what a layer makes of one image
+    stays in a core's own memory, which that of a batch does not, and no thread waits for another. So a vector never
+    depends on what else was in the batch.
 
     Args:
         few: it will be called for an image or two, which is not worth laying the weights out for this processor first.
@@ -32,11 +40,23 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     except Exception as error:  # the runtime has a kind of its own for every way to fail
         raise ModelError(f"the inference graph {file} is damaged: {error}", hint="train it again") from error
     name = session.get_inputs()[0].name
+    threads = None if few else _threads()
+
+    def run(image: Pixels) -> Pixels:  # (1, 3, H, W)
+        return np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
 
     def forward(batch: Pixels) -> Pixels:
-        return np.asarray(session.run(None, {name: batch})[0], dtype=np.float32)
+        if threads is None or len(batch) < 2:  # alone, an image has all cores
+            return run(batch)
+        return np.concatenate(list(threads.map(run, batch[:, None])))
 
     return forward
+
+
+def _threads() -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # which a query of one photo does not wait for
+
+    return ThreadPoolExecutor(feeding.cores(), thread_name_prefix="graph")
 
 
 def optimise(plain: Path, file: Path, weights: str) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+Part = tuple[float, float, float, float] | None  # of an image: left, top, right, bottom in pixels; None: all of it
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -26,7 +28,7 @@ class Hit:
     cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
     images: int = 1  # of its product among the candidates that were folded into this hit
     columns: dict[str, Any] = field(default_factory=dict)  # the user's own
-    box: tuple[float, float, float, float] | None = None  # the part of the image; left, top, right, bottom in pixels
+    box: Part = None
 
 
 class Stage(NamedTuple):

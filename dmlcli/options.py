@@ -269,7 +269,8 @@ NoIndex = Annotated[bool, Option("--no-index", help="Stop after the model: do no
 Auto = Annotated[
     bool,
     Option(
-        "--auto", help="Measure kinds of index on these vectors and take the quickest; by itself from 100,000 images."
+        "--auto",
+        help="Measure kinds of index on these vectors, take the quickest to build and ask; by itself from 100,000.",
     ),
 ]
 TargetRecall = Annotated[

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from dmlcli.hits import Answer as Answer
 from dmlcli.hits import Hit as Hit
+from dmlcli.hits import Part as Part
 from dmlcli.hits import Picture as Picture
 from dmlcli.hits import QueryReport as QueryReport
 from dmlcli.hits import Skipped as Skipped
@@ -109,6 +110,8 @@ class GroupScore:
     times: int = 0
     image: str = ""  # a query that was not found, and what came first
     taken_for_image: str = ""
+    box: Part = None
+    taken_for_box: Part = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class Confusion:
     queries: int
     image: str
     taken_for_image: str
+    box: Part = None
+    taken_for_box: Part = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class Miss:
     product: str
     rank: int
     hits: tuple[Hit, ...]
+    box: Part = None
 
 
 @dataclass(frozen=True)

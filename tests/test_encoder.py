@@ -42,6 +42,14 @@ def test_the_graph_gives_what_torch_gives(mission: Mission) -> None:
     assert (by_graph * by_torch).sum(axis=1).min() > 0.9999
 
 
+def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(mission: Mission) -> None:
+    encoder = Encoder(open_model(mission.workspace / "model"))
+    batch = np.stack([encoder.view(path.read_bytes()) for path in mission.images()[:5]])
+    together = encoder.forward(batch)
+    assert np.array_equal(encoder.forward(batch[3:]), together[3:])
+    assert encoder.forward(batch[:0]).shape == (0, together.shape[1])
+
+
 def test_bfloat16_turns_vectors_by_little(mission: Mission) -> None:
     model = open_model(mission.workspace / "model")
     exact, narrow = Encoder(model), Encoder(model, narrow=True)

@@ -1,11 +1,17 @@
 """The report as a page: one file, the worst first, nothing from outside, and no name that becomes markup."""
 
+import base64
+import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from tests.conftest import Cli
+from dmlcli import embeddings
+from tests.conftest import Cli, encoded, make_embeddings, photo
+from tests.test_catalog_boxes import looks_like, scene
 from tests.test_eval import blobs
 
 
@@ -27,6 +33,25 @@ def test_the_worst_products_stand_first_with_their_photos(cli: Cli, shop: Path, 
     assert cards == ["product-00", "product-01"] and text.index("Worst products") < text.index("Scores")
     assert "taken for product-01, 3 times" in text and text.count("data:image/jpeg;base64,") >= 4
     assert "http://" not in text and "https://" not in text and "<svg" in text
+
+
+def test_products_that_stand_on_one_photo_are_shown_apart(cli: Cli, tmp_path: Path) -> None:
+    """Two shelves with a mug and a pot each; on either, each is taken for the other."""
+    for shelf in ("0.png", "1.png"):
+        (tmp_path / shelf).write_bytes(encoded(scene()))
+    angles = np.radians([0, 1, 60, 61])
+    paths = ["0.png", "0.png", "1.png", "1.png"]
+    made = make_embeddings(np.stack([np.cos(angles), np.sin(angles)], axis=1), ["mug", "pot"] * 2, paths)
+    halves = [(0.0, 0.0, 48.0, 40.0), (48.0, 0.0, 96.0, 40.0)] * 2
+    items = [item._replace(box=half) for item, half in zip(made.items, halves, strict=True)]
+    embeddings.save(tmp_path / "e", replace(made, root=tmp_path, items=items))
+    assert cli("eval", tmp_path / "e", "--html", tmp_path / "r.html").code == 0
+    text = (tmp_path / "r.html").read_text()
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
+    shown = [Image.open(io.BytesIO(base64.b64decode(data))) for data in pictures]
+    looks = [[product for product in (1, 2) if looks_like(one, photo(product))] for one in shown]
+    assert looks[:4] == [[1], [2], [2], [1]]  # cards: a mug taken for a pot, and the other way round
+    assert len(looks) == 4 + 4 * 4 + 4 and all(len(one) == 1 for one in looks)  # misses with 3 hits each, pairs
 
 
 def test_names_cannot_become_markup(cli: Cli, tmp_path: Path) -> None:

@@ -13,18 +13,19 @@ from tests.conftest import SAMPLE, Cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*are few for")]
 
-_IMAGES, _DIM = 270, 1800  # as many, and as long, as here
+_IMAGES, _DIM = 270, 2081  # as many, and as long, as here
 CHOSEN = ["Flat", *candidates(_IMAGES, _DIM)]  # what --auto chooses from
 ASKED = [
     "HNSW16,SQ8",
     "HNSW16,Flat",
     "IVF8,SQfp16",
-    "IVF8,PQ8x4fs",
     "PCA32,IVF4,Flat",
+    "PCA64,IVF4,PQ16",
+    "PCA64,IVF8,PQ8x4fs",
     "OPQ8_32,IVF4,PQ8x4",
     "PCA64,SQ8",
     "IVF4_HNSW8,Flat",
-    "PQ8x4",
+    "PCA64,PQ8x4",
 ]
 
 

@@ -14,6 +14,8 @@ import pytest
 from dmlcli import indexes
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError, UsageError
+from dmlcli.indexes import choose
+from dmlcli.indexes.searcher import Searcher
 from tests.conftest import make_embeddings
 
 Damage = tuple[str, Callable[[bytes], bytes]]
@@ -191,7 +193,18 @@ def test_a_crash_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
     assert indexes.open_index(tmp_path / "i").images == 30
 
 
-KINDS = ["Flat", "SQfp16", "SQ8", "HNSW16", "HNSW16,SQ8", "IVF8,Flat", "IVF8,PQ4x4", "IVF8,RaBitQ", "PCA8,IVF8,Flat"]
+KINDS = [
+    "Flat",
+    "SQfp16",
+    "SQ8",
+    "HNSW16",
+    "HNSW16,SQ8",
+    "IVF8,Flat",
+    "IVF8,PQ4x4",
+    "IVF8,PQ4",
+    "IVF8,RaBitQ",
+    "PCA8,IVF8,Flat",
+]
 
 
 def clustered(count: int = 400, dim: int = 16) -> Embeddings:
@@ -326,3 +339,28 @@ def test_a_single_image_is_indexed_and_misses_nothing(
 def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
     made = make_embeddings(np.tile(np.eye(1, 8), (60, 1)), ["a"] * 60)
     assert indexes.build(tmp_path / "i", made, None, indexes.Wish("SQ8")).record["measured"]["recall"] == 1
+
+
+def test_a_sample_keeps_the_neighbours_of_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each product has ten images here: of 40 rows out of 400 drawn alone, hardly two would be of one product."""
+    monkeypatch.setattr(choose, "_TRIAL", 40)
+    monkeypatch.setattr(choose, "_QUERIES", 5)
+    whole = choose.draw(clustered().vectors, np.arange(400))
+    thin = choose.thin(whole)
+    assert 45 <= len(thin.ids) <= 95
+    assert np.array_equal(thin.vectors[thin.asking], whole.vectors[whole.asking])
+    assert np.array_equal(thin.vectors[thin.others], whole.vectors[whole.others])
+    found = choose.make("Flat", thin.vectors, thin.ids)
+    assert thin.measure(Searcher(found.near)).recall == 1
+
+
+def test_building_counts_as_much_as_the_first_queries() -> None:
+    graph = choose.Trial("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
+    cells = choose.Trial("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
+    lossy = choose.Trial("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
+    assert cells.cost < graph.cost < 760
+    assert choose.why(cells, [cells, graph, lossy]) == (
+        "of 2 kinds that keep the wish, the one built and asked 100,000 times the soonest; HNSW32 would answer in "
+        "500 µs instead of 900, but takes 12 min to build instead of 60 s; left out: SQ8 (recall 0.900)"
+    )
+    assert "would answer" not in choose.why(cells, [cells, lossy])

@@ -43,6 +43,7 @@ def group(count: int, fetch: Fetch, threshold: float, outright: int = OUTRIGHT) 
     label = np.arange(count)
     score = np.full(count, -1, dtype=np.float32)
     crowded = False
+    waiting: list[Rows] = []
     generator = np.random.default_rng(_SEED)
     for rows in _cells(np.arange(count), fetch, outright, generator):
         links, scores, full = _links(fetch(rows), threshold)
@@ -51,7 +52,12 @@ def group(count: int, fetch: Fetch, threshold: float, outright: int = OUTRIGHT) 
             links = rows[links]
             for side in (0, 1):
                 np.maximum.at(score, links[:, side], scores)
-            _join(label, links)
+            waiting.append(links)
+            if sum(map(len, waiting)) >= count:  # joining passes over all labels, so it is not done for every cell
+                _join(label, np.concatenate(waiting))
+                waiting.clear()
+    if waiting:
+        _join(label, np.concatenate(waiting))
     _, number, sizes = np.unique(label, return_inverse=True, return_counts=True)
     several = np.flatnonzero(sizes > 1)
     renamed = np.full(len(sizes), -1, dtype=np.int64)

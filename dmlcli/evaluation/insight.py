@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dmlcli.catalog import Item
 from dmlcli.evaluation.judge import Floats, Judged
 from dmlcli.metrics import ranked
-from dmlcli.report import Confusion, GroupScore, Histogram, Hit, Insight, Miss, Threshold
+from dmlcli.report import Confusion, GroupScore, Histogram, Hit, Insight, Miss, Part, Threshold
 
 _BINS = 40
 _ACCEPTS = (0.01, 0.05, 0.1)  # false accept rates for which a threshold is told
@@ -44,7 +44,7 @@ def insight(
         categories=_groups([item.category for item in asked], valid, top, precision, {}),
         misses=_misses(judged, asked, shelf, roots, closest, valid & ~top),
         confusions=tuple(
-            Confusion(product, other, one.times, sizes[product], one.image, one.taken_for_image)
+            Confusion(product, other, one.times, sizes[product], *one[1:])
             for (product, other), one in often[:_CONFUSIONS]
         ),
         histogram=_histogram(judged),
@@ -57,8 +57,10 @@ class _Mistake(NamedTuple):
     """One product taken for another: how often, and the surest case of it."""
 
     times: int
-    image: str
-    taken_for_image: str
+    image: str = ""
+    taken_for_image: str = ""
+    box: Part = None
+    taken_for_box: Part = None
 
 
 def _mistakes(
@@ -74,8 +76,9 @@ def _mistakes(
     found = {}
     for pair, members in queries.items():
         worst = max(members, key=lambda query: judged.wrong[query])
-        image, other = asked[worst].path, shelf[judged.wrong_row[worst]].path
-        found[pair] = _Mistake(len(members), str(roots[0] / image), str(roots[1] / other))
+        item, other = asked[worst], shelf[judged.wrong_row[worst]]
+        paths = str(roots[0] / item.path), str(roots[1] / other.path)
+        found[pair] = _Mistake(len(members), *paths, item.box, other.box)
     return found
 
 
@@ -99,7 +102,7 @@ def _groups(
     for name, queries in rows.items():
         values = precision[queries][~np.isnan(precision[queries])]
         depth = float(values.mean()) if len(values) else None
-        other, mistake = worst.get(name, ("", _Mistake(0, "", "")))
+        other, mistake = worst.get(name, ("", _Mistake(0)))
         scores.append(GroupScore(name, len(queries), float(top[queries].mean()), depth, other, *mistake))
     return tuple(sorted(scores, key=lambda score: (score.recall_at_1, score.map_at_r or 0, score.name)))
 
@@ -122,11 +125,11 @@ def _misses(
             continue
         told[item.product] += 1
         hits = tuple(
-            Hit(place, score, shelf[row].product, str(roots[1] / shelf[row].path))
+            Hit(place, score, shelf[row].product, str(roots[1] / shelf[row].path), box=shelf[row].box)
             for place, (row, score) in enumerate(closest(query, _HITS), start=1)
         )
         first = judged.rankings[query][0]
-        misses.append(Miss(str(roots[0] / item.path), item.product, int(min(first, len(shelf))), hits))
+        misses.append(Miss(str(roots[0] / item.path), item.product, int(min(first, len(shelf))), hits, item.box))
     return tuple(misses)
 
 

@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 
 from dmlcli import disk
+from dmlcli.catalog import Photo
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import Against, EvalReport, GroupScore, Histogram, Insight, Miss, Reranked
+from dmlcli.report import Against, EvalReport, GroupScore, Histogram, Insight, Miss, Part, Reranked
 
 _CARDS, _PRODUCTS, _PIXELS = 3, 200, 200
 _STYLE = """
@@ -102,9 +103,10 @@ def _worst(products: Sequence[GroupScore]) -> str:
     for one in worst:
         pair = ""
         if one.taken_for:
+            taken_for = f"taken for {one.taken_for}, {one.times} times"
             pair = (
-                f'<div class="pair">{_figure(one.image, "a photo of it", "right")}'
-                f"{_figure(one.taken_for_image, f'taken for {one.taken_for}, {one.times} times', 'wrong')}</div>"
+                f'<div class="pair">{_figure(one.image, one.box, "a photo of it", "right")}'
+                f"{_figure(one.taken_for_image, one.taken_for_box, taken_for, 'wrong')}</div>"
             )
         cards.append(
             f'<div class="card"><h3>{escape(one.name)}</h3><span class="share">{_percent(one.recall_at_1)}</span> '
@@ -126,9 +128,9 @@ def _misses(misses: Sequence[Miss]) -> str:
         return ""
     rows = []
     for miss in misses:
-        asked = _figure(miss.query, f"{miss.product}, right one at rank {miss.rank:,}", "asked")
+        asked = _figure(miss.query, miss.box, f"{miss.product}, right one at rank {miss.rank:,}", "asked")
         hits = "".join(
-            _figure(hit.image, f"{hit.score:.3f} {hit.product}", "right" if hit.product == miss.product else "wrong")
+            _figure(hit.image, hit.box, f"{hit.score:.3f} {hit.product}", _verdict(hit.product == miss.product))
             for hit in miss.hits
         )
         rows.append(f'<div class="miss">{asked}{hits}</div>')
@@ -142,8 +144,9 @@ def _confusions(insight: Insight) -> str:
     if not insight.confusions:
         return ""
     rows = "".join(
-        f'<tr class="small"><td>{_image(one.image)}</td><td>{escape(one.product)}</td><td>{_image(one.taken_for_image)}'
-        f'</td><td>{escape(one.taken_for)}</td><td class="number">{one.times} of {one.queries}</td></tr>'
+        f'<tr class="small"><td>{_image(one.image, one.box)}</td><td>{escape(one.product)}</td>'
+        f"<td>{_image(one.taken_for_image, one.taken_for_box)}</td>"
+        f'<td>{escape(one.taken_for)}</td><td class="number">{one.times} of {one.queries}</td></tr>'
         for one in insight.confusions
     )
     return (
@@ -293,18 +296,22 @@ def _table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _figure(image: str, caption: str, kind: str) -> str:
-    return f'<figure class="{kind}">{_image(image)}<figcaption>{escape(caption)}</figcaption></figure>'
+def _figure(image: str, box: Part, caption: str, kind: str) -> str:
+    return f'<figure class="{kind}">{_image(image, box)}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def _image(path: str) -> str:
-    source = _thumbnail(path)
+def _verdict(is_right: bool) -> str:
+    return "right" if is_right else "wrong"
+
+
+def _image(path: str, box: Part) -> str:
+    source = _thumbnail(path, box)
     return f'<img src="{source}" alt="{escape(Path(path).name)}">' if source else '<div class="none"></div>'
 
 
 @cache
-def _thumbnail(path: str) -> str | None:
-    return thumbnail(Path(path), _PIXELS) if path else None
+def _thumbnail(path: str, box: Part) -> str | None:
+    return thumbnail(Photo(Path(path), box), _PIXELS) if path else None
 
 
 def _percent(share: float | None) -> str:

@@ -6,6 +6,8 @@ filters    --where over the item table
 searcher   FAISS: which ids are near, exactly or nearly
 flat       a small exact one without FAISS, for a query or two
 opened     an index folder opened for reading: search, vectors
+kinds      what FAISS offers, by its factory strings
+graphs     its graphs, with every row within reach
 build      writing one, anew or as an update of what is there
 choose     which kind of index suits these vectors, measured on themselves
 milvus     the same as a collection on a Milvus server

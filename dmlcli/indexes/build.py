@@ -92,7 +92,7 @@ def _check_something(embeddings: Embeddings) -> None:
 
 
 def _make(kind: str, why: str, trials: list[Trial], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
-    near, rows = make(kind, embeddings.vectors, ids)
+    near, rows, *_ = make(kind, embeddings.vectors, ids)
     settings, measured = _fitted(near, rows, embeddings, ids, target)
     tried = [asdict(trial) for trial in trials]
     return _Made(near, rows, kind, why, settings, measured, target, tried, NO_IDS)
@@ -137,7 +137,7 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
     try:
         for index in (near, rows):
             if index is not None:
-                kinds.fill(index, embeddings.vectors[new], ids[new], "adding")
+                kinds.add(index, embeddings.vectors[new], ids[new], "adding")
     except RuntimeError:  # a kind that can only be made whole
         progress.note(f"{old.kind} takes no new rows: it is made anew")
         return _make(old.kind, old.record["why"], [], embeddings, ids, target)

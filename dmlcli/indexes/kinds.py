@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dmlcli import progress
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, UsageError
+from dmlcli.indexes import graphs
 from dmlcli.indexes.flat import EXACT as EXACT
 from dmlcli.indexes.items import Ids
 
@@ -41,16 +42,21 @@ def create(factory: str, dim: int) -> Any:
     return made if _keeps_ids(made) else faiss.IndexIDMap(made)
 
 
-def fill(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> None:
-    """Train an index on a sample of the vectors and add them all; equal vectors make equal cells."""
-    if not index.is_trained:
-        _train(index, vectors)
+def add(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> None:
+    """Add vectors to an index under their ids; in a graph each can then be reached."""
+    import faiss
+
     for start in progress.track(range(0, len(ids), _BLOCK), label):
         block = slice(start, start + _BLOCK)
         index.add_with_ids(np.ascontiguousarray(vectors[block], dtype=np.float32), ids[block])
+    if isinstance(graph := core(index), faiss.IndexHNSW):
+        graphs.connect(graph)
 
 
-def _train(index: Any, vectors: Vectors) -> None:
+def train(index: Any, vectors: Vectors) -> None:
+    """Train an index, where its kind needs it, on a sample of the vectors; equal vectors make equal cells."""
+    if index.is_trained:
+        return
     cells = _cells(index)
     _keep_short(index)
     if len(vectors) < 39 * cells:
@@ -70,11 +76,15 @@ def _keep_short(index: Any) -> None:
     import faiss
 
     ivf = faiss.try_extract_index_ivf(index)
-    for part in (ivf, getattr(inner(index), "pq", None), getattr(ivf and downcast(ivf), "pq", None)):
-        if part is not None:
-            part.cp.min_points_per_centroid = 1
-            part.cp.max_points_per_centroid = 2 * _POINTS
-            part.cp.niter = 10
+    for part in (core(index), *([downcast(ivf)] if ivf else [])):
+        if hasattr(part, "do_polysemous_training"):
+            part.do_polysemous_training = False  # most of the time, for a way of searching that is never used here
+        pq: Any = getattr(part, "pq", None)
+        means = [(each.cp, points) for each, points in ((part, 2 * _POINTS), (pq, _POINTS)) if hasattr(each, "cp")]
+        for settings, points in means:
+            settings.min_points_per_centroid = 1
+            settings.max_points_per_centroid = points
+            settings.niter = 10
 
 
 def _cells(index: Any) -> int:
@@ -227,6 +237,14 @@ def inner(index: Any) -> Any:
 
     index = downcast(index)
     return downcast(index.index) if isinstance(index, faiss.IndexIDMap) else index
+
+
+def core(index: Any) -> Any:
+    """What is inside of ids and of what is done to vectors before."""
+    import faiss
+
+    within = inner(index)
+    return downcast(within.index) if isinstance(within, faiss.IndexPreTransform) else within
 
 
 def downcast(index: Any) -> Any:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,18 +74,15 @@ class Index:
             among: the only ids that may be found, None for all.
         """
         scores, ids = self.nearest(vectors, k, among=among)
+        there = ids >= 0
         try:
-            names = items.names(self.table, ids.ravel().tolist())
+            products, paths = items.names(self.table, ids[there])
         except sqlite3.Error as error:
             raise _damaged(self.folder, error) from error
-        return [
-            [
-                Found(number, score, *names[number], self.root)
-                for score, number in zip(*row, strict=True)
-                if number in names
-            ]
-            for row in zip(np.minimum(scores, 1).tolist(), ids.tolist(), strict=True)
-        ]
+        rounded = np.minimum(scores[there], 1).tolist()
+        found = list(map(Found, ids[there].tolist(), rounded, products, paths, repeat(self.root)))
+        ends = np.cumsum(there.sum(axis=1)).tolist()
+        return [found[start:end] for start, end in pairwise([0, *ends])]
 
     def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> "tuple[Scores, Ids]":
         """Scores and ids (Q, K) of what `search` finds, without their names; id -1 where there is nothing more."""
