@@ -11,7 +11,7 @@ import pytest
 
 import dmlcli
 from dmlcli.errors import CatalogError, UsageError
-from dmlcli.report import CompareReport
+from dmlcli.report.compare import CompareReport
 from tests.places import ROOT
 
 CATALOG = ROOT / "sample_data" / "catalog" / "mug"

@@ -5,7 +5,11 @@ import json
 import pytest
 
 from dmlcli.cli import render
-from dmlcli.report import Answer, EmbedReport, EvalReport, Hit, QueryReport, Skipped, TrainReport
+from dmlcli.report.embed import EmbedReport
+from dmlcli.report.eval import EvalReport
+from dmlcli.report.query import Answer, Hit, QueryReport
+from dmlcli.report.skipped import Skipped
+from dmlcli.report.train import TrainReport
 
 HITS = (Hit(1, 0.91234567, "mug [red]", "a/b.jpg"), Hit(2, -0.5, "", "c.jpg"))
 

@@ -69,7 +69,7 @@ def failed(message: str, hint: str, code: int, format: str | None, debug: bool) 
 
 
 def _shown(report: Any, format: str | None, nul: bool, pictures: bool) -> int:
-    from dmlcli.hits import QueryReport
+    from dmlcli.report.query import QueryReport
 
     if isinstance(report, QueryReport):  # the views of the other verbs are not loaded for an answer
         from dmlcli.cli.views import query

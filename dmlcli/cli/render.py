@@ -8,20 +8,17 @@ from typing import Any
 
 from dmlcli.cli import look
 from dmlcli.cli.views import compare, doctor, duplicates, embed, eval, index, losses, plan, query, status, train
-from dmlcli.report import (
-    CompareReport,
-    DoctorReport,
-    DuplicatesReport,
-    EmbedReport,
-    EvalPlan,
-    EvalReport,
-    IndexReport,
-    LossesReport,
-    PlanReport,
-    QueryReport,
-    StatusReport,
-    TrainReport,
-)
+from dmlcli.report.compare import CompareReport
+from dmlcli.report.doctor import DoctorReport
+from dmlcli.report.duplicates import DuplicatesReport
+from dmlcli.report.embed import EmbedReport
+from dmlcli.report.eval import EvalPlan, EvalReport
+from dmlcli.report.index import IndexReport
+from dmlcli.report.losses import LossesReport
+from dmlcli.report.plan import PlanReport
+from dmlcli.report.query import QueryReport
+from dmlcli.report.status import StatusReport
+from dmlcli.report.train import TrainReport
 
 _VIEWS: dict[type, Callable[[Any], None]] = {
     TrainReport: train.show,

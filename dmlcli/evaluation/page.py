@@ -8,7 +8,8 @@ from dmlcli import disk
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import Against, EvalReport, GroupScore, Histogram, Insight, Miss, Reranked
+from dmlcli.report.eval import Against, EvalReport, Reranked
+from dmlcli.report.insight import GroupScore, Histogram, Insight, Miss
 
 _CARDS, _PRODUCTS, _PIXELS = 3, 200, 200
 _STYLE = """

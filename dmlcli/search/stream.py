@@ -17,7 +17,7 @@ import numpy as np
 
 from dmlcli.arrays import Forward, Pixels, View
 from dmlcli.errors import ImageError
-from dmlcli.hits import Stage
+from dmlcli.report.query import Stage
 from dmlcli.search.encoding import Encoded
 from dmlcli.search.sources import Source
 

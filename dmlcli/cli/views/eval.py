@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dmlcli.cli import look
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
-from dmlcli.report import Against, EvalPlan, EvalReport, Reranked
+from dmlcli.report.eval import Against, EvalPlan, EvalReport, Reranked
 
 _WORST = 3
 _COMPARED = ["other", "difference", "95 % interval", ""]
