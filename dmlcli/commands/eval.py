@@ -9,7 +9,8 @@ from dmlcli.errors import UsageError
 
 if TYPE_CHECKING:
     from dmlcli.evaluation.opening import Chosen, Request
-    from dmlcli.report.eval import EvalPlan, EvalReport
+    from dmlcli.report.eval import EvalReport
+    from dmlcli.report.eval_plan import EvalPlan
     from dmlcli.search.rerank import Rerank
 
 
@@ -122,7 +123,7 @@ def _ways(asked: list[str] | None) -> "list[Rerank]":
 def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> "EvalPlan":
     from dmlcli.evaluation.measure import plan
     from dmlcli.evaluation.opening import dimensions, unknown_images
-    from dmlcli.report.eval import EvalPlan
+    from dmlcli.report.eval_plan import EvalPlan
 
     rows, places = len(chosen.protocol.queries), len(chosen.protocol.gallery)
     dim = dimensions(request, chosen)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from dmlcli.learn.recipe import Recipe
     from dmlcli.learn.tune import Trial
     from dmlcli.model import Model
-    from dmlcli.report.plan import PlanReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.report.train import TrainReport
+    from dmlcli.report.train_plan import PlanReport
     from dmlcli.runs import Run
     from dmlcli.workspace import Workspace
 
@@ -187,7 +187,7 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
     from dmlcli.learn import course, estimate  # torch starts here
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
-    from dmlcli.report.plan import PlanReport
+    from dmlcli.report.train_plan import PlanReport
 
     course.build_loss(recipe, 2, 2)
     found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training, clock)

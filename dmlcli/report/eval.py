@@ -90,18 +90,3 @@ class EvalReport:
     def says_no(self) -> bool:
         """Whether there was nothing to score, or a score is lower than was asked for."""
         return bool(self.failed) or all(value is None for value in self.metrics.values())
-
-
-@dataclass(frozen=True)
-class EvalPlan:
-    """What eval would do (`--dry-run`): who is searched among whom, and what it takes."""
-
-    protocol: str
-    scope: str
-    queries: int
-    gallery: int
-    dim: int
-    to_embed: int  # images not known from an earlier run
-    peak_bytes: int  # of memory: vectors, and one block of similarities
-    seconds: float  # of searching; embedding comes on top
-    skipped: tuple[Skipped, ...] = ()
