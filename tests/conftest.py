@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # read by what is imported next
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores: threads of one would wait for the other's
+
 import numpy as np
 import pytest
 from PIL import Image
