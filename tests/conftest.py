@@ -215,6 +215,13 @@ def _train_the_mission(folder: Path) -> tuple[int, str, str]:
 
 
 @pytest.fixture
+def begun(mission: Mission, tmp_path: Path) -> Path:
+    """A workspace that holds the descriptor as it was exported for the mission, which takes seconds."""
+    shutil.copytree(mission.workspace / "frozen", tmp_path / "begun" / "frozen")
+    return tmp_path / "begun"
+
+
+@pytest.fixture
 def workspace(mission: Mission, tmp_path: Path) -> Path:
     """A copy of the trained workspace, to be damaged."""
     copy = shutil.copytree(mission.workspace, tmp_path / ".dmlcli", ignore=shutil.ignore_patterns("features", "frozen"))
