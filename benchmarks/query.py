@@ -327,9 +327,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         if "help" in asked.parts:
-            runs = (dmlcli("--help"), script("import typer"))
-            ours, theirs = contest(2 * asked.repeats + 1, *(lambda run=run: cost(run, place) for run in runs))
-            tell("dmlcli --help, import typer", ours, theirs)
+            runs = (dmlcli("--help"), dmlcli("query", "--help"), script("import typer"))
+            *helps, theirs = contest(2 * asked.repeats + 1, *(lambda run=run: cost(run, place) for run in runs))
+            for name, ours in zip(("dmlcli --help", "dmlcli query --help"), helps, strict=True):
+                tell(f"{name}, import typer", ours, theirs)
         if {"cold", "stream", "embed", "network"} & set(asked.parts):
             files = photographs(place / "photos", asked.photos)
             for backbone in asked.backbones:

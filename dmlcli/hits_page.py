@@ -7,8 +7,8 @@ from pathlib import Path
 from dmlcli import disk
 from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun
-from dmlcli.hits import Answer, Hit, Picture
 from dmlcli.page import escape, page, thumbnail
+from dmlcli.report.query import Answer, Hit, Picture
 
 _MOST_QUERIES, _MOST_PHOTOS, _PIXELS = 200, 6, 320  # on one page, so that it still opens
 _EMPTY = "data:image/svg+xml;base64," + base64.b64encode(

@@ -9,8 +9,8 @@ import io
 from pathlib import Path
 
 from dmlcli.errors import CannotRun, ImageError
-from dmlcli.hits import Picture
 from dmlcli.image import open_image
+from dmlcli.report.query import Picture
 
 # Nothing may be loaded from anywhere: not by a mistake here, nor by a product whose name tries to be markup.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

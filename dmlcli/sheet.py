@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun, ImageError
-from dmlcli.hits import Answer, Picture
 from dmlcli.image import open_image
+from dmlcli.report.query import Answer, Picture
 
 _TILE, _GAP, _TEXT, _MARGIN = 180, 12, 40, 20  # pixels
 _MOST_HITS, _MOST_ROWS = 10, 100

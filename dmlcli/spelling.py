@@ -1,4 +1,4 @@
-"""How an option or argument of the command line is spelt: what `options.py` says of each, without the weight of Typer.
+"""How an option or argument of the command line is spelt: what `options/` says of each, without the weight of Typer.
 
 `cli/app.py` hands every spelling on to Typer, which parses, completes and shows the help; `cli/quick.py` reads the same
 spellings by itself where a line is plainly right, because importing Typer takes as long as answering a query.

@@ -12,7 +12,7 @@ from dmlcli.catalog import Catalog, Item
 from dmlcli.embeddings import Embeddings, Vectors
 from dmlcli.errors import ImageError
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import TrainReport
+from dmlcli.report.train import TrainReport
 
 _WIDE, _HIGH = 600, 190  # of a curve's picture
 _SIDE, _EDGE = 84, 40  # its margins: beside, where numbers and names stand, and above and below

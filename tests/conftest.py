@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # read by what is imported next
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores: threads of one would wait for the other's
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -209,6 +212,13 @@ def _train_the_mission(folder: Path) -> tuple[int, str, str]:
             shutil.copy(picture, target)
     done = process("train", "./catalog", "--loss", "proxy-anchor", cwd=folder)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture
+def begun(mission: Mission, tmp_path: Path) -> Path:
+    """A workspace that holds the descriptor as it was exported for the mission, which takes seconds."""
+    shutil.copytree(mission.workspace / "frozen", tmp_path / "begun" / "frozen")
+    return tmp_path / "begun"
 
 
 @pytest.fixture

@@ -11,34 +11,47 @@ import pytest
 import dmlcli
 from tests.conftest import Cli, Mission, process
 
-VERBS = ("train", "embed", "index", "query", "eval", "doctor", "duplicates", "losses", "status")
+VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
 LOADED = (
     "import json, sys\n"
     "from dmlcli.cli.start import run\n"
     "code = run(sys.argv[1:])\n"
-    "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
+    "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)\n"
 )
 
 
 def loaded(*arguments: object, cwd: Path) -> set[str]:
-    """The packages that one command line has loaded at its end."""
+    """The packages that one command line has loaded at its end, and the rooms of our own."""
     command = [sys.executable, "-c", LOADED, *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
     code, names = json.loads(done.stderr.splitlines()[-1])
     assert code == 0
-    return set(names)
+    return {name if name.startswith("dmlcli.") else name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["losses"], ["losses", "triplet"], ["train", "--help"]]
-)
+def rooms(names: set[str], package: str) -> set[str]:
+    """Those of a package of our own."""
+    return {name.removeprefix(f"dmlcli.{package}.") for name in names if name.startswith(f"dmlcli.{package}.")}
+
+
+HEAVY = {"torch", "torchvision", "faiss", "pandas", "onnxruntime", "PIL"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["losses"], ["losses", "triplet"]])
 def test_start_up_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
-    assert not loaded(*arguments, cwd=tmp_path) & {"torch", "torchvision", "faiss", "pandas", "onnxruntime", "PIL"}
+    assert not loaded(*arguments, cwd=tmp_path) & HEAVY
+
+
+def test_help_loads_no_more_than_it_shows(tmp_path: Path) -> None:
+    """No records, no views, nothing that checks values; and one verb where one is asked for."""
+    for arguments, verbs in ((["--help"], {*VERBS}), (["train", "--help"], {"train"})):
+        names = loaded(*arguments, cwd=tmp_path)
+        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and rooms(names, "commands") == verbs
+        assert rooms(names, "report") == {"skipped"} and not rooms(names, "cli.views")
 
 
 def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
-    heavy = {"torch", "torchvision", "faiss", "pandas", "onnxruntime"}
-    assert not loaded("status", cwd=mission.folder) & heavy
+    assert not loaded("status", cwd=mission.folder) & (HEAVY - {"PIL"})
 
 
 def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
@@ -46,6 +59,8 @@ def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "concurrent"}
     heavy |= {"pymilvus", "grpc"}
     assert not names & heavy and {"numpy", "onnxruntime"} <= names
+    assert rooms(names, "commands") == rooms(names, "cli.views") == {"query"}
+    assert rooms(names, "report") == {"query", "skipped"}
 
 
 def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:
@@ -122,6 +137,23 @@ def test_what_is_not_there_exits_4_with_a_hint_and_leaves_no_workspace(
     assert (found.code, found.out) == (4, "")
     assert "dmlcli: error: " in found.err and "\nhint: " in found.err and "Traceback" not in found.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "last", "offered"),
+    [
+        ("dmlcli qu", 1, "query"),
+        ("dmlcli train x --loss-f", 3, "--loss-factor"),
+        ("dmlcli train --loss tri", 3, "triplet"),
+    ],
+)
+def test_completion_knows_verbs_options_and_values(words: str, last: int, offered: str, tmp_path: Path) -> None:
+    done = process(cwd=tmp_path, _DMLCLI_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(last))
+    assert done.stdout.decode().split() == [offered]
+
+
+def test_a_verb_behind_dashes_is_a_verb(cli: Cli) -> None:
+    assert "triplet" in cli("--", "losses", "triplet").out
 
 
 def test_a_trace_is_shown_only_when_asked_for(cli: Cli, tmp_path: Path) -> None:

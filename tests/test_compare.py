@@ -1,25 +1,25 @@
 """dmlcli compare: the table that says which loss suits the photos."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import dmlcli
 from dmlcli.errors import CatalogError, UsageError
-from dmlcli.report import CompareReport
+from dmlcli.report.compare import CompareReport
+from tests.conftest import Cli, Mission
 from tests.places import ROOT
 
 CATALOG = ROOT / "sample_data" / "catalog" / "mug"
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compare") / "workspace"
+def workspace(tmp_path_factory: pytest.TempPathFactory, mission: Mission) -> Path:
+    folder = tmp_path_factory.mktemp("compare") / "workspace"
+    shutil.copytree(mission.workspace / "frozen", folder / "frozen")
+    return folder
 
 
 def compare(workspace: Path, losses: str, **settings: int) -> CompareReport:
@@ -64,22 +64,9 @@ def test_too_few_products_cannot_be_compared_on(tmp_path: Path) -> None:
         dmlcli.compare(tmp_path / "two", backbone="descriptor", workspace=tmp_path / "workspace")
 
 
-def test_the_command_prints_a_table_and_json(workspace: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "dmlcli",
-        "compare",
-        str(CATALOG),
-        "--losses",
-        "nca",
-        "--epochs",
-        "1",
-        "--views",
-        "2",
-    ]
-    command += ["--backbone", "descriptor", "-w", str(workspace)]
-    table = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "120"})
-    assert "over frozen" in table.stdout and "nca" in table.stdout
-    shown = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=True)
-    assert {one["name"] for one in json.loads(shown.stdout)["contenders"]} == {"frozen backbone", "closed form", "nca"}
+def test_the_command_prints_a_table_and_json(workspace: Path, cli: Cli) -> None:
+    line = ["compare", CATALOG, "--losses", "nca", "--epochs", 1, "--views", 2, "--backbone", "descriptor"]
+    table = cli(*line, "-w", workspace)
+    assert table.code == 0 and "over frozen" in table.out and "nca" in table.out
+    shown = cli(*line, "-w", workspace, "--format", "json")
+    assert {one["name"] for one in json.loads(shown.out)["contenders"]} == {"frozen backbone", "closed form", "nca"}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import dmlcli
-from dmlcli.report import DoctorReport
+from dmlcli.report.doctor import DoctorReport
 from tests.conftest import SAMPLE, Cli, encoded, process
 from tests.places import SHARED
 

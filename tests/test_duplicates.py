@@ -10,7 +10,7 @@ import pytest
 
 import dmlcli
 from dmlcli import indexes
-from dmlcli.report import DuplicatesReport
+from dmlcli.report.duplicates import DuplicatesReport
 from tests.conftest import Cli, make_embeddings
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dmlcli import hits_page
 from dmlcli.errors import CannotRun
-from dmlcli.report import Answer, Hit
+from dmlcli.report.query import Answer, Hit
 from tests.conftest import encoded, make_shop, photo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

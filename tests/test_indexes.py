@@ -320,12 +320,6 @@ def test_too_few_images_for_the_cells_are_told(tmp_path: Path) -> None:
         indexes.build(tmp_path / "i", clustered(40), None, indexes.Wish("IVF64,Flat"))
 
 
-def test_an_impossible_budget_names_the_smallest_that_would_do(tmp_path: Path) -> None:
-    with pytest.raises(CannotRun, match="no index of 400 images") as caught:
-        indexes.build(tmp_path / "i", clustered(), None, indexes.Wish(recall=0.9, memory=1000))
-    assert caught.value.hint.startswith("--max-memory 1M")
-
-
 @pytest.mark.parametrize("wish", [indexes.Wish(chosen=True), indexes.Wish("HNSW16"), indexes.Wish("SQ8")])
 def test_a_single_image_is_indexed_and_misses_nothing(
     tmp_path: Path, wish: indexes.Wish, capsys: pytest.CaptureFixture[str]

@@ -6,7 +6,7 @@ import pytest
 from dmlcli.catalog import Item
 from dmlcli.evaluation.gates import wanted
 from dmlcli.evaluation.measure import Side, Sides, measure
-from dmlcli.report import Inflation
+from dmlcli.report.eval import Inflation
 from tests.conftest import SAMPLE, make_embeddings
 from tests.places import SHARED
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dmlcli.cli import pictures
-from dmlcli.report import Answer, Hit
+from dmlcli.report.query import Answer, Hit
 from dmlcli.sheet import strip
 from tests.conftest import Cli, Mission, make_shop
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -188,15 +188,21 @@ def test_two_processes_train_as_one_does(
     assert open_model(two / "model").record.recipe == open_model(one / "model").record.recipe
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_lost_worker_costs_nothing_but_time(
+class Halfway(NamedTuple):
+    """A training by two processes that has come to its second epoch, and the workspace of its undisturbed twin."""
+
+    whole: Path
+    broken: Path
+    running: "subprocess.Popen[bytes]"
+
+
+@pytest.fixture
+def halfway(
     market: Path,  # noqa: F811
     workspaces: Callable[[str], Path],
     random_weights: Path,
     tmp_path: Path,
-    rank: int,
-) -> None:
+) -> Halfway:
     whole, broken = workspaces("whole"), workspaces("broken")
     line = [*options(random_weights, "all"), "--processes", 2]
     done = process("train", market, *line, "-w", whole, cwd=tmp_path)
@@ -204,6 +210,13 @@ def test_a_lost_worker_costs_nothing_but_time(
     running = started("train", market, *line, "-w", broken)
     while epochs_done(broken) < 2 and running.poll() is None:
         time.sleep(0.02)
+    return Halfway(whole, broken, running)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_lost_worker_costs_nothing_but_time(halfway: Halfway, rank: int) -> None:
+    whole, broken, running = halfway
     os.kill(worker(running, rank), signal.SIGKILL)
     _, said = running.communicate(timeout=300)
     assert running.returncode == 0, said.decode()
@@ -214,18 +227,11 @@ def test_a_lost_worker_costs_nothing_but_time(
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_and_the_run_goes_on(
+    halfway: Halfway,
     market: Path,  # noqa: F811
-    workspaces: Callable[[str], Path],
-    random_weights: Path,
     tmp_path: Path,
 ) -> None:
-    whole, broken = workspaces("whole"), workspaces("broken")
-    line = [*options(random_weights, "all"), "--processes", 2]
-    done = process("train", market, *line, "-w", whole, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr.decode()
-    running = started("train", market, *line, "-w", broken)
-    while epochs_done(broken) < 2 and running.poll() is None:
-        time.sleep(0.02)
+    whole, broken, running = halfway
     left = [worker(running, rank) for rank in (0, 1)]
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=300)

@@ -8,7 +8,7 @@ import pytest
 
 from dmlcli.cli import app, guard, quick
 from dmlcli.commands.query import query
-from dmlcli.report import QueryReport
+from dmlcli.report.query import QueryReport
 from tests.conftest import Cli
 
 WORDS: list[list[str]] = [

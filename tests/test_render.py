@@ -1,11 +1,19 @@
 """What people and scripts see: whole tables, values that cannot break a line, everything skipped told once."""
 
 import json
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
+from dmlcli import report as report_package
 from dmlcli.cli import render
-from dmlcli.report import Answer, EmbedReport, EvalReport, Hit, QueryReport, Skipped, TrainReport
+from dmlcli.cli import views as views_package
+from dmlcli.report.embed import EmbedReport
+from dmlcli.report.eval import EvalReport
+from dmlcli.report.query import Answer, Hit, QueryReport
+from dmlcli.report.skipped import Skipped
+from dmlcli.report.train import TrainReport
 
 HITS = (Hit(1, 0.91234567, "mug [red]", "a/b.jpg"), Hit(2, -0.5, "", "c.jpg"))
 
@@ -17,6 +25,12 @@ def query(*answers: Answer, skipped: int = 0) -> QueryReport:
 def evaluation(**metrics: float | None) -> EvalReport:
     spans = {name: None if value is None else (value / 2, value) for name, value in metrics.items()}
     return EvalReport("leave-one-out", 9, 9, 3, 2, 1, dict(metrics), spans, None, 0, "mind the gap")
+
+
+def test_every_report_has_a_view_of_its_name() -> None:
+    views = {name: import_module(f"dmlcli.cli.views.{name}") for _, name, _ in iter_modules(views_package.__path__)}
+    reports = {name for _, name, _ in iter_modules(report_package.__path__)} - {"insight", "skipped"}
+    assert reports == set(views) and all(callable(view.show) for view in views.values())
 
 
 @pytest.mark.parametrize(

@@ -80,17 +80,17 @@ def test_resume_is_refused_where_there_is_nothing_to_go_on_with(cli: Cli, shop: 
     assert found.code == 2 and "--resume" in found.err
 
 
-def test_resume_is_refused_where_settings_or_photos_changed(cli: Cli, shop: Path, tmp_path: Path) -> None:
+def test_resume_is_refused_where_settings_or_photos_changed(cli: Cli, shop: Path, begun: Path) -> None:
     """Each is named; what is left out is as it was."""
     from dmlcli.learn.recipe import Recipe, to_toml
 
     text = to_toml(Recipe(backbone="descriptor", epochs=2))
-    with runs.start(tmp_path / "w" / "runs", text, str(shop), str(tmp_path / "w" / "model")) as run:
+    with runs.start(begun / "runs", text, str(shop), str(begun / "model")) as run:
         run.check_images({"gone.png": ["mug", "", "", "0"]})
         run.told({"trial": "epoch 1", "epoch": 1})
-    found = cli("train", shop, "-w", tmp_path / "w", "--resume", "--epochs", 5, "--loss", "triplet")
+    found = cli("train", shop, "-w", begun, "--resume", "--epochs", 5, "--loss", "triplet")
     assert (
         found.code == 4 and "--epochs was 2, now 5" in found.err and "--loss was proxy-anchor, now triplet" in found.err
     )
-    found = cli("train", shop, "-w", tmp_path / "w", "--resume", "--epochs", 2)
+    found = cli("train", shop, "-w", begun, "--resume", "--epochs", 2)
     assert found.code == 4 and "1 gone (gone.png)" in found.err and "12 new (product-00/0.png" in found.err

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dmlcli import sheet
 from dmlcli.errors import CannotRun
-from dmlcli.report import Answer, Hit
+from dmlcli.report.query import Answer, Hit
 from tests.conftest import make_shop
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dmlcli import training_page
 from dmlcli.catalog import open_catalog
-from dmlcli.report import TrainReport
+from dmlcli.report.train import TrainReport
 from tests.conftest import make_embeddings, make_shop
 
 REPORT = TrainReport(

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from dmlcli import progress
 from dmlcli.catalog.items import OPEN_TO_TRAINING, Catalog, Item
 from dmlcli.errors import CatalogError
-from dmlcli.hits import Skipped
 from dmlcli.image import SNIFF_LENGTH, is_image
+from dmlcli.report.skipped import Skipped
 
 _SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test", "query", "gallery"}
 SUFFIXES = frozenset(

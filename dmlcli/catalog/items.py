@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dmlcli.errors import UsageError, nearest
-from dmlcli.hits import Skipped
 from dmlcli.image import Box as Box
 from dmlcli.image import cropped, read_file
+from dmlcli.report.skipped import Skipped
 
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev")
 OPEN_TO_TRAINING = ("", "train", *VALIDATION_SPLITS)

@@ -15,7 +15,7 @@ from dmlcli.catalog.folders import SUFFIXES
 from dmlcli.catalog.items import Catalog
 from dmlcli.errors import CatalogError, ImageError
 from dmlcli.image import archives
-from dmlcli.report import Skipped
+from dmlcli.report.skipped import Skipped
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 

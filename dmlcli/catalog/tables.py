@@ -8,7 +8,7 @@ from typing import Any
 from dmlcli.catalog.columns import Columns, Table, items_of, text_of, usual_column
 from dmlcli.catalog.items import Catalog
 from dmlcli.errors import CannotRun, CatalogError
-from dmlcli.hits import Skipped
+from dmlcli.report.skipped import Skipped
 
 _LISTS = (".txt", ".lst", ".list")
 _TABS = (".tsv", ".tab")

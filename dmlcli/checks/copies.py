@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dmlcli.catalog import Catalog
 from dmlcli.checks import fingerprint
 from dmlcli.checks.scan import Scan
-from dmlcli.report import Problem, Severity
+from dmlcli.report.doctor import Problem, Severity
 
 ALIKE_BITS = 16  # of 128 may differ; measured on real photos, see fingerprint.hashes
 ALIKE_COLOURS = 0.98  # cosine of the thumbnails; other photos of a product are hardly ever as close

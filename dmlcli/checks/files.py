@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dmlcli.checks.fingerprint import Header
 from dmlcli.checks.scan import Shot
 from dmlcli.errors import ImageError, MissingError
-from dmlcli.report import Problem, Severity
+from dmlcli.report.doctor import Problem, Severity
 
 TINY = 32  # pixels of the short side; a model sees 224 and more
 HUGE = 64_000_000  # pixels

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from dmlcli.catalog import Catalog, Item
-from dmlcli.report import Census, Problem
+from dmlcli.report.doctor import Census, Problem
 
 _EXACT_BARS = 10  # up to so many different counts each gets a bar of its own
 _BARS = 8

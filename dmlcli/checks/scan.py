@@ -4,7 +4,6 @@ A photo is opened once for all checks. What concerns one photo alone is told as 
 found in the arrays afterwards.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import progress
+from dmlcli import feeding, progress
 from dmlcli.catalog import Catalog, Photo
 from dmlcli.checks import fingerprint
 from dmlcli.errors import ImageError
@@ -70,7 +69,7 @@ def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
 
 
 def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:  # decoders release the GIL
+    with ThreadPoolExecutor(feeding.cores()) as threads:  # decoders release the GIL
         for start in range(0, len(photos), _CHUNK):
             yield list(threads.map(_read, range(start, len(photos)), photos[start : start + _CHUNK]))
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dmlcli.catalog import Catalog, Item
 from dmlcli.checks import fingerprint
 from dmlcli.checks.scan import Scan
-from dmlcli.report import Problem
+from dmlcli.report.doctor import Problem
 
 LONG = 5  # shots; fewer of one name may as well be front_1 and front_2
 _PAUSE = 600.0  # seconds without a shot that end a series

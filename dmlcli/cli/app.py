@@ -1,123 +1,35 @@
-"""The verbs as commands of Typer: it parses, completes, shows the help, and says what is wrong with a command line."""
+"""The verbs as commands of Typer: it parses, completes, shows the help, and says what is wrong with a command line.
+
+Typer makes a command of every option that it is told of, so a line that names its verb tells it of no other verb; nor
+of what stands beside the verbs, whose values it would check with a library that takes longer to import than all else.
+"""
 
 import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import typer
+from typer.core import TyperGroup
 
 import dmlcli
 from dmlcli import processes, spelling
-from dmlcli.cli import settings
+from dmlcli.cli import edge, render, settings
 from dmlcli.cli.guard import failed, guarded, pipe_closed
-from dmlcli.commands.compare import compare
-from dmlcli.commands.doctor import doctor
-from dmlcli.commands.duplicates import duplicates
-from dmlcli.commands.embed import embed
-from dmlcli.commands.eval import eval
-from dmlcli.commands.index import index
-from dmlcli.commands.losses import losses
-from dmlcli.commands.query import query
-from dmlcli.commands.status import status
-from dmlcli.commands.train import train
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
-
-app = typer.Typer(
-    name="dmlcli",
-    help="Product image retrieval from the terminal: train on your own photos, then search by photo.",
-    epilog="dmlcli train ./catalog && dmlcli query img.jpg",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-# What every verb takes beside its own options, and what query takes beside that.
-_EDGE = {
-    "format": (
-        Annotated[
-            Literal["table", "json"] | None, typer.Option(help="How to print.  [default: table]", show_default=False)
-        ],
-        None,
-    ),
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
-    "debug": (Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")], False),
-}
-_DECODING = {
-    "max_pixels": (
-        Annotated[
-            int | None,
-            typer.Option(
-                min=1,
-                help="Refuse larger pictures, unopened.  [default: 200 million]",
-                show_default=False,
-            ),
-        ],
-        None,
-    )
-}
-_SHARING = {
-    "processes": (
-        Annotated[
-            int | None,
-            typer.Option(
-                "--processes",
-                min=1,
-                help="Share the work among so many processes on this machine (torchrun starts them).  [default: 1]",
-                show_default=False,
-            ),
-        ],
-        None,
-    )
-}
-_DOCTOR_EDGE = _EDGE | {
-    "format": (
-        Annotated[
-            Literal["table", "jsonl", "json"] | None,
-            typer.Option(help="How to print.  [default: table]", show_default=False),
-        ],
-        None,
-    ),
-}
-_ANSWERS_EDGE = _EDGE | {
-    "format": (
-        Annotated[
-            Literal["table", "tsv", "csv", "jsonl", "json", "paths"] | None,
-            typer.Option(help="How to print.  [default: table on a terminal, else tsv]", show_default=False),
-        ],
-        None,
-    ),
-    "nul": (Annotated[bool, typer.Option("-0", "--print0", help="End each of --format paths with NUL.")], False),
-}
-_QUERY_EDGE = (
-    _ANSWERS_EDGE
-    | _DECODING
-    | {"show": (Annotated[bool, typer.Option("--show", help="Draw the pictures in the terminal too.")], False)}
-)
-_EVAL_EDGE = (
-    _EDGE
-    | _DECODING
-    | {
-        "format": (
-            Annotated[
-                Literal["table", "json", "csv", "markdown", "latex"] | None,
-                typer.Option(help="How to print.  [default: table]", show_default=False),
-            ],
-            None,
-        )
-    }
-)
-
-_SETTABLE: dict[str, dict[str, settings.Parameter]] = {}  # by verb, what dmlcli.toml and the environment may set
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    verb = arguments[0] if arguments and arguments[0] in edge.VERBS else None
     try:
-        code = app(
-            arguments, prog_name="dmlcli", standalone_mode=False, default_map=_settings(arguments), obj=arguments
+        code = _app(verb)(
+            arguments[1:] if verb else arguments,
+            prog_name=f"dmlcli {verb}" if verb else "dmlcli",
+            standalone_mode=False,
+            default_map=_settings(verb, arguments),
+            obj=arguments,
         )
         sys.stdout.flush()
         return int(code or 0)
@@ -140,17 +52,16 @@ def run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
-        from dmlcli.cli import render
-
         print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
         return 2
 
 
-def _settings(arguments: list[str]) -> settings.Found | None:
-    """What dmlcli.toml and the environment set, by verb and parameter; help shows the command as it is."""
+def _settings(verb: str | None, arguments: list[str]) -> dict[str, Any] | None:
+    """What dmlcli.toml and the environment set, of the verb or by verb; help shows the command as it is."""
     if not arguments or not settings.is_there() or {"-h", "--help", "--version"} & {*arguments}:
         return None
-    return settings.read(_SETTABLE)
+    found = settings.read({name: dict(map(_settable, _parameters(name))) for name in edge.VERBS})
+    return found[verb] if verb else found
 
 
 def _asked_format(arguments: list[str]) -> str | None:
@@ -167,13 +78,78 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+class _Verbs(TyperGroup):
+    """All verbs by name and summary; the one that a line comes to is made a command then."""
+
+    def resolve_command(self, context: Any, words: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(context, words)
+        return name, typer.main.get_command(_app(name)) if name and listed else None, rest
+
+
+def _app(verb: str | None) -> typer.Typer:
+    """A verb as the one command there is, or the list of them."""
+    app = typer.Typer(
+        name="dmlcli",
+        cls=_Verbs,
+        help="Product image retrieval from the terminal: train on your own photos, then search by photo.",
+        epilog="dmlcli train ./catalog && dmlcli query img.jpg",
+        no_args_is_help=True,
+        add_completion=verb is None,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    if verb is not None:
+        app.command(name=verb)(_command(verb))
+        return app
+    app.callback()(_root)
+    for name in edge.VERBS:
+        app.command(name=name, help=getattr(dmlcli, name).__doc__)(lambda: None)
+    return app
+
+
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass
+
+
+def _command(verb: str) -> Callable[..., int]:
+    """A verb as Typer takes it: its own signature, and the options of the terminal."""
+    function, printing, before = getattr(dmlcli, verb), edge.printing(verb), edge.before(verb)
+
+    def command(context: typer.Context, **options: Any) -> int:
+        if "processes" not in before:
+            processes.check_alone(verb)
+        elif (wanted := _to_start(options.pop("processes"))) > 1:
+            from dmlcli.learn.launch import launch  # torch starts here
+
+            return launch(context.obj, wanted)
+        if "max_pixels" in before:
+            from dmlcli.image import allow_pixels
+
+            allow_pixels(options.pop("max_pixels"))
+        asked = {name: options.pop(name) for name in printing}
+        return guarded(lambda: function(**options), **asked)
+
+    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [first, *map(_for_typer, _parameters(verb))]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = function.__doc__
+    return command
+
+
+def _parameters(verb: str) -> list[inspect.Parameter]:
+    """What a verb takes at the terminal: its own options, then those of the terminal."""
+    own = inspect.signature(getattr(dmlcli, verb)).parameters.values()
+    beside = edge.printing(verb) | edge.before(verb)
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in beside.items()
+    ]
 
 
 def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
@@ -186,9 +162,9 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
 def _settable(parameter: inspect.Parameter) -> tuple[str, settings.Parameter]:
     """A parameter by the name it is typed as."""
     kind, spelt = get_args(parameter.annotation)
-    names = spelt.param_decls or [parameter.name]
     takes_path = Path in (kind, *get_args(kind))
-    return max(names, key=len).lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, takes_path)
+    name = max(spelt.names or (parameter.name,), key=len)
+    return name.lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, takes_path)
 
 
 def _to_start(wanted: int | None) -> int:
@@ -201,51 +177,3 @@ def _to_start(wanted: int | None) -> int:
             hint="one of the two is enough",
         )
     return 1
-
-
-def _register(verb: Callable[..., Any], edge: dict[str, tuple[Any, Any]] = _EDGE) -> None:
-    """Make a verb a command: its own signature plus the options of the edge."""
-
-    def command(context: typer.Context, **options: Any) -> int:
-        if "processes" not in edge:
-            processes.check_alone(verb.__name__)
-        elif (wanted := _to_start(options.pop("processes"))) > 1:
-            from dmlcli.learn.launch import launch  # torch starts here
-
-            return launch(context.obj, wanted)
-        if "max_pixels" in edge:
-            from dmlcli.image import allow_pixels
-
-            allow_pixels(options.pop("max_pixels"))
-        own = {name: value for name, value in options.items() if name not in edge}
-        asked = {name: value for name, value in options.items() if name in edge}
-        return guarded(lambda: verb(**own), **asked)
-
-    signature = inspect.signature(verb)
-    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    extra = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in edge.items()
-    ]
-    parameters = [_for_typer(p).replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
-    parameters += extra
-    command.__signature__ = signature.replace(parameters=[first, *parameters])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in (first, *parameters)}
-    command.__doc__ = verb.__doc__
-    _SETTABLE[verb.__name__] = dict(map(_settable, parameters))
-    app.command(name=verb.__name__)(command)
-
-
-for _verb, _edge in (
-    (train, _EDGE | _DECODING | _SHARING),
-    (embed, _EDGE | _DECODING | _SHARING),
-    (index, _EDGE | _DECODING),
-    (eval, _EVAL_EDGE),
-    (compare, _EDGE | _DECODING),
-    (losses, _EDGE),
-    (status, _EDGE),
-    (query, _QUERY_EDGE),
-    (doctor, _DOCTOR_EDGE | _DECODING),
-    (duplicates, _ANSWERS_EDGE),
-):
-    _register(_verb, _edge)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dmlcli import processes, progress
+from dmlcli.cli import render
 from dmlcli.cli.bar import Teller
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
@@ -35,7 +36,7 @@ def guarded(
             raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
         if show and (format not in (None, "table") or not sys.stdout.isatty()):
             raise UsageError("--show draws above tables on a terminal", hint="--sheet out.png draws into a file")
-        return _shown(done(), format, nul, show)
+        return render.show(done(), format, nul, show)
     except BrokenPipeError:
         return pipe_closed()
     except DmlcliError as error:
@@ -62,22 +63,8 @@ def failed(message: str, hint: str, code: int, format: str | None, debug: bool) 
         import traceback
 
         traceback.print_exc()
-    from dmlcli.cli import render
-
     print(render.error_text(message, hint, code, format), file=sys.stderr)
     return code
-
-
-def _shown(report: Any, format: str | None, nul: bool, pictures: bool) -> int:
-    from dmlcli.hits import QueryReport
-
-    if isinstance(report, QueryReport):  # the views of the other verbs are not loaded for an answer
-        from dmlcli.cli.views import query
-
-        return query.show(report, format, nul, pictures)
-    from dmlcli.cli import render
-
-    return render.show(report, format, nul)
 
 
 def pipe_closed() -> int:

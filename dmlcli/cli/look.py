@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dmlcli.hits import Skipped
+from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
     from rich.console import Console

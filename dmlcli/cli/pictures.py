@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.hits import Answer
+from dmlcli.report.query import Answer
 from dmlcli.sheet import strip
 
 if TYPE_CHECKING:

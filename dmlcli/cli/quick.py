@@ -10,19 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from dmlcli.cli import settings
+from dmlcli.cli import edge, settings
 from dmlcli.spelling import Argument, Option
-
-# The options of the terminal beside the verb's own; what is not listed here is left to Typer.
-_EDGE: dict[str, tuple[str, Any]] = {
-    "--format": ("format", Literal["table", "tsv", "csv", "jsonl", "json", "paths"]),
-    "--quiet": ("quiet", bool),
-    "-q": ("quiet", bool),
-    "--debug": ("debug", bool),
-    "--show": ("show", bool),
-    "--print0": ("nul", bool),
-    "-0": ("nul", bool),
-}
 
 
 class _NotPlain(Exception):
@@ -40,9 +29,9 @@ def read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], di
 
 
 def _read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    options, arguments = _spellings(verb)
-    own: dict[str, Any] = {}
-    edge: dict[str, Any] = {}
+    beside = edge.printing(verb.__name__)
+    options, arguments = _spellings(verb, beside)
+    values: dict[str, Any] = {}
     free: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -50,27 +39,26 @@ def _read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], d
             free.append(word)
             continue
         name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-        given = iter([value]) if equals else rest
-        if name in _EDGE:
-            parameter, kind = _EDGE[name]
-            _set(edge, parameter, kind, {}, given, bool(equals))
-        elif name in options:
-            parameter, kind, settings = options[name]
-            _set(own, parameter, kind, settings, given, bool(equals))
-        else:
+        if name not in options:
             raise _NotPlain
+        parameter, kind, settings = options[name]
+        _set(values, parameter, kind, settings, iter([value]) if equals else rest, bool(equals))
     if free:
         if len(arguments) != 1 or get_origin(arguments[0][1]) is not list:
             raise _NotPlain
-        own[arguments[0][0]] = free
-    return own, edge
+        values[arguments[0][0]] = free
+    asked = {name: values.pop(name) for name in beside if name in values}
+    return values, asked
 
 
-def _spellings(verb: Callable[..., Any]) -> tuple[dict[str, tuple[str, Any, dict[str, Any]]], list[tuple[str, Any]]]:
+def _spellings(
+    verb: Callable[..., Any], beside: edge.Taken
+) -> tuple[dict[str, tuple[str, Any, dict[str, Any]]], list[tuple[str, Any]]]:
     """Every name of an option with its parameter, kind and settings; and the arguments."""
     options, arguments = {}, []
-    for name, parameter in inspect.signature(verb).parameters.items():
-        kind, spelling = get_args(parameter.annotation)
+    own = [(name, parameter.annotation) for name, parameter in inspect.signature(verb).parameters.items()]
+    for name, annotation in (*own, *((name, annotation) for name, (annotation, _) in beside.items())):
+        kind, spelling = get_args(annotation)
         kind = _without_none(kind)
         if isinstance(spelling, Argument):
             arguments.append((name, kind))

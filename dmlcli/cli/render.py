@@ -1,59 +1,40 @@
-"""From a report to what is shown: one view a verb for people, JSON for scripts. The only way out to stdout."""
+"""From a report to what is shown: one view a verb for people, JSON for scripts. The only way out to stdout.
+
+A report's room and its view are called alike: `report/train.py`, `views/train.py`. No other view is loaded.
+"""
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.cli.views import compare, doctor, duplicates, embed, eval, index, losses, plan, query, status, train
-from dmlcli.report import (
-    CompareReport,
-    DoctorReport,
-    DuplicatesReport,
-    EmbedReport,
-    EvalPlan,
-    EvalReport,
-    IndexReport,
-    LossesReport,
-    PlanReport,
-    QueryReport,
-    StatusReport,
-    TrainReport,
-)
-
-_VIEWS: dict[type, Callable[[Any], None]] = {
-    TrainReport: train.show,
-    PlanReport: plan.show,
-    EmbedReport: embed.show,
-    IndexReport: index.show,
-    EvalReport: eval.show,
-    EvalPlan: eval.plan,
-    CompareReport: compare.show,
-    LossesReport: losses.show,
-    StatusReport: status.show,
-}
 
 
 def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False) -> int:
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code."""
-    if isinstance(report, QueryReport):
-        return query.show(report, format, nul, pictures)
-    if isinstance(report, DoctorReport):
-        return doctor.show(report, format or "table")
-    if isinstance(report, DuplicatesReport):
-        return duplicates.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
-    if format == "json":
-        print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
-    elif isinstance(report, EvalReport) and format in eval.TABLES:
-        eval.print_table(report, format)
+    room = type(report).__module__.rpartition(".")[2]
+    view = import_module(f"dmlcli.cli.views.{room}")
+    code: int
+    if room == "query":
+        code = view.show(report, format, nul, pictures)
+    elif room == "doctor":
+        code = view.show(report, format or "table")
+    elif room == "duplicates":
+        code = view.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     else:
-        _VIEWS[type(report)](report)
-    sys.stdout.flush()
-    failures = getattr(report, "skipped", ())
-    look.skipped(failures)
-    return look.exit_code(failures, says_no=getattr(report, "says_no", False))
+        if format == "json":
+            print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+        elif room == "eval" and format in view.TABLES:
+            view.print_table(report, format)
+        else:
+            view.show(report)
+        sys.stdout.flush()
+        failures = getattr(report, "skipped", ())
+        look.skipped(failures)
+        code = look.exit_code(failures, says_no=getattr(report, "says_no", False))
+    return code
 
 
 def error_text(message: str, hint: str, code: int, format: str | None) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
-from dmlcli.report import CompareReport, Contender
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from dmlcli.learn.material import Lesson
     from dmlcli.learn.validate import Validation
+    from dmlcli.report.compare import CompareReport, Contender
 
     Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
 
@@ -40,7 +40,7 @@ def compare(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> CompareReport:
+) -> "CompareReport":
     """Train a head with each loss on half of the products; score it on the other half, and on new photos of its own.
 
     All start from the same closed form and train for the same epochs on the same cached features; the last epoch
@@ -57,6 +57,7 @@ def compare(
     from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
     from dmlcli.learn.recipe import given, resolve
+    from dmlcli.report.compare import CompareReport
     from dmlcli.workspace import make
 
     recipe = resolve(None, {"epochs": 10} | given(options_given))
@@ -100,8 +101,9 @@ def _scores(validation: "Validation", vectors: "NDArray[np.float32]") -> "Scores
 
 def _contender(
     name: str, scores: "Scores", baseline: "Scores", lesson: "Lesson", seconds: float, trouble: str = ""
-) -> Contender:
+) -> "Contender":
     from dmlcli import metrics
+    from dmlcli.report.compare import Contender
 
     products = lesson.validation.query_products("new")
     new, known = scores["new"], scores.get("known")

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options
-from dmlcli.report import DoctorReport, Problem
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
+    from dmlcli.report.doctor import DoctorReport, Problem
 
 
 def doctor(
@@ -21,7 +21,7 @@ def doctor(
     split_column: options.SplitColumn = None,
     source_column: options.SourceColumn = None,
     root: options.Root = None,
-) -> DoctorReport:
+) -> "DoctorReport":
     """Look for what is wrong with a catalogue: broken photos, copies, leaks between splits, series of shots.
 
     Exit 1 where there is a problem, 0 where there is none; notices (a transparent PNG, a product with one photo) count
@@ -35,13 +35,14 @@ def doctor(
     """
     from dmlcli.catalog import Columns, open_catalog
     from dmlcli.checks import products
+    from dmlcli.report.doctor import DoctorReport
 
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
     photos = open_catalog(Path(catalog), columns, root).only(split)
     return DoctorReport(str(catalog), str(photos.root), products.census(photos), _examine(photos))
 
 
-def _examine(photos: "Catalog") -> Iterator[Problem]:
+def _examine(photos: "Catalog") -> Iterator["Problem"]:
     from dmlcli.checks import copies, files, products, series
     from dmlcli.checks.scan import Scan, scan
 

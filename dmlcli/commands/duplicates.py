@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from dmlcli import options
-from dmlcli.report import Alike, DuplicatesReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
 
     from dmlcli.checks.likeness import Groups
     from dmlcli.indexes import Index
+    from dmlcli.report.duplicates import Alike, DuplicatesReport
 
 _BLOCK = 4096  # vectors that are read at a time
 
@@ -21,7 +21,7 @@ def duplicates(
     products: options.WholeProducts = False,
     index: options.IndexPath = None,
     workspace: options.WorkspacePath = None,
-) -> DuplicatesReport:
+) -> "DuplicatesReport":
     """Group the images of an index whose embeddings are nearly the same; exit 1 where there are none.
 
     A trained model draws the images of one product together: take a higher threshold, or --products, which compares
@@ -35,6 +35,7 @@ def duplicates(
     """
     from dmlcli import indexes
     from dmlcli.checks import likeness
+    from dmlcli.report.duplicates import DuplicatesReport
     from dmlcli.workspace import need
 
     opened = indexes.open_index(index or need(workspace).index)
@@ -79,8 +80,10 @@ def _means(index: "Index") -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
     return sums, np.array(firsts, dtype=np.int64)
 
 
-def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> tuple[tuple[Alike, ...], ...]:
+def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> "tuple[tuple[Alike, ...], ...]":
     """The groups with products, images and scores; the largest first."""
+    from dmlcli.report.duplicates import Alike
+
     place = {int(ids[row]): int(row) for row in (groups.group >= 0).nonzero()[0]}
     members: dict[int, list[Alike]] = {}
     for found in index.rows() if place else ():

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dmlcli import options, processes
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.report import EmbedReport
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog, Columns
     from dmlcli.embeddings import Computed, Embeddings
     from dmlcli.encoder import Encoder
+    from dmlcli.report.embed import EmbedReport
     from dmlcli.workspace import Workspace
 
 
@@ -38,7 +38,7 @@ def embed(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> EmbedReport:
+) -> "EmbedReport":
     """Embed a catalogue with the workspace's model, or with the pretrained backbone where there is none.
 
     A run that was stopped is taken up where it was.
@@ -54,6 +54,7 @@ def embed(
     from dmlcli import disk, embeddings, feeding
     from dmlcli.catalog import Columns
     from dmlcli.encoder import Encoder, find_or_make_model
+    from dmlcli.report.embed import EmbedReport
     from dmlcli.workspace import make
 
     inputs = [catalog] if isinstance(catalog, str | Path) else list(catalog or [])

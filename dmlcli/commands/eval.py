@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from dmlcli import options
 from dmlcli.errors import UsageError
-from dmlcli.report import EvalPlan, EvalReport
 
 if TYPE_CHECKING:
     from dmlcli.evaluation.opening import Chosen, Request
+    from dmlcli.report.eval import EvalReport
+    from dmlcli.report.eval_plan import EvalPlan
     from dmlcli.search.rerank import Rerank
 
 
@@ -41,7 +42,7 @@ def eval(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> EvalReport | EvalPlan:
+) -> "EvalReport | EvalPlan":
     """Score the search: Recall@K, MAP@R and R-Precision with 95 % intervals over products.
 
     With queries of their own (--queries, or two splits, named or found) the protocol is query/gallery, else every
@@ -119,9 +120,10 @@ def _ways(asked: list[str] | None) -> "list[Rerank]":
     return parse_all(asked) if asked else []
 
 
-def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> EvalPlan:
+def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> "EvalPlan":
     from dmlcli.evaluation.measure import plan
     from dmlcli.evaluation.opening import dimensions, unknown_images
+    from dmlcli.report.eval_plan import EvalPlan
 
     rows, places = len(chosen.protocol.queries), len(chosen.protocol.gallery)
     dim = dimensions(request, chosen)

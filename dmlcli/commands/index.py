@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
 from dmlcli.errors import UsageError
-from dmlcli.report import IndexReport, Skipped
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
     from dmlcli.indexes import Wish
     from dmlcli.model import Model
+    from dmlcli.report.index import IndexReport
+    from dmlcli.report.skipped import Skipped
     from dmlcli.workspace import Workspace
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -41,7 +42,7 @@ def index(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> IndexReport:
+) -> "IndexReport":
     """Index a catalogue for dmlcli query; without a trained model, the pretrained backbone is searched with.
 
     Given embeddings (or nothing: those of the workspace), only the index is made.
@@ -58,6 +59,7 @@ def index(
     """
     from dmlcli import disk, embeddings, indexes
     from dmlcli.catalog import Catalog, Columns, open_catalog
+    from dmlcli.report.index import IndexReport
     from dmlcli.workspace import make, need
 
     wish = _wish(auto, target_recall, max_memory, factory, update and to is None)
@@ -118,10 +120,11 @@ def _pushed(
     kind: str | None,
     update: bool,
     replace: bool,
-) -> IndexReport:
+) -> "IndexReport":
     """Push into a collection instead of writing a folder."""
     from dmlcli.catalog import Catalog
     from dmlcli.indexes.milvus import address, push
+    from dmlcli.report.index import IndexReport
 
     server, there = push.connect(address.parse(to), update)  # before hours of embedding
     try:

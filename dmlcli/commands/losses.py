@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from dmlcli import options
-from dmlcli.report import LossesReport, LossRow, LossSetting
 
 if TYPE_CHECKING:
     from dmlcli.learn.losses import LossInfo
+    from dmlcli.report.losses import LossesReport, LossRow
 
 
-def losses(name: options.LossName = None) -> LossesReport:
+def losses(name: options.LossName = None) -> "LossesReport":
     """List the losses, or tell one in full.
 
     Examples:
@@ -19,11 +19,14 @@ def losses(name: options.LossName = None) -> LossesReport:
         dmlcli losses proxy-anchor
     """
     from dmlcli.learn import losses as known
+    from dmlcli.report.losses import LossesReport
 
     return LossesReport(tuple(_row(known.describe(known_name)) for known_name in ([name] if name else known.names())))
 
 
-def _row(info: "LossInfo") -> LossRow:
+def _row(info: "LossInfo") -> "LossRow":
+    from dmlcli.report.losses import LossRow, LossSetting
+
     return LossRow(
         name=info.name,
         family=info.family,

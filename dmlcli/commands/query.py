@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from dmlcli import options, progress
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.hits import QueryReport, Skipped
 
 if TYPE_CHECKING:
     from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
+    from dmlcli.report.query import QueryReport
+    from dmlcli.report.skipped import Skipped
     from dmlcli.search.encoding import Encode
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Source
@@ -40,7 +41,7 @@ def query(
     index: options.IndexPath = None,
     model: options.ModelPath = None,
     workspace: options.WorkspacePath = None,
-) -> QueryReport:
+) -> "QueryReport":
     """Search the index by photo; answers come one by one, in the order of the photos.
 
     Examples:
@@ -54,6 +55,7 @@ def query(
         find photos -name '*.jpg' -print0 | dmlcli query --files-from - --null -k 1
     """
     from dmlcli import indexes
+    from dmlcli.report.query import QueryReport
     from dmlcli.search import encoding, sources
     from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items

@@ -1,12 +1,15 @@
 """dmlcli status: what the workspace holds, and what to type next."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmlcli import options
-from dmlcli.report import RunRow, StatusReport
+
+if TYPE_CHECKING:
+    from dmlcli.report.status import RunRow, StatusReport
 
 
-def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
+def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
     """Say what the workspace holds and what to type next.
 
     Examples:
@@ -16,6 +19,7 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
     from dmlcli import disk
     from dmlcli.errors import CannotRun
     from dmlcli.model import open_model
+    from dmlcli.report.status import StatusReport
     from dmlcli.workspace import find
 
     place = find(workspace)
@@ -72,9 +76,10 @@ def status(*, workspace: options.WorkspacePath = None) -> StatusReport:
     return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions), past)
 
 
-def _runs(folder: Path) -> tuple[RunRow, ...]:
+def _runs(folder: Path) -> "tuple[RunRow, ...]":
     """The training runs, as far as each has come."""
     from dmlcli import runs
+    from dmlcli.report.status import RunRow
 
     rows = []
     for record in runs.list_runs(folder):

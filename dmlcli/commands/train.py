@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from dmlcli import options, processes, progress
 from dmlcli.errors import Interrupted, MismatchError, UsageError
-from dmlcli.report import PlanReport, Skipped, TrainReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from dmlcli.learn.recipe import Recipe
     from dmlcli.learn.tune import Trial
     from dmlcli.model import Model
+    from dmlcli.report.skipped import Skipped
+    from dmlcli.report.train import TrainReport
+    from dmlcli.report.train_plan import PlanReport
     from dmlcli.runs import Run
     from dmlcli.workspace import Workspace
 
@@ -76,7 +78,7 @@ def train(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
-) -> TrainReport | PlanReport:
+) -> "TrainReport | PlanReport":
     """Fine-tune a model on your own photos, then embed and index them.
 
     The model that ships is the one with the best MAP@R in rehearsals, among known products and new ones; the frozen
@@ -98,6 +100,7 @@ def train(
     from dmlcli.learn.recipe import given, resolve, to_toml
     from dmlcli.model import FILES
     from dmlcli.page import check_writable
+    from dmlcli.report.train import TrainReport
     from dmlcli.workspace import find, make, need
 
     started, asked = time.perf_counter(), given(typed)
@@ -173,17 +176,18 @@ class _Outcome:
     frozen_score: float | None = None
     score: float | None = None
     searches: dict[str, dict[str, float]] = field(default_factory=dict)
-    skipped: tuple[Skipped, ...] = ()
+    skipped: "tuple[Skipped, ...]" = ()
     interrupted: bool = False
     embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
 
 
-def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> PlanReport:
+def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> "PlanReport":
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
     from dmlcli.learn import balance, course, estimate  # torch starts here
     from dmlcli.learn.encode import pick_device
     from dmlcli.learn.weights import resolve
+    from dmlcli.report.train_plan import PlanReport
 
     course.build_loss(recipe, 2, 2)
     found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training, clock)

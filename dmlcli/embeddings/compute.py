@@ -13,8 +13,8 @@ from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.catalog import Catalog, Item
 from dmlcli.embeddings.rows import Embeddings, FileState
 from dmlcli.errors import ImageError
-from dmlcli.hits import Skipped
 from dmlcli.image import Box, cropped, read_file, status_of
+from dmlcli.report.skipped import Skipped
 
 BATCH = 32  # images that go through the model at once
 KEEP_EVERY = 30.0  # seconds of work that a killed process may lose

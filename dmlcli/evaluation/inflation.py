@@ -14,7 +14,7 @@ import numpy as np
 
 from dmlcli.catalog import Item
 from dmlcli.ranking import TIE, Found, Rows
-from dmlcli.report import Inflation
+from dmlcli.report.eval import Inflation
 
 _COPY = 0.9999  # cosine from which two photos are one
 _NEXT = 2  # numbers apart up to which two photos of a series are neighbours

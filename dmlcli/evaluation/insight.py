@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dmlcli.catalog import Item
 from dmlcli.evaluation.judge import Floats, Judged
 from dmlcli.metrics import ranked
-from dmlcli.report import Confusion, GroupScore, Histogram, Hit, Insight, Miss, Part, Threshold
+from dmlcli.report.insight import Confusion, GroupScore, Histogram, Insight, Miss, Threshold
+from dmlcli.report.query import Hit, Part
 
 _BINS = 40
 _ACCEPTS = (0.01, 0.05, 0.1)  # false accept rates for which a threshold is told

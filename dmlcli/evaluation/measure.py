@@ -19,7 +19,7 @@ from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
 from dmlcli.metrics import certainty, clusters
 from dmlcli.metrics import ranked as of_ranks
 from dmlcli.ranking import Ranks, Rows, Scores, block_rows
-from dmlcli.report import Inflation
+from dmlcli.report.eval import Inflation
 from dmlcli.search.rerank import Rerank
 
 _ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed

@@ -13,7 +13,7 @@ from dmlcli.errors import CannotRun, EmbeddingsError, MismatchError, UsageError
 from dmlcli.evaluation import protocol
 from dmlcli.evaluation.measure import Side, Sides
 from dmlcli.model import Model, open_matching, open_model
-from dmlcli.report import Skipped
+from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace, need
 
 

@@ -9,7 +9,9 @@ from dmlcli.catalog import Photo
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
 from dmlcli.page import escape, page, thumbnail
-from dmlcli.report import Against, EvalReport, GroupScore, Histogram, Insight, Miss, Part, Reranked
+from dmlcli.report.eval import Against, EvalReport, Reranked
+from dmlcli.report.insight import GroupScore, Histogram, Insight, Miss
+from dmlcli.report.query import Part
 
 _CARDS, _PRODUCTS, _PIXELS = 3, 200, 200
 _STYLE = """

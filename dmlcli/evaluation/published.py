@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dmlcli.report import EvalReport, PublishedRow
+from dmlcli.report.eval import EvalReport, PublishedRow
 
 
 class Benchmark(NamedTuple):

@@ -18,7 +18,8 @@ from dmlcli.evaluation.opening import Request, made_by, other_sides
 from dmlcli.evaluation.protocol import EXCLUSIONS, LEAVE_ONE_OUT, exclusion
 from dmlcli.metrics import certainty
 from dmlcli.metrics.shape import shape
-from dmlcli.report import Against, EvalReport, Inflation, Reranked, Skipped
+from dmlcli.report.eval import Against, EvalReport, Inflation, Reranked
+from dmlcli.report.skipped import Skipped
 from dmlcli.search.rerank import spell
 
 _RECALL = (1, 5, 10)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import progress
+from dmlcli import feeding, progress
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.indexes import graphs
@@ -26,7 +26,7 @@ def use_all_cores(yes: bool = True) -> None:
     """Let FAISS work with all cores, or with one: a team costs a short search more than it saves."""
     import faiss
 
-    faiss.omp_set_num_threads(os.cpu_count() or 1 if yes else 1)
+    faiss.omp_set_num_threads(feeding.cores() if yes else 1)
 
 
 def create(factory: str, dim: int) -> Any:

@@ -22,7 +22,7 @@ from dmlcli.learn.rehearse import Search
 from dmlcli.learn.validate import Validation
 from dmlcli.learn.weights import Weights, resolve
 from dmlcli.model import Model
-from dmlcli.report import Skipped
+from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace
 
 _SHARE = 0.5  # of what is left of a budget that more views than one may take

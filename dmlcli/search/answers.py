@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from dmlcli.arrays import Vectors
 from dmlcli.errors import ImageError
-from dmlcli.hits import Answer, Hit, Picture, Skipped, Stage
 from dmlcli.indexes.gallery import Among, Gallery, ItemTable
+from dmlcli.report.query import Answer, Hit, Picture, Stage
+from dmlcli.report.skipped import Skipped
 from dmlcli.search.encoding import Encode
 from dmlcli.search.products import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
 from dmlcli.search.sources import Source

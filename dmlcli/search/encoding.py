@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dmlcli.arrays import Forward, Vectors, View
 from dmlcli.errors import ImageError
-from dmlcli.hits import Stage
+from dmlcli.report.query import Stage
 from dmlcli.search.sources import Source
 
 

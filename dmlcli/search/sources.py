@@ -14,8 +14,8 @@ import numpy as np
 
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
-from dmlcli.hits import Picture
 from dmlcli.indexes.gallery import Gallery, ItemTable
+from dmlcli.report.query import Picture
 from dmlcli.search.products import unit_mean
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ thread encodes, as many at a time as happen to be ready; the caller searches and
 open pipe goes through at once: no stage waits for a batch to fill.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +14,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from dmlcli import feeding
 from dmlcli.arrays import Forward, Pixels, View
 from dmlcli.errors import ImageError
-from dmlcli.hits import Stage
+from dmlcli.report.query import Stage
 from dmlcli.search.encoding import Encoded
 from dmlcli.search.sources import Source
 
@@ -37,7 +37,7 @@ def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[
     stopped = Event()
     decoded: Queue[_Decoded | BaseException | None] = Queue(_AHEAD)
     encoded: Queue[list[Encoded] | BaseException | None] = Queue(2)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(feeding.cores()) as pool:
 
         def read() -> None:
             for source in sources:

@@ -3,7 +3,7 @@
 import sys
 
 from dmlcli.cli import look
-from dmlcli.report import CompareReport
+from dmlcli.report.compare import CompareReport
 
 
 def show(report: CompareReport) -> None:

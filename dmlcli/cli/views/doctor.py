@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dmlcli.cli import look
-from dmlcli.report import Census, DoctorReport, Problem
+from dmlcli.report.doctor import Census, DoctorReport, Problem
 
 _SHOWN = 3  # of each problem, to people
 _BAR = 40  # characters of the longest bar

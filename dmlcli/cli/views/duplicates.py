@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from dmlcli.cli import look
 from dmlcli.errors import UsageError
-from dmlcli.report import DuplicatesReport
+from dmlcli.report.duplicates import DuplicatesReport
 
 _MOST_SHOWN = 20  # groups, to people
 _MOST_MEMBERS = 10

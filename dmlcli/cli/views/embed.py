@@ -1,7 +1,7 @@
 """What embedding made."""
 
 from dmlcli.cli import look
-from dmlcli.report import EmbedReport
+from dmlcli.report.embed import EmbedReport
 
 
 def show(report: EmbedReport) -> None:

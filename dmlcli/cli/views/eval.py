@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dmlcli.cli import look
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
-from dmlcli.report import Against, EvalPlan, EvalReport, Reranked
+from dmlcli.report.eval import Against, EvalReport, Reranked
 
 _WORST = 3
 _COMPARED = ["other", "difference", "95 % interval", ""]
@@ -35,19 +35,6 @@ def show(report: EvalReport) -> None:
         _literature(report)
     _failures(report)
     _notes(report)
-
-
-def plan(report: EvalPlan) -> None:
-    """Show what eval would do."""
-    look.facts(
-        [
-            ("protocol", f"{report.protocol} ({report.scope})"),
-            ("queries", f"{report.queries} among {report.gallery} images, {report.dim} dimensions"),
-            ("to embed", look.count(report.to_embed, "image")),
-            ("peak memory", f"{report.peak_bytes / 2**20:.0f} MB on top of the program"),
-            ("search", f"about {look.seconds(report.seconds)}"),
-        ]
-    )
 
 
 def print_table(report: EvalReport, format: str) -> None:

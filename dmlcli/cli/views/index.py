@@ -1,7 +1,7 @@
 """What indexing made."""
 
 from dmlcli.cli import look
-from dmlcli.report import IndexReport
+from dmlcli.report.index import IndexReport
 
 
 def show(report: IndexReport) -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.report import LossesReport, LossRow
+from dmlcli.report.losses import LossesReport, LossRow
 
 
 def show(report: LossesReport) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.cli import look
-from dmlcli.hits import Answer, QueryReport
+from dmlcli.report.query import Answer, QueryReport
 
 
 def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:

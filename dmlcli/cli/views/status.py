@@ -1,7 +1,7 @@
 """What the workspace holds, and the next command."""
 
 from dmlcli.cli import look
-from dmlcli.report import RunRow, StatusReport
+from dmlcli.report.status import RunRow, StatusReport
 
 _RUNS = 5  # told, the newest first; --format json has all
 

@@ -1,7 +1,7 @@
 """What training made."""
 
 from dmlcli.cli import look
-from dmlcli.report import TrainReport
+from dmlcli.report.train import TrainReport
 
 
 def show(report: TrainReport) -> None:

@@ -1,19 +1,13 @@
-"""What a query returns: hits and answers. Apart from the other records (`report.py`), so that a query loads no more."""
+"""What a query returns: answers, each with its hits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from dmlcli.report.skipped import Skipped
+
 Part = tuple[float, float, float, float] | None  # of an image: left, top, right, bottom in pixels; None: all of it
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An input that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dmlcli.cli import look
 from dmlcli.learn.recipe import Recipe
-from dmlcli.report import PlanReport
+from dmlcli.report.train_plan import PlanReport
 
 
 def show(report: PlanReport) -> None:

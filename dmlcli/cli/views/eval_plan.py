@@ -1,0 +1,17 @@
+"""What an evaluation would do (`eval --dry-run`)."""
+
+from dmlcli.cli import look
+from dmlcli.report.eval_plan import EvalPlan
+
+
+def show(report: EvalPlan) -> None:
+    """Show it as text."""
+    look.facts(
+        [
+            ("protocol", f"{report.protocol} ({report.scope})"),
+            ("queries", f"{report.queries} among {report.gallery} images, {report.dim} dimensions"),
+            ("to embed", look.count(report.to_embed, "image")),
+            ("peak memory", f"{report.peak_bytes / 2**20:.0f} MB on top of the program"),
+            ("search", f"about {look.seconds(report.seconds)}"),
+        ]
+    )

@@ -1,0 +1,91 @@
+"""What is trained: recipe, loss, backbone and head."""
+
+from typing import Annotated, Literal
+
+from dmlcli.spelling import Argument, Option
+
+
+def _complete_loss(incomplete: str) -> list[str]:
+    from dmlcli.learn import losses
+
+    return [name for name in losses.names() if name.startswith(incomplete)]
+
+
+def _complete_recipe(incomplete: str) -> list[str]:
+    from dmlcli.learn import recipe
+
+    return [name for name in recipe.published() if name.startswith(incomplete)]
+
+
+Recipe = Annotated[
+    str | None,
+    Option(
+        help="As published: proxy-anchor, ms, xbm, proxynca-pp, recall-at-k, reid-baseline; or a file of settings; "
+        "other options win.",
+        show_default=False,
+        autocompletion=_complete_recipe,
+    ),
+]
+Loss = Annotated[
+    str | None,
+    Option(
+        help="Loss with its settings, e.g. triplet:margin=0.2 (see dmlcli losses).  [default: proxy-anchor]",
+        show_default=False,
+        autocompletion=_complete_loss,
+    ),
+]
+Losses = Annotated[str, Option(help="Losses to compare: all, or some, separated by commas.")]
+LossName = Annotated[str | None, Argument(help="One loss, told in full.", show_default=False)]
+Backbone = Annotated[
+    str | None,
+    Option(
+        help="torchvision network by its name there, timm:NAME (extra timm), or descriptor (needs no weights).  "
+        "[default: mobilenet_v3_large]",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    Option(
+        help="auto (cache, download, else descriptor), pretrained, none, or a file.  [default: auto]",
+        show_default=False,
+    ),
+]
+Tune = Annotated[
+    Literal["none", "head", "top", "all", "auto"] | None,
+    Option(
+        help="How deep to train: nothing (the frozen baseline), the head on cached features, the backbone's last stage "
+        "too, or all of it; auto: the head, then deeper where device and --budget allow it.  [default: auto]",
+        show_default=False,
+    ),
+]
+Purpose = Annotated[
+    Literal["known", "new", "both"] | None,
+    Option(
+        "--for",
+        help="What will be searched for: the products trained on, new ones, or both.  [default: both]",
+        show_default=False,
+    ),
+]
+Head = Annotated[
+    Literal["linear", "mlp", "bnneck", "layernorm", "identity"] | None,
+    Option(
+        help="What is trained on top of the backbone; identity: nothing, the backbone alone is.  [default: linear]",
+        show_default=False,
+    ),
+]
+Pooling = Annotated[
+    Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
+    Option(
+        help="Of the last map, of two, or of two beside the built-in descriptor.  [default: the last, where it can]",
+        show_default=False,
+    ),
+]
+BatchNorm = Annotated[
+    Literal["frozen", "free"] | None,
+    Option(
+        help="Whether batch norm stays as pretrained, or follows the batches where all is trained.  [default: frozen]",
+        show_default=False,
+    ),
+]
+Dim = Annotated[int | None, Option(min=2, help="Length of an embedding.  [default: 256]", show_default=False)]

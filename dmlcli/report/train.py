@@ -1,0 +1,25 @@
+"""What training returns."""
+
+from dataclasses import dataclass, field
+
+from dmlcli.report.skipped import Skipped
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What training made. Scores are MAP@R in validation, in [0, 1]; None where nothing could be held out."""
+
+    run: str
+    model: str
+    fingerprint: str
+    images: int
+    products: int
+    validation: str
+    frozen_score: float | None
+    score: float | None
+    chosen: str
+    seconds: float
+    index: str | None
+    caution: str = ""
+    skipped: tuple[Skipped, ...] = ()
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # known, new: MAP@R of frozen and chosen
