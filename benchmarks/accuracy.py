@@ -5,7 +5,8 @@
 Every choice is made by rehearsals on the images that training may open; the images that score are looked at once, after
 it. Known products: photos of split test searched among split train, all 81 products. New products: fitted on a random
 half of them, the photos of the other half searched, five times; gains over the backbone as published are paired.
-Catalogue pictures: one clean picture of each product searched among the photos of the half not fitted on, and back.
+Catalogue pictures: one clean picture of each product searched among the photos of the half not fitted on, and back;
+with `--pictures` those of the other half are fitted on too, as a source of their own beside the photos.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from dmlcli.ranking import rankings
 from dmlcli.workspace import make
 
 FOLDS = 5
+ACROSS = (("iconic", "natural"), ("natural", "iconic"))  # from catalogue pictures to photos, and back
 Vectors = NDArray[np.float32]
 Scores = dict[str, NDArray[np.float64]]  # of each query, by metric
 
@@ -44,12 +46,15 @@ def main() -> None:
     parser.add_argument("--pooling")
     parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-accuracy")
     parser.add_argument("--for", dest="purpose", default="both", choices=["known", "new", "both"])
+    parser.add_argument("--pictures", action="store_true", help="fit on clean pictures too, and search by them alone")
     asked = parser.parse_args()
     recipe = Recipe(backbone=asked.backbone, weights=asked.weights, pooling=asked.pooling, purpose=asked.purpose)
     photos = _everything(asked.data)
     place = make(asked.workspace)
     matter = material.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
     products = sorted({item.product for item in matter.photos.items})
+    if asked.pictures:
+        return _new_products(matter, recipe, products, ACROSS, pictures=True)
 
     started = time.perf_counter()
     embedded, setting = _trained(matter, recipe, set(products))
@@ -57,7 +62,7 @@ def main() -> None:
     for name, vectors in (("frozen", matter.baseline.numpy()), (f"trained ({setting}, {seconds:.0f} s)", embedded)):
         scores = _search(matter, vectors, "test", "train", set(products))
         print(f"known products: {name}: {_told(scores)}")
-    _new_products(matter, recipe, products)
+    _new_products(matter, recipe, products, (("test", "train"), *ACROSS), pictures=False)
 
 
 _NOTHING = TrainingSplit([], [], [], [], "")
@@ -74,11 +79,14 @@ def _everything(data: Path) -> Catalog:
     return Catalog(photos.root, [*photos.items, *pictures])
 
 
-def _trained(matter: material.Material, recipe: Recipe, known: set[str]) -> tuple[Vectors, str]:
+def _trained(
+    matter: material.Material, recipe: Recipe, known: set[str], *, pictures: bool = False
+) -> tuple[Vectors, str]:
     """What a head makes of all images that was fitted on the products `known`, and the setting that was chosen."""
     items = matter.photos.items
-    rows = [row for row, item in enumerate(items) if item.product in known and item.split in OPEN_TO_TRAINING]
-    part = Catalog(matter.photos.root, [items[row] for row in rows])
+    splits = {*OPEN_TO_TRAINING, *(("iconic",) if pictures else ())}
+    rows = [row for row, item in enumerate(items) if item.product in known and item.split in splits]
+    part = Catalog(matter.photos.root, [_sourced(items[row]) if pictures else items[row] for row in rows])
     own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
     planned = tune.plan(own, recipe)
     head = tune.finish(own, planned, planned.closed_trial(), recipe, torch.device("cpu")).head
@@ -86,12 +94,22 @@ def _trained(matter: material.Material, recipe: Recipe, known: set[str]) -> tupl
         return head(matter.seen).numpy(), str(planned.setting)
 
 
-def _new_products(matter: material.Material, recipe: Recipe, products: Sequence[str]) -> None:
-    protocols = (("test", "train"), ("iconic", "natural"), ("natural", "iconic"))
+def _sourced(item: Item) -> Item:
+    return item._replace(split="train", source="picture") if item.split == "iconic" else item._replace(source="photo")
+
+
+def _new_products(
+    matter: material.Material,
+    recipe: Recipe,
+    products: Sequence[str],
+    protocols: Sequence[tuple[str, str]],
+    *,
+    pictures: bool,
+) -> None:
     gains: dict[tuple[str, str], list[tuple[Scores, Scores, list[str]]]] = {protocol: [] for protocol in protocols}
     for fold in range(FOLDS):
         new = set(random.Random(fold).sample(products, len(products) // 2))
-        embedded, setting = _trained(matter, recipe, set(products) - new)
+        embedded, setting = _trained(matter, recipe, set(products) - new, pictures=pictures)
         for protocol in protocols:
             before, after = (
                 _search(matter, vectors, *protocol, new) for vectors in (matter.baseline.numpy(), embedded)

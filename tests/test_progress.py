@@ -6,6 +6,7 @@ from typing import TypeVar
 import pytest
 
 from dmlcli import progress
+from dmlcli.cli.bar import Teller
 
 T = TypeVar("T")
 
@@ -46,3 +47,10 @@ def test_a_listener_hears_all_of_it() -> None:
     progress.warn("w")
     progress.learned(progress.Pass("head", 3, 20, 1.0, 1e-3, 1.0, {}, False, 100.0, 1.0))
     assert heard.told == [("letters", 2), ("stream", None), ("told", 2), ("note", "n"), ("warn", "w"), ("learned", 3)]
+
+
+def test_a_terminal_is_warned_once_of_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    told = Teller(quiet=True)
+    for message in ("mind the gap", "mind the gap", "mind the dog"):
+        told.warn(message)
+    assert capfd.readouterr().err == "dmlcli: warning: mind the gap\ndmlcli: warning: mind the dog\n"

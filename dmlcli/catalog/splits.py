@@ -114,7 +114,7 @@ def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, se
     if len(wanted.intersection(drawn)) >= min(number, _SMALLEST_HOLD_OUT):
         return sorted(drawn)
     progress.warn(
-        f"sources tie the products into {len(groups)} groups, too few to hold any out: products are held out by "
+        "sources tie too many products together to hold any out with theirs, as cameras do: products are held out by "
         "themselves, and images of one source may be on both sides"
     )
     return sorted(chance.sample(several, number))

@@ -20,6 +20,7 @@ class Teller:
         self.quiet = quiet
         self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._live: LiveTable | None = None
+        self._warned: set[str] = set()
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
         if self.quiet or total == 0:
@@ -37,6 +38,9 @@ class Teller:
             print(message, file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
+        if message in self._warned:
+            return  # once is enough
+        self._warned.add(message)
         self.close()
         print(f"dmlcli: warning: {message}", file=sys.stderr, flush=True)
 

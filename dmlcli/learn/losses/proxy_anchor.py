@@ -76,9 +76,8 @@ class _PullAndPush(torch.autograd.Function):
                 rows = centers[start : start + images_of_slice]  # (S, D)
                 inside = ((labels >= start) & (labels < start + len(rows))).nonzero().squeeze(1)
                 cells = labels[inside] - start, inside
-                value, slope = _of_others(rows, images, cells, alpha, margin)  # slope (S, B)
-                push = push + value / len(centers)
-                slope *= alpha / len(centers)
+                value, slope = _of_others(rows, images, cells, alpha, margin, len(centers))  # slope (S, B)
+                push = push + value
                 slope[cells] = -alpha * share[inside]
                 slope = slope.to(dtype)
                 to_centers[start : start + len(rows)] = slope @ images.to(dtype)
@@ -89,7 +88,9 @@ class _PullAndPush(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         to_centers, to_images = ctx.saved_tensors
-        return slope * to_centers, slope * to_images, None, None, None
+        if float(slope) != 1:  # in a sum of losses; a copy of as many proxies as products is not for nothing
+            to_centers, to_images = slope * to_centers, slope * to_images
+        return to_centers, to_images, None, None, None
 
 
 def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -102,9 +103,9 @@ def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def _of_others(
-    rows: Tensor, images: Tensor, own: tuple[Tensor, Tensor], alpha: float, margin: float
+    rows: Tensor, images: Tensor, own: tuple[Tensor, Tensor], alpha: float, margin: float, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Sum over proxies (S, D) of ln(1 + sum over others' images of exp(alpha (s + margin))); its slope (S, B)."""
+    """Sum over proxies (S, D) of ln(1 + sum over others' images of exp(alpha (s + margin))) / count; slope (S, B)."""
     terms = torch.addmm(images.new_full((1, 1), alpha * margin), rows, images.T, alpha=alpha)  # (S, B)
     terms[own] = -torch.inf
     highest = terms.amax(-1, keepdim=True).clamp_min(0)  # (S, 1)
@@ -114,8 +115,8 @@ def _of_others(
         terms -= highest
     terms.exp_()
     sums = terms.sum(-1, keepdim=True) + (-highest).exp()  # (S, 1)
-    terms /= sums
-    return (sums.log() + highest).sum(), terms
+    terms *= alpha / count / sums
+    return (sums.log() + highest).sum() / count, terms
 
 
 def _narrow(images: Tensor) -> torch.dtype:
