@@ -22,7 +22,7 @@ def test_every_command_does_what_the_page_says(tmp_path: Path) -> None:
         command = [sys.executable, "-c"] if language == "python" else ["sh", "-c"]
         done = subprocess.run([*command, script], cwd=mine, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, f"{text}\n{done.stderr}"
-    assert len(PARTS) == 7
+    assert len(PARTS) == 8
     assert (mine / "report.html").stat().st_size > 100_000 and (mine / "answer.png").stat().st_size > 10_000
     products = (mine / "products.csv").read_text().splitlines()
     assert len(products) == 1 + 108
