@@ -32,6 +32,11 @@ def test_balanced_batches_repeat_what_is_rare_all_over_the_epoch() -> None:
     assert sum(any(row >= 200 for row in batch) for batch in drawn) >= 8
 
 
+def test_the_last_balanced_batch_is_no_rest() -> None:
+    labels = [0] * 10 + [1] * 11  # 21 rows, of which each is shown once
+    assert [len(batch) for batch in batches("balanced", labels, 20, 0)] == [20, 20]
+
+
 def test_images_by_label_are_of_all_sources() -> None:
     labels, sources = [0] * 12 + [1] * 12, (["studio"] * 6 + ["phone"] * 6) * 2
     for batch in batches("pk", labels, 8, 0, sources=sources):

@@ -56,6 +56,8 @@ def images_per_product(labels: Sequence[Hashable]) -> int:
 def describe(items: Sequence[Item], recipe: Recipe) -> list[str]:
     """What is unusual about the images that training may fit on, and what follows, each in a line."""
     known = [item for item in items if item.product]
+    if not known:
+        return []  # a backbone that is left as it is needs no products
     counts = Counter(item.product for item in known)
     products, sources = [item.product for item in known], [item.source for item in known]
     crossed = Counter(product for product, _ in {*zip(products, sources, strict=True)})

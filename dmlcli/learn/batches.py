@@ -59,7 +59,8 @@ def _balanced(repeats: Sequence[float], size: int, chance: random.Random) -> Ite
     shown = [((copy + chance.random()) / count, row) for row, count in enumerate(times) for copy in range(count)]
     order = [row for _, row in sorted(shown)]
     for start in range(0, len(order), size):
-        yield list(dict.fromkeys(order[start : start + size]))  # a row that comes twice in a batch is shown once
+        batch = (order + order[:size])[start : start + size]  # the last one is filled up from the first
+        yield list(dict.fromkeys(batch))  # a row that comes twice in a batch is shown once
 
 
 def _by_category(
