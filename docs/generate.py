@@ -1,6 +1,6 @@
 """Writes the generated pages: cli.md from --help, losses.md from the loss files, exit-codes.md from errors.py.
 
-`make docs` writes them; tests/test_docs.py fails where one is stale.
+`make docs` writes them; tests/docs/test_generated.py fails where one is stale.
 """
 
 import inspect

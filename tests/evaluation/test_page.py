@@ -11,8 +11,8 @@ from PIL import Image
 
 from dmlcli import embeddings
 from tests.conftest import Cli, encoded, make_embeddings, photo
-from tests.test_catalog_boxes import looks_like, scene
-from tests.test_eval import blobs
+from tests.catalog.test_boxes import looks_like, scene
+from tests.commands.test_eval import blobs
 
 
 def test_the_worst_products_stand_first_with_their_photos(cli: Cli, shop: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dmlcli.learn.heads import BlendHead, IdentityHead
 from dmlcli.learn.network import Network
 from dmlcli.learn.weights import resolve
 from dmlcli.model import ModelRecord
-from tests.test_network import FAMILIES
+from tests.learn.test_network import FAMILIES
 
 SETTINGS = ImageSettings(resize=32, crop=32)
 RECORD = ModelRecord("", "alexnet", {}, 0, SETTINGS, "none (random)")

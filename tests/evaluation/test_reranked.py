@@ -19,7 +19,7 @@ from dmlcli.metrics import certainty
 from dmlcli.ranking import Groups, search
 from dmlcli.search import rerank
 from tests.conftest import Cli
-from tests.test_eval import npz
+from tests.commands.test_eval import npz
 
 Array = Any
 

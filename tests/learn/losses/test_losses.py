@@ -333,7 +333,8 @@ def test_adding_a_loss_is_one_file(begun: Path, shop: Path, tmp_path: Path) -> N
         return subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
     assert "brand-new" in run("dmlcli", "losses")
-    checked = run("pytest", "tests/test_losses.py", "-k", "brand-new and not one_file", "-p", "no:cacheprovider")
+    shared = "tests/learn/losses/test_losses.py"
+    checked = run("pytest", shared, "-k", "brand-new and not one_file", "-p", "no:cacheprovider")
     assert checked.count(".") > 10
     options = ["--backbone", "descriptor", "--tune", "head", "--epochs", "1", "--no-index", "-w", str(begun)]
     trained = run("dmlcli", "train", str(shop), "--loss", "brand-new", *options)

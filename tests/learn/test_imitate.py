@@ -11,7 +11,7 @@ from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn import augment, imitate, tune
 from dmlcli.learn.material import Material
 from tests.conftest import Cli, make_shop
-from tests.test_tune import gathered, recipe
+from tests.learn.test_tune import gathered, recipe
 
 PRODUCTS = 9
 

@@ -19,8 +19,8 @@ from dmlcli.catalog import open_catalog
 from dmlcli.errors import LostProcess, PartError, UsageError
 from dmlcli.model import open_model
 from tests.conftest import Cli, make_shop, process
-from tests.test_resume import epochs_done
-from tests.test_train import market, place  # noqa: F401 (fixtures)
+from tests.commands.test_resume import epochs_done
+from tests.commands.test_train import market, place  # noqa: F401 (fixtures)
 
 EPOCHS = 5
 

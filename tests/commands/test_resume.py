@@ -12,7 +12,7 @@ import pytest
 from dmlcli import runs
 from dmlcli.model import open_model
 from tests.conftest import Cli, process
-from tests.test_train import market, place  # noqa: F401 (fixtures)
+from tests.commands.test_train import market, place  # noqa: F401 (fixtures)
 
 KILLS, EPOCHS = 3, {"all": 12, "head": 600}
 

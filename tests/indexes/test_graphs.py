@@ -8,7 +8,7 @@ import pytest
 
 from dmlcli.arrays import Vectors
 from dmlcli.indexes import graphs, kinds
-from tests.test_indexes import clustered
+from tests.indexes.test_indexes import clustered
 
 
 @pytest.fixture(autouse=True)
