@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from dmlcli import embeddings
-from tests.conftest import Cli, encoded, make_embeddings, photo
 from tests.catalog.test_boxes import looks_like, scene
 from tests.commands.test_eval import blobs
+from tests.conftest import Cli, encoded, make_embeddings, photo
 
 
 def test_the_worst_products_stand_first_with_their_photos(cli: Cli, shop: Path, tmp_path: Path) -> None:

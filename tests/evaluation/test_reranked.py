@@ -18,8 +18,8 @@ from dmlcli.evaluation.reranked import Reranker
 from dmlcli.metrics import certainty
 from dmlcli.ranking import Groups, search
 from dmlcli.search import rerank
-from tests.conftest import Cli
 from tests.commands.test_eval import npz
+from tests.conftest import Cli
 
 Array = Any
 

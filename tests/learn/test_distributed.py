@@ -40,7 +40,7 @@ def trained(recipe: Recipe) -> list[Tensor]:
     """The gradients of the first epoch's last batch, then network, loss and loss values after two epochs."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(FEATURES, 12), nn.Tanh(), nn.Linear(12, DIM))
-    loss = losses.build(recipe.loss, LABELS, DIM)
+    loss: nn.Module = losses.build(recipe.loss, LABELS, DIM)
     loss = Memory(loss, DIM, size=int(recipe.memory), start=1) if recipe.memory else loss
     learner = Learner(recipe, loss, head=network)
 

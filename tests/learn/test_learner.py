@@ -39,7 +39,7 @@ class Dropping(nn.Module):
 def course(recipe: Recipe) -> tuple[Dropping, Learner]:
     torch.manual_seed(0)
     network = Dropping()
-    loss = losses.build(recipe.loss, 4, 4)
+    loss: nn.Module = losses.build(recipe.loss, 4, 4)
     if recipe.loss == "contrastive":
         loss = memory.Memory(loss, 4, size=20, start=1)
     return network, Learner(recipe, loss, head=network.head, backbone=network.trunk)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses, memory
-from tests.places import SHARED
+from tests.places import DATA
 
 ABLE = [name for name in losses.names() if losses.describe(name).takes_references]
 
@@ -25,14 +25,10 @@ def remembering(name: str, **settings: Any) -> memory.Memory:
     return memory.Memory(losses.build(name, 4, 8), 8, **settings).double()
 
 
-def ring_cases() -> list[dict[str, Any]]:
-    file = SHARED / "oracle" / "public.json"
-    cases: list[dict[str, Any]] = json.loads(file.read_text())["cases"] if file.exists() else []
-    return [case for case in cases if case["loss"] == "xbm-ring"]
+CASES: list[dict[str, Any]] = json.loads((DATA / "oracle" / "losses.json").read_text())["cases"]
 
 
-@pytest.mark.skipif(not ring_cases(), reason="the reference values (../shared/oracle) are not here")
-@pytest.mark.parametrize("case", ring_cases(), ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", [case for case in CASES if case["loss"] == "xbm-ring"], ids=lambda case: case["id"])
 def test_the_ring_holds_the_newest(case: dict[str, Any]) -> None:
     kept = remembering("contrastive", size=case["hyper"]["memory_size"])
     first = 0

@@ -23,6 +23,8 @@ from dmlcli.errors import UsageError, nearest
 if TYPE_CHECKING:
     from torch import nn
 
+    from dmlcli.learn.losses.interface import Loss
+
 Value = float | int | bool | str | tuple[int, ...] | None
 SAMPLERS = ("random", "pk", "n-pair")  # what a loss can need of a batch, each satisfying those before it
 
@@ -153,15 +155,15 @@ def parse(spec: str) -> tuple[Term, ...]:
     return tuple(_parse_term(text) for text in re.split(r"\+(?=(?:[\d.]+(?:e-?\d+)?\*)?[a-z])", spec))
 
 
-def load(name: str) -> "type[nn.Module]":
+def load(name: str) -> "type[Loss]":
     """Import the class of loss `name`; raises UsageError where there is no such loss."""
     describe(name)
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    loss: type[nn.Module] = getattr(module, _class_name(name))
+    loss: type[Loss] = getattr(module, _class_name(name))
     return loss
 
 
-def build(spec: str, num_labels: int, embedding_dim: int) -> "nn.Module":
+def build(spec: str, num_labels: int, embedding_dim: int) -> "Loss":
     """Make the loss that `spec` asks for, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`."""
     terms = parse(spec)
     losses = [load(term.name)(num_labels, embedding_dim, **term.settings) for term in terms]

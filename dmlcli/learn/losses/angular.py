@@ -10,14 +10,15 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Angular(nn.Module):
+class Angular(Loss):
     """A soft maximum over the negatives of each positive pair.
 
     Settings:
@@ -31,7 +32,7 @@ class Angular(nn.Module):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, alpha: float = 45.0, normalize: bool = True) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.tangent, self.normalize = math.tan(math.radians(alpha)) ** 2, normalize
 
     def forward(

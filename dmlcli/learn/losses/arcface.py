@@ -11,13 +11,14 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class Arcface(nn.Module):
+class Arcface(Loss):
     """A softmax over the cosines to one weight vector for each label.
 
     Settings:
@@ -36,7 +37,7 @@ class Arcface(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, margin: float = 0.5, scale: float = 64.0, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.normalize = margin, scale, normalize
         self.weight = proxies.start(num_labels, embedding_dim)
 

@@ -11,13 +11,14 @@ Source: Yi et al., Deep Metric Learning for Person Re-Identification, ICPR 2014;
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class BinomialDeviance(nn.Module):
+class BinomialDeviance(Loss):
     """Softplus of the scaled similarity; a batch without positives or without negatives keeps its other half.
 
     Settings:
@@ -42,7 +43,7 @@ class BinomialDeviance(nn.Module):
         cost: float = 25.0,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.alpha, self.beta, self.cost, self.normalize = alpha, beta, cost, normalize
 
     def forward(

@@ -9,13 +9,14 @@ Source: Wen et al., A Discriminative Feature Learning Approach for Deep Face Rec
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class Center(nn.Module):
+class Center(Loss):
     """Raw embeddings and centres; alone it lets all products collapse into one point.
 
     Settings:
@@ -30,7 +31,7 @@ class Center(nn.Module):
     learning_rate_factor: ClassVar[float] = 10.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, normalize: bool = False) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.normalize = normalize
         self.centers = proxies.start(num_labels, embedding_dim)
 

@@ -10,13 +10,14 @@ Source: Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimi
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Circle(nn.Module):
+class Circle(Loss):
     """Self-paced soft maxima over the positives and negatives of each anchor.
 
     Settings:
@@ -33,7 +34,7 @@ class Circle(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, m: float = 0.4, gamma: float = 80.0, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.m, self.gamma, self.normalize = m, gamma, normalize
 
     def forward(

@@ -11,13 +11,14 @@ import math
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import medoids, pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Clustering(nn.Module):
+class Clustering(Loss):
     """A structured hinge: the search for the medoids has no gradient, the distances to those found have.
 
     Settings:
@@ -42,7 +43,7 @@ class Clustering(nn.Module):
         pam_iters: int = 5,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.gamma, self.distance, self.pam_iters, self.normalize = gamma, distance, pam_iters, normalize
 
     def forward(

@@ -1,14 +1,15 @@
 """A weighted sum of losses, itself a loss: what `softmax+0.5*triplet` becomes."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dmlcli.learn.losses import SAMPLERS
+from dmlcli.learn.losses.interface import Loss
 
 
-class WeightedSum(nn.Module):
+class WeightedSum(Loss):
     """Needs the strictest sampler of its losses, and takes references only where all of them do.
 
     It has no parameters itself: those of each loss keep their own pace.
@@ -17,13 +18,14 @@ class WeightedSum(nn.Module):
     family: ClassVar[str] = "sum"
     learning_rate_factor: ClassVar[float] = 1.0
 
-    def __init__(self, terms: list[tuple[float, nn.Module]]) -> None:
-        super().__init__()
+    def __init__(self, terms: list[tuple[float, Loss]]) -> None:
+        first = terms[0][1]
+        super().__init__(first.num_labels, first.embedding_dim)
         self.weights = [weight for weight, _ in terms]
         self.losses = nn.ModuleList(loss for _, loss in terms)
-        facts: list[Any] = list(self.losses)
-        self.sampler: str = max((loss.sampler for loss in facts), key=SAMPLERS.index)
-        self.takes_references: bool = all(loss.takes_references for loss in facts)
+        # class variables elsewhere; those of a sum follow from its terms
+        self.sampler = max((loss.sampler for _, loss in terms), key=SAMPLERS.index)  # type: ignore[misc]
+        self.takes_references = all(loss.takes_references for _, loss in terms)  # type: ignore[misc]
 
     def forward(
         self,

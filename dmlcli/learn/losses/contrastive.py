@@ -14,13 +14,14 @@ Source: Hadsell et al., Dimensionality Reduction by Learning an Invariant Mappin
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Contrastive(nn.Module):
+class Contrastive(Loss):
     """Each pair by itself; margins are distances, or similarities in the cosine form.
 
     Settings:
@@ -47,7 +48,7 @@ class Contrastive(nn.Module):
         reduction: Literal["nonzero", "mean", "sum-per-anchor"] | None = None,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.form, self.pos_margin, self.normalize = form, pos_margin, normalize
         self.neg_margin = neg_margin if neg_margin is not None else {"cosine": 0.5}.get(form, 1.0)
         self.reduction = reduction or {"linear": "nonzero", "hadsell": "mean", "cosine": "sum-per-anchor"}[form]

@@ -9,13 +9,14 @@ Source: Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class Cosface(nn.Module):
+class Cosface(Loss):
     """A softmax over the cosines to one weight vector for each label.
 
     Settings:
@@ -34,7 +35,7 @@ class Cosface(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, margin: float = 0.35, scale: float = 64.0, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.normalize = margin, scale, normalize
         self.weight = proxies.start(num_labels, embedding_dim)
 

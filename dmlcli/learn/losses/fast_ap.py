@@ -10,13 +10,14 @@ Source: Cakir et al., Deep Metric Learning to Rank, CVPR 2019, equations 6 to 8.
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses.interface import Loss
 
 
-class FastAp(nn.Module):
+class FastAp(Loss):
     """Each distance is shared between its two neighbouring nodes, which makes the histogram differentiable.
 
     Settings:
@@ -30,7 +31,7 @@ class FastAp(nn.Module):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, num_bins: int = 10, normalize: bool = True) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.num_bins, self.normalize = num_bins, normalize
 
     def forward(

@@ -9,13 +9,14 @@ Source: Ustinova and Lempitsky, Learning Deep Embeddings with Histogram Loss, Ne
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses.interface import Loss
 
 
-class Histogram(nn.Module):
+class Histogram(Loss):
     """Each similarity is shared between its two neighbouring nodes, which makes the histograms differentiable.
 
     Settings:
@@ -29,7 +30,7 @@ class Histogram(nn.Module):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, num_bins: int = 200, normalize: bool = True) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.num_bins, self.normalize = num_bins, normalize
 
     def forward(

@@ -13,13 +13,14 @@ Source: Song et al., Deep Metric Learning via Lifted Structured Feature Embeddin
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class LiftedStructure(nn.Module):
+class LiftedStructure(Loss):
     """Soft maxima over distances (not squared), or over similarities in the cosine form, which can be negative.
 
     Settings:
@@ -32,7 +33,7 @@ class LiftedStructure(nn.Module):
 
     family: ClassVar[str] = "pair"
     sampler: ClassVar[str] = "pk"
-    takes_references: bool = True  # all but the original form, whose pairs need the negatives of both their images
+    takes_references: ClassVar[bool] = True  # not the original form: its pairs need the negatives of both images
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(
@@ -46,10 +47,10 @@ class LiftedStructure(nn.Module):
         beta: float = 2.0,
         normalize: bool | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.form, self.margin, self.alpha, self.beta = form, margin, alpha, beta
         self.normalize = form != "original" if normalize is None else normalize
-        self.takes_references = form != "original"
+        self.takes_references = form != "original"  # type: ignore[misc]  # a class variable elsewhere
 
     def forward(
         self,

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Margin(nn.Module):
+class Margin(Loss):
     """Distances are not squared; one negative is drawn for each positive pair.
 
     Settings:
@@ -49,7 +50,7 @@ class Margin(nn.Module):
         nonzero_loss_cutoff: float = 1.4,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.margin, self.nu, self.normalize = margin, nu, normalize
         self.cutoff, self.nonzero_loss_cutoff = cutoff, nonzero_loss_cutoff
         self.beta = nn.Parameter(torch.full((num_labels if per_label else 1,), beta))

@@ -10,13 +10,14 @@ Source: Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 201
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class MultiSimilarity(nn.Module):
+class MultiSimilarity(Loss):
     """Soft maxima over the mined positives and negatives of each anchor.
 
     Settings:
@@ -43,7 +44,7 @@ class MultiSimilarity(nn.Module):
         epsilon: float | None = 0.1,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.alpha, self.beta, self.base, self.epsilon, self.normalize = alpha, beta, base, epsilon, normalize
 
     def forward(

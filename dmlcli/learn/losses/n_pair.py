@@ -9,13 +9,14 @@ Source: Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Objecti
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class NPair(nn.Module):
+class NPair(Loss):
     """Uses the first two images of each label in batch order, on raw dot products with a penalty on their length.
 
     Settings:
@@ -29,7 +30,7 @@ class NPair(nn.Module):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, l2_reg: float = 0.02, normalize: bool = False) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.l2_reg, self.normalize = l2_reg, normalize
 
     def forward(

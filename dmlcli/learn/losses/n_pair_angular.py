@@ -11,13 +11,14 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class NPairAngular(nn.Module):
+class NPairAngular(Loss):
     """The first two images of each label in batch order; raw dot products in one half, unit vectors in the other.
 
     Settings:
@@ -42,7 +43,7 @@ class NPairAngular(nn.Module):
         alpha: float = 45.0,
         normalize: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.l2_reg, self.lam, self.normalize = l2_reg, lam, normalize
         self.tangent = math.tan(math.radians(alpha)) ** 2
 

@@ -9,13 +9,14 @@ Source: Goldberger et al., Neighbourhood Components Analysis, NeurIPS 2004, equa
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Nca(nn.Module):
+class Nca(Loss):
     """A softmax over the squared distances to all other images.
 
     Settings:
@@ -32,7 +33,7 @@ class Nca(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, scale: float = 8.0, k: int | None = None, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.scale, self.k, self.normalize = scale, k, normalize
 
     def forward(

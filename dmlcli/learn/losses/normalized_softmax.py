@@ -9,13 +9,14 @@ Source: Zhai and Wu, Classification is a Strong Baseline for Deep Metric Learnin
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class NormalizedSoftmax(nn.Module):
+class NormalizedSoftmax(Loss):
     """A softmax over the cosines to one weight vector for each label.
 
     Settings:
@@ -33,7 +34,7 @@ class NormalizedSoftmax(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, temperature: float = 0.05, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.temperature, self.normalize = temperature, normalize
         self.weight = proxies.start(num_labels, embedding_dim)
 

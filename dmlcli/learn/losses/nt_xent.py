@@ -8,13 +8,14 @@ Source: Sohn, NeurIPS 2016; Chen et al., A Simple Framework for Contrastive Lear
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class NtXent(nn.Module):
+class NtXent(Loss):
     """The normalised, temperature-scaled cross entropy, with labels.
 
     Settings:
@@ -30,7 +31,7 @@ class NtXent(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, temperature: float = 0.07, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.temperature, self.normalize = temperature, normalize
 
     def forward(

@@ -35,13 +35,16 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         lengths = rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        lengths.masked_fill_(lengths.isinf(), torch.nan)  # squares that overflow: divided by infinity, they were zeros
         scaled: Tensor = rows / lengths
-        ctx.save_for_backward(scaled, lengths)
+        ctx.save_for_backward(rows, scaled, lengths)
         return scaled
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
-        scaled, lengths = ctx.saved_tensors
+        rows, scaled, lengths = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the slope will be differentiated, and the kept lengths are constants
+            lengths = rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         along = (slope[..., None, :] @ scaled[..., :, None]).squeeze(-1)  # (..., 1)
         to_rows: Tensor = torch.addcmul(slope, scaled, along, value=-1)
         return to_rows.div_(lengths)
@@ -129,7 +132,7 @@ def logsumexp(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 class _MaskedLogSumExp(torch.autograd.Function):
-    """The slope is the softmax, whose terms the forward pass has at hand: autograd's own makes them anew."""
+    """The gradient is the softmax, whose terms the forward pass has computed: autograd's own computes them again."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, mask: Tensor) -> Tensor:
@@ -137,12 +140,18 @@ class _MaskedLogSumExp(torch.autograd.Function):
         highest = terms.amax(-1, keepdim=True)
         terms.sub_(highest).exp_()  # in place: a matrix less in memory
         total = terms.sum(-1, keepdim=True)
-        ctx.save_for_backward(terms, total.masked_fill(highest <= EMPTY, torch.inf))  # rows without any: slope 0
-        return (highest + total.log()).squeeze(-1)
+        result: Tensor = (highest + total.log()).squeeze(-1)
+        total = total.masked_fill(highest <= EMPTY, torch.inf)  # rows without any: gradient 0
+        ctx.save_for_backward(terms, total, logits, result, mask)
+        return result
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        terms, total = ctx.saved_tensors
+        terms, total, logits, result, mask = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient will be differentiated, and the kept terms are constants
+            inside = mask & (result > EMPTY / 2).unsqueeze(-1)
+            softmax = torch.where(inside, logits - result.unsqueeze(-1), -torch.inf).exp()
+            return softmax * slope.unsqueeze(-1), None
         return terms * (slope.unsqueeze(-1) / total), None
 
 

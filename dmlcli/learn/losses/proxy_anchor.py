@@ -11,15 +11,16 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 _SAFE = 60.0  # exponents below which thousands of terms stay far from the end of float32
 
 
-class ProxyAnchor(nn.Module):
+class ProxyAnchor(Loss):
     """Compares every image with every proxy: no sampler is needed, cost is B x C.
 
     Settings:
@@ -38,7 +39,7 @@ class ProxyAnchor(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, alpha: float = 32.0, margin: float = 0.1, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.alpha, self.margin, self.normalize = alpha, margin, normalize
         self.proxies = proxies.start(num_labels, embedding_dim)
 
@@ -82,15 +83,28 @@ class _PullAndPush(torch.autograd.Function):
                 slope = slope.to(dtype)
                 to_centers[start : start + len(rows)] = slope @ images.to(dtype)
                 to_images += slope.T @ rows.to(dtype)
-        ctx.save_for_backward(to_centers, to_images)
+        ctx.save_for_backward(to_centers, to_images, centers, images, labels)
+        ctx.settings = alpha, margin
         return pull + push
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        to_centers, to_images = ctx.saved_tensors
+        to_centers, to_images, centers, images, labels = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient will be differentiated, and the kept one is a constant
+            value = _plainly(centers, images, labels, *ctx.settings)
+            return *torch.autograd.grad(value, (centers, images), slope, create_graph=True), None, None, None
         if float(slope) != 1:  # in a sum of losses; a copy of as many proxies as products is not for nothing
             to_centers, to_images = slope * to_centers, slope * to_images
         return to_centers, to_images, None, None, None
+
+
+def _plainly(centers: Tensor, images: Tensor, labels: Tensor, alpha: float, margin: float) -> Tensor:
+    """The formula alone: (C, D), (B, D), (B,) -> scalar; autograd differentiates it any number of times."""
+    similarity = pairs.similarity(centers, images)  # (C, B)
+    own = torch.arange(len(centers), device=labels.device)[:, None] == labels  # (C, B)
+    pull = pairs.log1p_sum_exp(-alpha * (similarity - margin), own)
+    push = pairs.log1p_sum_exp(alpha * (similarity + margin), ~own)
+    return pairs.mean(pull, own.any(-1)) + push.mean()
 
 
 def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:

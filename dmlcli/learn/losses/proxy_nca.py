@@ -9,13 +9,14 @@ Source: Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class ProxyNca(nn.Module):
+class ProxyNca(Loss):
     """Can be negative: the own proxy may be nearer than all the others together.
 
     Settings:
@@ -31,7 +32,7 @@ class ProxyNca(nn.Module):
     learning_rate_factor: ClassVar[float] = 50.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, scale: float = 3.0, normalize: bool = True) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.scale, self.normalize = scale, normalize
         self.proxies = proxies.start(num_labels, embedding_dim)
 

@@ -11,13 +11,14 @@ Source: Teh et al., ProxyNCA++: Revisiting and Revitalizing Proxy Neighborhood C
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class ProxyNcaPp(nn.Module):
+class ProxyNcaPp(Loss):
     """Cross entropy over negative squared distances.
 
     Settings:
@@ -33,7 +34,7 @@ class ProxyNcaPp(nn.Module):
     learning_rate_factor: ClassVar[float] = 100.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, scale: float = 3.0, normalize: bool = True) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.scale, self.normalize = scale, normalize
         self.proxies = proxies.start(num_labels, embedding_dim)
 

@@ -10,13 +10,14 @@ Source: Wang et al., Ranked List Loss for Deep Metric Learning, CVPR 2019, equat
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class RankedList(nn.Module):
+class RankedList(Loss):
     """Weighted hinges on distances, one side after the other; each side stays where the other is missing.
 
     Settings:
@@ -47,7 +48,7 @@ class RankedList(nn.Module):
         detach_weights: bool = True,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.alpha, self.margin, self.Tn, self.Tp, self.lam = alpha, margin, Tn, Tp, lam
         self.detach_weights, self.normalize = detach_weights, normalize
 

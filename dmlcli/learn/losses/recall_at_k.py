@@ -10,13 +10,14 @@ Source: Patel et al., Recall@k Surrogate Loss with Large Batches and Similarity 
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses.interface import Loss
 
 
-class RecallAtK(nn.Module):
+class RecallAtK(Loss):
     """Smooth ranks of the positives, then a smooth test of whether each is within the first k.
 
     Settings:
@@ -43,7 +44,7 @@ class RecallAtK(nn.Module):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.k_vals, self.tau1, self.tau2 = tuple(k_vals), tau1, tau2
         self.include_self, self.normalize = include_self, normalize
 

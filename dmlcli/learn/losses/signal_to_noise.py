@@ -10,13 +10,14 @@ Source: Yuan et al., Signal-to-Noise Ratio: A Robust Distance Metric for Deep Me
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class SignalToNoise(nn.Module):
+class SignalToNoise(Loss):
     """The variance runs over the entries of an embedding; the distance of i to j is not that of j to i.
 
     Settings:
@@ -41,7 +42,7 @@ class SignalToNoise(nn.Module):
         zero_mean: float = 0.0,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.pos_margin, self.neg_margin, self.zero_mean, self.normalize = pos_margin, neg_margin, zero_mean, normalize
 
     def forward(

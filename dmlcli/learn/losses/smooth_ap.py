@@ -10,13 +10,14 @@ Source: Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Re
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses.interface import Loss
 
 
-class SmoothAp(nn.Module):
+class SmoothAp(Loss):
     """The precision at each positive is its rank among the positives divided by its rank among all.
 
     Settings:
@@ -39,7 +40,7 @@ class SmoothAp(nn.Module):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.temperature, self.include_self, self.normalize = temperature, include_self, normalize
 
     def forward(

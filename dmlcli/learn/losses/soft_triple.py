@@ -10,15 +10,16 @@ Source: Qian et al., SoftTriple Loss: Deep Metric Learning Without Triplet Sampl
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 _SLICE = 64  # images whose softmax is made at a time
 
 
-class SoftTriple(nn.Module):
+class SoftTriple(Loss):
     """The last term lets centres that are not needed merge.
 
     Settings:
@@ -49,7 +50,7 @@ class SoftTriple(nn.Module):
         margin: float = 0.01,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.la, self.gamma, self.tau, self.margin, self.normalize = la, gamma, tau, margin, normalize
         self.centers = proxies.start(num_labels, num_centers, embedding_dim)
 
@@ -103,6 +104,9 @@ class _Relaxed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         similarity, mean = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient will be differentiated: nothing in place
+            slope: Tensor = similarity.softmax(-1) * (similarity - mean[..., None] + 1)
+            return slope * gradients[0][..., None]
         gradient = torch.empty_like(similarity)
         for first in range(0, len(similarity), _SLICE):
             rows = slice(first, first + _SLICE)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class Softmax(nn.Module):
+class Softmax(Loss):
     """A classifier that is thrown away after training; its input is what is kept.
 
     Settings:
@@ -33,7 +34,7 @@ class Softmax(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, label_smoothing: float = 0.1, normalize: bool = False
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.label_smoothing, self.normalize = label_smoothing, normalize
         self.weight = proxies.start(num_labels, embedding_dim)
         self.bias = nn.Parameter(torch.zeros(num_labels))

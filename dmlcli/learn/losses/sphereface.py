@@ -11,13 +11,14 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class Sphereface(nn.Module):
+class Sphereface(Loss):
     """A softmax over the cosines to one weight vector for each label, with a margin that grows with the angle.
 
     Settings:
@@ -44,7 +45,7 @@ class Sphereface(nn.Module):
         lam: float = 5.0,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.lam, self.normalize = margin, scale, lam, normalize
         self.weight = proxies.start(num_labels, embedding_dim)
 

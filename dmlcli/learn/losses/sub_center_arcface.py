@@ -10,13 +10,14 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses.interface import Loss
 
 
-class SubCenterArcface(nn.Module):
+class SubCenterArcface(Loss):
     """A softmax over the cosines to the nearest of several weight vectors for each label.
 
     Settings:
@@ -43,7 +44,7 @@ class SubCenterArcface(nn.Module):
         scale: float = 64.0,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.normalize = margin, scale, normalize
         self.weight = proxies.start(num_labels, num_centers, embedding_dim)
 

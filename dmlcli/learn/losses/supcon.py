@@ -9,13 +9,14 @@ Source: Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, equation 2
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Supcon(nn.Module):
+class Supcon(Loss):
     """A softmax over all other images; its target is spread evenly over the positives.
 
     Settings:
@@ -31,7 +32,7 @@ class Supcon(nn.Module):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, temperature: float = 0.1, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.temperature, self.normalize = temperature, normalize
 
     def forward(

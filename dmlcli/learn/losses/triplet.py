@@ -11,14 +11,15 @@ Source: Schroff et al., FaceNet, CVPR 2015 (semi-hard); Hermans et al., In Defen
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class Triplet(nn.Module):
+class Triplet(Loss):
     """Mining says which triplets count.
 
     semi-hard is, for each positive pair, the nearest negative that is farther than the positive, else the farthest one;
@@ -51,7 +52,7 @@ class Triplet(nn.Module):
         reduction: Literal["mean", "nonzero"] | None = None,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.mining, self.margin, self.squared, self.soft, self.normalize = mining, margin, squared, soft, normalize
         self.reduction = reduction or ("nonzero" if mining.endswith("all") else "mean")
 

@@ -10,13 +10,14 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses.interface import Loss
 
 
-class TupletMargin(nn.Module):
+class TupletMargin(Loss):
     """A scaled softmax of one positive against the negatives, on cosines.
 
     Settings:
@@ -39,7 +40,7 @@ class TupletMargin(nn.Module):
         scale: float = 64.0,
         normalize: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.normalize = math.radians(margin_deg), scale, normalize
 
     def forward(

@@ -1,0 +1,101 @@
+"""What every loss is: a module that checks its inputs before it computes anything."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Loss(nn.Module):
+    """The base of all losses: `loss(embeddings, labels)` is a scalar to minimize.
+
+    Calling a loss checks shapes, dtypes, devices and the range of the labels, then calls `forward`. An empty batch
+    gives 0, and embeddings or references whose lengths are not finite give NaN, both with a gradient; `forward` sees
+    neither.
+    """
+
+    family: ClassVar[str]
+    sampler: ClassVar[str]
+    takes_references: ClassVar[bool]
+    learning_rate_factor: ClassVar[float]
+
+    def __init__(self, num_labels: int, embedding_dim: int) -> None:
+        super().__init__()
+        if num_labels < 1 or embedding_dim < 1:
+            raise ValueError(f"num_labels and embedding_dim must be at least 1, not {num_labels} and {embedding_dim}")
+        self.num_labels, self.embedding_dim = num_labels, embedding_dim
+
+    def __call__(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+        **others: Any,
+    ) -> Tensor:
+        """Return the loss of a batch.
+
+        Args:
+            embeddings: (B, D), floating point, D = `embedding_dim`.
+            labels: (B,), integers from 0 to `num_labels` - 1; a loss without parameters takes any that are >= 0.
+            references: (Q, D), what the batch is compared with in place of itself, e.g. a memory of earlier batches.
+            reference_labels: (Q,), given with `references`.
+            others: what `forward` of a single loss takes besides, e.g. the `triplets` of the margin loss.
+
+        Returns:
+            A scalar in float32 or better.
+
+        Raises:
+            ValueError: an input of a wrong shape, dtype, device or range; references for a loss that takes none.
+        """
+        labels = self._checked(embeddings, labels, "embeddings", "labels")
+        if (references is None) != (reference_labels is None):
+            raise ValueError("references and reference_labels go together: one of them is missing")
+        if references is not None and reference_labels is not None:
+            if not self.takes_references:
+                raise ValueError(f"{type(self).__name__} does not take references")
+            reference_labels = self._checked(references, reference_labels, "references", "reference_labels")
+            if references.device != embeddings.device:
+                raise ValueError(f"references are on {references.device}, embeddings on {embeddings.device}")
+        if not len(embeddings):
+            return embeddings.sum() * 0
+        if not (_has_finite_lengths(embeddings) and (references is None or _has_finite_lengths(references))):
+            return embeddings.sum() * torch.nan  # comparisons with NaN are false: a miner would find nothing to learn
+        value: Tensor = super().__call__(embeddings, labels, references, reference_labels, **others)
+        return value
+
+    def _checked(self, rows: Tensor, labels: Tensor, name: str, label_name: str) -> Tensor:
+        """Return the labels as int64; raises ValueError where they and their rows cannot be what they should be."""
+        if rows.ndim != 2 or rows.shape[1] != self.embedding_dim:
+            raise ValueError(f"{name} must have shape (B, {self.embedding_dim}), not {tuple(rows.shape)}")
+        if not rows.is_floating_point():
+            raise ValueError(f"{name} must be floating point, not {rows.dtype}")
+        if labels.shape != rows.shape[:1]:
+            raise ValueError(f"{label_name} must have shape ({len(rows)},), one a row, not {tuple(labels.shape)}")
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise ValueError(f"{label_name} must be integers, not {labels.dtype}")
+        if labels.device != rows.device:
+            raise ValueError(f"{label_name} are on {labels.device}, {name} on {rows.device}")
+        labels = labels.long()
+        if len(labels) and _can_look_at_values(labels):
+            low, high = (int(bound) for bound in labels.aminmax())
+            bounded = next(self.parameters(), None) is not None
+            if low < 0 or (bounded and high >= self.num_labels):
+                highest = str(self.num_labels - 1) if bounded else "above"
+                raise ValueError(f"{label_name} must be 0 to {highest}, and there is {low if low < 0 else high}")
+        return labels
+
+
+def _has_finite_lengths(rows: Tensor) -> bool:
+    """Whether no row (B, D) holds NaN or infinity, or numbers whose squares overflow."""
+    if not _can_look_at_values(rows):
+        return True
+    dtype = torch.promote_types(rows.dtype, torch.float32)
+    return bool(torch.linalg.vector_norm(rows.detach(), dim=-1, dtype=dtype).isfinite().all())
+
+
+def _can_look_at_values(tensor: Tensor) -> bool:
+    """Whether a decision may depend on the values: not while they are compiled or captured into a CUDA graph."""
+    if torch.compiler.is_compiling():
+        return False
+    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
