@@ -15,8 +15,7 @@ ORIENTATION = 0x0112
 
 
 def by_pillow(data: bytes) -> jpeg.Header:
-    image = pillow.open_header(data)
-    return jpeg.Header(*image.size, pillow.orientation(image, data))
+    return jpeg.Header(*pillow.read_header(data)[:3])
 
 
 def with_notes(data: bytes, *notes: bytes) -> bytes:
