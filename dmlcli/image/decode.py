@@ -33,6 +33,7 @@ _UPRIGHT = {  # by orientation: whether to swap the sides, then turn rows around
     8: (True, True, False),
 }
 _CMYK = 4  # components
+_PNG = b"\x89PNG\r\n\x1a\n"
 _FILLED = re.compile(r"(\d+) extraneous bytes before marker 0xd9")  # what libjpeg says of bytes after the last pixel
 _TWICE = 2  # a reduced scale keeps at least so many pixels for each one of the result
 
@@ -44,11 +45,15 @@ class Picture:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
         with _reasons():
+            if data.startswith(_PNG):
+                from dmlcli.image import png
+
+                data = png.checked(data)
             header = _read_header(data)
         width, height = header.width, header.height
         limits.check_memory(header.memory + len(data))
+        self._data = data
         self._coding = header.coding
         self._memory = header.memory
         self._stored = width, height
@@ -181,15 +186,14 @@ class _Header(NamedTuple):
 
 def _read_header(data: bytes) -> _Header:
     """What the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
-    coding = jpeg.coding(data) if data.startswith(jpeg.SIGNATURE) else None
-    plain = jpeg.header(data) if coding is not None else None
+    plain = jpeg.header(data)
     if plain is not None:
-        width, height, orientation = plain
+        width, height, orientation, coding = plain
         limits.check(width, height)
-        memory = 0
     else:
         from dmlcli.image import pillow
 
+        coding = jpeg.coding(data) if data.startswith(jpeg.SIGNATURE) else None
         width, height, orientation, memory = pillow.read_header(data)
     if coding is not None:
         limits.check_scans(coding.scans, width * height)

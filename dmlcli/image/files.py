@@ -136,7 +136,7 @@ def _is_tga(header: bytes) -> bool:
         known = kind in (2, 3, 10, 11) and not any(palette)
     else:
         known = colors == 1 and kind in (1, 9) and palette[4] in (15, 16, 24, 32) and any(palette[2:4])
-    return known and depth in (8, 16, 24, 32) and any(header[12:14]) and any(header[14:16]) and not header[17] & 0xC0
+    return known and depth in (1, 8, 16, 24, 32) and any(header[12:14]) and any(header[14:16]) and not header[17] & 0xC0
 
 
 def _inside(path: Path) -> tuple[Path, str] | None:

@@ -26,19 +26,20 @@ _APPLICATION, _COMMENT, _JFIF, _ADOBE = range(0xE0, 0xF0), 0xFE, 0xE0, 0xEE
 _PLAIN_JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"  # says that colors are YCbCr; its density does not count
 
 
+class Coding(NamedTuple):
+    """What decoding takes: the number of colors, and of scans where all of them are kept in memory, else 0."""
+
+    components: int
+    scans: int
+
+
 class Header(NamedTuple):
     """The size in pixels as stored, and how to turn what is stored (EXIF's orientation, 1 for upright)."""
 
     width: int
     height: int
     orientation: int
-
-
-class Coding(NamedTuple):
-    """What decoding takes: the number of colors, and of scans where all of them are kept in memory, else 0."""
-
-    components: int
-    scans: int
+    coding: Coding
 
 
 class Segment(NamedTuple):
@@ -56,7 +57,8 @@ def header(data: bytes) -> Header | None:
         return None
     size: tuple[int, int] | None = None
     orientation: int | None = 0
-    exif = xmp = False
+    exif = xmp = progressive = False
+    components = 0
     place = 2
     for _ in range(_MOST_SEGMENTS):
         if place + 4 > len(data):
@@ -67,10 +69,14 @@ def header(data: bytes) -> Header | None:
             return None
         segment = data[place + 4 : end]
         if marker == _SCAN:
-            return None if size is None or (xmp and not orientation) else Header(*size, orientation or 1)
+            if size is None or (xmp and not orientation):
+                return None
+            usual = not progressive and segment[:1] == bytes([components])
+            return Header(*size, orientation or 1, Coding(components, 0) if usual else coding(data))
         if marker in _FRAME_LIKE and marker not in _NO_FRAME:
             if size is not None or (size := _size(marker, segment)) is None:
                 return None
+            components, progressive = segment[5], marker not in _FRAMES[:2]
         elif marker == _NOTES and segment.startswith(_EXIF):
             if exif or (orientation := _orientation(segment[len(_EXIF) :])) is None:
                 return None

@@ -20,11 +20,11 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG200
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION = 0x0112  # the EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
-_BITS, _PHOTOMETRIC = 258, 262  # tags of TIFF
-_MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel in Pillow; others: 4
-_RGB_BYTES = 3  # a pixel of what `pixels` returns
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+_UNSIGNED = (1, 4)  # formats of samples: whole numbers from 0, and what nothing is said of
+_RGB_BYTES = 3  # a pixel of what `pixels` returns; `from_pixels` makes an image of 4 from it
 # Bytes a pixel that a decoder takes beside the image it fills, measured on the worst image of each format.
-_DECODER_BYTES = {"WEBP": 16, "AVIF": 16, "JPEG2000": 32, "HEIF": 16, "TIFF": 8}
+_DECODER_BYTES = {"WEBP": 12, "AVIF": 14, "JPEG2000": 24, "HEIF": 14, "TIFF": 8}
 _PLAIN_BYTES = 80  # a pixel of PPM files as text or of odd depths, which Pillow decodes number by number
 _BAND = 1 << 20  # pixels that are converted at once
 
@@ -70,8 +70,6 @@ def orientation(image: Image.Image, data: bytes) -> int:
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
     """Return an image as (H, W, 3): as stored, but for TIFF, which Pillow turns upright."""
-    if data.startswith(png.SIGNATURE):
-        data = png.checked(data)
     with libtiff.errors(_imaging.__file__) as damage, _opened(data) as image:
         white = _white(image)
         inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
@@ -134,7 +132,7 @@ def _open(data: bytes) -> Image.Image:
 
 def _memory(image: Image.Image) -> int:
     """Bytes that decoding an image takes, the result included."""
-    each = _MODE_BYTES.get(image.mode, 4) + _RGB_BYTES + _DECODER_BYTES.get(image.format or "", 0)
+    each = 4 + _RGB_BYTES + _DECODER_BYTES.get(image.format or "", 0)
     if image.format == "PPM" and any(tile[0] != "raw" for tile in image.tile):  # type: ignore[attr-defined]
         each = _PLAIN_BYTES
     return each * image.size[0] * image.size[1]
@@ -145,12 +143,16 @@ def _white(image: Image.Image) -> int | None:
 
     Errors: ImageError for signed, 32-bit and floating-point numbers.
     """
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):  # whose numbers Pillow scales to 16 bits
+    tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
+    if (
+        image.mode == "F"
+        or (image.mode == "I" and image.format != "PPM")  # whose numbers Pillow scales to 16 bits
+        or not set(tags.get(_SAMPLE_FORMAT, ())) <= set(_UNSIGNED)
+    ):
         raise ImageError("its pixels are signed, 32-bit or floating-point numbers, whose black and white are unknown")
     if not image.mode.startswith("I"):
         return None
-    bits = image.tag_v2.get(_BITS, (16,))[0] if image.format == "TIFF" else 16  # type: ignore[attr-defined]
-    return (1 << int(bits)) - 1
+    return (1 << int(tags.get(_BITS, (16,))[0])) - 1
 
 
 def _banded(image: Image.Image, convert: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:

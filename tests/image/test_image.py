@@ -228,7 +228,7 @@ def test_the_limit_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
 
 def test_no_more_pixels_are_decoded_at_once_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty giants in eight threads: at most two at a time, and one larger than the room goes alone."""
-    monkeypatch.setattr(limits, "_AT_ONCE", 100)
+    monkeypatch.setattr(limits, "_AT_ONCE", 100)  # bytes
     now, most, lock = 0, 0, threading.Lock()
 
     def decode(pixels: int) -> None:
