@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -124,7 +124,8 @@ def _jpegs() -> Iterator[Odd]:
 
 def _deep() -> Iterator[Odd]:
     ramp = np.linspace(0, 65535, 40 * 28).reshape(28, 40)
-    for order, bits, kind in product("<>", (16, 32), (1, 2, 3)):
+    orders: tuple[Literal["<"], Literal[">"]] = ("<", ">")
+    for order, bits, kind in product(orders, (16, 32), (1, 2, 3)):
         if (bits, kind) == (16, 3):
             continue
         number = np.dtype({1: "u", 2: "i", 3: "f"}[kind] + str(bits // 8)).newbyteorder(order)

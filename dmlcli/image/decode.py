@@ -187,6 +187,7 @@ class _Header(NamedTuple):
 def _read_header(data: bytes) -> _Header:
     """What the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
     plain = jpeg.header(data)
+    coding: jpeg.Coding | None
     if plain is not None:
         width, height, orientation, coding = plain
         limits.check(width, height)

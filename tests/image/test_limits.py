@@ -169,7 +169,10 @@ WORST: dict[str, tuple[float, Make]] = {  # bytes a pixel, and the image of a si
     "WEBP": (19, lambda side: encoded(_colors(side, "RGBA"), "WEBP", lossless=True, quality=0, method=0)),
     "AVIF": (21, lambda side: encoded(_colors(side, "RGBA"), "AVIF", speed=10, quality=30, subsampling="4:4:4")),
     "JPEG2000": (31, lambda side: encoded(_colors(side, "RGBA"), "JPEG2000")),
-    "TIFF": (15, lambda side: encoded(_colors(side, "RGBA"), "TIFF", compression="tiff_lzw", strip_size=1 << 30)),
+    "TIFF": (
+        15,
+        lambda side: encoded(_colors(side, "RGBA"), "TIFF", compression="tiff_adobe_deflate", strip_size=1 << 30),
+    ),
     "progressive JPEG": (9, lambda side: encoded(_colors(side, "RGB"), "JPEG", progressive=True, subsampling=0)),
     "CMYK JPEG": (7, lambda side: encoded(_colors(side, "RGB").convert("CMYK"), "JPEG")),
 }
