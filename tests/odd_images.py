@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -124,11 +124,10 @@ def _jpegs() -> Iterator[Odd]:
 
 def _deep() -> Iterator[Odd]:
     ramp = np.linspace(0, 65535, 40 * 28).reshape(28, 40)
-    orders: tuple[Literal["<"], Literal[">"]] = ("<", ">")
-    for order, bits, kind in product(orders, (16, 32), (1, 2, 3)):
+    for order, bits, kind in product("<>", (16, 32), (1, 2, 3)):
         if (bits, kind) == (16, 3):
             continue
-        number = np.dtype({1: "u", 2: "i", 3: "f"}[kind] + str(bits // 8)).newbyteorder(order)
+        number = np.dtype({1: "u", 2: "i", 3: "f"}[kind] + str(bits // 8)).newbyteorder("<" if order == "<" else ">")
         numbers = (ramp - (30000 if kind == 2 else 0)).astype(number)
         expected = SAME if (bits, kind) == (16, 1) else REFUSED
         name = {1: "unsigned", 2: "signed", 3: "float"}[kind]

@@ -171,7 +171,7 @@ WORST: dict[str, tuple[float, Make]] = {  # bytes a pixel, and the image of a si
     "JPEG2000": (31, lambda side: encoded(_colors(side, "RGBA"), "JPEG2000")),
     "TIFF": (
         15,
-        lambda side: encoded(_colors(side, "RGBA"), "TIFF", compression="tiff_adobe_deflate", strip_size=1 << 30),
+        lambda side: encoded(_colors(side, "RGBA"), "TIFF", compression="zstd", strip_size=1 << 30),
     ),
     "progressive JPEG": (9, lambda side: encoded(_colors(side, "RGB"), "JPEG", progressive=True, subsampling=0)),
     "CMYK JPEG": (7, lambda side: encoded(_colors(side, "RGB").convert("CMYK"), "JPEG")),
