@@ -14,30 +14,10 @@ from typing import NamedTuple
 from dmlcli import progress
 from dmlcli.catalog.items import OPEN_TO_TRAINING, Catalog, Item
 from dmlcli.errors import CatalogError
-from dmlcli.image import SNIFF_LENGTH, is_image
+from dmlcli.image import SNIFF_LENGTH, SUFFIXES, UNREAD_SUFFIXES, is_image
 from dmlcli.report.skipped import Skipped
 
 _SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test", "query", "gallery"}
-SUFFIXES = frozenset(
-    (
-        "jpg",
-        "jpeg",
-        "jpe",
-        "jfif",
-        "png",
-        "webp",
-        "gif",
-        "bmp",
-        "ppm",
-        "pgm",
-        "tif",
-        "tiff",
-        "avif",
-        "heic",
-        "heif",
-        "jp2",
-    )
-)
 
 
 class Folder(NamedTuple):
@@ -101,6 +81,7 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
     """
     seen: set[tuple[int, int]] = set()
     again: list[str] = []
+    unread: list[str] = []
     stack, links = [""], deque[str]()
     while stack or links:
         here = stack.pop() if stack else links.popleft()
@@ -129,6 +110,8 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
             if kind == "file":
                 if called_image or _sniff(f"{full}/{name}"):
                     images.append(name)
+                elif _suffix(name) in UNREAD_SUFFIXES:
+                    unread.append(f"{here}/{name}".lstrip("/"))
             elif kind == "folder":
                 if here or name not in leave_out:
                     (linked_folders if entries[name].is_symlink() else folders).append(f"{here}/{name}".lstrip("/"))
@@ -142,6 +125,10 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
         named = ", ".join(again[:3]) + (", …" if len(again) > 3 else "")
         links_are = "1 link leads to a folder" if len(again) == 1 else f"{len(again)} links lead to folders"
         progress.warn(f"{links_are} read already, left out: {named}")
+    if unread:
+        named = ", ".join(unread[:3]) + (", …" if len(unread) > 3 else "")
+        images_are = "1 image is in a format" if len(unread) == 1 else f"{len(unread)} images are in formats"
+        progress.warn(f"{images_are} that dmlcli cannot decode, left out: {named}")
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
@@ -157,7 +144,11 @@ def _kind(entry: "os.DirEntry[str]") -> str:
 
 
 def _called_image(name: str) -> bool:
-    return name.rpartition(".")[2].lower() in SUFFIXES
+    return _suffix(name) in SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return name.rpartition(".")[2].lower()
 
 
 def _sniff(file: str) -> bool:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from dmlcli import progress
 from dmlcli.catalog.columns import Columns, items_of, text_of, usual_column
-from dmlcli.catalog.folders import SUFFIXES
 from dmlcli.catalog.items import Catalog
 from dmlcli.errors import CatalogError, ImageError
-from dmlcli.image import archives
+from dmlcli.image import SUFFIXES, archives
 from dmlcli.report.skipped import Skipped
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")

@@ -174,10 +174,11 @@ def _from_stdin(encoder: "Encoder") -> "Computed":
     """The one image whose bytes are on stdin."""
     from dmlcli.catalog import Item
     from dmlcli.embeddings import Computed, Embeddings, FileState
+    from dmlcli.image import read_stream
 
     if sys.stdin.isatty():
         raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli embed - < img.jpg")
-    vectors = encoder.embed(sys.stdin.buffer.read())
+    vectors = encoder.embed(read_stream(sys.stdin.buffer.read))
     made = Embeddings(Path(), [Item("-", "")], [FileState(0, 0, "")], vectors, encoder.fingerprint, encoder.views)
     return Computed(made, 1, [])
 

@@ -2,21 +2,33 @@
 
 files     which files are opened at all, and what their first bytes say
 archives  pictures inside tar files, here or far away; the only file that knows tar files and fsspec
-limits    how many pixels a picture may have, and how many are decoded at once
-decode    bytes -> upright RGB, or the reason why not: plain JPEGs by itself (jpeg), all else by Pillow (pillow)
+limits    how large an image may be: pixels, bytes of its file, bytes of memory; how much is decoded at once
+decode    bytes -> upright RGB, or the reason why not: JPEGs by simplejpeg, all else by Pillow (pillow)
+jpeg, png, gif, libtiff   what these formats need to be known of before or beside decoding
 resample  the one way of shrinking, in memory that is used again (scratch)
 view      what a model sees: crop, shrink, normalise
 """
 
 from dmlcli.arrays import Pixels
 from dmlcli.image.decode import Picture, cropped, cut, open_image
-from dmlcli.image.files import SNIFF_LENGTH, is_image, is_there, read_file, status_of
+from dmlcli.image.files import (
+    SNIFF_LENGTH,
+    SUFFIXES,
+    UNREAD_SUFFIXES,
+    is_image,
+    is_there,
+    read_file,
+    read_stream,
+    status_of,
+)
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
 from dmlcli.image.view import ImageSettings, normalise, square, view
 
 __all__ = [
     "SNIFF_LENGTH",
+    "SUFFIXES",
+    "UNREAD_SUFFIXES",
     "Box",
     "ImageSettings",
     "Picture",
@@ -29,6 +41,7 @@ __all__ = [
     "normalise",
     "open_image",
     "read_file",
+    "read_stream",
     "square",
     "status_of",
     "view",

@@ -6,9 +6,10 @@ that Pillow passes over in silence. All else is Pillow's, which is not even impo
 
 import io
 import math
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -31,6 +32,9 @@ _UPRIGHT = {  # by orientation: whether to swap the sides, then turn rows around
     7: (True, True, True),
     8: (True, True, False),
 }
+_CMYK = 4  # components
+_PNG = b"\x89PNG\r\n\x1a\n"
+_FILLED = re.compile(r"(\d+) extraneous bytes before marker 0xd9")  # what libjpeg says of bytes after the last pixel
 _TWICE = 2  # a reduced scale keeps at least so many pixels for each one of the result
 
 
@@ -41,11 +45,19 @@ class Picture:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
         with _reasons():
-            self._other, (width, height, orientation) = _opened(data)
+            if data.startswith(_PNG):
+                from dmlcli.image import png
+
+                data = png.checked(data)
+            header = _read_header(data)
+        width, height = header.width, header.height
+        limits.check_memory(header.memory + len(data))
+        self._data = data
+        self._coding = header.coding
+        self._memory = header.memory
         self._stored = width, height
-        self._swap, self._flip_rows, self._flip_columns = _UPRIGHT.get(orientation, (False, False, False))
+        self._swap, self._flip_rows, self._flip_columns = _UPRIGHT.get(header.orientation, (False, False, False))
         self.width, self.height = (height, width) if self._swap else (width, height)
 
     def inside(self, box: Box | None) -> Box:
@@ -89,17 +101,19 @@ class Picture:
     @contextmanager
     def _decoded(self, reduction: int) -> "Iterator[NDArray[np.uint8]]":
         """(H, W, 3) as stored, at 1/`reduction` of the size where the format can; in memory only inside the block."""
-        width, height = (-(-length // reduction) for length in self._stored)
-        other = self._other
-        is_jpeg = other is None or other.format in ("JPEG", "MPO")
-        with limits.room(width * height if is_jpeg else math.prod(self._stored)):
+        coding = self._coding
+        memory = self._memory if coding is None else jpeg.memory(coding, *self._stored, reduction)
+        with limits.room(memory):
             with _reasons():
-                if other is None or (is_jpeg and other.mode in ("RGB", "L")):
-                    stored = _from_jpeg(self._data, width, height)
+                if coding is not None:
+                    width, height = (-(-length // reduction) for length in self._stored)
+                    stored = _from_jpeg(self._data, width, height, coding.components)
                 else:
                     from dmlcli.image import pillow
 
-                    stored = pillow.pixels(other, width, height)
+                    stored = pillow.pixels(self._data)
+                    if stored.shape[:2] != self._stored[::-1]:
+                        raise ImageError("its pixels are not of the size that its header says")
             yield stored
 
     def _turned(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -162,17 +176,30 @@ def _reasons() -> Iterator[None]:
         raise ImageError(reason) from error
 
 
-def _opened(data: bytes) -> tuple["Image | None", jpeg.Header]:
-    """What the header says; and the image, where that is no plain JPEG."""
-    header = jpeg.header(data)
-    if header is not None:
-        limits.check(header.width, header.height)
-        return None, header
-    from dmlcli.image import pillow
+class _Header(NamedTuple):
+    width: int  # in pixels, as stored
+    height: int
+    orientation: int
+    memory: int  # bytes that decoding takes at full size
+    coding: jpeg.Coding | None  # of a JPEG
 
-    image = pillow.open_header(data)
-    limits.check(*image.size)
-    return image, jpeg.Header(*image.size, pillow.orientation(image, data))
+
+def _read_header(data: bytes) -> _Header:
+    """What the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
+    plain = jpeg.header(data)
+    coding: jpeg.Coding | None
+    if plain is not None:
+        width, height, orientation, coding = plain
+        limits.check(width, height)
+    else:
+        from dmlcli.image import pillow
+
+        coding = jpeg.coding(data) if data.startswith(jpeg.SIGNATURE) else None
+        width, height, orientation, memory = pillow.read_header(data)
+    if coding is not None:
+        limits.check_scans(coding.scans, width * height)
+        memory = jpeg.memory(coding, width, height)
+    return _Header(width, height, orientation, memory, coding)
 
 
 def _reduction(most: float) -> int:
@@ -180,26 +207,32 @@ def _reduction(most: float) -> int:
     return next((power for power in (8, 4, 2) if power <= most), 1)
 
 
-def _from_jpeg(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """(height, width, 3) of a colour or grey JPEG, which holds them at this scale."""
+def _from_jpeg(data: bytes, width: int, height: int, components: int) -> NDArray[np.uint8]:
+    """(height, width, 3) of a JPEG, which holds them at this scale; raises ImageError for a damaged one."""
+    with suppress(ValueError):  # damage, or only a note in the header
+        return _strict(data, width, height, components)
+    data = jpeg.without_notes(data)
     try:
-        return _simplejpeg(data, width, height, strict=True)
+        return _strict(data, width, height, components)
     except ValueError as error:
         reason = str(error)
-    if "extraneous bytes before marker 0xd9" in reason:  # many cameras leave some at the end; the picture is whole
-        return _simplejpeg(data, width, height, strict=False)
+    if filled := _FILLED.search(reason):  # some cameras fill the end of a scan with zeros
+        with suppress(ValueError):
+            return _strict(jpeg.without_filling(data, int(filled[1])), width, height, components)
     if "remature end" in reason:
         raise ImageError("the file is truncated")
-    if "orrupt" in reason:
-        raise ImageError(f"the file is damaged ({reason})")
-    from dmlcli.image import pillow
-
-    return pillow.pixels(pillow.open_header(data), width, height)  # rare forms that only Pillow decodes
+    raise ImageError(f"the file is damaged ({reason})")
 
 
-def _simplejpeg(data: bytes, width: int, height: int, strict: bool) -> NDArray[np.uint8]:
-    memory = scratch("decoded", (height, width, 3), np.uint8)
+def _strict(data: bytes, width: int, height: int, components: int) -> NDArray[np.uint8]:
+    """The same, or ValueError for whatever libjpeg warns of."""
+    cmyk = components == _CMYK
+    memory = scratch("decoded", (height, width, 4 if cmyk else 3), np.uint8)
     decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-        data, min_width=width, min_height=height, buffer=memory, strict=strict
+        data, "CMYK" if cmyk else "RGB", min_width=width, min_height=height, buffer=memory, strict=True
     )
+    if cmyk:
+        from dmlcli.image import pillow
+
+        return pillow.from_cmyk(decoded)
     return decoded

@@ -2,26 +2,38 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from dmlcli.errors import ImageError, MissingError
-from dmlcli.image import archives
-from dmlcli.image.limits import max_pixels
+from dmlcli.image import archives, limits
 
-SNIFF_LENGTH = 16  # bytes that `is_image` wants to see
+SNIFF_LENGTH = 32  # bytes that `is_image` wants to see
+_READ = (
+    "jpg jpeg jpe jfif mpo png apng webp gif bmp ppm pgm pbm pnm tif tiff tga avif heic heif jp2 j2k j2c jpc jpf jpx"
+)
+_GRAPHICS = "psd psb xcf ai eps svg svgz cdr wmf emf ico cur icns jxl exr hdr dds pcx sgi"
+_RAW = "dng cr2 cr3 crw nef nrw arw sr2 raf orf rw2 pef srw 3fr iiq"
+SUFFIXES = frozenset(_READ.split())  # of the formats that are decoded
+UNREAD_SUFFIXES = frozenset(
+    [*_GRAPHICS.split(), *_RAW.split()]
+)  # of images that are not: a folder's are listed by name
+NOT_AN_IMAGE = "not an image in a format known here"
 _SIGNATURES = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
-    b"GIF8",
-    b"BM",
+    b"GIF87a",
+    b"GIF89a",
     b"II*\x00",
     b"MM\x00*",
-    b"P5",
-    b"P6",
+    b"II+\x00",  # BigTIFF
+    b"MM\x00+",
     b"\x00\x00\x00\x0cjP  ",
+    b"\xff\x4f\xff\x51",  # JPEG 2000 without a container
 )
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_MOST_BYTES = 8  # of a file for each pixel that a picture may have: no format needs more
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes; each version of the format has its own
+_CHUNK = 1 << 20
 
 
 def is_image(header: bytes) -> bool:
@@ -30,17 +42,70 @@ def is_image(header: bytes) -> bool:
         header.startswith(_SIGNATURES)
         or (header[:4] == b"RIFF" and header[8:12] == b"WEBP")
         or (header[4:8] == b"ftyp" and header[8:12] in _BRANDS)
+        or _is_pnm(header)
+        or (header[:2] == b"BM" and int.from_bytes(header[14:18], "little") in _BMP_HEADERS)
+        or _is_tga(header)
     )
 
 
 def status_of(path: Path) -> os.stat_result:
-    """Size and time of a regular file.
+    """Size and time of a regular file, or of one inside a tar file.
 
-    Errors: ImageError for what is missing, and for folders, pipes and devices, which are never opened.
+    Errors: ImageError for what is missing or larger than any image may be, and for folders, pipes and devices, which
+        are never opened.
     """
     inside = _inside(path)
+    status = archives.status_of(*inside) if inside is not None else _status(path)
+    limits.check_file(status.st_size)
+    return status
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of an image file, which may lie inside a tar file.
+
+    Errors: ImageError like `status_of`, for what may not be read, and for what does not begin like an image.
+    """
+    status = status_of(path)
+    inside = _inside(path)
     if inside is not None:
-        return archives.status_of(*inside)
+        return archives.read(*inside)
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(SNIFF_LENGTH)
+            if not is_image(first):
+                raise ImageError(NOT_AN_IMAGE if first else "the file is empty")
+            stream.seek(0)
+            return stream.read(status.st_size)
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from error
+
+
+def read_stream(read: Callable[[int], bytes]) -> bytes:
+    """Return the bytes of an image that come from a pipe, such as stdin.
+
+    Args:
+        read: returns at most so many bytes, none at the end.
+
+    Errors: ImageError as soon as there are more than an image file may have.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := read(_CHUNK):
+        chunks.append(chunk)
+        size += len(chunk)
+        limits.check_file(size)
+    return b"".join(chunks)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, be it inside a tar file."""
+    try:
+        return path.is_file() or (_inside(path) is not None and bool(status_of(path)))
+    except ImageError:
+        return False
+
+
+def _status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -51,29 +116,27 @@ def status_of(path: Path) -> os.stat_result:
         raise ImageError(f"not a possible file name: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
-    if status.st_size > _MOST_BYTES * max_pixels():
-        raise ImageError(f"{status.st_size / 1e9:.1f} GB are too many for a picture of up to {max_pixels():,} pixels")
     return status
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of an image file; raises ImageError like `status_of`, and for what may not be read."""
-    inside = _inside(path)
-    if inside is not None:
-        return archives.read(*inside)
-    status_of(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(error.strerror or str(error)) from error
-
-
-def is_there(path: Path) -> bool:
-    """Whether there is such a file, be it inside a tar file."""
-    try:
-        return path.is_file() or (_inside(path) is not None and bool(status_of(path)))
-    except ImageError:
+def _is_pnm(header: bytes) -> bool:
+    """Whether it is `P1` to `P6`, then a number or a comment: a note that begins with P5 is not."""
+    if header[:1] != b"P" or header[1:2] not in (b"1", b"2", b"3", b"4", b"5", b"6"):
         return False
+    after = header[2:].lstrip(b" \t\r\n")
+    return len(after) < len(header) - 2 and (after[:1] == b"#" or after[:1].isdigit())
+
+
+def _is_tga(header: bytes) -> bool:
+    """Whether the fields of a TGA header, which has no signature, all have possible values."""
+    if len(header) < 18:
+        return False
+    colors, kind, depth, palette = header[1], header[2], header[16], header[3:8]
+    if colors == 0:
+        known = kind in (2, 3, 10, 11) and not any(palette)
+    else:
+        known = colors == 1 and kind in (1, 9) and palette[4] in (15, 16, 24, 32) and any(palette[2:4])
+    return known and depth in (1, 8, 16, 24, 32) and any(header[12:14]) and any(header[14:16]) and not header[17] & 0xC0
 
 
 def _inside(path: Path) -> tuple[Path, str] | None:

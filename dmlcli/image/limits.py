@@ -1,6 +1,7 @@
-"""How many pixels a picture may have, and how many are decoded at once: a catalogue of giants must not fill the memory.
+"""How large an image may be: its pixels, the bytes of its file, and the memory it takes.
 
-A picture is judged by the size in its header, before anything is decoded, also where a smaller scale would do.
+An image is judged by its header, before anything is decoded, also where a reduced scale would do. One limit can be set
+(`--max-pixels`); the limits of bytes follow from it.
 """
 
 import os
@@ -12,7 +13,13 @@ from dmlcli.errors import ImageError, UsageError
 
 VARIABLE = "DMLCLI_MAX_PIXELS"
 _DEFAULT = 200_000_000  # the largest that phones take
-_AT_ONCE = 100_000_000  # decoded pixels in memory, of all threads together: about 0.5 GB
+_FILE_BYTES = 4  # of a file, for each allowed pixel: 0.8 GB by default
+_MEMORY_BYTES = 8  # of memory, the file included, for each allowed pixel: 1.6 GB by default
+_AT_ONCE = (
+    500_000_000  # bytes that decoding takes, of all threads together; a single image may take so many in any case
+)
+MAX_SCANS = 100  # of a JPEG; progressive ones have about ten
+_PASSES = 10  # over all pixels of the largest allowed image: how much work the scans of a JPEG may be
 _allowed: int | None = None
 _decoding = 0
 _changed = threading.Condition()
@@ -36,6 +43,25 @@ def max_pixels() -> int:
     return int(asked)
 
 
+def max_file_bytes() -> int:
+    """Return the largest number of bytes that an image file may have."""
+    return max(_FILE_BYTES * max_pixels(), _AT_ONCE)
+
+
+def max_memory() -> int:
+    """Return the largest number of bytes that an image may take in memory, its file included."""
+    return max(_MEMORY_BYTES * max_pixels(), _AT_ONCE)
+
+
+def check_file(size: int) -> None:
+    """Raise ImageError if an image file of `size` bytes is too large to be read."""
+    if size > max_file_bytes():
+        raise ImageError(
+            f"the file of {_amount(size)} is larger than the limit of {_amount(max_file_bytes())}",
+            hint=f"--max-pixels {-(-size // _FILE_BYTES)}, or {VARIABLE}, raises the limit",
+        )
+
+
 def check(width: int, height: int) -> None:
     """Raise ImageError for a picture above the limit."""
     if width * height > max_pixels():
@@ -45,17 +71,41 @@ def check(width: int, height: int) -> None:
         )
 
 
+def check_memory(needed: int) -> None:
+    """Raise ImageError if an image that takes `needed` bytes of memory, its file included, is above the limit."""
+    if needed > max_memory():
+        raise ImageError(
+            f"decoding it takes {_amount(needed)} of memory, more than the limit of {_amount(max_memory())}",
+            hint=f"--max-pixels {-(-needed // _MEMORY_BYTES)}, or {VARIABLE}, raises the limit",
+        )
+
+
+def check_scans(scans: int, pixels: int) -> None:
+    """Raise ImageError if a JPEG has more scans than any camera or program writes, or too many for its size."""
+    if scans > MAX_SCANS:
+        raise ImageError(f"a JPEG of {scans:,} scans, more than the limit of {MAX_SCANS}")
+    if scans * pixels > _PASSES * max_pixels():
+        raise ImageError(
+            f"a JPEG of {scans} scans over {pixels:,} pixels takes too long to decode",
+            hint=f"--max-pixels {-(-scans * pixels // _PASSES)}, or {VARIABLE}, raises the limit",
+        )
+
+
 @contextmanager
-def room(pixels: int) -> Iterator[None]:
-    """Wait until so many pixels may be decoded beside what others are at; more than the whole room go alone."""
+def room(memory: int) -> Iterator[None]:
+    """Wait until `memory` bytes may be taken beside what others decode; what needs more than all of it goes alone."""
     global _decoding
-    pixels = min(pixels, _AT_ONCE)
+    memory = min(memory, _AT_ONCE)
     with _changed:
-        _changed.wait_for(lambda: _decoding + pixels <= _AT_ONCE)
-        _decoding += pixels
+        _changed.wait_for(lambda: _decoding + memory <= _AT_ONCE)
+        _decoding += memory
     try:
         yield
     finally:
         with _changed:
-            _decoding -= pixels
+            _decoding -= memory
             _changed.notify_all()
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -54,14 +54,12 @@ class Source(NamedTuple):
             raise ImageError("there is no photo, only a vector")
         if not isinstance(self.photo, Path):
             return self.photo.read_bytes()
-        if self.photo.exists() and not self.photo.is_file():
-            raise ImageError("not a file", hint=_TAKES)
+        from dmlcli.image import read_file
+
         try:
-            return self.photo.read_bytes()
-        except FileNotFoundError as error:
-            raise ImageError("there is no such file", hint=_TAKES) from error
-        except OSError as error:
-            raise ImageError(error.strerror or str(error)) from error
+            return read_file(self.photo)
+        except ImageError as error:
+            raise type(error)(str(error), hint=error.hint or _TAKES) from error
 
 
 def photos(names: Sequence[str]) -> Iterator[Source]:
@@ -166,8 +164,9 @@ def box(text: str) -> Box:
 def _stdin() -> bytes:
     if sys.stdin.isatty():
         raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli query - < img.jpg")
-    read: Callable[[], bytes] = lambda: os.read(sys.stdin.fileno(), 1 << 20)  # noqa: E731
-    return b"".join(iter(read, b""))
+    from dmlcli.image import read_stream
+
+    return read_stream(lambda most: os.read(sys.stdin.fileno(), most))
 
 
 def _named(line: bytes, end: bytes) -> Source:

@@ -14,9 +14,16 @@ from tests.conftest import encoded, photo
 ORIENTATION = 0x0112
 
 
+ANY = jpeg.Coding(0, 0)  # what decoding takes is not compared here
+
+
+def plain(data: bytes) -> jpeg.Header | None:
+    found = jpeg.header(data)
+    return found and found._replace(coding=ANY)
+
+
 def by_pillow(data: bytes) -> jpeg.Header:
-    image = pillow.open_header(data)
-    return jpeg.Header(*image.size, pillow.orientation(image, data))
+    return jpeg.Header(*pillow.read_header(data)[:3], ANY)
 
 
 def with_notes(data: bytes, *notes: bytes) -> bytes:
@@ -41,16 +48,16 @@ PLAIN = encoded(photo(1), "JPEG")
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_plain_jpegs_need_no_pillow(mode: str, options: dict[str, Any]) -> None:
     data = encoded(photo(1, size=(300, 17)).convert(mode), "JPEG", **options)
-    assert jpeg.header(data) == by_pillow(data) == (300, 17, 1)
+    assert plain(data) == by_pillow(data) == (300, 17, 1, ANY)
 
 
 @pytest.mark.parametrize("value", range(10))
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_the_orientation_is_read_as_pillow_reads_it(order: str, value: int) -> None:
     data = with_notes(PLAIN, exif(order, value=value))
-    found = jpeg.header(data)
+    found = plain(data)
     assert found is not None and (found.orientation or 1) == (by_pillow(data).orientation or 1)
-    assert jpeg.header(with_notes(PLAIN, exif(order, tag=0x0110))) == (48, 40, 1)
+    assert plain(with_notes(PLAIN, exif(order, tag=0x0110))) == (48, 40, 1, ANY)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_the_orientation_is_read_as_pillow_reads_it(order: str, value: int) -> N
     ],
 )
 def test_what_is_not_plain_is_left_to_pillow(data: bytes) -> None:
-    assert jpeg.header(data) is None
+    assert plain(data) is None
 
 
 def test_whatever_bits_are_flipped_it_agrees_with_pillow_or_leaves_it_to_it() -> None:
@@ -82,7 +89,7 @@ def test_whatever_bits_are_flipped_it_agrees_with_pillow_or_leaves_it_to_it() ->
         data = bytearray(whole)
         for _ in range(chance.choice([1, 2, 8])):
             data[chance.randrange(700)] ^= 1 << chance.randrange(8)
-        found = jpeg.header(bytes(data))
+        found = plain(bytes(data))
         if found is not None:
             read += 1
             try:
@@ -96,5 +103,5 @@ def test_whatever_bits_are_flipped_it_agrees_with_pillow_or_leaves_it_to_it() ->
 def test_a_picture_of_many_jpegs_is_the_first() -> None:
     stream = io.BytesIO()
     photo(1).save(stream, "MPO", save_all=True, append_images=[photo(2)])
-    assert jpeg.header(stream.getvalue()) == (48, 40, 1)
+    assert plain(stream.getvalue()) == (48, 40, 1, ANY)
     assert Image.open(stream).format == "MPO"
