@@ -41,6 +41,11 @@ class ModelRecord:
     versions: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each file, to notice damage
 
+    @property
+    def brings_products_together(self) -> bool:
+        """Whether it was trained to give different photos of one product nearly the same embedding."""
+        return bool(self.products) and self.scores.get("chosen") != "frozen backbone"
+
 
 @dataclass(frozen=True)
 class Model:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dmlcli.catalog import Catalog
 from dmlcli.checks import fingerprint
+from dmlcli.checks.identity import file_identity
 from dmlcli.checks.scan import Scan
 from dmlcli.report.doctor import Problem, Severity
 
@@ -113,11 +114,15 @@ def _same_colours(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.boo
 def _problem(catalog: Catalog, first: int, second: int, exact: bool) -> Problem | None:
     one, other = catalog.items[first], catalog.items[second]
     kind = "the same file" if exact else "nearly the same picture"
-    if one.path == other.path:
-        kind = "listed twice"
     severity: Severity = "problem"
-    name: Literal["two-products", "across-splits", "duplicate", "near-duplicate"]
-    if one.product and other.product and one.product != other.product:
+    name: Literal["listed-twice", "two-products", "across-splits", "duplicate", "near-duplicate"]
+    photos = catalog.photo(one), catalog.photo(other)
+    if file_identity(photos[0].path) == file_identity(photos[1].path):
+        name = "listed-twice"
+        where = [", ".join(filter(None, (item.product, item.split and f"split {item.split}"))) for item in (one, other)]
+        detail = f"one file, under {where[0]} and {where[1]}" if where[0] != where[1] else "one file"
+        suggestion = "list the file once; the entries are spellings of one path, or links to one file: do not delete it"
+    elif one.product and other.product and one.product != other.product:
         name = "two-products"
         detail = f"{kind} under {other.product} and {one.product}"
         suggestion = "keep it under the product it shows; training is told both, and a search finds either"

@@ -19,6 +19,7 @@ Fetch = Callable[[Rows], NDArray[np.float32]]  # rows to their unit vectors (B, 
 OUTRIGHT = 8192  # vectors that are compared with each other: a block of scores and their vectors fit into memory
 _CLOSEST = 4  # pivots of a vector
 _PIVOTS = 3  # times sqrt(N): finding the closest ones then takes about as long as comparing within cells
+_DECIMALS = 4
 _BLOCK = 1024  # rows of scores at a time
 _MOST_LINKS = 64  # of one vector: what is close to so many is in a group anyway
 _SEED = 0  # of the pivots: the same vectors give the same groups
@@ -89,8 +90,13 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
 
 
 def _closest(vectors: NDArray[np.float32], pivots: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The pivots closest to each vector: (B, _CLOSEST)."""
-    return np.argpartition(vectors @ pivots.T, -_CLOSEST, axis=1)[:, -_CLOSEST:].copy()  # a view would keep all of it
+    """The pivots closest to each vector: (B, _CLOSEST).
+
+    Scores are rounded: the last bits of a product depend on where a row stands in it, and equal vectors must choose
+    equal pivots.
+    """
+    scores = (vectors @ pivots.T).round(_DECIMALS)
+    return np.argpartition(scores, -_CLOSEST, axis=1)[:, -_CLOSEST:].copy()  # a view would keep all of it
 
 
 def _links(vectors: NDArray[np.float32], threshold: float) -> tuple[Rows, NDArray[np.float32], bool]:

@@ -8,9 +8,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dmlcli.catalog import Photo
     from dmlcli.checks.likeness import Groups
     from dmlcli.indexes import Index
     from dmlcli.report.duplicates import Alike, DuplicatesReport
+
+    Group = list[tuple[Alike, Photo]]
 
 _BLOCK = 4096  # vectors that are read at a time
 
@@ -24,8 +27,9 @@ def duplicates(
 ) -> "DuplicatesReport":
     """Group the images of an index whose embeddings are nearly the same; exit 1 where there are none.
 
-    A trained model draws the images of one product together: take a higher threshold, or --products, which compares
-    products by the mean of their images. dmlcli doctor compares the pictures themselves.
+    A trained model gives all photos of a product similar embeddings, so the photos of each group are compared pixel by
+    pixel too, and only those that show the same picture are listed. One file that is listed twice, or linked, is no
+    duplicate. --products compares products, by the mean of their images.
 
     Examples:
 
@@ -45,17 +49,59 @@ def duplicates(
     else:
         ids = opened.ids()
         groups = likeness.group(len(ids), lambda rows: opened.vectors(ids[rows]), threshold)
-    caution = (
-        "some are as close to more than 64 others; a higher --threshold tells them apart" if groups.crowded else ""
-    )
+    cautions = []
+    if groups.crowded:
+        cautions.append("some are as close to more than 64 others; a higher --threshold tells them apart")
+    named = _named(opened, ids, groups)
+    if not products:
+        named = _confirmed(named, _is_trained(opened), cautions)
     return DuplicatesReport(
         index=str(opened.folder),
         threshold=threshold,
         of="products" if products else "images",
         searched=len(ids),
-        groups=_named(opened, ids, groups),
-        caution=caution,
+        groups=tuple(tuple(member for member, _ in group) for group in named),
+        cautions=tuple(cautions),
     )
+
+
+def _is_trained(index: "Index") -> bool:
+    """Whether the index was made by a model that brings the photos of a product together."""
+    from dmlcli.errors import ModelError
+    from dmlcli.model import open_model
+
+    try:
+        return index.model_folder is not None and open_model(index.model_folder).record.brings_products_together
+    except ModelError:
+        return False
+
+
+def _confirmed(groups: "list[Group]", trained: bool, cautions: list[str]) -> "list[Group]":
+    """The groups without entries that are one file, and, from a trained model, of photos that show one picture.
+
+    Whatever is left out is added to `cautions`. The first of a group is one that exists on disk, where there is one: a
+    script that removes the others keeps it.
+    """
+    from dmlcli.checks import identity, same_picture
+
+    left, linked, different = [], 0, 0
+    for group in groups:
+        places = identity.distinct([photo for _, photo in group])
+        linked += len(group) - len(places)
+        parts = [[group[place] for place in places]]
+        if trained:
+            found = same_picture.groups([photo for _, photo in parts[0]])
+            different += len(parts[0]) - sum(map(len, found))
+            parts = [[parts[0][place] for place in part] for part in found]
+        left += [sorted(part, key=lambda one: not one[1].path.exists()) for part in parts if len(part) > 1]
+    if linked:
+        cautions.append(f"{linked} more are the same file again, listed twice or linked: not duplicates")
+    if different:
+        cautions.append(
+            f"{different} more have similar embeddings, which a trained model gives to all photos of a product, but "
+            "show other pictures: not duplicates"
+        )
+    return sorted(left, key=len, reverse=True)
 
 
 def _means(index: "Index") -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
@@ -80,15 +126,17 @@ def _means(index: "Index") -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
     return sums, np.array(firsts, dtype=np.int64)
 
 
-def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> "tuple[tuple[Alike, ...], ...]":
-    """The groups with products, images and scores; the largest first."""
+def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> "list[Group]":
+    """The groups with products, images and scores, and where each photo lies; the largest first."""
+    from dmlcli.catalog import Photo
     from dmlcli.report.duplicates import Alike
+    from dmlcli.search.items import Items
 
     place = {int(ids[row]): int(row) for row in (groups.group >= 0).nonzero()[0]}
-    members: dict[int, list[Alike]] = {}
+    box, members = Items(index).box, dict[int, "Group"]()
     for found in index.rows() if place else ():
         if found.id in place:
             row = place[found.id]
             alike = Alike(found.product, str(found.image), round(float(groups.score[row]), 6))
-            members.setdefault(int(groups.group[row]), []).append(alike)
-    return tuple(tuple(group) for group in sorted(members.values(), key=len, reverse=True))
+            members.setdefault(int(groups.group[row]), []).append((alike, Photo(found.image, box(found.id))))
+    return sorted(members.values(), key=len, reverse=True)

@@ -211,7 +211,7 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
     except ModelError:
         record = None
     training = None
-    if record is not None and record.products and record.scores.get("chosen") != "frozen backbone":
+    if record is not None and record.brings_products_together:
         strangers = record.scores.get("strangers")
         training = calibration.Training(record.products, strangers["threshold"] if strangers else None)
     found = calibration.of_gallery(index, items, training)

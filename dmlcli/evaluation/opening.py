@@ -12,6 +12,7 @@ from dmlcli.embeddings import Embeddings, is_embeddings, open_embeddings, save
 from dmlcli.errors import CannotRun, EmbeddingsError, MismatchError, UsageError
 from dmlcli.evaluation import protocol
 from dmlcli.evaluation.measure import Side, Sides
+from dmlcli.evaluation.product_names import check_some_match
 from dmlcli.model import Model, open_matching, open_model
 from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace, need
@@ -90,6 +91,11 @@ def open_sides(asked_for: Request, chosen: Chosen) -> tuple[Sides, list[Skipped]
     if not query_rows:
         raise EmbeddingsError(
             "no query has a product, so there is nothing to be right about", hint="--product-column NAME"
+        )
+    if chosen.protocol.name == protocol.QUERY_GALLERY:
+        check_some_match(
+            {asked.side.items[place].product for place in query_rows},
+            {shelf.side.items[place].product for place in gallery_rows} - {""},
         )
     own = None
     if chosen.protocol.name == protocol.LEAVE_ONE_OUT:

@@ -22,7 +22,7 @@ class DuplicatesReport:
     of: Literal["images", "products"]
     searched: int
     groups: tuple[tuple[Alike, ...], ...]
-    caution: str = ""
+    cautions: tuple[str, ...] = ()
 
     @property
     def says_no(self) -> bool:

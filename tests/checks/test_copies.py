@@ -84,4 +84,18 @@ def test_a_row_that_is_there_twice_is_said_to_be() -> None:
     scan = scanned(pictures(2))
     scan.digests[1] = scan.digests[0]
     (problem,) = copies.problems(Catalog(Path("/shop"), [Item("a.jpg", "mug"), Item("a.jpg", "cup")]), scan)
-    assert (problem.problem, problem.detail) == ("two-products", "listed twice under cup and mug")
+    assert (problem.problem, problem.detail) == ("listed-twice", "one file, under mug and cup")
+
+
+@pytest.mark.parametrize("name", ["hard.jpg", "soft.jpg", "sub/../a.jpg"])
+def test_links_to_one_file_are_listed_twice_and_no_duplicates(name: str, tmp_path: Path) -> None:
+    """Whoever deletes what is called a duplicate must be left with the picture."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    (tmp_path / "hard.jpg").hardlink_to(tmp_path / "a.jpg")
+    (tmp_path / "soft.jpg").symlink_to("a.jpg")
+    scan = scanned(pictures(2))
+    scan.digests[1] = scan.digests[0]
+    (problem,) = copies.problems(Catalog(tmp_path, [Item("a.jpg", "mug"), Item(name, "mug")]), scan)
+    assert (problem.problem, problem.detail) == ("listed-twice", "one file")
+    assert "do not delete it" in problem.suggestion

@@ -3,15 +3,18 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import dmlcli
-from dmlcli import indexes
+from dmlcli import indexes, model
+from dmlcli.image import ImageSettings
+from dmlcli.model import ModelRecord
 from dmlcli.report.duplicates import DuplicatesReport
-from tests.conftest import Cli, make_embeddings
+from tests.conftest import Cli, make_embeddings, photo
 
 
 @pytest.fixture
@@ -66,8 +69,60 @@ def test_each_format(index: Path, cli: Cli) -> None:
     first = json.loads(shown("jsonl").splitlines()[0])
     assert list(first) == ["schema", "group", "members"] and list(first["members"][0]) == ["product", "image", "score"]
     whole = json.loads(shown("json"))
-    assert list(whole) == ["schema", "index", "threshold", "of", "searched", "groups", "caution"]
+    assert list(whole) == ["schema", "index", "threshold", "of", "searched", "groups", "cautions"]
     assert [Path(path).name for path in shown("paths", "-0").split("\0")[:-1]] == ["d.jpg", "é.jpg", "b.jpg"]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A picture, a smaller copy of it, both again by links, and a different photo of the product."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    photo(1, size=(96, 80)).save(shop / "a.png")
+    photo(1, size=(96, 80)).resize((48, 40)).save(shop / "b.png")
+    photo(2, size=(96, 80)).save(shop / "c.png")
+    (shop / "hard.png").hardlink_to(shop / "a.png")
+    (shop / "soft.png").symlink_to("b.png")
+    return shop
+
+
+def indexed(shop: Path, model: Path | None = None) -> Path:
+    """An index in which all photos of a folder are nearly the same to the model."""
+    paths = ["soft.png", "b.png", "hard.png", "a.png", "./a.png", "c.png"]
+    embeddings = make_embeddings(np.eye(4)[[0] * 6], ["mug"] * 6, paths)
+    indexes.build(shop.parent / "index", replace(embeddings, root=shop, model=TRAINED if model else ""), model)
+    return shop.parent / "index"
+
+
+def test_links_and_rows_of_one_file_are_no_duplicates(photos: Path, cli: Cli) -> None:
+    """Whatever is printed may be deleted: each picture is still there under another name that is no link to it."""
+    shown = cli("duplicates", "--index", indexed(photos), "--format", "paths")
+    assert [Path(line).name for line in shown.out.splitlines()] == ["hard.png", "c.png"]
+    assert "3 more are the same file again, listed twice or linked" in shown.err
+
+
+def test_the_one_that_is_kept_exists(photos: Path, cli: Cli) -> None:
+    index = indexed(photos)
+    for name in ("soft.png", "b.png"):
+        (photos / name).unlink()
+    shown = cli("duplicates", "--index", index, "--format", "paths").out
+    assert "hard.png" not in shown and "c.png" in shown
+
+
+def test_a_trained_model_is_not_believed_without_the_pixels(photos: Path, cli: Cli) -> None:
+    """It gives different photos of a product the same embedding."""
+    shown = cli("duplicates", "--index", indexed(photos, trained_model(photos.parent)), "--format", "paths")
+    assert [Path(line).name for line in shown.out.splitlines()] == ["hard.png"]
+    assert "1 more have similar embeddings" in shown.err and "show other pictures" in shown.err
+
+
+TRAINED = "0123456789abcdef"
+
+
+def trained_model(folder: Path) -> Path:
+    """A model record of a training; nobody encodes with it here."""
+    record = ModelRecord(TRAINED, "descriptor", {"kind": "linear"}, 4, ImageSettings(), "nowhere", products=["mug"])
+    return model.save(folder / "model", record, {"weight": np.zeros((4, 4), np.float32)}, None).folder
 
 
 def test_a_collapsed_index_is_one_group_with_a_warning(tmp_path: Path, cli: Cli) -> None:

@@ -19,6 +19,7 @@ _TITLES = {
     "long": "photos far longer than wide, or wider than long",
     "cmyk": "photos stored for print (CMYK)",
     "16-bit": "photos with 16 bits a colour or more",
+    "listed-twice": "files that are listed twice, or linked",
     "two-products": "photos that lie under two products",
     "across-splits": "photos that lie in two splits",
     "duplicate": "copies of a file",

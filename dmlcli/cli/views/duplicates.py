@@ -21,12 +21,15 @@ def show(report: DuplicatesReport, format: str, nul: bool) -> int:
         raise UsageError("--format paths lists images, and products were compared", hint="--format tsv lists products")
     if format == "paths":
         for group in report.groups:
+            kept = {group[0].image}
             for member in group[1:]:
-                print(member.image, end="\0" if nul else "\n")
+                if member.image not in kept:  # of several parts of one photo, the photo is named once or is kept
+                    print(member.image, end="\0" if nul else "\n")
+                    kept.add(member.image)
     else:
         _WRITERS[format](report)
     sys.stdout.flush()
-    look.cautions([report.caution] if report.caution else [])
+    look.cautions(report.cautions)
     return int(report.says_no)
 
 
