@@ -1,7 +1,7 @@
 """From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,27 +9,107 @@ import numpy as np
 
 from dmlcli import disk, processes, progress
 from dmlcli.arrays import Forward, Pixels, Vectors, View
+from dmlcli.errors import UsageError
 from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings, view
-from dmlcli.model import DEFAULT_BACKBONE, Model, open_model
+from dmlcli.model import DEFAULT_BACKBONE, Model, ModelRecord, open_model
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Computed, Embeddings
     from dmlcli.workspace import Workspace
 
+_WORDS = (None, "auto", "pretrained", "none")  # values of --weights that are not files
 
-def find_or_make_model(named: Path | None, place: "Workspace", photos: "Catalog") -> Model:
-    """The model that is named, or the workspace's, or else the pretrained backbone, saved there as it is."""
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Which pretrained backbone embeds where no model was trained (None: the usual one), and on which device."""
+
+    backbone: str | None = None
+    weights: str | None = None  # auto, pretrained, none, or a file
+    pooling: str | None = None
+    device: str = "cpu"
+
+    def differences(self, record: ModelRecord) -> list[str]:
+        """Return what a model has otherwise than it is asked for here, in words; nothing where it is the same."""
+        differ = []
+        if self.backbone not in (None, record.backbone, record.recipe.get("backbone")):
+            differ.append(f"--backbone {self.backbone}, but it has {record.backbone}")
+        if self.weights == "pretrained" and record.caution:
+            differ.append("--weights pretrained, but it has none")
+        elif self.weights == "none" and record.weights_from != "none (random)":
+            differ.append(f"--weights none, but it has {record.weights_from}")
+        elif self.weights not in (None, "auto", "pretrained", "none") and not _is_same(
+            self.weights, record.weights_from
+        ):
+            differ.append(f"--weights {self.weights}, but it has {record.weights_from}")
+        if self.pooling not in (None, record.pooling):
+            differ.append(f"--pooling {self.pooling}, but it has {record.pooling or 'that of the published network'}")
+        return differ
+
+    def check(self, model: Model | None) -> None:
+        """Raise UsageError where a model was made with another backbone, other weights or another pooling.
+
+        Args:
+            model: None where embeddings are given and nothing is known of their model.
+        """
+        asked = (self.backbone, self.weights, self.pooling)
+        if model is None and asked != (None, None, None):
+            raise UsageError(
+                "--backbone, --weights and --pooling have no effect on embeddings that an unknown model has made",
+                hint="leave them out",
+            )
+        if model is not None and (others := self.differences(model.record)):
+            raise UsageError(
+                f"the model {model.folder} is used as it is: {'; '.join(others)}",
+                hint="leave the option out, name another workspace with -w, or train a model with dmlcli train",
+            )
+
+
+def _is_same(file: str | None, other: str) -> bool:
+    return Path(file or "").absolute() == Path(other).absolute()
+
+
+def find_or_make_model(
+    named: Path | None, place: "Workspace", photos: "Catalog", options: EncoderOptions | None = None
+) -> Model:
+    """Return the model that embeds: the one named, or the workspace's, or else a pretrained backbone, saved there.
+
+    Args:
+        named: a model folder.
+        place: a pretrained backbone that is kept here is replaced where another one is asked for; a trained model is
+            not.
+        photos: a few of them check the saved model.
+        options: which backbone to use where nothing was trained.
+
+    Returns:
+        The opened model.
+
+    Raises:
+        UsageError: the model that is there has another backbone than `options` ask for.
+        ModelError: the model that is named or there cannot be opened.
+    """
+    asked = options or EncoderOptions()
     if processes.rank() > 0 and named is None:
-        processes.wait_until(place.model.exists)  # the one that leads makes it
+        # the one that leads makes it, or ends them all where it cannot
+        processes.wait_until(lambda: place.model.exists() and not asked.differences(open_model(place.model).record))
     if named is not None or disk.restore(place.model).exists():
-        return open_model(named or place.model)
+        model = open_model(named or place.model)
+        is_trained = bool(model.record.products or model.record.scores)
+        if named is not None or is_trained or not asked.differences(model.record):
+            asked.check(model)
+            return model
+        progress.note(f"the pretrained {model.record.backbone} in {place.model} is replaced")
+    else:
+        used = asked.backbone or DEFAULT_BACKBONE
+        progress.note(f"there is no trained model yet: the pretrained {used} is used as it is")
     from dmlcli.learn import frozen, weights  # torch starts here
 
-    progress.note(f"there is no trained model yet: the pretrained {DEFAULT_BACKBONE} is used as it is")
-    start = weights.resolve(DEFAULT_BACKBONE, "auto")
-    return frozen.save(place.model, frozen.build(start), start, photos)
+    backbone = asked.backbone or DEFAULT_BACKBONE
+    start = weights.resolve(backbone, str(asked.weights or "auto"))
+    network = frozen.build(start, pooling=asked.pooling)
+    return frozen.save(place.model, network, start, photos, asked_for=backbone)
 
 
 class Encoder:
@@ -37,20 +117,26 @@ class Encoder:
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
     With `views` (flip, crops), an image is what several views of it are on average; `few` says that it is made for an
-    image or two, `narrow` that bfloat16 is exact enough.
+    image or two, `narrow` that bfloat16 is exact enough. On another device than the processor torch is used.
     """
 
-    def __init__(self, model: Model, views: str = "", *, few: bool = False, narrow: bool = False) -> None:
+    def __init__(
+        self, model: Model, views: str = "", *, few: bool = False, narrow: bool = False, device: str = "cpu"
+    ) -> None:
         self.model = model
         self.views = views
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
-        if model.graph is not None and not narrow:
+        if device != "cpu":
+            from dmlcli.learn.encode import pick_device
+
+            device = str(pick_device(device))
+        if model.graph is not None and not narrow and device == "cpu":
             self.forward = open_graph(model.graph, few=few)
         else:
             from dmlcli.learn.encode import open_network
 
-            self.forward = open_network(model, narrow=narrow)
+            self.forward = open_network(model, narrow=narrow, device=device)
         if views:
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 

@@ -37,7 +37,7 @@ class ModelRecord:
     products: list[str] = field(default_factory=list)  # trained on
     held_out: list[str] = field(default_factory=list)  # validated on, never trained on
     scores: dict[str, Any] = field(default_factory=dict)
-    caution: str = ""  # repeated by status and eval
+    caution: str = ""  # one line, shown by status
     versions: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each file, to notice damage
 

@@ -4,7 +4,9 @@
 spellings by itself where a line is plainly right, because importing Typer takes as long as answering a query.
 """
 
-from typing import Any
+import os
+import types
+from typing import Any, Union, get_args, get_origin
 
 
 class Spelling:
@@ -20,3 +22,16 @@ class Option(Spelling):
 
 class Argument(Spelling):
     """What stands by its place."""
+
+
+def without_none(kind: Any) -> Any:
+    """Return the one kind in `kind | None`; None where several are left."""
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = [one for one in get_args(kind) if one is not type(None)]
+        return kinds[0] if len(kinds) == 1 else None
+    return kind
+
+
+def expand_home(path: str) -> str:
+    """Return a path with the home folder in place of a `~` at its start, where the home folder is known."""
+    return os.path.expanduser(path)  # noqa: PTH111  Path.expanduser raises an error where it is not known

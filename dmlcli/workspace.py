@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import processes, progress
+from dmlcli import ownership, processes, progress
 from dmlcli.errors import CannotRun, EmbeddingsError
+from dmlcli.spelling import expand_home
 
 if TYPE_CHECKING:
     from dmlcli.embeddings import Embeddings
@@ -58,6 +59,11 @@ class Workspace:
         """Maps at the cut of one frozen backbone, from which its last stage is trained."""
         return self.folder / "maps"
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether something can be kept in it."""
+        return os.access(self.folder, os.W_OK | os.X_OK)
+
     def known(self, *others: Path) -> "Sequence[Embeddings]":
         """What has been embedded before, for reuse; what is missing or damaged is simply computed again."""
         from dmlcli.embeddings import open_embeddings
@@ -72,16 +78,25 @@ class Workspace:
 
 
 def find(named: Path | None = None) -> Workspace | None:
-    """The workspace that is named, or that of the environment, or the nearest one above; None where there is none."""
+    """Return the workspace that is named, or that of the environment, or the nearest one above; None without one.
+
+    Raises:
+        CannotRun: the one above belongs to another user, or the current folder was deleted.
+    """
     chosen = _chosen(named)
     if chosen is not None:
         return Workspace(chosen) if chosen.is_dir() else None
-    here = Path.cwd()
+    here = _here()
     device = here.stat().st_dev
     for folder in (here, *here.parents):
-        if folder.stat().st_dev != device:
+        try:
+            if folder.stat().st_dev != device:
+                return None
+            is_there = (folder / NAME).is_dir()
+        except PermissionError:  # a folder above cannot be searched
             return None
-        if (folder / NAME).is_dir():
+        if is_there:
+            ownership.check_owner(folder / NAME, "model and index", "-w")
             return Workspace(folder / NAME)
     return None
 
@@ -90,31 +105,56 @@ def need(named: Path | None = None) -> Workspace:
     """Like `find`; raises CannotRun where there is none."""
     workspace = find(named)
     if workspace is None:
-        where = f"in {named}" if named else f"here or above ({Path.cwd()})"
+        where = f"in {_described(named)}" if _chosen(named) else f"here or above ({_here()})"
         raise CannotRun(
             f"there is no workspace {where}", hint="dmlcli index CATALOG, or dmlcli train CATALOG, makes one"
         )
     return workspace
 
 
-def make(named: Path | None = None) -> Workspace:
-    """Like `find`, but a missing workspace is made (here, where none is named), and said so."""
+def make(named: Path | None = None, *, needed: bool = True) -> Workspace:
+    """Like `find`, but a missing workspace is made (here, where none is named), and said so.
+
+    Args:
+        named: its folder.
+        needed: False where nothing has to be kept in it: a workspace that cannot be made is then returned all the same.
+
+    Raises:
+        CannotRun: it is needed and cannot be made.
+    """
     if processes.rank() > 0:
         processes.wait_until(lambda: find(named) is not None)  # the one that leads makes it
     workspace = find(named)
     if workspace is None:
-        chosen = _chosen(named) or Path.cwd() / NAME
+        chosen = _chosen(named) or _here() / NAME
+        workspace = Workspace(chosen)
         try:
             chosen.mkdir(parents=True)
         except OSError as error:
+            if not needed:
+                return workspace
             raise CannotRun(
-                f"cannot make the workspace {chosen}: {error.strerror}", hint="-w DIR names another place"
+                f"cannot make the workspace {_described(named)}: {error.strerror}", hint="-w DIR names another place"
             ) from error
         progress.note(f"made the workspace {chosen}")
-        workspace = Workspace(chosen)
     return workspace
 
 
 def _chosen(named: Path | None) -> Path | None:
-    where = named or os.environ.get(VARIABLE)
-    return Path(where) if where else None
+    if named:
+        return Path(named)
+    variable = os.environ.get(VARIABLE)
+    return Path(expand_home(variable)) if variable else None
+
+
+def _described(named: Path | None) -> str:
+    """The folder of a workspace, with the variable that names it, for messages."""
+    chosen = _chosen(named) or _here() / NAME
+    return str(chosen) if named or not os.environ.get(VARIABLE) else f"{chosen} (set by {VARIABLE})"
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise CannotRun("the current folder was deleted", hint="cd into another folder, or name one with -w") from error

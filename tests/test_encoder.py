@@ -1,5 +1,7 @@
 """Pixels to unit vectors, by the graph without torch, by torch where there is no graph, and the same either way."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +10,8 @@ import numpy as np
 import pytest
 
 from dmlcli.catalog import open_catalog
-from dmlcli.encoder import Encoder, find_or_make_model
-from dmlcli.errors import ImageError, ModelError
+from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
+from dmlcli.errors import ImageError, ModelError, UsageError, WeightsError
 from dmlcli.model import open_model
 from dmlcli.workspace import Workspace
 from tests.conftest import Mission, encoded, photo
@@ -95,3 +97,72 @@ def test_pictures_of_one_product_are_closer_than_those_of_two(plain_model: Path)
     one, other = encoder.embed(encoded(photo(1))), encoder.embed(encoded(photo(2)))
     same = encoder.embed(encoded(photo(1, 7)))
     assert (one * same).sum() > (one * other).sum() + 0.05
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (EncoderOptions(backbone="resnet50"), "--backbone resnet50, but it has descriptor"),
+        (EncoderOptions(weights="none"), "--weights none, but it has built in"),
+        (EncoderOptions(weights="w.pth"), "--weights w.pth, but it has built in"),
+        (EncoderOptions(pooling="gem"), "--pooling gem, but it has that of the published network"),
+    ],
+)
+def test_a_model_that_is_there_is_not_passed_off_as_another(
+    asked: EncoderOptions, said: str, plain_model: Path, shop: Path, tmp_path: Path
+) -> None:
+    """Named with --model, or trained and in the workspace."""
+    photos = open_catalog(shop)
+    with pytest.raises(UsageError, match=said):
+        find_or_make_model(plain_model, Workspace(tmp_path / "w"), photos, asked)
+    shutil.copytree(plain_model, tmp_path / "w" / "model")
+    file = tmp_path / "w" / "model" / "model.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"products": ["a"]}))
+    with pytest.raises(UsageError, match=said):
+        find_or_make_model(None, Workspace(tmp_path / "w"), photos, asked)
+    with pytest.raises(UsageError, match="have no effect on embeddings"):
+        asked.check(None)
+
+
+def test_what_is_asked_for_may_be_what_is_there(plain_model: Path, shop: Path, tmp_path: Path) -> None:
+    photos, place = open_catalog(shop), Workspace(tmp_path / "w")
+    for asked in (EncoderOptions(backbone="descriptor"), EncoderOptions(weights="auto"), EncoderOptions(device="cpu")):
+        assert find_or_make_model(plain_model, place, photos, asked).folder == plain_model
+    EncoderOptions(device="cpu").check(None)
+
+
+def test_a_pretrained_backbone_is_made_as_asked_and_replaced_by_another(
+    begun: Path, shop: Path, random_weights: Path
+) -> None:
+    (begun / "frozen").rename(begun / "model")
+    photos, place = open_catalog(shop), Workspace(begun)
+    assert find_or_make_model(None, place, photos).record.backbone == "descriptor"
+    asked = EncoderOptions("alexnet", str(random_weights), "avg+max")
+    made = find_or_make_model(None, place, photos, asked).record
+    assert (made.backbone, made.weights_from, made.pooling) == ("alexnet", str(random_weights), "avg+max")
+    again = find_or_make_model(None, place, photos, asked).record
+    assert again == made == find_or_make_model(None, place, photos).record
+
+
+def test_the_fallback_of_a_backbone_is_not_made_again(begun: Path, shop: Path) -> None:
+    """It was asked for and could not be had; `--weights pretrained` tries again."""
+    (begun / "frozen").rename(begun / "model")
+    file = begun / "model" / "model.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"caution": "stands in", "recipe": {"backbone": "resnet18"}}))
+    photos, place = open_catalog(shop), Workspace(begun)
+    assert find_or_make_model(None, place, photos, EncoderOptions("resnet18")).record.backbone == "descriptor"
+    with pytest.raises(WeightsError, match="cannot download"):
+        find_or_make_model(None, place, photos, EncoderOptions("resnet18", "pretrained"))
+
+
+def test_on_a_device_torch_embeds_and_an_unknown_one_is_refused(plain_model: Path, shop: Path) -> None:
+    image = (shop / "product-00" / "0.png").read_bytes()
+    one, other = (
+        Encoder(open_model(plain_model)).embed(image),
+        Encoder(open_model(plain_model), device="auto").embed(image),
+    )
+    assert np.allclose(one, other, atol=1e-5)
+    with pytest.raises(UsageError, match="there is no device 'cuda:77'"):
+        Encoder(open_model(plain_model), device="cuda:77")

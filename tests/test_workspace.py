@@ -62,3 +62,40 @@ def test_known_embeddings_are_those_that_can_be_read(tmp_path: Path) -> None:
     (place.evaluated / "gallery").mkdir()
     (place.evaluated / "gallery" / "embeddings.json").write_text("broken")
     assert [known.model for known in place.known(tmp_path / "nowhere")] == ["one", "two"]
+
+
+def test_one_of_another_user_is_refused_unless_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".dmlcli").mkdir()
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(CannotRun, match=r"/\.dmlcli belongs to"):
+        workspace.find()
+    assert workspace.need(tmp_path / ".dmlcli").folder == tmp_path / ".dmlcli"
+    monkeypatch.setenv("DMLCLI_SAFE_DIRECTORY", str(tmp_path))
+    assert workspace.need().folder == tmp_path / ".dmlcli"
+    monkeypatch.delenv("DMLCLI_SAFE_DIRECTORY")
+    monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / ".dmlcli"))
+    assert workspace.need().folder == tmp_path / ".dmlcli"
+
+
+def test_a_workspace_named_by_the_variable_is_named_in_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "typo"))
+    with pytest.raises(CannotRun, match=rf"no workspace in {tmp_path}/typo \(set by DMLCLI_WORKSPACE\)"):
+        workspace.need()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "file" / "w"))
+    with pytest.raises(CannotRun, match=r"file/w \(set by DMLCLI_WORKSPACE\): Not a directory"):
+        workspace.make()
+    assert workspace.make(needed=False).folder == tmp_path / "file" / "w"
+
+
+def test_a_deleted_current_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(CannotRun, match="the current folder was deleted"):
+        workspace.find()
+    (tmp_path / "w").mkdir()
+    assert workspace.need(tmp_path / "w").folder == tmp_path / "w"
+    monkeypatch.chdir(tmp_path)

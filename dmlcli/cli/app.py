@@ -7,31 +7,53 @@ of what stands beside the verbs, whose values it would check with a library that
 import inspect
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
 
 import dmlcli
 from dmlcli import processes, spelling
-from dmlcli.cli import edge, render, settings
+from dmlcli.cli import edge, settings
 from dmlcli.cli.guard import failed, guarded, pipe_closed
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
+
+_MEANT = {  # what other programs call a verb
+    **dict.fromkeys(("search", "find", "lookup", "ask"), "query"),
+    **dict.fromkeys(("fit", "finetune", "fine-tune", "learn"), "train"),
+    **dict.fromkeys(("evaluate", "test", "score", "validate", "benchmark"), "eval"),
+    **dict.fromkeys(("encode", "extract", "features", "vectorize"), "embed"),
+    **dict.fromkeys(("build", "add", "update", "insert", "push"), "index"),
+    **dict.fromkeys(("check", "lint", "verify"), "doctor"),
+    **dict.fromkeys(("dedup", "dedupe", "duplicate"), "duplicates"),
+    **dict.fromkeys(("info", "show", "list", "ls"), "status"),
+    "predict": "query",
+    "loss": "losses",
+    "version": "--version",
+}
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    arguments = [settings.expand_home(word) for word in arguments]
+    if arguments[:1] == ["--"]:
+        del arguments[0]
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     verb = arguments[0] if arguments and arguments[0] in edge.VERBS else None
     try:
-        code = _app(verb)(
+        if arguments and arguments[0] in _MEANT:
+            raise UsageError(f"no such command '{arguments[0]}'", hint=f"dmlcli {_MEANT[arguments[0]]}")
+        found = _settings(verb, arguments)
+        code = _app(verb, found)(
             arguments[1:] if verb else arguments,
             prog_name=f"dmlcli {verb}" if verb else "dmlcli",
             standalone_mode=False,
-            default_map=_settings(verb, arguments),
+            default_map=settings.values(found, _known(verb)) if verb and found else None,
             obj=arguments,
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
         return pipe_closed()
@@ -52,16 +74,14 @@ def run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
-        print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
-        return 2
+        return failed(message, hint, 2, _asked_format(arguments), debug=False)
 
 
-def _settings(verb: str | None, arguments: list[str]) -> dict[str, Any] | None:
-    """What dmlcli.toml and the environment set, of the verb or by verb; help shows the command as it is."""
-    if not arguments or not settings.is_there() or {"-h", "--help", "--version"} & {*arguments}:
-        return None
-    found = settings.read({name: dict(map(_settable, _parameters(name))) for name in edge.VERBS})
-    return found[verb] if verb else found
+def _settings(verb: str | None, arguments: list[str]) -> settings.Found:
+    """What dmlcli.toml and the environment set for the verb; help shows the command as it is."""
+    if verb is None or not settings.is_there() or {"-h", "--help"} & {*arguments}:
+        return {}
+    return settings.read({name: _known(name) for name in edge.VERBS}, verb)
 
 
 def _asked_format(arguments: list[str]) -> str | None:
@@ -86,8 +106,8 @@ class _Verbs(TyperGroup):
         return name, typer.main.get_command(_app(name)) if name and listed else None, rest
 
 
-def _app(verb: str | None) -> typer.Typer:
-    """A verb as the one command there is, or the list of them."""
+def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
+    """A verb, with what is set for it, as the one command there is; or the list of verbs."""
     app = typer.Typer(
         name="dmlcli",
         cls=_Verbs,
@@ -100,7 +120,7 @@ def _app(verb: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     if verb is not None:
-        app.command(name=verb)(_command(verb))
+        app.command(name=verb)(_command(verb, found or {}))
         return app
     app.callback()(_root)
     for name in edge.VERBS:
@@ -110,13 +130,13 @@ def _app(verb: str | None) -> typer.Typer:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass
 
 
-def _command(verb: str) -> Callable[..., int]:
+def _command(verb: str, found: settings.Found) -> Callable[..., int]:
     """A verb as Typer takes it: its own signature, and the options of the terminal."""
     function, printing, before = getattr(dmlcli, verb), edge.printing(verb), edge.before(verb)
 
@@ -132,7 +152,17 @@ def _command(verb: str) -> Callable[..., int]:
 
             allow_pixels(options.pop("max_pixels"))
         asked = {name: options.pop(name) for name in printing}
-        return guarded(lambda: function(**options), **asked)
+
+        def call() -> Any:
+            try:
+                return function(**options)
+            except DmlcliError as error:
+                known = _known(verb)
+                used = [name for name in found if _is_from_settings(context, known[name].name)]
+                settings.name_source(error, found, used)
+                raise
+
+        return guarded(call, **asked)
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [first, *map(_for_typer, _parameters(verb))]
@@ -159,12 +189,25 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(annotation=Annotated[kind, make(*spelt.names, **spelt.settings)])
 
 
+def _known(verb: str) -> dict[str, settings.Parameter]:
+    """The options of a verb as they are typed, for dmlcli.toml and variables."""
+    return dict(map(_settable, _parameters(verb)))
+
+
 def _settable(parameter: inspect.Parameter) -> tuple[str, settings.Parameter]:
     """A parameter by the name it is typed as."""
     kind, spelt = get_args(parameter.annotation)
-    takes_path = Path in (kind, *get_args(kind))
+    kind = spelling.without_none(kind)
+    many = get_origin(kind) is list
     name = max(spelt.names or (parameter.name,), key=len)
-    return name.lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, takes_path)
+    least, most = spelt.settings.get("min"), spelt.settings.get("max")
+    one = get_args(kind)[0] if many else kind
+    return name.lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, one, many, least, most)
+
+
+def _is_from_settings(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
 
 
 def _to_start(wanted: int | None) -> int:

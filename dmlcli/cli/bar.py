@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from dmlcli import printable
+from dmlcli.cli import look
 from dmlcli.cli.live import LiveTable, bar, scored
 from dmlcli.progress import Pass
 
@@ -18,7 +20,7 @@ class Teller:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._draws = not quiet and sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._live: LiveTable | None = None
         self._warned: set[str] = set()
 
@@ -35,19 +37,19 @@ class Teller:
     def note(self, message: str) -> None:
         self.close()
         if not self.quiet:
-            print(message, file=sys.stderr, flush=True)
+            look.err(message)
 
     def warn(self, message: str) -> None:
         if message in self._warned:
             return  # once is enough
         self._warned.add(message)
         self.close()
-        print(f"dmlcli: warning: {message}", file=sys.stderr, flush=True)
+        look.err(f"dmlcli: warning: {message}")
 
     def learned(self, one: Pass) -> None:
         if not self._draws:
             if not self.quiet:
-                print(_line(one), file=sys.stderr, flush=True)
+                look.err(_line(one))
             return
         if self._live is not None and self._live.depth != one.depth:
             self.close()
@@ -66,7 +68,7 @@ def _bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     from rich.console import Console
 
     with bar(Console(stderr=True), transient=True) as drawn:
-        yield from drawn.track(items, total=total, description=label)
+        yield from drawn.track(items, total=total, description=printable.text(label))
 
 
 def _line(one: Pass) -> str:
@@ -83,4 +85,4 @@ def _lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
         yield item
         if total and done * 10 // total > told and time.monotonic() - started > _WORTH_TELLING:
             told = done * 10 // total
-            print(f"{label}: {done}/{total}", file=sys.stderr, flush=True)
+            look.err(f"{label}: {done}/{total}")

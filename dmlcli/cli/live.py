@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from dmlcli import printable
 from dmlcli.progress import Pass
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class LiveTable:
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
         """Yield the items, with a bar below the table while they last."""
-        task = self._bar.add_task(label, total=total)
+        task = self._bar.add_task(printable.text(label), total=total)
         try:
             for item in items:
                 yield item
@@ -92,7 +93,7 @@ def bar(console: "Console | None" = None, *, transient: bool = False) -> "Progre
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file name may hold brackets
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

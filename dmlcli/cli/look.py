@@ -1,10 +1,16 @@
-"""How things look: tables, aligned facts, counts and percentages, the next command. What every view is made of."""
+"""How things look: tables, aligned facts, counts and percentages, the next command. What every view is made of.
 
+Names of files and products come from outside: all text goes out through these functions, which make it safe for a
+terminal (`printable`). Results go to stdout, everything else to stderr; --quiet silences notes, not warnings.
+"""
+
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dmlcli import printable, progress
 from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
@@ -38,20 +44,71 @@ def table(*headings: str, title: "Text | None" = None) -> "Table":
     )
 
 
+def text(value: str, style: str = "", *, fold: bool = False) -> "Text":
+    """Return a cell of a table.
+
+    Args:
+        value: shown as it is: brackets are not markup, and control characters are escaped.
+        style: of rich, "" for plain.
+        fold: break a long value anywhere instead of at spaces.
+    """
+    from rich.text import Text
+
+    return Text(printable.text(value), style=style, overflow="fold" if fold else None)
+
+
+def add_row(table: "Table", *cells: "str | Text", style: str = "") -> None:
+    """Add a row to a table; cells of plain text are made safe."""
+    table.add_row(*(text(cell) if isinstance(cell, str) else cell for cell in cells), style=style or None)
+
+
 def facts(rows: Sequence[tuple[str, str]]) -> None:
-    """Names and values, aligned."""
+    """Print names and values, aligned."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
+
+
+def say(line: str) -> None:
+    """Print one line of a result."""
+    print(printable.text(line))
+
+
+def path(path: str, end: str = "\n") -> None:
+    """Print a path byte for byte, for `xargs`, and flush."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:  # a stream of text alone, as in a test
+        print(path, end=end)
+        return
+    try:
+        data = os.fsencode(path)
+    except UnicodeEncodeError:  # recorded in another locale
+        data = path.encode("utf-8", "surrogateescape")
+    sys.stdout.flush()
+    stream.write(data + end.encode())
+    stream.flush()
+
+
+def err(line: str) -> None:
+    """Print one line to stderr, where there is one."""
+    if sys.stderr is not None:  # as it is after 2>&-, and print would then write to stdout
+        print(printable.text(line), file=sys.stderr, flush=True)
+
+
+def note(message: str) -> None:
+    """Print a remark to stderr, unless --quiet is given."""
+    progress.note(message)
 
 
 def hint(next_command: str) -> None:
-    print(f"next: {next_command}", file=sys.stderr)
+    """Print the command to type next."""
+    note(f"next: {next_command}")
 
 
 def cautions(cautions: Sequence[str]) -> None:
+    """Print warnings to stderr, each once."""
     for caution in cautions:
-        print(f"dmlcli: warning: {caution}", file=sys.stderr)
+        progress.warn(caution)
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -70,26 +127,17 @@ def span(interval: tuple[float, float] | None, form: str = ".1f") -> str:
     return f"{100 * interval[0]:{form}} … {100 * interval[1]:{form}}" if interval else "-"
 
 
-def escaped(cell: str) -> str:
-    """A cell that cannot break its line: tab, newline and backslash as \\t, \\n and \\\\."""
-    return (
-        cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        if any(c in cell for c in "\\\t\n")
-        else cell
-    )
-
-
 def skipped(failures: Sequence[Skipped]) -> None:
     """List skipped inputs on stderr, those with the same reason together."""
     groups = defaultdict(list)
     for failure in failures:
         groups[failure.reason].append(failure.path)
     for reason, paths in groups.items():
-        print(f"dmlcli: skipped {len(paths)}: {reason}", file=sys.stderr)
+        err(f"dmlcli: skipped {len(paths)}: {reason}")
         for path in paths[:_LISTED]:
-            print(f"  {path}", file=sys.stderr)
+            err(f"  {path}")
         if len(paths) > _LISTED:
-            print(f"  … and {len(paths) - _LISTED} more (--format json lists all)", file=sys.stderr)
+            err(f"  … and {len(paths) - _LISTED} more (--format json lists all)")
 
 
 def exit_code(failures: Sequence[Skipped], *, says_no: bool) -> int:

@@ -5,13 +5,12 @@ is left to Typer, which reads the same signature and knows how to say what is wr
 """
 
 import inspect
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from dmlcli.cli import edge, settings
-from dmlcli.spelling import Argument, Option
+from dmlcli.spelling import Argument, Option, without_none
 
 
 class _NotPlain(Exception):
@@ -23,7 +22,7 @@ def read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], di
     if settings.is_there():
         return None
     try:
-        return _read(verb, words)
+        return _read(verb, [settings.expand_home(word) for word in words])
     except (_NotPlain, StopIteration):
         return None
 
@@ -59,7 +58,7 @@ def _spellings(
     own = [(name, parameter.annotation) for name, parameter in inspect.signature(verb).parameters.items()]
     for name, annotation in (*own, *((name, annotation) for name, (annotation, _) in beside.items())):
         kind, spelling = get_args(annotation)
-        kind = _without_none(kind)
+        kind = without_none(kind)
         if isinstance(spelling, Argument):
             arguments.append((name, kind))
         elif isinstance(spelling, Option):
@@ -105,10 +104,3 @@ def _number(kind: Any, settings: dict[str, Any], word: str) -> Any:
     if (low is not None and number < low) or (high is not None and number > high):
         raise _NotPlain
     return number
-
-
-def _without_none(kind: Any) -> Any:
-    if get_origin(kind) in (Union, types.UnionType):
-        kinds = [one for one in get_args(kind) if one is not type(None)]
-        return kinds[0] if len(kinds) == 1 else None
-    return kind

@@ -3,17 +3,30 @@
 A report's room and its view are called alike: `report/train.py`, `views/train.py`. No other view is loaded.
 """
 
-import json
 import sys
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
+from dmlcli import printable
 from dmlcli.cli import look
+from dmlcli.errors import CannotRun
 
 
 def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False) -> int:
-    """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code."""
+    """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code.
+
+    Args:
+        report: what the verb returned.
+        format: the value of --format, None for the usual one.
+        nul: end paths with NUL instead of a newline.
+        pictures: draw the pictures of a query in the terminal too.
+
+    Raises:
+        CannotRun: stdout is closed.
+    """
+    if sys.stdout is None:
+        raise CannotRun("standard output is closed, so the result cannot be printed", hint="> /dev/null discards it")
     room = type(report).__module__.rpartition(".")[2]
     view = import_module(f"dmlcli.cli.views.{room}")
     code: int
@@ -25,7 +38,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
         code = view.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     else:
         if format == "json":
-            print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+            print(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
         elif room == "eval" and format in view.TABLES:
             view.print_table(report, format)
         else:
@@ -40,7 +53,5 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
 def error_text(message: str, hint: str, code: int, format: str | None) -> str:
     """An error as a person or, with a JSON format, as a script reads it."""
     if format in ("json", "jsonl"):
-        return json.dumps(
-            {"schema": look.SCHEMA, "error": message, "hint": hint, "exit_code": code}, ensure_ascii=False
-        )
-    return f"dmlcli: error: {message}" + (f"\nhint: {hint}" if hint else "")
+        return printable.dumps({"schema": look.SCHEMA, "error": message, "hint": hint, "exit_code": code})
+    return f"dmlcli: error: {printable.text(message)}" + (f"\nhint: {printable.text(hint)}" if hint else "")

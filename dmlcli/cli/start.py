@@ -21,7 +21,8 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
+            # the same output in every locale; file names that are not UTF-8 go out as they came in
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     if processes.world() > 1:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it has remarks on each process
     try:

@@ -23,6 +23,10 @@ def embed(
     files_from: options.FilesFrom = None,
     null: options.Null = False,
     model: options.ModelPath = None,
+    backbone: options.PretrainedBackbone = None,
+    weights: options.Weights = None,
+    pooling: options.Pooling = None,
+    device: options.EmbedDevice = "cpu",
     average: options.Average = None,
     dtype: options.DType = "float32",
     precision: options.EmbedPrecision = "float32",
@@ -53,7 +57,7 @@ def embed(
     """
     from dmlcli import disk, embeddings, feeding
     from dmlcli.catalog import Columns
-    from dmlcli.encoder import Encoder, find_or_make_model
+    from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
     from dmlcli.report.embed import EmbedReport
     from dmlcli.workspace import make
 
@@ -65,13 +69,13 @@ def embed(
         disk.check_replaceable(Path(output), own)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = _photos(inputs, files_from, null, columns, root, strict).only(split)
-    place = make(workspace)
+    place = make(workspace, needed=output is None or model is None)
     target = Path(output or place.embeddings)
-    kept_at = place.embeddings if as_file or layout == "clip-retrieval" else target
-    chosen = find_or_make_model(model, place, photos)
+    kept_at = place.embeddings if (as_file or layout == "clip-retrieval") and place.is_writable else target
+    chosen = find_or_make_model(model, place, photos, EncoderOptions(backbone, weights, pooling))
     processes.end_gently()
     with feeding.shared_by(processes.neighbours()):
-        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16")
+        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16", device=device)
         if processes.rank() > 0:
             _follow(encoder, photos, place, kept_at)
     with disk.only_writer(kept_at):

@@ -65,7 +65,7 @@ def eval(
     from dmlcli.evaluation.measure import measure
     from dmlcli.evaluation.opening import Request, choose, open_sides
     from dmlcli.page import check_writable
-    from dmlcli.workspace import find
+    from dmlcli.workspace import find, need
 
     if (query_split is None) != (gallery_split is None) and queries is None:
         raise UsageError("--query-split and --gallery-split go together", hint="or name a catalogue with --queries")
@@ -82,7 +82,7 @@ def eval(
         columns=Columns(image_column, product_column, category_column, split_column, source_column, box_column),
         root=root,
         strict=strict,
-        place=find(workspace),
+        place=need(workspace) if workspace else find(),
         bare=ranked is not None,
     )
     lowest = gates.gates(fail_under)

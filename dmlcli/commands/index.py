@@ -10,6 +10,7 @@ from dmlcli.errors import UsageError
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
+    from dmlcli.encoder import EncoderOptions
     from dmlcli.indexes import Wish
     from dmlcli.model import Model
     from dmlcli.report.index import IndexReport
@@ -31,6 +32,10 @@ def index(
     to: options.To = None,
     replace: options.Replace = False,
     model: options.ModelPath = None,
+    backbone: options.PretrainedBackbone = None,
+    weights: options.Weights = None,
+    pooling: options.Pooling = None,
+    device: options.EmbedDevice = "cpu",
     output: options.IndexOut = None,
     workspace: options.WorkspacePath = None,
     split: options.Split = None,
@@ -59,6 +64,7 @@ def index(
     """
     from dmlcli import disk, embeddings, indexes
     from dmlcli.catalog import Catalog, Columns, open_catalog
+    from dmlcli.encoder import EncoderOptions
     from dmlcli.report.index import IndexReport
     from dmlcli.workspace import make, need
 
@@ -73,19 +79,22 @@ def index(
     else:
         columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
         source = open_catalog(path, columns, root, strict=strict).only(split)
+    if average is not None and not isinstance(source, Catalog):
+        raise UsageError("--average has no effect on embeddings that are made already", hint="leave it out")
+    encoder = EncoderOptions(backbone, weights, pooling, device)
     place = make(workspace)  # only once there is something to index
     if to is not None:
-        return _pushed(to, source, average, model, place, factory, update, replace)
+        return _pushed(to, source, average, model, place, encoder, factory, update, replace)
     target = Path(output or place.index)
     skipped: tuple[Skipped, ...] = ()
     made_by: Model | None
     with disk.only_writer(target):
         there = indexes.open_index(target) if update and disk.restore(target).exists() else None
         if isinstance(source, Catalog):
-            vectors, made_by, failed = _embedded(source, there.views if there else average or "", model, place)
+            vectors, made_by, failed = _embedded(source, there.views if there else average or "", model, place, encoder)
             skipped = (*source.skipped, *failed)
         else:
-            vectors, made_by = source, _model_of(source, model, place)
+            vectors, made_by = source, _model_of(source, model, place, encoder)
         folder = made_by.folder if made_by else None
         if there is not None:
             changed = indexes.update(target, vectors, folder)
@@ -117,6 +126,7 @@ def _pushed(
     average: str | None,
     model: Path | None,
     place: "Workspace",
+    encoder: "EncoderOptions",
     kind: str | None,
     update: bool,
     replace: bool,
@@ -132,10 +142,10 @@ def _pushed(
         made_by: Model | None
         if isinstance(source, Catalog):
             views = there.views if there and update else average or ""
-            vectors, made_by, failed = _embedded(source, views, model, place)
+            vectors, made_by, failed = _embedded(source, views, model, place, encoder)
             skipped = (*source.skipped, *failed)
         else:
-            vectors, made_by = source, _model_of(source, model, place)
+            vectors, made_by = source, _model_of(source, model, place, encoder)
         folder = made_by.folder if made_by else None
         done = push.push(server, there, vectors, folder, kind=kind, update=update, replacing=replace)
     finally:
@@ -208,22 +218,31 @@ def _bytes(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def _model_of(vectors: "Embeddings", named: Path | None, place: "Workspace") -> "Model | None":
+def _model_of(
+    vectors: "Embeddings", named: Path | None, place: "Workspace", encoder: "EncoderOptions"
+) -> "Model | None":
     """The model that made the embeddings; None where nobody says which that was."""
     from dmlcli.model import open_matching
 
-    return open_matching(named or place.model, vectors.model) if vectors.model or named else None
+    if not vectors.model and named is None:
+        encoder.check(None)
+        return None
+    model = open_matching(named or place.model, vectors.model)
+    encoder.check(model)
+    return model
 
 
 def _embedded(
-    photos: "Catalog", views: str, model: Path | None, place: "Workspace"
+    photos: "Catalog", views: str, model: Path | None, place: "Workspace", encoder: "EncoderOptions"
 ) -> "tuple[Embeddings, Model, list[Skipped]]":
     """The embeddings of a catalogue, made where they are not known, and kept in the workspace."""
     from dmlcli import disk, embeddings
     from dmlcli.encoder import Encoder, find_or_make_model
 
-    made_by = find_or_make_model(model, place, photos)
+    made_by = find_or_make_model(model, place, photos, encoder)
     with disk.only_writer(place.embeddings):
-        computed = Encoder(made_by, views).embed_catalog(photos, place.known(), keep_at=place.embeddings)
+        computed = Encoder(made_by, views, device=encoder.device).embed_catalog(
+            photos, place.known(), keep_at=place.embeddings
+        )
         embeddings.save(place.embeddings, computed.embeddings)
     return computed.embeddings, made_by, computed.skipped

@@ -20,9 +20,9 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
     from dmlcli.errors import CannotRun
     from dmlcli.model import open_model
     from dmlcli.report.status import StatusReport
-    from dmlcli.workspace import find
+    from dmlcli.workspace import find, need
 
-    place = find(workspace)
+    place = need(workspace) if workspace else find()
     if place is None:
         return StatusReport(
             None, None, None, None, next="dmlcli train CATALOG, or dmlcli index CATALOG without training"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dmlcli import printable
 from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError
 from dmlcli.evaluation.judge import Judged
@@ -136,7 +137,8 @@ def _from_json(lines: Sequence[str], _: str) -> Lists:
 def _from_table(lines: Sequence[str], first: str) -> Lists:
     plain = "\t" in first
     table = csv.reader(lines, delimiter="\t" if plain else ",", quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
-    rows = [[_unescaped(cell) for cell in row] if plain else row for row in table if row]
+    read = printable.from_tsv if plain else printable.from_csv
+    rows = [[read(cell) for cell in row] for row in table if row]
     heading = list(_COLUMNS)
     if "query" in [cell.strip().lower() for cell in rows[0]]:
         heading = [cell.strip().lower() for cell in rows.pop(0)]
@@ -153,12 +155,6 @@ def _from_table(lines: Sequence[str], first: str) -> Lists:
         )
         hits.append((row[place["image"]], score))
     return dict(lists)
-
-
-def _unescaped(cell: str) -> str:
-    """What `dmlcli query` writes as \\t, \\n and \\\\ inside a cell."""
-    parts = cell.split("\\\\")
-    return "\\".join(part.replace("\\t", "\t").replace("\\n", "\n") for part in parts)
 
 
 def _places(items: Sequence[Item], root: Path) -> dict[str, int]:

@@ -66,20 +66,26 @@ def forward_of(module: nn.Module, device: torch.device, *, exact: bool = False) 
     return forward
 
 
-def open_network(model: Model, *, narrow: bool = False) -> Forward:
-    """The forward function of a saved model, for one that carries no inference graph, or in narrower numbers.
+def open_network(model: Model, *, narrow: bool = False, device: str = "cpu") -> Forward:
+    """The forward function of a saved model, without its inference graph.
 
     Args:
+        model: an opened model folder.
         narrow: the backbone computes in bfloat16; the head, which is quick, stays exact.
+        device: as `pick_device` takes it.
+
+    Raises:
+        UsageError: there is no such device.
     """
+    chosen = pick_device(device)
     opened = network.open_network(model)
-    if narrow:
+    if narrow and chosen.type == "cpu":
         if not torch.cpu._is_avx512_bf16_supported():
             progress.warn("this processor has no arithmetic for bfloat16: float32 would be faster")
         if any(isinstance(part, Descriptor) for part in opened.modules()):
-            return forward_of(opened, torch.device("cpu"))  # by autocast, in which the descriptor keeps its digits
+            return forward_of(opened, chosen)  # by autocast, in which the descriptor keeps its digits
         opened.backbone = nn.Sequential(_Narrowed(), _folded(opened.backbone).to(torch.bfloat16))
-    return forward_of(opened, torch.device("cpu"), exact=True)
+    return forward_of(opened, chosen, exact=chosen.type == "cpu" or not narrow)
 
 
 class _Narrowed(nn.Module):

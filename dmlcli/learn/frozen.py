@@ -1,5 +1,6 @@
 """The pretrained backbone as a model of its own: baseline, search without training, and source of features."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,22 @@ def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
     return open_graph(saved.graph) if saved.graph is not None else encode.open_network(saved)
 
 
-def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog) -> Model:
-    """Save the frozen backbone as a model, unless the very same one lies there already."""
+def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog, asked_for: str = "") -> Model:
+    """Save the frozen backbone as a model, unless the very same one lies there already.
+
+    Args:
+        folder: of the model.
+        frozen: the network.
+        weights: where it started from.
+        photos: a few of them check the inference graph.
+        asked_for: the backbone that was asked for, which `weights` may have replaced by the built-in descriptor.
+
+    Returns:
+        The opened model.
+
+    Raises:
+        CatalogError: no photo can be read.
+    """
     expected = fingerprint(frozen, weights)
     try:
         found = open_model(folder)
@@ -56,7 +71,8 @@ def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog) -> Mo
             return found
     except ModelError:
         pass
-    return export.save(folder, frozen, record(weights), samples(photos, weights))
+    made = replace(record(weights), recipe={"backbone": asked_for} if asked_for else {})
+    return export.save(folder, frozen, made, samples(photos, weights))
 
 
 def record(weights: Weights) -> ModelRecord:

@@ -89,12 +89,12 @@ def _of_timm(backbone: str, wanted: str) -> Weights:
 
 
 def _stand_in(backbone: str, error: WeightsError) -> Weights:
-    """The descriptor, with a caution that says for what and why."""
-    caution = (
+    """The descriptor, after a warning with the reason; its caution is what status repeats."""
+    progress.warn(
         f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds fewer "
         "products. For more: connect once, or name a file with --weights"
     )
-    progress.warn(caution)
+    caution = f"the built-in descriptor stands in for {backbone} (see --weights)"
     return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in", caution)
 
 

@@ -25,3 +25,6 @@ Average = Annotated[
 DTypeName = Literal["float32", "float16"]
 DType = Annotated[DTypeName, Option(help="How the vectors are stored; float16 takes half the space.")]
 Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(help="What a folder of embeddings looks like inside.")]
+EmbedDevice = Annotated[
+    str, Option("--device", help="What embeds: cpu (without torch), auto (a GPU, if any), cuda, cuda:N or mps.")
+]

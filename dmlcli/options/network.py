@@ -44,6 +44,15 @@ Backbone = Annotated[
         show_default=False,
     ),
 ]
+PretrainedBackbone = Annotated[
+    str | None,
+    Option(
+        "--backbone",
+        help="Where there is no trained model: torchvision network, timm:NAME, or descriptor (needs no weights).  "
+        "[default: mobilenet_v3_large]",
+        show_default=False,
+    ),
+]
 Weights = Annotated[
     str | None,
     Option(

@@ -116,6 +116,30 @@ def test_usage_errors_are_json_where_json_is_asked_for(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("search", "query"),
+        ("find", "query"),
+        ("fit", "train"),
+        ("predict", "query"),
+        ("evaluate", "eval"),
+        ("version", "--version"),
+        ("trian", "train"),
+    ],
+)
+def test_a_command_of_another_program_is_answered_with_ours(word: str, meant: str, cli: Cli) -> None:
+    found = cli(word, "x")
+    assert (found.code, found.out) == (2, "") and "o such command" in found.err and meant in found.err
+
+
+def test_help_is_a_word_and_version_has_a_letter(cli: Cli) -> None:
+    assert cli("help").out == cli("--help").out != ""
+    assert cli("help", "query").out == cli("query", "--help").out != ""
+    assert cli("-V").out == cli("--version").out != ""
+    assert cli("help", "nonsense").code == 2
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["train", "nowhere"],

@@ -63,7 +63,7 @@ def by_typer(monkeypatch: pytest.MonkeyPatch) -> Any:
     seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def guarded(verb: Any, **edge: Any) -> int:
-        own = next(cell.cell_contents for cell in verb.__closure__ if isinstance(cell.cell_contents, dict))
+        own = verb.__closure__[verb.__code__.co_freevars.index("options")].cell_contents
         seen.append((own, edge))
         return 0
 

@@ -6,14 +6,24 @@ from pkgutil import iter_modules
 
 import pytest
 
+from dmlcli import progress
 from dmlcli import report as report_package
 from dmlcli.cli import render
 from dmlcli.cli import views as views_package
+from dmlcli.cli.bar import Teller
+from dmlcli.errors import CannotRun
 from dmlcli.report.embed import EmbedReport
 from dmlcli.report.eval import EvalReport
 from dmlcli.report.query import Answer, Hit, QueryReport
 from dmlcli.report.skipped import Skipped
 from dmlcli.report.train import TrainReport
+
+
+@pytest.fixture(autouse=True)
+def _listening() -> None:
+    """As on the command line, which prints notes and warnings."""
+    progress.listen(Teller())
+
 
 HITS = (Hit(1, 0.91234567, "mug [red]", "a/b.jpg"), Hit(2, -0.5, "", "c.jpg"))
 
@@ -24,7 +34,7 @@ def query(*answers: Answer, skipped: int = 0) -> QueryReport:
 
 def evaluation(**metrics: float | None) -> EvalReport:
     spans = {name: None if value is None else (value / 2, value) for name, value in metrics.items()}
-    return EvalReport("leave-one-out", 9, 9, 3, 2, 1, dict(metrics), spans, None, 0, "mind the gap")
+    return EvalReport("leave-one-out", 9, 9, 3, 2, 1, dict(metrics), spans, None, 0, "once", warnings=("mind the gap",))
 
 
 def test_every_report_has_a_view_of_its_name() -> None:
@@ -79,6 +89,7 @@ def test_an_evaluation_shows_scores_in_percent_and_dashes_for_none(capsys: pytes
     assert "Recall@1" in shown.out and "50.0 %" in shown.out and "25.0 - 50.0 %" in shown.out and "MAP@R" in shown.out
     assert "1 queries have no image of their product" in shown.err.replace("1 query has", "1 queries have")
     assert "trained on 2" in shown.err and "dmlcli: warning: mind the gap" in shown.err
+    assert "once" not in shown.err  # what is wrong with the model is shown when it is made, and by status
 
 
 def test_json_has_a_schema_and_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +113,24 @@ def test_an_error_has_a_hint_and_a_json_twin() -> None:
     assert render.error_text("what", "", 4, "table") == "dmlcli: error: what"
     told = json.loads(render.error_text("wåt", "h", 2, "jsonl"))
     assert told == {"schema": 1, "error": "wåt", "hint": "h", "exit_code": 2}
+
+
+def test_quiet_silences_notes_and_no_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.listen(Teller(quiet=True))
+    render.show(evaluation(**{"recall@1": 0.5}), None)
+    assert capsys.readouterr().err == "dmlcli: warning: mind the gap\n"
+
+
+def test_a_closed_stdout_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)  # as Python leaves it after >&-
+    with pytest.raises(CannotRun, match="standard output is closed"):
+        render.show(query(Answer("q", HITS)), "tsv")
+
+
+def test_a_closed_stderr_does_not_send_notes_to_stdout(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    progress.listen(Teller())
+    assert render.show(query(Answer("q", HITS), skipped=1), "tsv") == 3
+    assert len(capsys.readouterr().out.splitlines()) == 2

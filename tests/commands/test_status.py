@@ -19,10 +19,17 @@ def test_an_empty_folder_is_told_how_to_begin(tmp_path: Path, cli: Cli, monkeypa
 def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Mission, cli: Cli) -> None:
     found = cli("status", "-w", mission.workspace)
     assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
-    assert found.err.count("the built-in descriptor stands in") == 1 and "next: dmlcli query img.jpg" in found.err
+    assert found.err.count("the built-in descriptor stands in for mobilenet_v3_large (see --weights)\n") == 1
+    assert "cannot download" not in found.err and "next: dmlcli query img.jpg" in found.err
     told = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
     assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
     assert told["model"]["backbone"] == "descriptor" and "stands in" in told["cautions"][0]
+
+
+def test_a_workspace_that_is_named_and_not_there_is_an_error(tmp_path: Path, cli: Cli) -> None:
+    for verb in (["status"], ["eval"], ["eval", tmp_path]):
+        found = cli(*verb, "-w", tmp_path / "typo")
+        assert found.code == 4 and f"there is no workspace in {tmp_path / 'typo'}" in found.err
 
 
 def test_an_index_of_another_model_is_told(workspace: Path, cli: Cli) -> None:

@@ -158,7 +158,8 @@ def test_a_cache_that_cannot_be_written_is_told(
 def test_without_network_and_cache_the_descriptor_stands_in_and_says_so(cache: Path) -> None:
     with pytest.warns(UserWarning, match="the built-in descriptor stands in") as heard:
         found = resolve("squeezenet1_1", "auto")
-    assert len(heard) == 1 and found.caution == str(heard[0].message)
+    assert len(heard) == 1 and "cannot download" in str(heard[0].message)
+    assert found.caution == "the built-in descriptor stands in for squeezenet1_1 (see --weights)"
     assert (found.backbone, found.state) == ("descriptor", None)
     with pytest.raises(WeightsError, match="cannot download"):
         resolve("squeezenet1_1", "pretrained")

@@ -1,7 +1,5 @@
 """Which loss suits these photos, best first."""
 
-import sys
-
 from dmlcli.cli import look
 from dmlcli.report.compare import CompareReport
 
@@ -18,19 +16,15 @@ def show(report: CompareReport) -> None:
         gain = f"{100 * one.gain:+.1f}"
         scores = [look.percent(one.recall_at_1), look.percent(one.map_at_r), look.span(one.interval95)]
         seen = [look.percent(one.known_recall_at_1), look.percent(one.known_map_at_r)] if known else []
-        table.add_row(one.name, *scores, gain, look.span(one.gain_interval95, "+.1f"), *seen, f"{one.seconds:.1f}")
+        span = look.span(one.gain_interval95, "+.1f")
+        look.add_row(table, one.name, *scores, gain, span, *seen, f"{one.seconds:.1f}")
     fitted = f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"
-    print(f"fitted on {fitted}; {report.protocol}")
+    look.say(f"fitted on {fitted}; {report.protocol}")
     look.console().print(table)
-    for one in report.contenders:
-        if one.trouble:
-            print(f"dmlcli: warning: {one.name}: {one.trouble}", file=sys.stderr)
-    look.cautions([report.caution] if report.caution else [])
+    look.cautions([f"{one.name}: {one.trouble}" for one in report.contenders if one.trouble])
     losses = [one for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
     best = losses[0]
     if best.interval95 is not None:
         rivals = sum(best.interval95[0] <= one.map_at_r for one in losses[1:])
-        print(
-            f"{rivals} more lie within the interval of {best.name}: among those there is no evidence", file=sys.stderr
-        )
+        look.note(f"{rivals} more lie within the interval of {best.name}: among those there is no evidence")
     look.hint(f"dmlcli train CATALOG --loss {best.name}")

@@ -1,10 +1,10 @@
 """What is wrong with a catalogue: the counts and the first few of each problem for people, all of them for scripts."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from dmlcli import printable
 from dmlcli.cli import look
 from dmlcli.report.doctor import Census, DoctorReport, Problem
 
@@ -76,16 +76,20 @@ def _table(report: DoctorReport, problems: Iterator[Problem]) -> None:
 def _group(name: str, kind: _Kind, root: str) -> None:
     from rich.text import Text
 
+    def dim(text: str) -> Text:
+        return look.text(text, style="dim")
+
     mark = ("●", "red") if kind.first[0].severity == "problem" else ("○", "dim")
     console = look.console()
-    console.print(Text.assemble(mark, " ", (f"{_TITLES.get(name, name)}: {kind.number}", "bold"), (f"  {name}", "dim")))
+    title = look.text(f"{_TITLES.get(name, name)}: {kind.number}", style="bold")
+    console.print(Text.assemble(mark, " ", title, dim(f"  {name}")))
     for problem in kind.first:
         other = f" = {_short(problem.other, root)}" if problem.other else ""
-        line = Text.assemble(f"    {_short(problem.path, root)}{other}", (f"  {problem.detail}", "dim"))
+        line = Text.assemble(look.text(f"    {_short(problem.path, root)}{other}"), dim(f"  {problem.detail}"))
         console.print(line, soft_wrap=True)
     if kind.number > _SHOWN:
-        console.print(Text(f"    … and {kind.number - _SHOWN} more (--format jsonl lists all)", style="dim"))
-    console.print(Text(f"  → {kind.first[0].suggestion}", style="dim"), soft_wrap=True)
+        console.print(dim(f"    … and {kind.number - _SHOWN} more (--format jsonl lists all)"))
+    console.print(dim(f"  → {kind.first[0].suggestion}"), soft_wrap=True)
     console.print()
 
 
@@ -95,9 +99,9 @@ def _census(census: Census) -> None:
         parts.append(look.count(census.categories, "category", "categories"))
     if census.without_product:
         parts.append(f"{census.without_product} without a product")
-    print("; ".join(parts))
+    look.say("; ".join(parts))
     if census.splits:
-        print("splits: " + ", ".join(f"{name} {number}" for name, number in census.splits.items()))
+        look.say("splits: " + ", ".join(f"{name} {number}" for name, number in census.splits.items()))
     if not census.histogram:
         print()
         return
@@ -121,13 +125,13 @@ def _short(path: str, root: str) -> str:
 
 def _jsonl(report: DoctorReport, problems: Iterator[Problem]) -> None:
     for problem in problems:
-        print(json.dumps({"schema": look.SCHEMA} | asdict(problem), ensure_ascii=False), flush=True)
+        print(printable.dumps({"schema": look.SCHEMA} | asdict(problem)), flush=True)
 
 
 def _json(report: DoctorReport, problems: Iterator[Problem]) -> None:
     listed = [asdict(problem) for problem in problems]
     whole = {"schema": look.SCHEMA, "catalog": report.catalog, "root": report.root, "census": asdict(report.census)}
-    print(json.dumps(whole | {"problems": listed}, ensure_ascii=False))
+    print(printable.dumps(whole | {"problems": listed}))
 
 
 _WRITERS: dict[str, Callable[[DoctorReport, Iterator[Problem]], None]] = {

@@ -1,12 +1,10 @@
 """Groups of near-identical images or products."""
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from dmlcli import printable
 from dmlcli.cli import look
 from dmlcli.errors import UsageError
 from dmlcli.report.duplicates import DuplicatesReport
@@ -24,7 +22,7 @@ def show(report: DuplicatesReport, format: str, nul: bool) -> int:
             kept = {group[0].image}
             for member in group[1:]:
                 if member.image not in kept:  # of several parts of one photo, the photo is named once or is kept
-                    print(member.image, end="\0" if nul else "\n")
+                    look.path(member.image, end="\0" if nul else "\n")
                     kept.add(member.image)
     else:
         _WRITERS[format](report)
@@ -34,17 +32,15 @@ def show(report: DuplicatesReport, format: str, nul: bool) -> int:
 
 
 def _table(report: DuplicatesReport) -> None:
-    from rich.text import Text
-
     images = report.of == "images"
     for number, group in enumerate(report.groups[:_MOST_SHOWN], start=1):
-        table = look.table("score", "product", *(["image"] if images else []), title=Text(f"group {number}"))
+        table = look.table("score", "product", *(["image"] if images else []), title=look.text(f"group {number}"))
         table.columns[0].justify = "right"
         for member in group[:_MOST_MEMBERS]:
-            cells = [Text(f"{member.score:.3f}"), Text(member.product or "-")]
-            table.add_row(*cells, *([Text(member.image, style="dim", overflow="fold")] if images else []))
+            image = [look.text(member.image, style="dim", fold=True)] if images else []
+            look.add_row(table, f"{member.score:.3f}", member.product or "-", *image)
         if len(group) > _MOST_MEMBERS:
-            more = Text(f"… and {len(group) - _MOST_MEMBERS} more (--format jsonl lists all)", style="dim")
+            more = look.text(f"… and {len(group) - _MOST_MEMBERS} more (--format jsonl lists all)", style="dim")
             table.add_row("", more, *([""] if images else []))
         look.console().print(table)
     if len(report.groups) > _MOST_SHOWN:
@@ -62,23 +58,22 @@ def _rows(report: DuplicatesReport) -> Iterator[list[str]]:
 
 def _tsv(report: DuplicatesReport) -> None:
     for row in _rows(report):
-        print("\t".join(look.escaped(cell) for cell in row))
+        print(printable.tsv(row))
 
 
 def _csv(report: DuplicatesReport) -> None:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([["group", "score", "product", "image"], *_rows(report)])
-    print(stream.getvalue(), end="")
+    for row in (["group", "score", "product", "image"], *_rows(report)):
+        print(printable.csv(row))
 
 
 def _jsonl(report: DuplicatesReport) -> None:
     for number, group in enumerate(report.groups, start=1):
         members = [asdict(member) for member in group]
-        print(json.dumps({"schema": look.SCHEMA, "group": number, "members": members}, ensure_ascii=False))
+        print(printable.dumps({"schema": look.SCHEMA, "group": number, "members": members}))
 
 
 def _json(report: DuplicatesReport) -> None:
-    print(json.dumps({"schema": look.SCHEMA} | asdict(report), ensure_ascii=False))
+    print(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
 
 
 _WRITERS: dict[str, Callable[[DuplicatesReport], None]] = {

@@ -1,10 +1,8 @@
 """Scores with their intervals, what they rest on, and where the search fails; the same as CSV, Markdown and LaTeX."""
 
-import csv
-import io
-import sys
 from collections.abc import Callable, Sequence
 
+from dmlcli import printable
 from dmlcli.cli import look
 from dmlcli.evaluation.published import among
 from dmlcli.evaluation.titles import metric_title
@@ -19,13 +17,13 @@ def show(report: EvalReport) -> None:
     """Show it as text."""
     queries = f"{look.count(report.queries, 'query', 'queries')} of {look.count(report.products, 'product')}"
     label = ", includes training products" if report.includes_training else ""
-    print(f"{report.protocol}: {queries} among {look.count(report.gallery, 'image')} ({report.scope}{label})")
+    look.say(f"{report.protocol}: {queries} among {look.count(report.gallery, 'image')} ({report.scope}{label})")
     headings, rows = _cells(report)
     table = look.table(*headings)
     for column in range(1, len(headings)):
         table.columns[column].justify = "right"
     for row in rows:
-        table.add_row(*row)
+        look.add_row(table, *row)
     look.console().print(table)
     if report.reranked:
         _reranked(report)
@@ -42,7 +40,8 @@ def print_table(report: EvalReport, format: str) -> None:
     headings, rows = _numbers(report) if format == "csv" else _cells(report)
     if report.reranked:
         headings, rows = _with_reranked(report, headings, rows, numbers=format == "csv")
-    print(TABLES[format](headings, rows), end="")
+    safe = [[printable.text(cell) for cell in row] for row in rows] if format != "csv" else rows
+    print(TABLES[format](headings, safe), end="")
     _notes(report)
 
 
@@ -111,9 +110,7 @@ def _number(value: float | None) -> str:
 
 
 def _csv(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([headings, *rows])
-    return stream.getvalue()
+    return "".join(f"{printable.csv(row)}\n" for row in (headings, *rows))
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -143,7 +140,7 @@ def _reranked(report: EvalReport) -> None:
     for one in report.reranked:
         for place, (name, score) in enumerate(one.metrics.items()):
             first = (one.name, f"{one.milliseconds:.1f}") if not place else ("", "")
-            table.add_row(first[0], metric_title(name), _percent(score), *_gap(one, name), first[1])
+            look.add_row(table, first[0], metric_title(name), _percent(score), *_gap(one, name), first[1])
     look.console().print(table)
 
 
@@ -152,17 +149,15 @@ def _verdict(against: Against) -> None:
     name = "map@r" if "map@r" in against.difference else next(iter(against.difference))
     gap = against.difference[name]
     if gap is None:
-        print(f"against {against.name}: there is no score to compare")
+        look.say(f"against {against.name}: there is no score to compare")
     elif not against.evidence[name]:
-        print(f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})")
+        look.say(f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})")
     else:
         better = "better" if gap > 0 else "worse"
-        print(f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0")
+        look.say(f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0")
 
 
 def _literature(report: EvalReport) -> None:
-    from rich.text import Text
-
     ks = list(dict.fromkeys(name for row in report.published for name in row.recall))
     table = look.table("method", "year", "network", "dim", *(metric_title(name) for name in ks), "source", "")
     for column in range(3, 4 + len(ks)):
@@ -171,7 +166,7 @@ def _literature(report: EvalReport) -> None:
         scores = [f"{100 * value:.1f}" if (value := row.recall.get(name)) is not None else "-" for name in ks]
         year, dim = ("", "") if own else (str(row.year), str(row.dim or "-"))
         cells = [row.method, year, row.network, dim, *scores, row.source, row.mark]
-        table.add_row(*(Text(cell, style="bold green" if own else "") for cell in cells))
+        look.add_row(table, *cells, style="bold green" if own else "")
     look.console().print(table)
     print("V: read in the source; M: from memory of the paper. Most papers chose their epoch on the test set.")
 
@@ -184,23 +179,23 @@ def _failures(report: EvalReport) -> None:
         for one in worst:
             other = f", {one.times} taken for {one.taken_for}" if one.taken_for else ""
             told.append(f"{one.name} ({look.percent(one.recall_at_1)} of {one.queries}{other})")
-        print(f"worst products: {'; '.join(told)}", file=sys.stderr)
+        look.note(f"worst products: {'; '.join(told)}")
 
 
 def _notes(report: EvalReport) -> None:
     """What the score rests on, to stderr."""
     if report.without_positive:
         count = "count as 0" if report.missing_as_zero else "do not count"
-        print(f"{report.without_positive} queries have no image of their product to find and {count}", file=sys.stderr)
+        look.note(f"{report.without_positive} queries have no image of their product to find and {count}")
     if report.includes_training:
-        print("this score includes training products: new ones will do worse", file=sys.stderr)
+        look.note("this score includes training products: new ones will do worse")
     if report.trained_products:
-        print(f"the model was trained on {report.trained_products} of these products", file=sys.stderr)
-    look.cautions([*([report.caution] if report.caution else []), *report.warnings])
+        look.note(f"the model was trained on {report.trained_products} of these products")
+    look.cautions(report.warnings)
     if all(value is None for value in report.metrics.values()):
-        print("dmlcli: no query has an image of its product to find, so there is no score", file=sys.stderr)
+        look.err("dmlcli: no query has an image of its product to find, so there is no score")
     for short in report.failed:
-        print(f"dmlcli: not met: {short}", file=sys.stderr)
+        look.err(f"dmlcli: not met: {short}")
     if report.page is not None:
         look.hint(f"open {report.page}")
 

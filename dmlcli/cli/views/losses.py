@@ -15,7 +15,8 @@ def show(report: LossesReport) -> None:
     table = look.table("loss", "family", "batches", "learns", "defaults", "paper")
     for loss in report.losses:
         defaults = ", ".join(f"{s.name} {_setting(s.default)}" for s in loss.settings if s.name != "normalize")
-        table.add_row(loss.name, loss.family, loss.sampler, ", ".join(loss.parameters), defaults, _paper(loss.source))
+        learned, paper = ", ".join(loss.parameters), _paper(loss.source)
+        look.add_row(table, loss.name, loss.family, loss.sampler, learned, defaults, paper)
     look.console().print(table)
     look.hint("dmlcli losses NAME")
 
@@ -27,8 +28,6 @@ def _paper(source: str) -> str:
 
 
 def _loss(loss: LossRow) -> None:
-    from rich.text import Text
-
     rows = [
         (loss.name, loss.summary),
         ("use", loss.use),
@@ -40,12 +39,12 @@ def _loss(loss: LossRow) -> None:
     grid = look.table("", "", title=None)
     grid.show_header = False
     for name, text in rows:
-        grid.add_row(Text(name, style="bold" if name == loss.name else "dim"), text)
+        look.add_row(grid, look.text(name, "bold" if name == loss.name else "dim"), text)
     look.console().print(grid)
     print("\n".join(f"    {line}" for line in loss.formula.splitlines()) + "\n")
     settings = look.table("setting", "default", "takes", "meaning")
     for setting in loss.settings:
-        settings.add_row(setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
+        look.add_row(settings, setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
     look.console().print(settings)
     look.hint(f"dmlcli train CATALOG --loss {loss.name}")
 

@@ -1,13 +1,11 @@
 """Answers one by one, each flushed: a table for people; TSV, CSV, JSON and paths for scripts."""
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from dmlcli import printable
 from dmlcli.cli import look
 from dmlcli.report.query import Answer, QueryReport
 
@@ -29,31 +27,24 @@ def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = Fa
                 _stages(answer)
     if format == "json":
         skipped = [asdict(failure) for failure in report.skipped]
-        _line(
-            json.dumps(
-                {"schema": look.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}, ensure_ascii=False
-            )
-        )
+        whole = {"schema": look.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}
+        _line(printable.dumps(whole))
     if not count and not report.skipped:
-        print("dmlcli: nothing was asked: no photo was named", file=sys.stderr)
+        look.err("dmlcli: nothing was asked: no photo was named")
     look.skipped(report.skipped)
     return look.exit_code(report.skipped, says_no=not hits)
 
 
 def _answer_table(answer: Answer, _: str) -> None:
-    from rich.text import Text
-
-    table = look.table("", "score", "product", "image", title=Text(answer.query))
+    table = look.table("", "score", "product", "image", title=look.text(answer.query))
     for column in (0, 1):
         table.columns[column].justify = "right"
     for hit in answer.hits:
         style = "bold green" if hit.rank == 1 else ""
-        product = Text(hit.product or "-", style=style)
-        table.add_row(
-            str(hit.rank), Text(f"{hit.score:.3f}", style=style), product, Text(hit.image, style="dim", overflow="fold")
-        )
+        score, product = look.text(f"{hit.score:.3f}", style), look.text(hit.product or "-", style)
+        look.add_row(table, str(hit.rank), score, product, look.text(hit.image, "dim", fold=True))
     if not answer.hits:
-        table.add_row("", "", Text(_why_empty(answer), style="dim"), "")
+        look.add_row(table, "", "", look.text(_why_empty(answer), "dim"), "")
     look.console().print(table)
 
 
@@ -78,9 +69,9 @@ def _why_empty(answer: Answer) -> str:
 
 def _stages(answer: Answer) -> None:
     """What --explain tells, on stderr, so that the hits can still be piped."""
-    print(f"{answer.query}: {sum(stage.seconds for stage in answer.stages) * 1000:.1f} ms", file=sys.stderr)
+    look.err(f"{answer.query}: {sum(stage.seconds for stage in answer.stages) * 1000:.1f} ms")
     for stage in answer.stages:
-        print(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}", file=sys.stderr, flush=True)
+        look.err(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}")
 
 
 def _rows(answer: Answer) -> Iterable[list[str]]:
@@ -89,22 +80,21 @@ def _rows(answer: Answer) -> Iterable[list[str]]:
 
 def _answer_tsv(answer: Answer, _: str) -> None:
     for row in _rows(answer):
-        _line("\t".join(look.escaped(cell) for cell in row))
+        _line(printable.tsv(row))
 
 
 def _answer_csv(answer: Answer, _: str) -> None:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(_rows(answer))
-    _line(stream.getvalue(), end="")
+    for row in _rows(answer):
+        _line(printable.csv(row))
 
 
 def _answer_jsonl(answer: Answer, _: str) -> None:
-    _line(json.dumps({"schema": look.SCHEMA} | _answer_json(answer), ensure_ascii=False))
+    _line(printable.dumps({"schema": look.SCHEMA} | _answer_json(answer)))
 
 
 def _answer_paths(answer: Answer, end: str) -> None:
     for hit in answer.hits:
-        _line(hit.image, end=end)
+        look.path(hit.image, end)
 
 
 def _answer_json(answer: Answer) -> dict[str, Any]:
@@ -114,9 +104,9 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
     return told | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
 
 
-def _line(text: str, end: str = "\n") -> None:
+def _line(text: str) -> None:
     """Print and flush, so that `| head` and `| jq` see each answer at once."""
-    print(text, end=end, flush=True)
+    print(text, flush=True)
 
 
 _ANSWER_WRITERS: dict[str, Callable[[Answer, str], None]] = {

@@ -9,7 +9,7 @@ _RUNS = 5  # told, the newest first; --format json has all
 def show(report: StatusReport) -> None:
     """Show it as text."""
     if report.workspace is None:
-        print("no workspace here or above")
+        look.say("no workspace here or above")
     else:
         rows = [("workspace", report.workspace)]
         rows += [(name, value) for name, value in (report.model or {"model": "none"}).items()]
