@@ -14,10 +14,10 @@ import typer
 from typer.core import TyperGroup
 
 import dmlcli
-from dmlcli import processes, spelling
+from dmlcli import interrupts, processes, spelling
 from dmlcli.cli import edge, render, settings
-from dmlcli.cli.guard import failed, guarded, pipe_closed
-from dmlcli.errors import DmlcliError, Interrupted, UsageError
+from dmlcli.cli.guard import asked_format, ended, guarded, pipe_closed
+from dmlcli.errors import UsageError
 
 
 def run(arguments: list[str]) -> int:
@@ -35,15 +35,12 @@ def run(arguments: list[str]) -> int:
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
         return pipe_closed()
-    except KeyboardInterrupt:
-        return Interrupted.exit_code
-    except DmlcliError as error:  # of what is read before a verb is known, or goes wrong around it
-        if not processes.is_told(error):
-            return error.exit_code
-        return failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
-    except Exception as error:  # typer's own usage errors; their class moved between versions
-        if not hasattr(error, "format_message"):
-            raise
+    except (
+        Exception,
+        KeyboardInterrupt,
+    ) as error:  # Typer's own class moved between versions
+        if not hasattr(error, "format_message") or interrupts.received():
+            return ended(error, asked_format(arguments), "--debug" in arguments)
         if processes.rank() > 0:
             return 2
         message = error.format_message().rstrip(".")
@@ -52,24 +49,16 @@ def run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
-        print(render.error_text(message, hint, 2, _asked_format(arguments)), file=sys.stderr)
+        print(render.error_text(message, hint, 2, asked_format(arguments)), file=sys.stderr)
         return 2
 
 
 def _settings(verb: str | None, arguments: list[str]) -> dict[str, Any] | None:
     """What dmlcli.toml and the environment set, of the verb or by verb; help shows the command as it is."""
-    if not arguments or not settings.is_there() or {"-h", "--help", "--version"} & {*arguments}:
+    if not arguments or {"-h", "--help", "--version"} & {*arguments} or not settings.is_there():
         return None
     found = settings.read({name: dict(map(_settable, _parameters(name))) for name in edge.VERBS})
     return found[verb] if verb else found
-
-
-def _asked_format(arguments: list[str]) -> str | None:
-    """The format on a command line that could not be parsed."""
-    for place, argument in enumerate(arguments):
-        if argument.startswith("--format"):
-            return argument.partition("=")[2] or next(iter(arguments[place + 1 :]), None)
-    return None
 
 
 def _version(wanted: bool) -> None:
