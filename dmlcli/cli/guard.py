@@ -35,7 +35,7 @@ def guarded(
             teller.close()
         try:
             code = render.show(report, format, nul, show)
-        except BrokenPipeError:
+        except (BrokenPipeError, SystemExit):  # Rich turns a closed pipe into an exit with 1
             pipe_closed()
             code = look.exit_code(getattr(report, "skipped", None) or (), says_no=getattr(report, "says_no", False))
     except (Exception, KeyboardInterrupt) as error:
