@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types docs clean
+.PHONY: demo test test-slow test-ci-slow lint types docs clean
 
 demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" sample_data/demo.sh
@@ -14,6 +14,15 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Slow tests that CI runs too: interrupted, killed and shared work, every kind of index, Milvus, and what is left outside.
+# A file stays in one process, because its tests share a workspace that takes long to make.
+CI_SLOW := tests/test_interrupts.py tests/cli/test_streams.py tests/commands/test_crashes.py \
+  tests/commands/test_golden.py tests/commands/test_outside.py tests/commands/test_processes.py \
+  tests/commands/test_resume.py tests/learn/test_distributed.py tests/catalog/test_shards.py tests/indexes/milvus
+
+test-ci-slow: $(READY)
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(CI_SLOW)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,13 +1,16 @@
 """Product image retrieval: the verbs of the command line as functions, each loaded on first use."""
 
-from importlib import import_module
-from typing import Any
+TYPE_CHECKING = False  # typing takes longer to import than everything else up to the first line of `main`
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["compare", "doctor", "duplicates", "embed", "eval", "index", "losses", "query", "status", "train"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in __all__:
+        from importlib import import_module
+
         return getattr(import_module(f"dmlcli.commands.{name}"), name)
     raise AttributeError(f"module 'dmlcli' has no attribute '{name}'")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmlcli import disk, processes, progress
+from dmlcli import disk, interrupts, processes, progress
 from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.errors import UsageError
 from dmlcli.graph import open_graph
@@ -179,17 +179,19 @@ class Encoder:
         if keep_at is not None:
             known = [*known, *open_shards(keep_at)]
 
-        return compute(
-            photos,
-            self.view,
-            self.forward,
-            self.fingerprint,
-            views=self.views,
-            known=known,
-            label=label,
-            keep=keep,
-            keep_all=keep_all,
-        )
+        words = ("the embeddings computed so far are kept", "run the same command again") if keep_at else ("", "")
+        with interrupts.keeping(*words):
+            return compute(
+                photos,
+                self.view,
+                self.forward,
+                self.fingerprint,
+                views=self.views,
+                known=known,
+                label=label,
+                keep=keep,
+                keep_all=keep_all,
+            )
 
     def embed(self, data: bytes) -> Vectors:
         """The unit vector (1, D) of one image file; raises ImageError where it cannot be read."""

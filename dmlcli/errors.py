@@ -17,6 +17,13 @@
     └── Interrupted           130  Ctrl-C; what was done so far is saved
 
 Two more exit codes are answers, not errors: 1 (ran well, the answer is no) and 3 (done, some inputs skipped).
+
+Signals: SIGINT (Ctrl-C), SIGTERM and SIGHUP end a command alike, with 130, 143 and 129, or with its own exit code where
+the work was done already. The message says what is kept and what to type next. What the command writes stays whole: the
+old model or index, or the new one. A second signal ends the process at once. A signal that was ignored when the command
+started (SIGHUP under nohup) stays ignored. Until the first line of dmlcli runs, about 30 ms, Python itself is starting:
+there a signal kills the process, which a shell shows as the same codes, and SIGINT may end it with Python's own
+traceback and exit code 1. Nothing has been read or written by then.
 """
 
 
@@ -87,7 +94,7 @@ class PartError(CannotRun):
 
 
 class Interrupted(DmlcliError):
-    """Ctrl-C; what was done so far is saved."""
+    """Ctrl-C; what was done so far is saved. SIGTERM and SIGHUP raise it too, and then set the exit code."""
 
     exit_code = 130
 

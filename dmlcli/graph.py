@@ -4,8 +4,9 @@ Its weights lie beside it in a file of their own, which is mapped into memory: w
 parsed and copied at every start, and that takes longer than embedding a photo.
 """
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +28,7 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     Args:
         few: it will be called for an image or two, which is not worth laying the weights out for this processor first.
     """
-    import onnxruntime
-
+    onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = feeding.cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
@@ -53,6 +53,14 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     return forward
 
 
+def _runtime() -> Any:
+    """ONNX Runtime, with its telemetry off: it would look up a host and keep a device id in the user's cache folder."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _threads() -> "ThreadPoolExecutor":
     from concurrent.futures import ThreadPoolExecutor  # which a query of one photo does not wait for
 
@@ -65,8 +73,7 @@ def optimise(plain: Path, file: Path, weights: str) -> None:
     Args:
         weights: the name of the file beside it that takes the weights.
     """
-    import onnxruntime
-
+    onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(file)

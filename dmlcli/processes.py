@@ -6,11 +6,11 @@ end where it ends.
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dmlcli import interrupts
 from dmlcli.errors import DmlcliError, LostProcess, PartError, UsageError
 
 _PAUSE = 0.1  # seconds between two looks at what others have done
@@ -64,10 +64,16 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(_PAUSE)
 
 
+def end_at_once() -> None:
+    """Let SIGTERM end this process as it is where there are others: torchrun sends it when one of them was lost."""
+    if world() > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def end_gently() -> None:
     """Let what is done be kept when torchrun ends this process because another one was lost."""
     if world() > 1:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        interrupts.install()
 
 
 @contextmanager

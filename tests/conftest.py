@@ -42,6 +42,8 @@ Cli = Callable[..., Run]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: processes of tests would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,26 @@ def _silent() -> Iterator[None]:
     progress.listen(progress.Silent())
 
 
+@pytest.fixture(autouse=True)
+def _the_mission_stays_as_it_is(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All tests share it, also those of other workers: one that changes it fails at once (root ignores permissions)."""
+    if "mission" not in request.fixturenames:
+        yield
+        return
+    folder = request.getfixturevalue("mission").folder
+    before = _files(folder)
+    yield
+    after = _files(folder)
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    assert not changed, f"this test, or one that ran meanwhile, changed the shared workspace: {changed}"
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Everything below a folder, with what tells a file from the one that it was."""
+    stats = {str(path): path.lstat() for path in folder.rglob("*")}
+    return {path: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     """One command line, run in this process."""
@@ -197,7 +219,7 @@ def mission(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     folder = (tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()) / "mission"
     folder.mkdir(exist_ok=True)
     said = folder / "said.json"
-    with (folder / "lock").open("w") as lock:
+    with (folder / "lock").open("a") as lock:  # not "w", which would change it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
             said.write_text(json.dumps(_train_the_mission(folder)))

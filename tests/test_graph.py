@@ -1,5 +1,6 @@
 """A damaged graph is told, whatever kind of damage it is."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,11 @@ def test_a_damaged_graph_is_told(tmp_path: Path, data: bytes) -> None:
 def test_a_missing_graph_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         open_graph(tmp_path / "graph.onnx")
+
+
+def test_telemetry_is_off_before_the_runtime_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/commands/test_outside.py shows that nothing is looked up or left; this runs everywhere."""
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    with pytest.raises(ModelError):
+        open_graph(tmp_path / "graph.onnx")
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

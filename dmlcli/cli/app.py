@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 import dmlcli
-from dmlcli import processes, spelling
+from dmlcli import interrupts, processes, spelling
 from dmlcli.cli import edge, settings
-from dmlcli.cli.guard import failed, guarded, pipe_closed
-from dmlcli.errors import DmlcliError, Interrupted, UsageError
+from dmlcli.cli.guard import asked_format, ended, failed, guarded, pipe_closed
+from dmlcli.errors import UsageError
 
 _MEANT = {  # what other programs call a verb
     **dict.fromkeys(("search", "find", "lookup", "ask"), "query"),
@@ -57,15 +57,10 @@ def run(arguments: list[str]) -> int:
         return int(code or 0)
     except (BrokenPipeError, SystemExit):  # typer turns a closed pipe under --help into an exit
         return pipe_closed()
-    except KeyboardInterrupt:
-        return Interrupted.exit_code
-    except DmlcliError as error:  # of what is read before a verb is known, or goes wrong around it
-        if not processes.is_told(error):
-            return error.exit_code
-        return failed(str(error), error.hint, error.exit_code, _asked_format(arguments), "--debug" in arguments)
-    except Exception as error:  # typer's own usage errors; their class moved between versions
-        if not hasattr(error, "format_message"):
-            raise
+    except (Exception, KeyboardInterrupt) as error:
+        # Typer's own class of usage errors moved between versions
+        if not hasattr(error, "format_message") or interrupts.received():
+            return ended(error, asked_format(arguments), "--debug" in arguments)
         if processes.rank() > 0:
             return 2
         message = error.format_message().rstrip(".")
@@ -74,7 +69,7 @@ def run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path if context else 'dmlcli'} --help"
-        return failed(message, hint, 2, _asked_format(arguments), debug=False)
+        return failed(message, hint, 2, asked_format(arguments), debug=False)
 
 
 def _settings(verb: str | None, arguments: list[str]) -> settings.Found:
@@ -82,14 +77,6 @@ def _settings(verb: str | None, arguments: list[str]) -> settings.Found:
     if verb is None or not settings.is_there() or {"-h", "--help"} & {*arguments}:
         return {}
     return settings.read({name: _known(name) for name in edge.VERBS}, verb)
-
-
-def _asked_format(arguments: list[str]) -> str | None:
-    """The format on a command line that could not be parsed."""
-    for place, argument in enumerate(arguments):
-        if argument.startswith("--format"):
-            return argument.partition("=")[2] or next(iter(arguments[place + 1 :]), None)
-    return None
 
 
 def _version(wanted: bool) -> None:

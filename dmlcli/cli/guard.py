@@ -3,14 +3,13 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from dmlcli import processes, progress
-from dmlcli.cli import render
+from dmlcli import interrupts, processes, progress
+from dmlcli.cli import look, render
 from dmlcli.cli.bar import Teller
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
-
-_INTERRUPTED, _BUG = Interrupted.exit_code, DmlcliError.exit_code
 
 
 def guarded(
@@ -24,37 +23,54 @@ def guarded(
     """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
     teller = Teller(quiet or processes.rank() > 0)
     progress.listen(teller)
-
-    def done() -> Any:
-        try:
-            return verb()
-        finally:
-            teller.close()
-
     try:
+        interrupts.work(lambda: _interruption(format))
         if nul and format != "paths":
             raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
         if show and (format not in (None, "table") or not sys.stdout.isatty()):
             raise UsageError("--show draws above tables on a terminal", hint="--sheet out.png draws into a file")
-        return render.show(done(), format, nul, show)
-    except BrokenPipeError:
-        return pipe_closed()
-    except DmlcliError as error:
-        if not processes.is_told(error):
-            return error.exit_code
-        return failed(str(error), error.hint, error.exit_code, format, debug)
-    except KeyboardInterrupt:
-        if processes.rank() > 0:
-            return _INTERRUPTED
-        return failed("stopped; what was computed so far is kept where it can be", "", _INTERRUPTED, format, debug)
-    except MemoryError:
-        return failed("out of memory", "a smaller --batch-size or catalogue needs less", 4, format, debug)
-    except OSError as error:
+        try:
+            report = verb()
+        finally:
+            teller.close()
+        try:
+            code = render.show(report, format, nul, show)
+        except (BrokenPipeError, SystemExit):  # Rich turns a closed pipe into an exit with 1
+            pipe_closed()
+            code = look.exit_code(getattr(report, "skipped", None) or (), says_no=getattr(report, "says_no", False))
+    except (Exception, KeyboardInterrupt) as error:
+        code = ended(error, format, debug)
+    interrupts.done(processes.exit_code(code))
+    return code
+
+
+def ended(error: BaseException, format: str | None, debug: bool) -> int:
+    """Say why a command ended with an error, and return its exit code.
+
+    Args:
+        error: any exception; all that is no DmlcliError, no error of the system and no signal is a bug.
+        format: the format of the output, which is that of the message too.
+        debug: whether to print the trace.
+
+    Returns:
+        The exit code: that of the signal after one, even where it surfaced as another error.
+    """
+    if interrupts.received() or isinstance(error, KeyboardInterrupt | Interrupted):
+        said = (str(error), error.hint) if isinstance(error, Interrupted) else _stopped()
+        code = interrupts.exit_code()
+        return code if processes.rank() > 0 else failed(*said, code, format, debug)
+    if isinstance(error, DmlcliError):
+        told = processes.is_told(error)
+        return failed(str(error), error.hint, error.exit_code, format, debug) if told else error.exit_code
+    if isinstance(error, MemoryError):
+        return failed("out of memory", "a smaller --batch-size or catalog needs less", 4, format, debug)
+    if isinstance(error, FileNotFoundError) and not _has_folder():
+        return failed("the current folder has been deleted", "cd to a folder that exists", 4, format, debug)
+    if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         return failed(f"{error.strerror or error}{where}", "", 4, format, debug)
-    except Exception as error:
-        hint = "this is a bug in dmlcli; please report it with the trace that --debug shows"
-        return failed(f"{type(error).__name__}: {error}", hint, _BUG, format, debug)
+    hint = "this is a bug in dmlcli; please report it with the trace that --debug shows"
+    return failed(f"{type(error).__name__}: {error}", hint, DmlcliError.exit_code, format, debug)
 
 
 def failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
@@ -71,3 +87,31 @@ def pipe_closed() -> int:
     """The reader has seen enough; nothing more to say, also not when Python flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def asked_format(arguments: list[str]) -> str | None:
+    """The format on a command line that could not be parsed."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith("--format"):
+            return argument.partition("=")[2] or next(iter(arguments[place + 1 :]), None)
+    return None
+
+
+def _stopped() -> tuple[str, str]:
+    """The message and the hint of an interrupted command."""
+    kept, hint = interrupts.kept()
+    return f"interrupted; {kept}" if kept else "interrupted", hint
+
+
+def _interruption(format: str | None) -> str:
+    """What an interrupted command prints where it ends without coming back here."""
+    return render.error_text(*_stopped(), interrupts.exit_code(), format)
+
+
+def _has_folder() -> bool:
+    """Whether the current folder exists."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,28 +1,40 @@
-"""The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for."""
+"""The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for.
 
-import contextlib
-import io
+Nothing is imported up here but what Python itself has loaded already: signals are handled first.
+"""
+
 import os
 import sys
-
-from dmlcli import processes
 
 
 def main() -> None:
     """The command `dmlcli`."""
-    arguments = sys.argv[1:]
-    code = processes.exit_code(run(arguments))
-    if arguments[:1] == ["query"]:
-        _leave(code)
-    sys.exit(code)
+    try:
+        from dmlcli import interrupts
+
+        interrupts.install()
+    except KeyboardInterrupt:
+        os._exit(130)
+    try:
+        from dmlcli import processes
+        from dmlcli.cli import streams
+
+        processes.end_at_once()
+        streams.repair()
+        code = processes.exit_code(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        code = interrupts.exit_code()
+    if code == 130 and interrupts.received():  # Typer knows no other signal
+        code = interrupts.exit_code()
+    interrupts.finish(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # the same output in every locale; file names that are not UTF-8 go out as they came in
-            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    from dmlcli import processes
+    from dmlcli.cli import streams
+
+    streams.accept_any_name()
     if processes.world() > 1:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it has remarks on each process
     try:
@@ -32,16 +44,10 @@ def run(arguments: list[str]) -> int:
         from dmlcli.cli import app
 
         return app.run(arguments)
-    except KeyboardInterrupt:
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        from dmlcli.cli.guard import asked_format, ended
 
-
-def _leave(code: int) -> None:
-    """End the process at once: freeing memory piece by piece takes a fifth of a query, and the system does it too."""
-    with contextlib.suppress(OSError):  # whoever read is gone; every line was flushed as it was printed
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+        return ended(error, asked_format(arguments), "--debug" in arguments)
 
 
 def _query(words: list[str]) -> int | None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dmlcli import options, processes, progress
+from dmlcli import interrupts, options, processes, progress
 from dmlcli.errors import Interrupted, MismatchError, UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def train(
     target = Path(output or (going.record.output if going else place.model))
     begin = runs.go_on_or_start if processes.were_restarted() else runs.start
     going = going or begin(place.runs, to_toml(settings), str(catalog), str(target))
-    with going:
+    with going, interrupts.keeping("the features computed so far are kept", "run the same command again"):
         told = _telling(going, tensorboard)
         outcome = _train(photos, settings, place, target, device, going, clock, told)
     skipped = [*photos.skipped, *outcome.skipped]

@@ -143,7 +143,7 @@ def test_intervals_hold_the_score_and_repeat_with_the_seed(cli: Cli, tmp_path: P
     assert scores(cli, file, "--seed", 3) == told != scores(cli, file, "--seed", 4)
 
 
-def test_the_trained_catalogue_says_so_and_does_not_repeat_what_is_wrong_with_its_weights(mission: Mission, cli: Cli) -> None:
+def test_the_trained_catalog_is_named_and_its_weights_are_no_new_warning(mission: Mission, cli: Cli) -> None:
     found = cli("eval", "-w", mission.workspace)
     assert found.code == 0 and "leave-one-out: 100 queries of 20 products among 100 images" in found.out
     assert "all images, includes training products" in found.out

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import SAMPLE, Cli, Mission, process
+from tests.conftest import SAMPLE, Cli, Mission, make_shop, process
 
 ROW = ["rank", "score", "product", "image"]
 HIT = [*ROW, "category", "cosine", "images", "columns", "box"]
@@ -275,12 +275,12 @@ def test_what_a_crash_left_between_two_renames_is_repaired(
     assert found.code == 0 and (workspace / name).is_dir()
 
 
-def test_the_folder_may_be_moved(mission: Mission, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_may_be_moved(plain_model: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shop and its workspace are one folder; renaming it must not lose the search."""
-    moved = shutil.copytree(mission.folder, tmp_path / "moved", ignore=shutil.ignore_patterns("features"))
-    hidden = mission.workspace.rename(mission.folder / "away")
-    try:
-        monkeypatch.chdir(moved)
-        assert cli("query", moved / "catalog", "-k", 1).code == 0
-    finally:
-        hidden.rename(mission.workspace)
+    make_shop(tmp_path / "before" / "catalog", 3, 2)
+    shutil.copytree(plain_model, tmp_path / "before" / ".dmlcli" / "model")
+    monkeypatch.chdir(tmp_path / "before")
+    assert cli("index", "catalog").code == 0
+    moved = (tmp_path / "before").rename(tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    assert cli("query", moved / "catalog", "-k", 1).code == 0

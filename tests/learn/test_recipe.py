@@ -101,3 +101,9 @@ def test_a_recipe_that_is_not_there_or_no_recipe(tmp_path: Path) -> None:
 def test_differences_are_told_as_options() -> None:
     now: Any = Recipe(epochs=3, ema=0.9)
     assert recipe.differences(now, Recipe()) == ["--epochs was 20, now 3", "--ema was None, now 0.9"]
+
+
+def test_a_path_that_is_not_utf8_is_refused() -> None:
+    """A file name of other bytes, as Python reads it; TOML is UTF-8."""
+    with pytest.raises(UsageError, match=r"^--weights w.\.pth: the name is not valid UTF-8"):
+        recipe.to_toml(recipe.resolve(None, {"weights": "w\udce9.pth"}))
