@@ -16,7 +16,7 @@ import dmlcli
 from dmlcli import interrupts, processes, spelling
 from dmlcli.cli import edge, settings
 from dmlcli.cli.guard import asked_format, ended, failed, guarded, pipe_closed
-from dmlcli.errors import UsageError
+from dmlcli.errors import DmlcliError, UsageError
 
 _MEANT = {  # what other programs call a verb
     **dict.fromkeys(("search", "find", "lookup", "ask"), "query"),

@@ -27,7 +27,7 @@ def repair() -> None:
 
 
 def accept_any_name() -> None:
-    """Write UTF-8 whatever the locale, and let any name out: the bytes of those that are not UTF-8 go out as they are."""
+    """Write UTF-8 whatever the locale; the bytes of file names that are not UTF-8 go out as they are."""
     codecs.register_error(_ERRORS, _replaced)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
