@@ -49,6 +49,8 @@ def why_missing(path: Path) -> tuple[str, str]:
 def _what_is_there(path: Path) -> tuple[str, str]:
     """Of a path that is there after all: what is wrong with it as a file; raises OSError where nothing is there."""
     if path.is_symlink() and not path.exists():
+        if path.readlink() == Path(path.name):
+            return "it is a link that leads to itself", "delete the link"
         return f"it is a link to {path.readlink()}, which is not there", "restore the target, or delete the link"
     path.stat()
     if path.is_dir():

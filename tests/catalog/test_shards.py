@@ -102,9 +102,7 @@ def test_an_image_whose_json_cannot_be_read_is_listed_and_stops_nothing(
     assert skipped.path == f"{shards}/shop-002.tar/1.png" and reason in skipped.reason
 
 
-def test_the_fields_of_an_image_are_not_read_where_they_are_huge(
-    shards: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_fields_of_an_image_are_not_read_where_they_are_huge(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmlcli.catalog.shards._MOST_BYTES", 10)
     with pytest.raises(CatalogError, match=r"bytes, and 10 are the limit"):
         open_catalog(shards)
