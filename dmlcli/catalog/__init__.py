@@ -1,9 +1,11 @@
-"""The noun Catalog: products and their images, from a folder, a table or a known data set; read, checked, split.
+"""Catalog: products and their images, from a folder, a table or a known data set; read, checked, split.
 
-items.py     what a catalogue is          opening.py   the door: which reader a path is for
-folders.py   folders of products          columns.py   from the columns of a table to items
-tables.py    CSV, TSV, JSONL, Parquet     official/    benchmark data sets, one file each
-shards.py    tar files of samples, here or by URL
+items.py     what a catalog is            opening.py   which reader a path is for
+folders.py   folders of products          names.py     what the names of files and folders say
+tables.py    which reader a table is for: delimited.py (CSV, TSV), json_tables.py, parquet.py; all make a table.py
+text.py      encodings                    columns.py   from the columns of a table to items
+cells.py     what image and product cells mean         numbers.py   which columns are numbers
+shards.py    tar files of samples         official/    benchmark data sets, one file each
 splits.py    what is fitted on, and what validates
 """
 

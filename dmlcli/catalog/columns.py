@@ -1,41 +1,39 @@
 """From the columns of a table to items: which column is what, and what its cells mean."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dmlcli import progress
-from dmlcli.catalog.items import Box, Item
+from dmlcli.catalog import cells, numbers
+from dmlcli.catalog.items import Box, Item, split_name
+from dmlcli.catalog.names import is_called_image
+from dmlcli.catalog.table import Table
+from dmlcli.catalog.text import is_escaped
 from dmlcli.errors import CatalogError, UsageError, nearest
-
-Table = dict[str, Sequence[str]]  # columns by name, all of one length; a cell is "" where there is nothing
+from dmlcli.report.skipped import Skipped
 
 _USUAL_NAMES = {
-    "image": (
-        "image",
-        "path",
-        "file",
-        "filename",
-        "image_path",
-        "file_path",
-        "filepath",
-        "img",
-        "image_name",
-        "photo",
-        "images",
-        "photos",
-    ),
-    "product": ("product", "label", "product_id", "item", "item_id", "sku", "class", "class_id", "identity", "id"),
-    "category": ("category", "super_class", "superclass", "group", "super_class_id"),
-    "split": ("split", "subset", "partition", "evaluation_status"),
-    "source": ("source", "session", "camera"),
+    role: tuple(names.split())
+    for role, names in {
+        "image": "image path file filename image_path file_path filepath file_name image_file img image_name photo "
+        "images photos image_src picture pictures image_url image_link img_url url",
+        "product": "product label product_id item item_id sku class class_id identity handle article article_id "
+        "article_number gtin ean id",
+        "category": "category super_class superclass group super_class_id",
+        "split": "split subset partition evaluation_status",
+        "source": "source session camera sequence",
+    }.items()
 }
+_FLAGS = ("is_query", "is_gallery")  # of open-metric-learning
 _USUAL_BOXES = (  # left, top, right, bottom; a single column called box may mean anything and has to be named
     ("left", "top", "right", "bottom"),
     ("x1", "y1", "x2", "y2"),
     ("xmin", "ymin", "xmax", "ymax"),
     ("x_min", "y_min", "x_max", "y_max"),
+    ("x_1", "y_1", "x_2", "y_2"),
     ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"),
 )
 
@@ -52,82 +50,148 @@ class Columns:
     box: str | None = None  # one column with four numbers, or four columns separated by commas
 
 
-def items_of(table: Table, columns: Columns, file: Path) -> tuple[list[Item], list[tuple[str, str]]]:
-    """The items of a table, and the paths that make none with the reason; values are shared between equal cells."""
-    names = {role: _find(table, role, getattr(columns, role), file) for role in _USUAL_NAMES}
-    box_columns = _box_columns(table, columns.box, file)
-    used = {*names.values(), *box_columns}
-    blank = [""] * len(next(iter(table.values()), ()))
+def items_of(table: Table, columns: Columns, root: Path) -> tuple[list[Item], list[Skipped]]:
+    """Return the items of a table, and what makes none with the reason; equal values are one object.
 
-    def cells(role: str) -> list[str]:
+    Args:
+        table: the columns and where each row stands; its cells are changed to one spelling.
+        columns: names of columns where they are not the usual ones.
+        root: what the paths are relative to.
+
+    Raises:
+        CatalogError: there is no column of images, or a cell cannot be understood.
+        UsageError: a named column does not exist.
+    """
+    names = {role: _find(table, role, getattr(columns, role)) for role in _USUAL_NAMES}
+    flags = {flag: usual for flag in _FLAGS if (usual := _plain_names(table.columns).get(flag))}
+    box_columns = _box_columns(table, columns.box)
+    used = {*names.values(), *box_columns, *flags.values()}
+    image = names["image"] or ""
+    cells.spread_images(table, image, root)
+    if names["product"]:
+        cells.tidy_products(table, names["product"])
+    own = [name for name in table.columns if name not in used]
+    numbers.normalize(table, own)
+    blank = [""] * len(table)
+
+    def texts(role: str) -> list[str]:
         name = names[role]
-        return _shared(table[name], lower=role == "split") if name else blank
+        return _shared(table.columns[name], split_name if role == "split" else str.strip) if name else blank
 
-    own = [_pairs(name, column) for name, column in table.items() if name not in used]
-    extra = list(zip(*own, strict=True)) if own else [()] * len(blank)
-    paths = [path.strip() for path in table[names["image"] or ""]]
-    roles = [cells(role) for role in ("product", "category", "split", "source")]
-    items = [Item(*row) for row in zip(paths, *roles, extra, strict=True)]
-    skipped: list[tuple[str, str]] = []
+    roles = {role: texts(role) for role in ("product", "category", "split", "source")}
+    if flags:
+        roles["split"] = cells.split_by_flags(table, flags.get(_FLAGS[0]), flags.get(_FLAGS[1]), roles["split"])
+    pairs = [_pairs(name, table.columns[name]) for name in own]
+    extra = list(zip(*pairs, strict=True)) if pairs else [()] * len(table)
+    items = [Item(*row) for row in zip(table.columns[image], *roles.values(), extra, strict=True)]
+    skipped: list[Skipped] = []
     if box_columns:
-        items = list(_boxed(items, zip(*(table[name] for name in box_columns), strict=True), skipped))
-    nameless = sum(1 for item in items if not item.path and (item.product or any(text for _, text in item.columns)))
+        boxes = zip(*(table.columns[name] for name in box_columns), strict=True)
+        items = list(_boxed(items, boxes, root, skipped))
+    paths = table.columns[image]
+    without = [row for row, path in enumerate(paths) if not path] if "" in paths else []
+    nameless = [row for row in without if _says_anything(table, row)]
     if nameless:
-        skipped.append((str(file.absolute()), f"{nameless} rows name no image"))
-    return [item for item in items if item.path], skipped
+        table.skip(table.lines[nameless[0]], _nameless(table, nameless))
+    return [item for item in items if item.path], [*skipped, *table.skipped]
+
+
+def check_encoding(table: Table, columns: Columns) -> None:
+    """Refuse bytes that are not UTF-8 in a table that otherwise is, except in the names of files.
+
+    Raises:
+        CatalogError: naming the first such cell.
+    """
+    for name, column in table.columns.items():
+        if name == (columns.image or usual_column("image", table.columns)):
+            continue
+        odd = next((cell for cell in set(column) if is_escaped(cell)), None)
+        if odd is not None:
+            shown = odd.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise CatalogError(
+                f"{table.place(column.index(odd))}: '{shown}' in column {name} is not valid UTF-8, and other cells are",
+                hint="save the table as UTF-8",
+            )
+
+
+def _says_anything(table: Table, row: int) -> bool:
+    """Whether a row has a filled cell; spreadsheets leave empty rows below the last one."""
+    return any(column[row].strip() for column in table.columns.values())
+
+
+def _nameless(table: Table, rows: list[int]) -> str:
+    if len(rows) == 1:
+        return "the row has no image"
+    named = ", ".join(str(table.lines[row]) for row in rows[:5])
+    return f"{len(rows)} rows have no image ({table.unit}s {named}{', …' if len(rows) > 5 else ''})"
+
+
+def _plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Column names by what they are without capitals and spaces."""
+    return {name.lower().strip().replace(" ", "_"): name for name in names}
 
 
 def usual_column(role: str, names: Iterable[str]) -> str | None:
     """Which of these columns has the most usual name for a role."""
-    plain = {name.lower().strip().replace(" ", "_"): name for name in names}
+    plain = _plain_names(names)
     return next((plain[usual] for usual in _USUAL_NAMES[role] if usual in plain), None)
 
 
-def _find(table: Table, role: str, named: str | None, file: Path) -> str | None:
+def _find(table: Table, role: str, named: str | None) -> str | None:
     """The column for a role: the named one, else the first with a usual name, else None (but images are a must)."""
     if named is not None:
-        return _named(table, named, file)
-    found = usual_column(role, table)
+        return _named(table, named)
+    found = usual_column(role, table.columns)
     if found is None and role == "image":
+        names = list(table.columns)
+        if any(map(is_called_image, names)):
+            raise CatalogError(
+                f"{table.file} has no header: its first line is {', '.join(names[:5])}",
+                hint="add a first line such as image,product",
+            )
+        if names and names[0].lstrip().lower().startswith(("<!doctype", "<html", "<?xml")):
+            raise CatalogError(f"{table.file} is a web page, not a table", hint="download the table again")
         raise CatalogError(
-            f"{file} has no column of image paths; it has {', '.join(list(table)[:20])}",
-            hint="--image-column NAME says which it is",
+            f"{table.file} has no column of image paths; it has {', '.join(names[:20])}",
+            hint="name the column with --image-column NAME",
         )
     return found
 
 
-def _named(table: Table, name: str, file: Path) -> str:
-    if name not in table:
-        raise UsageError(f"{file} has no column '{name}'", hint=nearest(name, list(table)))
+def _named(table: Table, name: str) -> str:
+    if name not in table.columns:
+        raise UsageError(f"{table.file} has no column '{name}'", hint=nearest(name, list(table.columns)))
     return name
 
 
-def _box_columns(table: Table, named: str | None, file: Path) -> tuple[str, ...]:
+def _box_columns(table: Table, named: str | None) -> tuple[str, ...]:
     """The columns that hold boxes, one or four; none where there are none."""
     if named is not None:
-        if named in table:
+        if named in table.columns:
             return (named,)
-        several = tuple(_named(table, name.strip(), file) for name in named.split(","))
+        several = tuple(_named(table, name.strip()) for name in named.split(","))
         if len(several) != 4:
             raise UsageError(f"--box-column names {len(several)} columns", hint="one, or left,top,right,bottom")
         return several
-    plain = {name.lower().strip(): name for name in table}
+    plain = {name.lower().strip(): name for name in table.columns}
     for usual in _USUAL_BOXES:
         if all(name in plain for name in usual):
             found = tuple(plain[name] for name in usual)
-            progress.note(f"images are cut to the boxes in the columns {', '.join(found)} of {file}")
+            progress.note(f"images are cut to the boxes in the columns {', '.join(found)} of {table.file}")
             return found
     return ()
 
 
-def _boxed(items: list[Item], cells: Iterable[tuple[str, ...]], skipped: list[tuple[str, str]]) -> Iterator[Item]:
-    """The items with their boxes; one whose box is none goes to `skipped`."""
-    for item, texts in zip(items, cells, strict=True):
+def _boxed(items: list[Item], boxes: Iterable[tuple[str, ...]], root: Path, skipped: list[Skipped]) -> Iterator[Item]:
+    """The items with their boxes; one whose box is not valid goes to `skipped`."""
+    for item, texts in zip(items, boxes, strict=True):
         try:
             yield item._replace(box=_box(texts))
         except ValueError:
             said = " ".join(texts)
-            skipped.append((item.path, f"the box '{said}' is not left, top, right, bottom in pixels"))
+            skipped.append(
+                Skipped(str(root / item.path), f"the box '{said}' is not left, top, right, bottom in pixels")
+            )
 
 
 def _box(texts: Sequence[str]) -> Box | None:
@@ -142,27 +206,27 @@ def _box(texts: Sequence[str]) -> Box | None:
     return left, top, right, bottom
 
 
-def _shared(cells: Sequence[str], lower: bool = False) -> list[str]:
-    """The cells without spaces around them; equal ones become one object, so that a million rows stay small."""
+def _shared(column: Sequence[str], spell: Callable[[str], str]) -> list[str]:
+    """The cells in their spelling; equal ones become one object, so that a million rows stay small."""
     known: dict[str, str] = {}
-    for cell in set(cells):
-        text = cell.strip()
-        known[cell] = known.setdefault(text.lower() if lower else text, text.lower() if lower else text)
-    return [known[cell] for cell in cells]
+    for cell in set(column):
+        text = spell(cell)
+        known[cell] = known.setdefault(text, text)
+    return [known[cell] for cell in column]
 
 
-def _pairs(name: str, cells: Sequence[str]) -> list[tuple[str, str]]:
+def _pairs(name: str, column: Sequence[str]) -> list[tuple[str, str]]:
     """(name, value) for each cell, one object for equal cells."""
-    pairs = {cell: (name, cell.strip()) for cell in set(cells)}
-    return [pairs[cell] for cell in cells]
+    pairs = {cell: (name, cell.strip()) for cell in set(column)}
+    return [pairs[cell] for cell in column]
 
 
 def text_of(value: object) -> str:
-    """A JSON or Parquet value as the cell of a table."""
-    if value is None:
+    """Return a JSON or Parquet value as the cell of a table; what is missing (null, NaN) is an empty one."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | list | dict):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

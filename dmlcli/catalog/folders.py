@@ -6,18 +6,20 @@ million images is read without opening one; other files are known by their first
 
 import os
 import stat
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from dmlcli import progress
-from dmlcli.catalog.items import OPEN_TO_TRAINING, Catalog, Item
+from dmlcli.catalog.items import OPEN_TO_TRAINING, VALIDATION_SPLITS, Catalog, Item, split_name
+from dmlcli.catalog.names import is_called_image, is_hidden, is_system_file, is_system_folder, suffix_of
 from dmlcli.errors import CatalogError
-from dmlcli.image import SNIFF_LENGTH, SUFFIXES, UNREAD_SUFFIXES, is_image
+from dmlcli.image import SNIFF_LENGTH, UNREAD_SUFFIXES, is_image
 from dmlcli.report.skipped import Skipped
 
-_SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test", "query", "gallery"}
+_SPLIT_FOLDERS = ("train", "test", *VALIDATION_SPLITS, "query", "gallery")
+_DEEPEST_SPLITS = 3  # folders that may be above the splits
 
 
 class Folder(NamedTuple):
@@ -28,23 +30,35 @@ class Folder(NamedTuple):
     strange: list[tuple[str, str]]  # names with the reason why they are none
 
 
+class _Layout(NamedTuple):
+    """Where the products of a catalog are, and which of the folders there are splits."""
+
+    prefix: str  # of the folder that the splits are in, with its slash; "" for the root
+    splits: frozenset[str]  # names of folders
+    others: frozenset[str]  # folders beside the splits that have images
+
+
 def read_folder(root: Path, for_training: bool = False) -> Catalog:
     """Read `root/<product>/*` at any depth: the product is the last folder, the category the ones above.
 
-    Where all of the first folders are called like splits, they are: train/<product>/*, test/<product>/*.
+    Folders called train, test, … are splits: train/<product>/*, test/<product>/*.
     """
-    splits = _split_folders(root)
-    sealed = [name for name in splits if name.lower() not in OPEN_TO_TRAINING] if for_training else []
+    layout = _layout(root)
+    sealed: list[str] = []
+    if for_training and layout.splits:
+        closed = {name for name in layout.splits if split_name(name) not in OPEN_TO_TRAINING}
+        sealed = [layout.prefix + name for name in sorted(closed | layout.others)]
     items: list[Item] = []
     skipped: list[Skipped] = []
     for folder in walk(root, skipped, leave_out=sealed):
-        above = folder.path.split("/") if folder.path else []
-        split = above.pop(0).lower() if splits and above else ""
+        prefix = f"{folder.path}/" if folder.path else ""
+        skipped += [Skipped(f"{root}/{prefix}{name}", reason) for name, reason in folder.strange]
+        below = prefix.removeprefix(layout.prefix)
+        above = below.split("/")[:-1]
+        split = split_name(above.pop(0)) if above and above[0] in layout.splits else ""
         product = above.pop() if above else ""
         category = "/".join(above)
-        prefix = f"{folder.path}/" if folder.path else ""
         items += [Item(prefix + name, product, category, split) for name in folder.images]
-        skipped += [Skipped(f"{root}/{prefix}{name}", reason) for name, reason in folder.strange]
     _warn_of_homonyms(items)
     return Catalog(root.resolve(), items, skipped)
 
@@ -61,27 +75,29 @@ def find_images(path: Path) -> Iterator[Path]:
 
 
 def sub_folders(root: Path) -> list[str]:
-    """The names of the folders right below a root, sorted, without hidden ones."""
+    """The names of the folders right below a root, sorted, without hidden ones and the system's."""
     try:
         with os.scandir(root) as found:
-            return sorted(entry.name for entry in found if entry.name[0] != "." and _kind(entry) == "folder")
+            names = sorted(entry.name for entry in found if not is_hidden(entry.name) and _kind(entry) == "folder")
+            return [name for name in names if not is_system_folder(name)]
     except OSError as error:
         raise CatalogError(f"the folder {root} cannot be read: {error.strerror}") from error
 
 
 def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) -> Iterator[Folder]:
-    """The folders below a root in a fixed order, each once; hidden ones are left out, and so are hidden files.
+    """The folders below a root in a fixed order, each once, without hidden ones, hidden files, and the system's.
 
     Links are followed after all else, so that a folder goes by its own name; one that leads to a folder read already,
     and so perhaps in a circle, is left out, and said so.
 
     Args:
         skipped: takes the folders that may not be read.
-        leave_out: folders right below the root that are not even listed.
+        leave_out: folders, relative to the root, that are not even listed.
     """
     seen: set[tuple[int, int]] = set()
     again: list[str] = []
     unread: list[str] = []
+    system: list[str] = []
     stack, links = [""], deque[str]()
     while stack or links:
         here = stack.pop() if stack else links.popleft()
@@ -104,17 +120,20 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
         images: list[str] = []
         strange: list[tuple[str, str]] = []
         for name in sorted(entries):
-            if name[0] == ".":
+            if is_hidden(name) or is_system_file(name):
                 continue
-            called_image, kind = _called_image(name), _kind(entries[name])
+            called_image, kind = is_called_image(name), _kind(entries[name])
             if kind == "file":
                 if called_image or _sniff(f"{full}/{name}"):
                     images.append(name)
-                elif _suffix(name) in UNREAD_SUFFIXES:
+                elif suffix_of(name) in UNREAD_SUFFIXES:
                     unread.append(f"{here}/{name}".lstrip("/"))
             elif kind == "folder":
-                if here or name not in leave_out:
-                    (linked_folders if entries[name].is_symlink() else folders).append(f"{here}/{name}".lstrip("/"))
+                path = f"{here}/{name}".lstrip("/")
+                if is_system_folder(name):
+                    system.append(path)
+                elif path not in leave_out:
+                    (linked_folders if entries[name].is_symlink() else folders).append(path)
             elif called_image:
                 strange.append((name, kind))
         if images or strange:
@@ -129,6 +148,8 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
         named = ", ".join(unread[:3]) + (", …" if len(unread) > 3 else "")
         images_are = "1 image is in a format" if len(unread) == 1 else f"{len(unread)} images are in formats"
         progress.warn(f"{images_are} that dmlcli cannot decode, left out: {named}")
+    if system:
+        _note_system(root, system)
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
@@ -143,12 +164,11 @@ def _kind(entry: "os.DirEntry[str]") -> str:
     return "a link that leads nowhere" if entry.is_symlink() else "not a regular file"
 
 
-def _called_image(name: str) -> bool:
-    return _suffix(name) in SUFFIXES
-
-
-def _suffix(name: str) -> str:
-    return name.rpartition(".")[2].lower()
+def _note_system(root: Path, folders: list[str]) -> None:
+    """Note once which folders of the system were left out."""
+    counts = Counter(path.rpartition("/")[2] for path in folders)
+    named = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in sorted(counts.items()))
+    progress.note(f"left out of {root}, as the system's and not yours: {named}")
 
 
 def _sniff(file: str) -> bool:
@@ -163,16 +183,50 @@ def _sniff(file: str) -> bool:
         return True
 
 
-def _split_folders(root: Path) -> list[str]:
-    """The folders right below the root where all of them are splits, else none.
+def _layout(root: Path) -> _Layout:
+    """Which folders are splits: where all are called so, or train beside another split.
 
-    A first one that holds images itself is a product, and so are the others.
+    The splits may be one folder below the root, as archives unpack. A split that has images itself is a product, and
+    then so are the others. Other folders beside splits belong to none, which is warned of where they have images.
     """
-    top = sub_folders(root)
-    if not top or not all(name.lower() in _SPLIT_FOLDERS for name in top):
-        return []
-    first = min(top, key=lambda name: (name.lower() not in OPEN_TO_TRAINING, name))
-    return [] if any(_called_image(file.name) for file in (root / first).iterdir()) else top
+    prefix = ""
+    names = sub_folders(root)
+    while len(names) == 1 and split_name(names[0]) not in _SPLIT_FOLDERS:
+        if _has_images(root / prefix):
+            return _Layout("", frozenset(), frozenset())
+        prefix += f"{names[0]}/"
+        try:
+            names = sub_folders(root / prefix)
+        except CatalogError:  # whoever walks it lists it
+            return _Layout("", frozenset(), frozenset())
+        if prefix.count("/") > _DEEPEST_SPLITS:
+            return _Layout("", frozenset(), frozenset())
+    splits = [name for name in names if split_name(name) in _SPLIT_FOLDERS]
+    found = {split_name(name) for name in splits}
+    pair = ("train" in found and len(found) > 1) or {"query", "gallery"} <= found
+    if not splits or not (pair or len(splits) == len(names)):
+        return _Layout("", frozenset(), frozenset())
+    first = min(splits, key=lambda name: (split_name(name) not in OPEN_TO_TRAINING, name))
+    if _has_images(root / prefix / first):
+        return _Layout("", frozenset(), frozenset())
+    others = frozenset(name for name in names if name not in splits and _has_images(root / prefix / name, deep=True))
+    if others:
+        progress.warn(
+            f"{', '.join(sorted(others))} beside {', '.join(splits)} in {root / prefix} belongs to no split: "
+            "it is not trained on"
+        )
+    return _Layout(prefix, frozenset(splits), others)
+
+
+def _has_images(folder: Path, deep: bool = False) -> bool:
+    """Whether a folder has files that are called images, `deep`: or the folders below it have."""
+    for _, folders, files in os.walk(folder):
+        if any(is_called_image(name) and not is_hidden(name) for name in files):
+            return True
+        if not deep:
+            return False
+        folders[:] = [name for name in folders if not is_hidden(name) and not is_system_folder(name)]
+    return False
 
 
 def _warn_of_homonyms(items: list[Item]) -> None:

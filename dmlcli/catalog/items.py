@@ -12,6 +12,13 @@ from dmlcli.report.skipped import Skipped
 
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev")
 OPEN_TO_TRAINING = ("", "train", *VALIDATION_SPLITS)
+_OTHER_NAMES = {"training": "train", "testing": "test"}
+
+
+def split_name(text: str) -> str:
+    """Return the name of a split as it is compared: lower case, train for training, test for testing."""
+    name = text.strip().lower()
+    return _OTHER_NAMES.get(name, name)
 
 
 class Item(NamedTuple):
@@ -94,7 +101,7 @@ class Catalog:
 
     def only(self, *splits: str | None) -> "Catalog":
         """The part in any of the splits, all of it where none is named; raises UsageError for one that is empty."""
-        wanted = {split.lower() for split in splits if split is not None}
+        wanted = {split_name(split) for split in splits if split is not None}
         if not wanted:
             return self
         known = {item.split for item in self.items} - {""}

@@ -14,8 +14,9 @@ from dmlcli.catalog.shards import find_shards, read_shards
 from dmlcli.catalog.tables import read_table
 from dmlcli.errors import CatalogError
 from dmlcli.image import is_there
+from dmlcli.missing import why_missing
 
-_NO_FOLDER = "a catalogue is a folder with one sub-folder per product, or a table of images"
+_NO_FOLDER = "a catalog is a folder with a folder per product, or a table of images"
 
 
 def open_catalog(
@@ -40,6 +41,9 @@ def open_catalog(
     Errors: CatalogError where there is nothing to read, UsageError for a column that does not exist.
     """
     path = Path(path)
+    if root is not None and not Path(root).is_dir():
+        reason, _ = why_missing(Path(root).absolute())
+        raise CatalogError(f"--root {root} is not a folder: {reason}", hint="--root DIR takes an existing folder")
     with _no_collection():
         if shards := find_shards(path):
             whole = read_shards(shards, columns or Columns())
@@ -48,9 +52,13 @@ def open_catalog(
         elif path.is_file():
             whole = read_table(path, columns or Columns(), Path(root or path.parent))
         else:
-            raise CatalogError(f"there is no folder or table {path}", hint=_NO_FOLDER)
+            reason, hint = why_missing(path)
+            raise CatalogError(f"cannot read the catalog {path}: {reason}", hint=hint or _NO_FOLDER)
     if not whole.items:
-        also = f"; {len(whole.skipped)} could not be read, first {whole.skipped[0].path}" if whole.skipped else ""
+        also = ""
+        if whole.skipped:
+            first = whole.skipped[0]
+            also = f"; {len(whole.skipped)} could not be read, first {first.path}: {first.reason}"
         raise CatalogError(f"no image was found in {path}{also}", hint=_NO_FOLDER)
     _check_counts(whole, strict)
     catalog = whole.without_test() if for_training else whole
@@ -114,7 +122,7 @@ def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
             hint="leave --strict out to do without them",
         )
     if missing:
+        reason, hint = why_missing(catalog.root / missing[0])
         raise CatalogError(
-            f"none of the {len(catalog.items)} images of {path} exists, the first would be {catalog.root / missing[0]}",
-            hint="--root DIR says what the paths are relative to",
+            f"none of the {len(catalog.items)} images of {path} exists; the first is {missing[0]}: {reason}", hint=hint
         )

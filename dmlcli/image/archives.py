@@ -73,11 +73,23 @@ def status_of(archive: Path, name: str) -> os.stat_result:
     return os.stat_result((0o100644, 0, 0, 1, 0, 0, found.size, 0, 0, 0), {"st_mtime_ns": now})
 
 
-def read(archive: Path, name: str) -> bytes:
-    """The bytes of a file inside a tar file; raises ImageError where they cannot be had."""
+def read(archive: Path, name: str, most: int | None = None) -> bytes:
+    """Return the bytes of a file inside a tar file.
+
+    Args:
+        archive: the tar file, or its URL.
+        name: of the file inside.
+        most: bytes that may be read; None: any number.
+
+    Raises:
+        MissingError: there is no such file inside.
+        ImageError: it is too large, or cannot be read.
+    """
     place = members(archive).get(name)
     if place is None:
         raise MissingError(f"there is no {name} in {archive.name}")
+    if most is not None and place.size > most:
+        raise ImageError(f"it has {place.size:,} bytes, and {most:,} are the limit")
     try:
         if is_remote(archive):
             data: bytes = _system(archive).cat_file(name_of(archive), place.offset, place.offset + place.size)
@@ -97,7 +109,7 @@ def _members(archive: Path, version: int) -> Mapping[str, Member]:
     try:
         with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
-                if member.isfile():
+                if member.isfile() and not member.issparse():
                     found[member.name.removeprefix("./")] = Member(member.offset_data, member.size)
                 tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
     except Exception as error:  # tarfile's own, and those of every store

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dmlcli.errors import ImageError, MissingError
 from dmlcli.image import archives, limits
+from dmlcli.missing import why_missing
 
 SNIFF_LENGTH = 32  # bytes that `is_image` wants to see
 _READ = (
@@ -101,7 +102,7 @@ def is_there(path: Path) -> bool:
     """Whether there is such a file, be it inside a tar file."""
     try:
         return path.is_file() or (_inside(path) is not None and bool(status_of(path)))
-    except ImageError:
+    except (ImageError, OSError):  # OSError: a name that is too long, a folder that may not be entered
         return False
 
 
@@ -109,7 +110,7 @@ def _status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingError("there is no such file") from error
+        raise MissingError(*why_missing(path)) from error
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
     except ValueError as error:  # a name that no file can have

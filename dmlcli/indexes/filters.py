@@ -13,12 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.errors import UsageError, nearest
+from dmlcli.errors import UsageError
+from dmlcli.indexes.items import FIXED, name
 
 LONGEST = 20.0  # seconds that one filter may take
 _STEPS = 1000  # of SQLite's machine between two looks at the clock
 _PATTERN = 1000  # bytes of a pattern: one match is one step, and takes pattern times text
 _HINT = """--where "category = 'mug' and price < 20" """.strip()
+_CLOSE = 0.6  # how alike a column must be to be suggested for another, of 1
+_EMPTY = {
+    "product": "put the images of each product into a folder, or name the column with --product-column",
+    "category": "put the folders of products into folders of categories, or name the column with --category-column",
+}
 _CLAUSES = frozenset(
     [
         "and",
@@ -72,16 +78,21 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     Args:
         table: a connection of its own to the item table; it can do nothing else from here on.
 
-    Errors: UsageError that names the word which is not understood, and the nearest column.
+    Errors: UsageError that names the word which is not understood, and the nearest column; or the column that has
+        text where it is compared with a number; or, where nothing is found, a column that is empty in all rows.
     """
-    check(expression, [row[1] for row in table.execute("PRAGMA table_info(items)")])
+    from dmlcli.indexes.filter_kinds import check_kinds
+
+    kinds = {row[1]: row[2] for row in table.execute("PRAGMA table_info(items)")}
+    check(expression, list(kinds))
+    check_kinds(expression, kinds, lambda column: _sample(table, column))
     end = time.monotonic() + LONGEST
     table.set_authorizer(_permit_reading)
     table.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
     table.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
     try:
         rows = table.execute(f"SELECT id FROM items WHERE ({expression}) ORDER BY id")
-        return np.fromiter((row[0] for row in rows), dtype=np.int64)
+        found = np.fromiter((row[0] for row in rows), dtype=np.int64)
     except (sqlite3.OperationalError, sqlite3.DataError) as error:
         slow = str(error) == "interrupted"
         reason = f"it took longer than {LONGEST:.0f} s" if slow else str(error)
@@ -90,29 +101,32 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
         if "authoriz" not in str(error) and "prohibited" not in str(error):
             raise  # a damaged table is not the fault of the expression
         raise UsageError(f"--where {expression}: it may only compare columns", hint=_HINT) from error
+    if not len(found):
+        _check_filled(table, expression, kinds)
+    return found
 
 
 def check(expression: str, columns: list[str]) -> None:
     """Raise UsageError where the expression is anything but comparisons of these columns with values."""
     if any("\ud800" <= sign <= "\udfff" for sign in expression):
-        raise _refused(expression, "it is not UTF-8")
+        raise refused(expression, "it is not UTF-8")
     words = list(tokens(expression))
     if not words:
-        raise _refused(expression, "it is empty")
+        raise refused(expression, "it is empty")
     depth = 0
     for before, token, after in zip([NOTHING, *words], words, [*words[1:], NOTHING], strict=False):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
         if depth < 0:
-            raise _refused(expression, "there is a ) without its (")
+            raise refused(expression, "there is a ) without its (")
         if token.kind not in ("word", "quoted"):
             continue
         if after.text == "(" and token.text.lower() not in _BEFORE_GROUP:
-            raise _refused(expression, f"{token.text}(…) calls a function, and functions are not run")
+            raise refused(expression, f"{token.text}(…) calls a function, and functions are not run")
         if token.text.lower() in _MATCHES and before.kind in ("", "sign") and before.text != ")":
-            raise _refused(expression, f"{token.text} stands between what is matched and a pattern")
+            raise refused(expression, f"{token.text} stands between what is matched and a pattern")
         _check_name(expression, token, columns)
     if depth:
-        raise _refused(expression, "there is a ( without its )")
+        raise refused(expression, "there is a ( without its )")
 
 
 def tokens(expression: str) -> Iterator[Token]:
@@ -121,9 +135,9 @@ def tokens(expression: str) -> Iterator[Token]:
     while place < len(expression):
         found = _TOKEN.match(expression, place)
         if found is None or found.lastgroup is None:
-            raise _refused(expression, f"{expression[place]!r} has no meaning here")
+            raise refused(expression, f"{expression[place]!r} has no meaning here")
         if found.lastgroup == "comment":
-            raise _refused(expression, "comments are not taken")
+            raise refused(expression, "comments are not taken")
         if found.lastgroup != "space":
             yield Token(found.lastgroup, found.group())
         place = found.end()
@@ -135,16 +149,60 @@ def _check_name(expression: str, token: Token, columns: list[str]) -> None:
     name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
     if name.lower() in {column.lower() for column in columns}:
         return
-    quoted = [name if name.isidentifier() and name.lower() not in _KEYWORDS else f'"{name}"' for name in columns]
     message = f"--where {expression}: there is no column {token.text}"
-    hint = nearest(name, quoted)
+    hint = _columns_hint(name, columns)
     if token.kind == "quoted":
         hint += f"; text stands in single quotes: '{name}'"
     raise UsageError(message, hint=hint)
 
 
-def _refused(expression: str, reason: str) -> UsageError:
-    return UsageError(f"--where {expression}: {reason}", hint=_HINT)
+def _columns_hint(name: str, columns: list[str]) -> str:
+    """The columns that are most like this name, or all of them."""
+    from difflib import get_close_matches
+
+    quoted = [name if name.isidentifier() and name.lower() not in _KEYWORDS else f'"{name}"' for name in columns]
+    close = get_close_matches(name, quoted, n=3, cutoff=_CLOSE)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    own = "" if set(columns) - set(FIXED) else "; others come from a table of images, and this index has none"
+    return f"the columns are {', '.join(quoted)}{own}"
+
+
+def _sample(table: sqlite3.Connection, column: str) -> str:
+    """A value of a text column, and the image that has it: one that is not a number where there is any."""
+    quoted = '"' + column.replace('"', '""') + '"'
+    rows = table.execute(f"SELECT {quoted}, path FROM items WHERE {quoted} <> '' ORDER BY id")
+    first = None
+    for value, path in rows:
+        first = first or (value, path)
+        if not _is_number(name(value)):
+            first = value, path
+            break
+    return f"such as '{name(first[0])}' of {name(first[1])}" if first else "and is empty in all rows"
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?", text) is not None
+
+
+def _check_filled(table: sqlite3.Connection, expression: str, kinds: dict[str, str]) -> None:
+    """Raise UsageError where an expression that finds nothing names a column that is empty in all rows."""
+    named = {token.text.strip('"').lower() for token in tokens(expression) if token.kind in ("word", "quoted")}
+    for column in kinds:
+        if column.lower() not in named:
+            continue
+        quoted = '"' + column.replace('"', '""') + '"'
+        if table.execute(f"SELECT 1 FROM items WHERE {quoted} <> '' LIMIT 1").fetchone() is None:
+            raise refused(
+                expression,
+                f"the column {column} is empty for all images of this index",
+                hint=_EMPTY.get(column, "fill the column of the table, and run dmlcli index again"),
+            )
+
+
+def refused(expression: str, reason: str, hint: str = _HINT) -> UsageError:
+    """Return the error for an expression that is not understood, or not permitted."""
+    return UsageError(f"--where {expression}: {reason}", hint=hint)
 
 
 def _permit_reading(action: int, first: str | None, second: str | None, *_: str | None) -> int:

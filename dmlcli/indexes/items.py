@@ -24,8 +24,8 @@ Ids = NDArray[np.int64]
 NO_IDS: Ids = np.zeros(0, np.int64)
 
 FIXED = ("id", "path", "product", "category")
-_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
-_REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")  # what is longer is a code
+_REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE]-\d{1,3})?")
 _NAMES = """
 SELECT items.id, items.product, items.path FROM json_each(?) AS wanted CROSS JOIN items ON items.id = wanted.value
 """  # a list in one text is read sooner than as many numbers in the statement
@@ -174,7 +174,8 @@ def _distinct(columns: list[str]) -> dict[str, str]:
 
 
 def _kinds(embeddings: "Embeddings", columns: list[str]) -> dict[str, str]:
-    """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code."""
+    """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code,
+    and so is an EAN."""
     values: dict[str, set[str]] = {column: set() for column in columns}
     for item in embeddings.items:
         for column, value in item.columns:
@@ -184,8 +185,10 @@ def _kinds(embeddings: "Embeddings", columns: list[str]) -> dict[str, str]:
 
 
 def _kind(values: set[str]) -> str:
+    from dmlcli.catalog.numbers import is_code
+
     if values and all(_INTEGER.fullmatch(value) for value in values):
-        return "INTEGER"
+        return "TEXT" if is_code(values) else "INTEGER"
     return "REAL" if values and all(_REAL.fullmatch(value) for value in values) else "TEXT"
 
 

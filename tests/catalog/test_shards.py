@@ -88,9 +88,29 @@ def test_a_damaged_tar_file_is_listed_and_stops_nothing(shards: Path) -> None:
         read_file(shards / "shop-000.tar" / "0003.png")
 
 
-def test_what_is_no_json_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"1\.json in .*one\.tar is not JSON"):
-        open_catalog(pack(tmp_path / "one.tar", {"1.png": encoded(photo(1)), "1.json": b"{"}))
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [(b"{", "1.json cannot be read: not valid JSON"), (b"[]", "not a JSON object"), (b"[" * 100_000, "not valid JSON")],
+)
+def test_an_image_whose_json_cannot_be_read_is_listed_and_stops_nothing(
+    shards: Path, fields: bytes, reason: str
+) -> None:
+    pack(shards / "shop-002.tar", {"1.png": encoded(photo(1)), "1.json": fields, "2.png": encoded(photo(2))})
+    catalog = open_catalog(shards)
+    assert [item.path for item in catalog.items[8:]] == ["shop-001.tar/0008.png", "shop-002.tar/2.png"]
+    (skipped,) = catalog.skipped
+    assert skipped.path == f"{shards}/shop-002.tar/1.png" and reason in skipped.reason
+
+
+def test_the_fields_of_an_image_are_not_read_where_they_are_huge(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dmlcli.catalog.shards._MOST_BYTES", 10)
+    with pytest.raises(CatalogError, match=r"bytes, and 10 are the limit"):
+        open_catalog(shards)
+
+
+def test_what_macos_packs_beside_files_is_left_out(tmp_path: Path) -> None:
+    members = {"a/1.png": encoded(photo(1)), "a/._1.png": b"\0\5\x16\7", "__MACOSX/a/1.png": b"\0\5\x16\7"}
+    assert [item.path for item in open_catalog(pack(tmp_path / "one.tar", members)).items] == ["one.tar/a/1.png"]
 
 
 def test_a_url_that_leads_nowhere(cli: Cli, tmp_path: Path) -> None:

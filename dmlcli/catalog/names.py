@@ -1,0 +1,57 @@
+"""What the names of files and folders say: which are images, and which the system put there, not the user."""
+
+from dmlcli.image import SUFFIXES
+
+_FOLDERS = frozenset(
+    (
+        "@eadir",  # Synology: thumbnails
+        "@recycle",  # QNAP: deleted files
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "~snapshot",
+        "$recycle.bin",
+        "recycler",
+        "recycled",
+        "system volume information",
+        "lost+found",
+        "found.000",
+        "__macosx",  # what macOS packs beside the files
+    )
+)
+_FILES = frozenset(("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info"))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden: .DS_Store, .thumbnails, .Trash-1000, and the ._… files of macOS."""
+    return name.startswith(".")
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder holds what a server, a camera or an operating system keeps for itself: @eaDir, $RECYCLE.BIN."""
+    return name.lower() in _FOLDERS
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a file is one that an operating system or an office program keeps for itself: Thumbs.db, ~$list.xlsx."""
+    return name.lower() in _FILES or name.startswith("~$")
+
+
+def is_users(path: str) -> bool:
+    """Whether no part of a path with slashes is hidden or the system's."""
+    *folders, file = path.removeprefix("./").split("/")
+    return not (
+        any(is_hidden(folder) or is_system_folder(folder) for folder in folders)
+        or is_hidden(file)
+        or is_system_file(file)
+    )
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name in lower case, without its dot."""
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def is_called_image(name: str) -> bool:
+    """Whether a file has the suffix of an image that is read."""
+    return suffix_of(name) in SUFFIXES
