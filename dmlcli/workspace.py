@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import processes, progress
+from dmlcli import disk, processes, progress
 from dmlcli.errors import CannotRun, EmbeddingsError
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ def make(named: Path | None = None) -> Workspace:
     workspace = find(named)
     if workspace is None:
         chosen = _chosen(named) or Path.cwd() / NAME
-        try:
-            chosen.mkdir(parents=True)
-        except OSError as error:
-            raise CannotRun(
-                f"cannot make the workspace {chosen}: {error.strerror}", hint="-w DIR names another place"
-            ) from error
+        disk.make_folder(chosen)
         progress.note(f"made the workspace {chosen}")
         workspace = Workspace(chosen)
     return workspace
