@@ -9,7 +9,7 @@ import numpy as np
 
 from dmlcli import disk, interrupts, processes, progress
 from dmlcli.arrays import Forward, Pixels, Vectors, View
-from dmlcli.errors import UsageError
+from dmlcli.errors import EmbeddingsError, UsageError
 from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, ModelRecord, open_model
@@ -148,8 +148,20 @@ class Encoder:
         Args:
             keep_at: where the caller saves the result; until then it is kept beside that, part by part, and what a run
                 that was cut short has left there is not computed again.
+
+        Raises:
+            EmbeddingsError: not one image could be embedded.
         """
-        return self._computed(photos, known, keep_at, "embedding", keep_all=False)
+        computed = self._computed(photos, known, keep_at, "embedding", keep_all=False)
+        if not computed.embeddings.items and computed.skipped:
+            path, reason = computed.skipped[0].path, computed.skipped[0].reason
+            more = len(computed.skipped) - 1
+            raise EmbeddingsError(
+                f"none of the {len(photos.items)} images could be embedded: {path}: {reason}"
+                f"{f' (and {more} more)' if more else ''}",
+                hint="nothing was written; check the paths, --root DIR, and that the disk is mounted",
+            )
+        return computed
 
     def embed_part(self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path) -> None:
         """As one of several processes, embed a part of the images and keep it beside `keep_at`.

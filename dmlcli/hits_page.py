@@ -6,7 +6,6 @@ from pathlib import Path
 
 from dmlcli import disk
 from dmlcli.catalog import Photo
-from dmlcli.errors import CannotRun
 from dmlcli.page import escape, page, thumbnail
 from dmlcli.report.query import Answer, Hit, Picture
 
@@ -101,10 +100,7 @@ def _write(target: Path, shown: list[str], count: int) -> None:
     queries = "1 query." if count == 1 else f"{count} queries."
     head = f'<p class="faint">{queries}{left_out} {keys}.</p>\n'
     body = head + "\n".join(shown) + '\n<dialog aria-label="Enlarged hit"></dialog>'
-    try:
-        disk.write_text(target, page("dmlcli query", body, _STYLE, _SCRIPT))
-    except OSError as error:
-        raise CannotRun(f"cannot write {target}: {error.strerror}", hint="--html names a file to write") from error
+    disk.write_text(target, page("dmlcli query", body, _STYLE, _SCRIPT))
 
 
 def _row(answer: Answer) -> str:

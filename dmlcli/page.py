@@ -8,6 +8,7 @@ import html
 import io
 from pathlib import Path
 
+from dmlcli import disk
 from dmlcli.errors import CannotRun, ImageError
 from dmlcli.image import open_image
 from dmlcli.report.query import Picture
@@ -73,5 +74,4 @@ def check_writable(target: Path) -> None:
     """Raise CannotRun now where a page could not be written once the work is done."""
     if not target.absolute().parent.is_dir():
         raise CannotRun(f"there is no folder {target.parent} for the page", hint="make it first, or name another")
-    if target.is_dir():
-        raise CannotRun(f"{target} is a folder", hint="name a file that ends in .html")
+    disk.check_writable(target)

@@ -9,7 +9,6 @@
 Whoever trains holds a lock on `run.json`, which the system lets go when the process ends, however it ends.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -69,7 +68,8 @@ class Run:
             kept = list(takewhile(lambda line: (line.get("depth"), line.get("epoch")) != again, self._resumed))
             disk.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
             self._resumed = []
-        with (self.folder / _METRICS).open("a", encoding="utf-8") as stream:
+        file = self.folder / _METRICS
+        with disk.writing(file), file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
     def check_images(self, marks: Mapping[str, list[str]]) -> None:
@@ -116,8 +116,9 @@ def start(runs: Path, recipe: str, catalog: str, output: str) -> Run:
     """Begin a run in a new folder of `runs`; `recipe` is the text of recipe.toml."""
     now = datetime.now(UTC)
     names = (f"{now:%Y%m%d-%H%M%S}" + (f"-{number}" if number > 1 else "") for number in count(1))
-    runs.mkdir(parents=True, exist_ok=True)
-    id = next(name for name in names if _made(runs / name))
+    with disk.writing(runs):
+        runs.mkdir(parents=True, exist_ok=True)
+        id = next(name for name in names if _made(runs / name))
     folder = runs / id
     record = RunRecord(id, now.isoformat(timespec="seconds"), catalog, output, versions=_versions())
     disk.write_text(folder / _RECIPE, recipe)
@@ -174,11 +175,7 @@ def list_runs(runs: Path) -> list[RunRecord]:
 
 def is_going(folder: Path) -> bool:
     """Whether a process is at work on the run."""
-    try:
-        os.close(_locked(folder))
-    except CannotRun:
-        return True
-    return False
+    return disk.is_locked(folder / _LOCK)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -204,13 +201,10 @@ def _made(folder: Path) -> bool:
 
 def _locked(folder: Path) -> int:
     """A file descriptor that holds the run's lock; raises CannotRun where another process holds it."""
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
+        return disk.lock(folder / _LOCK)
+    except disk.Locked as error:
         raise CannotRun(f"run {folder.name} is still going in another process", hint="dmlcli status") from error
-    return handle
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from dmlcli import disk
 from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun, ImageError
 from dmlcli.image import open_image
@@ -43,7 +44,8 @@ def draw(target: Path, answers: list[Answer]) -> None:
             photo, name = Photo(Path(hit.image), hit.box), hit.product or Path(hit.image).name
             _place(sheet, pen, (left, top), photo, f"{hit.score:.3f}", name, _INK)
     try:
-        sheet.save(target)
+        with disk.new_file(target) as draft:
+            sheet.save(draft)
     except (OSError, ValueError) as error:
         raise CannotRun(
             f"cannot write {target}: {error}", hint="--sheet takes a file name that ends in .png"

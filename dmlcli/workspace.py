@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import ownership, processes, progress
+from dmlcli import disk, ownership, processes, progress
 from dmlcli.errors import CannotRun, EmbeddingsError
 from dmlcli.spelling import expand_home
 
@@ -129,13 +129,11 @@ def make(named: Path | None = None, *, needed: bool = True) -> Workspace:
         chosen = _chosen(named) or _here() / NAME
         workspace = Workspace(chosen)
         try:
-            chosen.mkdir(parents=True)
-        except OSError as error:
+            disk.make_folder(chosen)
+        except CannotRun:
             if not needed:
                 return workspace
-            raise CannotRun(
-                f"cannot make the workspace {_described(named)}: {error.strerror}", hint="-w DIR names another place"
-            ) from error
+            raise
         progress.note(f"made the workspace {chosen}")
     return workspace
 

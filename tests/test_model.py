@@ -1,6 +1,8 @@
 """A model says what it is, its fingerprint differs where its embeddings would, and damage is told."""
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,3 +145,15 @@ def test_only_the_model_that_made_an_index_will_do(tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match="knows no model") as caught:
         model.open_matching(None, "")
     assert "--model" in caught.value.hint
+
+
+def test_all_files_can_be_read_by_whoever_can_read_the_folder(tmp_path: Path) -> None:
+    """safetensors makes files that only their owner can read."""
+    before = os.umask(0o022)
+    try:
+        saved(tmp_path / "m")
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "m").iterdir()}
+    assert len(modes) > 1 and set(modes.values()) == {0o644}
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o755

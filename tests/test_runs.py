@@ -134,3 +134,18 @@ def test_damaged_runs_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "run.json").write_text("{")
     assert len(runs.list_runs(tmp_path)) == 1
+
+
+def test_a_lock_that_is_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    (tmp_path / "precious").write_text("mine")
+    (run.folder / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(CannotRun, match="symbolic link"), run:
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_looking_at_a_run_changes_nothing(tmp_path: Path) -> None:
+    folder = started(tmp_path).folder
+    before = sorted(folder.iterdir())
+    assert not runs.is_going(folder) and sorted(folder.iterdir()) == before

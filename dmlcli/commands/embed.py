@@ -64,7 +64,9 @@ def embed(
     inputs = [catalog] if isinstance(catalog, str | Path) else list(catalog or [])
     _check_asked(inputs, files_from, null, output, layout)
     as_file = output is not None and Path(output).suffix in embeddings.SUFFIXES
-    if output is not None and not as_file:
+    if output is not None and as_file:
+        disk.check_writable(Path(output))
+    elif output is not None:
         own = embeddings.CLIP_RETRIEVAL if layout == "clip-retrieval" else embeddings.FILES
         disk.check_replaceable(Path(output), own)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)

@@ -58,7 +58,13 @@ def is_embeddings(path: Path) -> bool:
 
 
 def save_file(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
-    """Write embeddings as one file, of the format that its suffix names; whole or not at all."""
+    """Write embeddings as one file, of the format that its suffix names; whole or not at all.
+
+    Raises:
+        EmbeddingsError: there is not one row, and what is there is kept.
+        CannotWrite: the disk refuses it.
+    """
+    store.check_some(file, embeddings)
     writers = {".npz": save_npz, ".npy": _save_npy, ".parquet": _save_parquet, ".jsonl": _save_jsonl}
     writers[file.suffix](file, embeddings, dtype)
 
@@ -77,6 +83,7 @@ def save_npz(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> No
 def save_clip_retrieval(folder: Path, embeddings: Embeddings) -> None:
     """Write embeddings as clip-retrieval does: img_emb/img_emb_0.npy (float16) and metadata/metadata_0.parquet."""
     _parquet()  # before anything is written
+    store.check_some(folder, embeddings)
     with disk.new_folder(folder, CLIP_RETRIEVAL) as draft:
         (draft / _PARTS).mkdir()
         (draft / _TABLES).mkdir()

@@ -19,6 +19,7 @@ from dmlcli import disk, processes
 from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
 from dmlcli.embeddings.rows import Embeddings, FileState
+from dmlcli.errors import EmbeddingsError
 from dmlcli.image import Box
 
 SCHEMA = 1
@@ -32,7 +33,13 @@ DType = Literal["float32", "float16"]
 
 
 def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
-    """Write embeddings as a folder, whole, replacing what was there."""
+    """Write embeddings as a folder, whole, replacing what was there.
+
+    Raises:
+        EmbeddingsError: there is not one row, and what is there is kept.
+        CannotWrite: the disk refuses it.
+    """
+    check_some(folder, embeddings)
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
     with disk.new_folder(folder, FILES) as draft:
         write_vectors(draft / _VECTORS, embeddings.vectors, dtype)
@@ -59,14 +66,15 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
 
 def write_vectors(file: Path, vectors: Vectors, dtype: DType) -> None:
     """Write a matrix as .npy, block by block, so that it need not fit in memory twice."""
-    shape = (len(vectors), vectors.shape[1])
-    if not len(vectors):
-        np.save(file, np.zeros(shape, dtype), allow_pickle=False)
-        return
-    target = np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
-    for start in range(0, len(vectors), _BLOCK):
-        target[start : start + _BLOCK] = vectors[start : start + _BLOCK]
-    target.flush()
+    with disk.npy_rows(file, dtype, vectors.shape) as append:
+        for start in range(0, len(vectors), _BLOCK):
+            append(vectors[start : start + _BLOCK])
+
+
+def check_some(target: Path, embeddings: Embeddings) -> None:
+    """Raise EmbeddingsError rather than let embeddings of nothing replace what may be at `target`."""
+    if not embeddings.items:
+        raise EmbeddingsError(f"there is nothing to write to {target}: no image could be embedded")
 
 
 def open_folder(folder: Path) -> Embeddings:
@@ -150,4 +158,4 @@ def clear_shards(folder: Path) -> None:
 
 
 def _shards(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.partial")
+    return disk.beside(disk.followed(folder), ".partial")

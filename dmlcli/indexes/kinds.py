@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import feeding, progress
+from dmlcli import disk, feeding, progress
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.indexes import graphs
@@ -20,6 +20,7 @@ _EXAMPLES = 'one is like "Flat", "HNSW32", "IVF1024,PQ32" or "SQ8"; --auto choos
 _POINTS = 50  # training vectors a cell; FAISS itself takes up to 256 and asks for 39
 _TRAINING = 65_536  # training vectors of what has no cells
 _BLOCK = 1 << 16  # rows that are added at once
+_WRITTEN = 1 << 20  # bytes of a file that are written at once
 
 
 def use_all_cores(yes: bool = True) -> None:
@@ -225,10 +226,14 @@ def read(file: Path, *, mapped: bool = True) -> Any:
 
 
 def write(index: Any, file: Path) -> None:
-    """Write a FAISS file."""
+    """Write a FAISS file; raises OSError where the disk refuses it, which FAISS itself may only print."""
     import faiss
 
-    faiss.write_index(index, str(file))
+    sizes: list[int] = []
+    faiss.write_index(index, faiss.PyCallbackIOWriter(lambda block: sizes.append(len(block)), _WRITTEN))
+    with file.open("wb") as stream:
+        disk.reserve(stream.fileno(), sum(sizes), file)
+        faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write, _WRITTEN))
 
 
 def inner(index: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dmlcli import disk
 from dmlcli.arrays import Vectors
-from dmlcli.errors import IndexFileError, UsageError
+from dmlcli.errors import CannotRun, IndexFileError, UsageError
 from dmlcli.indexes import items
 from dmlcli.indexes.flat import EXACT, Flat
 from dmlcli.indexes.gallery import Found, is_address
@@ -103,7 +103,7 @@ class Index:
 
     def keep(self, note: dict[str, Any]) -> None:
         """Keep a note beside the index, if it may be written to."""
-        with suppress(OSError):
+        with suppress(CannotRun):
             disk.write_json(self.folder / CALIBRATION, note)
 
     def ids(self) -> Ids:

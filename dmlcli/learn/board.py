@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dmlcli import disk
 from dmlcli.errors import CannotRun
 
 _GROUPS = {"loss": "training", "learning_rate": "training", "seconds": "pace", "images": "pace"}
@@ -21,16 +22,19 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise CannotRun("TensorBoard is not installed", hint="pip install 'dmlcli[tensorboard]'") from error
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._writer: Any = SummaryWriter(str(folder))
+        self._folder = folder
+        with disk.writing(folder):
+            for old in folder.glob("events.out.tfevents.*"):
+                old.unlink()
+            self._writer: Any = SummaryWriter(str(folder))
         for row in past:
             self.told(row)
 
     def told(self, row: Mapping[str, Any]) -> None:
         """Write the numbers of a line, at its epoch; 0 is what comes before the first."""
-        for name, value in row.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
-                group = _GROUPS.get(name, "validation" if name in ("map@r", "known", "new") else "health")
-                self._writer.add_scalar(f"{group}/{name}", value, row.get("epoch") or 0)
-        self._writer.flush()
+        with disk.writing(self._folder):
+            for name, value in row.items():
+                if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
+                    group = _GROUPS.get(name, "validation" if name in ("map@r", "known", "new") else "health")
+                    self._writer.add_scalar(f"{group}/{name}", value, row.get("epoch") or 0)
+            self._writer.flush()

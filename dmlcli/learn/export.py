@@ -16,7 +16,7 @@ import torch
 from onnx.compose import add_prefix, merge_models
 from torch import Tensor, nn
 
-from dmlcli import model, progress
+from dmlcli import disk, model, progress
 from dmlcli.embeddings import Vectors
 from dmlcli.graph import open_graph, optimise
 from dmlcli.image import Pixels
@@ -78,6 +78,7 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
         optimise(plain, file, model.GRAPH_WEIGHTS)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
+        disk.check_room(file, error)
         raise _Unfaithful(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
     finally:
         plain.unlink(missing_ok=True)

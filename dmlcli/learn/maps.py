@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -91,14 +90,9 @@ class Maps:
         except (OSError, ValueError, KeyError):
             pass
         with disk.new_folder(place, (_ROWS, _MARKS)) as draft:
-            new: np.memmap[Any, Any] = np.lib.format.open_memmap(
-                draft / _ROWS, mode="w+", dtype=np.float16, shape=(len(self.files), *shape)
-            )
-            at = 0
-            for maps in self._computed(view, below, device):
-                new[at : at + len(maps)] = maps
-                at += len(maps)
-            new.flush()
+            with disk.npy_rows(draft / _ROWS, np.float16, (len(self.files), *shape)) as append:
+                for maps in self._computed(view, below, device):
+                    append(maps)
             disk.write_json(draft / _MARKS, {"digests": [*self.digests]})
         return np.load(place / _ROWS, mmap_mode="r")  # type: ignore[no-any-return]
 

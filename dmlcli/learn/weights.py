@@ -4,8 +4,6 @@
 travels with the model; `pretrained` makes that an error; `none` starts from random numbers; anything else is a file.
 """
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import torch
 import torchvision
 from torch import Tensor
 
-from dmlcli import progress
-from dmlcli.errors import UsageError, WeightsError, nearest
+from dmlcli import disk, progress
+from dmlcli.errors import CannotRun, UsageError, WeightsError, nearest
 from dmlcli.image import ImageSettings
 from dmlcli.learn import timm_networks
 from dmlcli.learn.descriptor import IMAGE as DESCRIPTOR_IMAGE
@@ -117,28 +115,26 @@ def _download(url: str, file: Path) -> None:
     from urllib.error import HTTPError
     from urllib.request import urlopen
 
-    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
-        with urlopen(url, timeout=_TIMEOUT) as response, draft.open("wb") as stream:
+        with disk.new_file(file) as draft, urlopen(url, timeout=_TIMEOUT) as response, draft.open("wb") as stream:
             size = int(response.headers.get("Content-Length", 0))
             chunks = iter(lambda: response.read(1 << 16), b"")
             for chunk in progress.track(chunks, f"downloading {file.name}", -(-size // (1 << 16)) or None):
                 digest.update(chunk)
                 stream.write(chunk)
-        expected = file.stem.rpartition("-")[2]
-        if not digest.hexdigest().startswith(expected):
-            raise WeightsError(f"what came from {url} is not the published file", hint="try again")
-        draft.replace(file)
-    except OSError as error:
+            expected = file.stem.rpartition("-")[2]
+            if not digest.hexdigest().startswith(expected):
+                raise WeightsError(f"what came from {url} is not the published file", hint="try again")
+    except WeightsError:
+        raise
+    except (OSError, CannotRun) as error:
+        if isinstance(error, disk.CannotWrite) and error.is_full:
+            raise
         if isinstance(error, HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
         raise WeightsError(f"cannot download {url}: {reason}", hint="--weights FILE names a file you have") from error
-    finally:
-        with contextlib.suppress(OSError):  # the cache may not even be a folder
-            draft.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

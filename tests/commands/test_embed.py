@@ -147,3 +147,19 @@ def test_other_formats_are_written_and_indexed(cli: Cli, embed: Embed, tmp_path:
     assert found.code == 0 and "12 images" in found.out
     embed("-o", tmp_path / "clip", "--layout", "clip-retrieval")
     assert cli("eval", tmp_path / "clip").code == 0
+
+
+@pytest.mark.parametrize("name", ["e.npz", "e.npy", "e.jsonl", "e"])
+def test_a_list_without_one_image_keeps_the_old_file(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / name
+    command = ("--model", plain_model, "-w", tmp_path / "w", "-o", target)
+    assert cli("embed", shop, *command).code == 0
+    before = open_embeddings(target)
+    (tmp_path / "list").write_text("gone-1.jpg\ngone-2.jpg\n")
+    done = cli("embed", "--files-from", tmp_path / "list", *command)
+    assert done.code == 4 and "none of the 2 images could be embedded" in done.err and "gone-1.jpg" in done.err
+    assert "and 1 more" in done.err
+    after = open_embeddings(target)
+    assert after.items == before.items and len(after.items) == 12

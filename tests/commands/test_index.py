@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import dmlcli
+from dmlcli import embeddings, indexes
 from dmlcli.model import open_model
 from tests.conftest import SAMPLE, Cli, Mission, encoded, photo
 
@@ -190,3 +191,16 @@ def test_recall_and_memory_are_kept_or_refused(cli: Cli, tmp_path: Path) -> None
 def test_wishes_that_make_no_sense_are_usage_errors(cli: Cli, tmp_path: Path, options: list[str], says: str) -> None:
     found = cli("index", vectors(tmp_path / "a.npz", 0, 50), *options, "-o", tmp_path / "i", "-w", tmp_path / "w")
     assert found.code == 2 and says in found.err and not (tmp_path / "i").exists()
+
+
+def test_a_catalogue_without_one_good_image_keeps_embeddings_and_index(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
+) -> None:
+    command = ("index", shop, "--model", plain_model, "-w", tmp_path / "w")
+    assert cli(*command).code == 0
+    for image in shop.rglob("*.png"):
+        image.write_bytes(b"damaged")
+    done = cli(*command)
+    assert done.code == 4 and "none of the 12 images could be embedded" in done.err
+    assert len(embeddings.open_embeddings(tmp_path / "w" / "embeddings").items) == 12
+    assert indexes.open_index(tmp_path / "w" / "index").images == 12

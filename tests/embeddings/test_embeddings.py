@@ -329,3 +329,16 @@ def test_other_views_are_computed_anew(shop: Path) -> None:
     catalog = open_catalog(shop)
     again = compute(catalog, lambda data: view(data, SMALL), forward, "m", views="flip", known=[first])
     assert again.fresh == 12 and again.embeddings.views == "flip"
+
+
+@pytest.mark.parametrize("name", ["e", "e.npz", "e.npy", "e.parquet", "e.jsonl", "clip"])
+def test_embeddings_of_nothing_replace_nothing(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    made = make_embeddings(np.eye(2), ["a", "b"])
+    write = (
+        embeddings.save_clip_retrieval if name == "clip" else embeddings.save_file if "." in name else embeddings.save
+    )
+    write(target, made)
+    with pytest.raises(EmbeddingsError, match="nothing to write"):
+        write(target, Embeddings(Path("/shop"), [], [], np.zeros((0, 2), np.float32), ""))
+    assert len(open_embeddings(target).items) == 2

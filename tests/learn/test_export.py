@@ -1,5 +1,8 @@
 """The graph that is kept gives the network's vectors; one that does not is not kept."""
 
+import errno
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dmlcli.disk import CannotWrite
 from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings
 from dmlcli.learn import export, frozen
@@ -14,7 +18,7 @@ from dmlcli.learn.encode import open_network
 from dmlcli.learn.heads import BlendHead, IdentityHead
 from dmlcli.learn.network import Network
 from dmlcli.learn.weights import resolve
-from dmlcli.model import ModelRecord
+from dmlcli.model import ModelRecord, open_model
 from tests.learn.test_network import FAMILIES
 
 SETTINGS = ImageSettings(resize=32, crop=32)
@@ -136,3 +140,24 @@ def test_a_backbone_of_every_family_is_exported_and_opened_again(name: str, tmp_
     assert saved.graph is not None
     found, expected = open_graph(saved.graph)(batch), open_network(saved)(batch)
     assert (found * expected).sum(axis=1).min() > 0.999
+
+
+def test_a_graph_that_the_disk_has_no_room_for_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime does not say why it failed; the model that was there stays."""
+
+    def full(handle: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def failing(*_: object) -> None:
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        raise RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Failed to write external initializers")
+
+    torch.manual_seed(0)
+    network = Network(Plain(), IdentityHead(6), SETTINGS)
+    before = export.save(tmp_path / "m", network, RECORD, pixels(3, 32))
+    monkeypatch.setattr(export, "optimise", failing)
+    with pytest.raises(CannotWrite, match=rf"cannot write {tmp_path / 'm'}: no space left on device"):
+        export.save(tmp_path / "m", network, replace(RECORD, backbone="other"), pixels(3, 32))
+    after = open_model(tmp_path / "m")
+    assert after.record == before.record and after.graph is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
