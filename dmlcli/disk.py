@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dmlcli import records
 from dmlcli.errors import CannotRun
 
 T = TypeVar("T")
@@ -115,10 +116,7 @@ def write_json(target: Path, value: Any) -> None:
 
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object; raises ValueError where the file holds anything else."""
-    value = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError("it holds no JSON object")
-    return value
+    return records.read_object(file)
 
 
 def reference(path: Path, folder: Path) -> dict[str, str]:
@@ -178,8 +176,13 @@ def _clear_drafts(target: Path) -> None:
 
     for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         process = draft.name.removesuffix(".tmp").rpartition(".")[2]
-        if process.isdigit() and (int(process) == os.getpid() or not _lives(int(process))):
+        if _is_process(process) and (int(process) == os.getpid() or not _lives(int(process))):
             _remove(draft)
+
+
+def _is_process(text: str) -> bool:
+    """Whether a part of a file name is a process number."""
+    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0
 
 
 def _lives(process: int) -> bool:

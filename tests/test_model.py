@@ -39,7 +39,8 @@ def saved(folder: Path, record: ModelRecord = RECORD) -> model.Model:
 def test_a_model_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     back = open_model(tmp_path / "m")
-    assert replace(back.record, sizes={}) == RECORD
+    assert replace(back.record, sizes={}, sums={}) == RECORD
+    assert set(back.record.sums) == {"weights.safetensors", "graph.onnx"}
     assert {name: array.tolist() for name, array in back.weights().items()} == {"a": [[0, 1, 2], [3, 4, 5]], "b": 7}
     assert back.graph is not None and back.graph.read_bytes() == b"graph"
     assert json.loads((tmp_path / "m" / "model.json").read_text())["schema"] == 1
@@ -130,7 +131,11 @@ def test_saving_again_replaces_the_model(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     model.save(tmp_path / "m", replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
     assert open_model(tmp_path / "m").record.fingerprint == "new"
-    assert {file.name for file in (tmp_path / "m").iterdir()} == {"model.json", "weights.safetensors"}
+    assert {file.name for file in (tmp_path / "m").iterdir()} == {
+        "model.json",
+        "weights.safetensors",
+        "checked.json",
+    }
 
 
 def test_only_the_model_that_made_an_index_will_do(tmp_path: Path) -> None:

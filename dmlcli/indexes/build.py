@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dmlcli import disk, progress
+from dmlcli import disk, integrity, progress
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes import items, kinds
@@ -190,4 +190,6 @@ def _write(
             "dead": made.dead.tolist(),
             "next_id": next_id,
         }
-        disk.write_json(draft / RECORD, record)
+        files = [VECTORS, ITEMS, *([ROWS] if made.rows is not None else [])]
+        disk.write_json(draft / RECORD, record | {"sums": integrity.sums(draft, files)})
+        integrity.note(draft, files)
