@@ -120,7 +120,7 @@ def read_object(file: Path) -> dict[str, Any]:
 def read_bytes(file: Path, largest: int = LARGEST) -> bytes:
     """The bytes of a small regular file; raises ValueError for a pipe, a device, or a file that is too large."""
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for a writer
-    with open(handle, "rb", closefd=True) as stream:
+    with os.fdopen(handle, "rb") as stream:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{file.name} is not a regular file")

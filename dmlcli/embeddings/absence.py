@@ -1,13 +1,13 @@
 """Images that an index or an embeddings folder holds and the catalog no longer names: deleted, or only out of reach?
 
 A disk that is not mounted looks like a folder whose photos were deleted. Where much is gone at once, nothing is removed
-until the user says that it is meant (`--prune`). The vectors of what was removed are kept beside the embeddings, so that
-photos which come back need not be embedded again; making the index anew lets go of them.
+until the user says that it is meant (`--prune`). The vectors of what was removed are kept beside the embeddings, so
+that photos which come back need not be embedded again; those kept from earlier go when the index is made anew.
 """
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -126,12 +126,3 @@ def _opened(folder: Path, new: Embeddings) -> Embeddings | None:
         return None
     same = (found.root, found.model, found.views, found.dim) == (new.root, new.model, new.views, new.dim)
     return found if same else None
-
-
-def missing_files(old: Embeddings, is_there: Callable[[Path], bool]) -> list[Image]:
-    """The images of embeddings whose files are not there."""
-    return [
-        (item.path, state.digest)
-        for item, state in zip(old.items, old.states, strict=True)
-        if not is_there(old.root / item.path)
-    ]
