@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
-from dmlcli.errors import CannotRun, UsageError
+from dmlcli.errors import CannotRun, IndexFileError, UsageError
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
@@ -251,6 +251,8 @@ def _embedded(
     with disk.only_writer(place.embeddings):
         encoder = Encoder(made_by, views)
         computed = encoder.embed_catalog(photos, place.known(), keep_at=place.embeddings, trusting=update)
+        if not computed.embeddings.items:
+            raise IndexFileError("there is nothing to index: no image could be embedded")
         if there is not None:
             try:
                 indexes.check_removal(there, computed.embeddings)

@@ -202,7 +202,7 @@ class _Watch:
 
     def __init__(self, catalog: Catalog) -> None:
         self._root = catalog.root
-        self._root_was_there = catalog.root.exists()
+        self._is_folder = not "".join(catalog.root.parts[:1]).endswith(":")  # and no URL
         step = -(-len(catalog.items) // _WATCHED) or 1
         watched = (catalog.root / item.path for item in catalog.items[::step])
         self._there: list[Path] = [path for path in watched if is_there(path)]
@@ -210,7 +210,7 @@ class _Watch:
     def check(self) -> None:
         """Raise CatalogError where the root, or more than a fifth of what was there, is gone."""
         hint = "what was embedded so far is kept for the next try; nothing else was changed"
-        if self._root_was_there and not self._root.exists():
+        if self._is_folder and not self._root.exists():
             raise CatalogError(f"the catalog {self._root} went away while its images were being read", hint=hint)
         gone = [path for path in self._there if not is_there(path)]
         if len(gone) > SHARE * len(self._there):

@@ -44,10 +44,10 @@ def open_embeddings(path: Path) -> Embeddings:
         raise EmbeddingsError(f"there are no embeddings in {path}", hint="dmlcli embed CATALOG") from error
     except DAMAGE as error:
         if path.is_dir() and not _is_clip_retrieval(path):
-            raise EmbeddingsError(f"the embeddings in {path} are damaged: {error}", hint="dmlcli embed CATALOG") from error
-        raise EmbeddingsError(
-            f"cannot read embeddings from {path}: {error}", hint="docs/formats.md says what such a file holds"
-        ) from error
+            message, hint = f"the embeddings in {path} are damaged: {error}", "dmlcli embed CATALOG"
+        else:
+            message, hint = f"cannot read embeddings from {path}: {error}", "docs/formats.md says what it must hold"
+        raise EmbeddingsError(message, hint=hint) from error
 
 
 def is_embeddings(path: Path) -> bool:

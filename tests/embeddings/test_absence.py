@@ -25,7 +25,7 @@ def test_more_than_a_fifth_is_asked_for(gone: int, refused: bool) -> None:
     if not refused:
         absence.check(before, before[gone:], "it")
         return
-    with pytest.raises(CannotRun, match="5 of the 20 images of it .*: a/0.png, a/1.png, a/2.png"):
+    with pytest.raises(CannotRun, match=r"5 of the 20 images of it .*: a/0\.png, a/1\.png, a/2\.png"):
         absence.check(before, before[gone:], "it")
 
 

@@ -196,7 +196,9 @@ def test_a_damaged_npz_is_told(tmp_path: Path, kind: str) -> None:
 )
 def test_an_npz_that_makes_no_sense_is_told(tmp_path: Path, arrays: dict[str, Any]) -> None:
     np.savez(tmp_path / "e.npz", **arrays)
-    with pytest.raises(EmbeddingsError, match="does not hold|may hold the|cannot read embeddings from|holds Python objects"):
+    with pytest.raises(
+        EmbeddingsError, match=r"does not hold|may hold the|cannot read embeddings from|holds Python objects"
+    ):
         open_embeddings(tmp_path / "e.npz")
 
 
