@@ -42,7 +42,12 @@ def test_a_file_that_matched_is_not_read_again(folder: Path, monkeypatch: pytest
     sums = integrity.sums(folder, ["a"])
     integrity.note(folder, ["a"])
     read: list[Path] = []
-    monkeypatch.setattr(integrity, "_sum", lambda file: read.append(file) or sums["a"])
+
+    def summing(file: Path) -> str:
+        read.append(file)
+        return sums["a"]
+
+    monkeypatch.setattr(integrity, "_sum", summing)
     integrity.check(folder, sums)
     assert not read
     os.utime(folder / "a")

@@ -345,7 +345,8 @@ def test_other_views_are_computed_anew(shop: Path) -> None:
 )
 def test_arrays_may_have_the_usual_names(tmp_path: Path, names: tuple[str, str, str]) -> None:
     arrays = (np.eye(3, 4), np.array(["a.png", "b.png", "c.png"]), np.array([4, 4, 7]))
-    np.savez(tmp_path / "e.npz", **dict(zip(names, arrays, strict=True)))
+    named: dict[str, Any] = dict(zip(names, arrays, strict=True))
+    np.savez(tmp_path / "e.npz", **named)
     found = open_embeddings(tmp_path / "e.npz")
     assert np.array_equal(found.vectors, np.eye(3, 4))
     assert [item.path for item in found.items] == ["a.png", "b.png", "c.png"] and found.products == ["4", "4", "7"]

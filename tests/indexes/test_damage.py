@@ -26,7 +26,7 @@ FACTOR = float(os.environ.get("DAMAGE_EDITS", "1"))
 SEED = int(os.environ.get("DAMAGE_SEED", "0"))
 JSON, SQLITE, ONNX, FAISS, SAFETENSORS = (round(FACTOR * count) for count in (153, 60, 60, 135, 8))
 LONGEST = 10  # seconds
-VALUES = [None, True, -1, 0, 1e308, 10**30, "", "x", "\0", [], {}, [1], {"a": 1}, "../..", [[[]]]]
+VALUES: list[Any] = [None, True, -1, 0, 1e308, 10**30, "", "x", "\0", [], {}, [1], {"a": 1}, "../..", [[[]]]]
 
 
 def ended(*arguments: object, longest: float = LONGEST) -> tuple[int, str]:
