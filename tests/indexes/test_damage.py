@@ -6,12 +6,14 @@ DAMAGE_EDITS multiplies the numbers of edits, DAMAGE_SEED draws others.
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,22 @@ pytestmark = pytest.mark.slow
 FACTOR = float(os.environ.get("DAMAGE_EDITS", "1"))
 SEED = int(os.environ.get("DAMAGE_SEED", "0"))
 JSON, SQLITE, ONNX, FAISS, SAFETENSORS = (round(FACTOR * count) for count in (153, 60, 60, 135, 8))
-LONGEST = 10  # seconds
+LONGEST = 10  # seconds of the processor that a command may take
+WAITING = 60  # seconds until a command that does nothing counts as hanging; long, for machines that are busy
 VALUES: list[Any] = [None, True, -1, 0, 1e308, 10**30, "", "x", "\0", [], {}, [1], {"a": 1}, "../..", [[[]]]]
 
 
-def ended(*arguments: object, longest: float = LONGEST) -> tuple[int, str]:
+def ended(*arguments: object, longest: float = WAITING) -> tuple[int, str]:
     """Exit code and output of a command line in a forked process, which need not import anything again."""
+    for name in ("dmlcli.encoder", "dmlcli.indexes.kinds", "dmlcli.search.answers", "onnxruntime"):
+        import_module(name)  # here, so that no fork has to
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
         os.dup2(write, 1)
         os.dup2(write, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST))
         try:
             from dmlcli.cli.start import run
 
