@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import struct
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ def ended(*arguments: object, longest: float = WAITING) -> tuple[int, str]:
         os.close(read)
         os.dup2(write, 1)
         os.dup2(write, 2)
+        sys.stdout, sys.stderr = (open(handle, "w", closefd=False) for handle in (1, 2))  # noqa: SIM115
         resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST))
         try:
             from dmlcli.cli.start import run
@@ -52,6 +54,8 @@ def ended(*arguments: object, longest: float = WAITING) -> tuple[int, str]:
 
             traceback.print_exc()
             code = 99
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
     os.close(write)
     os.set_blocking(read, False)
