@@ -74,7 +74,7 @@ _FIELDS = {
     "backbone": records.TEXT,
     "head": records.mapping_of(records.ANYTHING),
     "dim": records.whole(1, 1 << 20),
-    "image": records.record_of(_IMAGE, may_lack=_IMAGE),
+    "image": records.record_of(_IMAGE, may_lack=("decode",)),
     "weights_from": records.TEXT,
     "pooling": records.optional(records.TEXT),
     "mirror": records.FLAG,
@@ -87,7 +87,7 @@ _FIELDS = {
     "sizes": records.mapping_of(records.whole()),
     "sums": records.mapping_of(records.TEXT),
 }
-_NEEDED = ("fingerprint", "backbone", "head", "dim", "image", "weights_from")
+_EARLIER = ("sums",)  # entries that models of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def open_model(folder: Path) -> Model:
 
 def _open(folder: Path) -> Model:
     try:
-        values = records.read(folder / _RECORD, SCHEMA, _FIELDS, may_lack=_FIELDS.keys() - set(_NEEDED))
+        values = records.read(folder / _RECORD, SCHEMA, _FIELDS, may_lack=_EARLIER)
         if not set(values.get("sums", {})) | set(values.get("sizes", {})) <= set(_DATA):
             raise ValueError("it lists files that are not part of a model")
     except FileNotFoundError:

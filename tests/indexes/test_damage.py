@@ -164,11 +164,13 @@ def outcomes(file: Path, edits: Iterator[bytes] | list[bytes], command: Callable
     before, counts = file.read_bytes(), Counter[int]()
     for number, edit in enumerate(edits):
         file.write_bytes(edit)
-        code, said = ended(*command())
+        try:
+            code, said = ended(*command())
+        finally:
+            file.write_bytes(before)
         assert code in (0, 3, 4), f"edit {number} of {file.name}: exit {code}\n{said}"
         assert "Traceback" not in said, f"edit {number} of {file.name}\n{said}"
         counts[code] += 1
-        file.write_bytes(before)
     print(f"{file.name}: {dict(counts)}")
     return counts
 
