@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = N
     """The calibration of what is searched in: what is kept beside it where it is of this very state, else found now."""
     mark = _mark(gallery.stamp, training)
     record = gallery.kept() or {}
-    kept = record.get("calibration")
+    kept: Any = record.get("calibration")
     if record.get("of") == mark and _CALIBRATION.fits(kept):  # a damaged one is found again
         return Calibration(**kept)
     ids, products = items.products()
