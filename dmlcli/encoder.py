@@ -141,18 +141,30 @@ class Encoder:
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 
     def embed_catalog(
-        self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path | None = None
+        self,
+        photos: "Catalog",
+        known: "Sequence[Embeddings]",
+        keep_at: Path | None = None,
+        *,
+        trusting: bool = True,
     ) -> "Computed":
         """Embed the images that `known` does not hold.
 
         Args:
+            photos: what is embedded.
+            known: embeddings that may hold some of the images.
             keep_at: where the caller saves the result; until then it is kept beside that, part by part, and what a run
                 that was cut short has left there is not computed again.
+            trusting: whether a file with the size, times and inode that it had is taken as unchanged unread.
+
+        Returns:
+            The embeddings, and what could not be read.
 
         Raises:
+            CatalogError: the catalog went away while it was read.
             EmbeddingsError: not one image could be embedded.
         """
-        computed = self._computed(photos, known, keep_at, "embedding", keep_all=False)
+        computed = self._computed(photos, known, keep_at, "embedding", keep_all=False, trusting=trusting)
         if not computed.embeddings.items and computed.skipped:
             path, reason = computed.skipped[0].path, computed.skipped[0].reason
             more = len(computed.skipped) - 1
@@ -180,7 +192,14 @@ class Encoder:
             processes.wait_until(lambda: all(is_done(keep_at, other) for other in range(count)))
 
     def _computed(
-        self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path | None, label: str, keep_all: bool
+        self,
+        photos: "Catalog",
+        known: "Sequence[Embeddings]",
+        keep_at: Path | None,
+        label: str,
+        *,
+        keep_all: bool,
+        trusting: bool = True,
     ) -> "Computed":
         from dmlcli.embeddings import compute, open_shards, save_shard
 
@@ -203,6 +222,7 @@ class Encoder:
                 label=label,
                 keep=keep,
                 keep_all=keep_all,
+                trusting=trusting,
             )
 
     def embed(self, data: bytes) -> Vectors:

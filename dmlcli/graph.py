@@ -13,6 +13,7 @@ import numpy as np
 from dmlcli import feeding
 from dmlcli.arrays import Forward, Pixels
 from dmlcli.errors import ModelError
+from dmlcli.model import GRAPH_WEIGHTS
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -36,14 +37,27 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     if few:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was optimised once
     try:
+        linked = _linked_weights(file)
+        if linked:
+            options.add_external_initializers_from_files_in_memory([GRAPH_WEIGHTS], [linked], [len(linked)])
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has a kind of its own for every way to fail
-        raise ModelError(f"the inference graph {file} is damaged: {error}", hint="train it again") from error
-    name = session.get_inputs()[0].name
+        raise _damaged(file, error) from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shapes = [list(each.shape) for each in (*inputs, *outputs)]
+    if [len(shape) for shape in shapes] != [4, 2] or shapes[0][1] not in (3, None) or inputs[0].type != "tensor(float)":
+        raise _damaged(file, f"it does not turn pixels (B, 3, H, W) into vectors (B, D) but has the shapes {shapes}")
+    name = inputs[0].name
     threads = None if few else _threads()
 
     def run(image: Pixels) -> Pixels:  # (1, 3, H, W)
-        return np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
+        try:
+            found = np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
+        except Exception as error:
+            raise _damaged(file, error) from error
+        if found.shape[:-1] != (1,) or not np.isfinite(found).all():
+            raise _damaged(file, "what it computes is not a vector of finite numbers")
+        return found
 
     def forward(batch: Pixels) -> Pixels:
         if threads is None or len(batch) < 2:  # alone, an image has all cores
@@ -59,6 +73,17 @@ def _runtime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def _linked_weights(file: Path) -> bytes:
+    """The weights beside a graph, where one of the two is a link, which ONNX Runtime does not follow; else nothing."""
+    weights = file.with_name(GRAPH_WEIGHTS)
+    return weights.read_bytes() if weights.exists() and (weights.is_symlink() or file.is_symlink()) else b""
+
+
+def _damaged(file: Path, error: object) -> ModelError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ModelError(f"the inference graph {file} is damaged: {reason}", hint="train it again")
 
 
 def _threads() -> "ThreadPoolExecutor":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk
+from dmlcli import disk, integrity, records
 from dmlcli.errors import MismatchError, ModelError
 from dmlcli.image import ImageSettings
 
@@ -17,7 +18,8 @@ DEFAULT_BACKBONE = "mobilenet_v3_large"  # small enough for a laptop
 SCHEMA = 1
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
-FILES = (_RECORD, _WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
+_DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
+FILES = (_RECORD, *_DATA, integrity.SEEN)
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -40,11 +42,57 @@ class ModelRecord:
     caution: str = ""  # one line, shown by status
     versions: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each file, to notice damage
+    sums: dict[str, str] = field(default_factory=dict)  # checksum of each file; none in models of earlier versions
 
     @property
     def brings_products_together(self) -> bool:
         """Whether it was trained to give different photos of one product nearly the same embedding."""
         return bool(self.products) and self.scores.get("chosen") != "frozen backbone"
+
+
+_SIDE = records.whole(1, 1 << 16)  # pixels
+_TEXTS = records.list_of(records.TEXT)
+_IMAGE = {
+    "resize": _SIDE,
+    "crop": _SIDE,
+    "interpolation": records.one_of("bilinear", "bicubic"),
+    "mean": records.list_of(records.number(-10, 10), length=3),
+    "deviation": records.list_of(records.number(1e-6, 1e6), length=3),
+    "decode": records.one_of("fast", "exact"),
+}
+_STRANGERS = {
+    "threshold": records.number(-1, 1),
+    "refused": records.number(0, 1),
+    "rehearsals": records.whole(),
+}
+_SCORE = records.optional(records.number())
+_SCORES = {
+    "validation": records.TEXT,
+    "map@r": _SCORE,
+    "frozen map@r": _SCORE,
+    "searches": records.mapping_of(records.mapping_of(_SCORE)),
+    "chosen": records.TEXT,
+    "strangers": records.optional(records.record_of(_STRANGERS, may_lack=("refused", "rehearsals"))),
+}
+_FIELDS = {
+    "fingerprint": records.TEXT,
+    "backbone": records.TEXT,
+    "head": records.mapping_of(records.ANYTHING),
+    "dim": records.whole(1, 1 << 20),
+    "image": records.record_of(_IMAGE, may_lack=("decode",)),
+    "weights_from": records.TEXT,
+    "pooling": records.optional(records.TEXT),
+    "mirror": records.FLAG,
+    "recipe": records.mapping_of(records.ANYTHING),
+    "products": _TEXTS,
+    "held_out": _TEXTS,
+    "scores": records.record_of(_SCORES, may_lack=_SCORES, closed=False),
+    "caution": records.TEXT,
+    "versions": records.mapping_of(records.TEXT),
+    "sizes": records.mapping_of(records.whole()),
+    "sums": records.mapping_of(records.TEXT),
+}
+_EARLIER = ("sums",)  # entries that models of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -85,43 +133,100 @@ def open_model(folder: Path) -> Model:
     """Open a model folder; raises ModelError where there is none or it is damaged."""
     folder = disk.restore(Path(folder))
     try:
-        values = disk.read_json(folder / _RECORD)
-        if values.pop("schema") != SCHEMA:
-            raise ModelError(f"{folder} was written by another version of dmlcli", hint="train it again")
-        image = values.pop("image")
-        image = ImageSettings(**image | {key: tuple(image[key]) for key in ("mean", "deviation")})
-        record = ModelRecord(image=image, **values)
-    except FileNotFoundError as error:
+        return disk.settled(folder, _open)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"there is no model in {folder}", hint="dmlcli train CATALOG") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+
+
+def _open(folder: Path) -> Model:
+    try:
+        values = records.read(folder / _RECORD, SCHEMA, _FIELDS, may_lack=_EARLIER)
+        if not set(values.get("sums", {})) | set(values.get("sizes", {})) <= set(_DATA):
+            raise ValueError("it lists files that are not part of a model")
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:
         raise ModelError(f"{folder / _RECORD} is damaged: {error}", hint="train it again") from error
+    image = values.pop("image")
+    image |= {key: tuple(image[key]) for key in ("mean", "deviation") if key in image}
+    record = ModelRecord(image=ImageSettings(**image), **values)
+    for name in record.sizes | record.sums:
+        if not (folder / name).exists():
+            raise ModelError(f"{folder / name} is missing", hint="train it again")
     for name, size in record.sizes.items():
-        file = folder / name
-        if not file.exists() or file.stat().st_size != size:
-            raise ModelError(f"{file} is {'damaged' if file.exists() else 'missing'}", hint="train it again")
+        if (folder / name).stat().st_size != size:
+            raise ModelError(f"{folder / name} is damaged: it does not have {size} bytes", hint="train it again")
+    try:
+        integrity.check(folder, record.sums)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"the model in {folder} is damaged: {error}", hint="train it again") from error
     return Model(folder, record)
 
 
 def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callable[[Path], None] | None) -> Model:
-    """Write a model folder whole, replacing what was there.
+    """Write a model folder whole; a model that it replaces is kept beside it, as `previous` names it.
+
+    An index is made after its model, so until then queries find the model of the old index there.
 
     Args:
+        folder: where the model goes.
+        record: what it says of itself; sizes and checksums are filled in here.
+        weights: arrays by name.
         write_graph: writes the inference graph to the path it is given; None for a model without.
+
+    Returns:
+        The model, opened.
+
+    Raises:
+        CannotRun: the folder holds other things, or cannot be written.
     """
     from safetensors.numpy import save_file
 
+    _keep_previous(folder, record.fingerprint)
     with disk.new_folder(folder, FILES) as draft:
         save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, draft / _WEIGHTS)
         if write_graph is not None:
             write_graph(draft / _GRAPH)
-        sizes = {file.name: file.stat().st_size for file in draft.iterdir()}
-        values = {"schema": SCHEMA} | asdict(record) | {"sizes": sizes}
+        files = {file.name: file.stat().st_size for file in draft.iterdir()}
+        values = {"schema": SCHEMA} | asdict(record) | {"sizes": files, "sums": integrity.sums(draft, files)}
         disk.write_json(draft / _RECORD, values)
+        integrity.note(draft, files)
     return open_model(folder)
 
 
+def previous(folder: Path) -> Path:
+    """Where the model is kept that was replaced last in `folder`."""
+    return folder.with_name(f"{folder.name}.previous")
+
+
+def _keep_previous(folder: Path, fingerprint: str) -> None:
+    """Keep the model in `folder` before another one takes its place."""
+    try:
+        old = open_model(folder)
+    except ModelError:
+        return
+    if old.record.fingerprint == fingerprint:
+        return
+    with disk.new_folder(previous(folder), FILES) as draft:
+        for name in (_RECORD, *_DATA):
+            if (folder / name).exists():
+                _link(folder / name, draft / name)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Let a second name stand for a file; where the file system cannot, copy it."""
+    import shutil
+
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
 def open_matching(folder: Path | None, wanted: str) -> Model:
-    """Open the model that an index was made with; raises MismatchError where it is another one.
+    """Open the model that an index was made with: the one in `folder`, or the one that was replaced there last.
+
+    Errors: MismatchError where neither is the wanted one.
 
     Args:
         wanted: fingerprint, "" where the index was made from bare embeddings: then any named model will do.
@@ -130,6 +235,10 @@ def open_matching(folder: Path | None, wanted: str) -> Model:
         raise MismatchError("the index was made from bare embeddings and knows no model", hint="--model MODEL names it")
     model = open_model(folder)
     if wanted and model.record.fingerprint != wanted:
+        with suppress(ModelError):
+            replaced = open_model(previous(folder))
+            if replaced.record.fingerprint == wanted:
+                return replaced
         raise MismatchError(
             f"the index was made by model {wanted}, but {folder} is {model.record.fingerprint}",
             hint="dmlcli index CATALOG makes it anew",

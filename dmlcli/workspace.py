@@ -66,10 +66,11 @@ class Workspace:
 
     def known(self, *others: Path) -> "Sequence[Embeddings]":
         """What has been embedded before, for reuse; what is missing or damaged is simply computed again."""
-        from dmlcli.embeddings import open_embeddings
+        from dmlcli.embeddings import gone_folder, open_embeddings
 
         found = []
-        for path in (*others, self.embeddings, self.evaluated / "gallery", self.evaluated / "queries"):
+        kept = (*others, self.embeddings)
+        for path in (*kept, *map(gone_folder, kept), self.evaluated / "gallery", self.evaluated / "queries"):
             try:
                 found.append(open_embeddings(path))
             except EmbeddingsError:

@@ -41,7 +41,8 @@ def saved(folder: Path, record: ModelRecord = RECORD) -> model.Model:
 def test_a_model_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     back = open_model(tmp_path / "m")
-    assert replace(back.record, sizes={}) == RECORD
+    assert replace(back.record, sizes={}, sums={}) == RECORD
+    assert set(back.record.sums) == {"weights.safetensors", "graph.onnx"}
     assert {name: array.tolist() for name, array in back.weights().items()} == {"a": [[0, 1, 2], [3, 4, 5]], "b": 7}
     assert back.graph is not None and back.graph.read_bytes() == b"graph"
     assert json.loads((tmp_path / "m" / "model.json").read_text())["schema"] == 1
@@ -132,7 +133,11 @@ def test_saving_again_replaces_the_model(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     model.save(tmp_path / "m", replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
     assert open_model(tmp_path / "m").record.fingerprint == "new"
-    assert {file.name for file in (tmp_path / "m").iterdir()} == {"model.json", "weights.safetensors"}
+    assert {file.name for file in (tmp_path / "m").iterdir()} == {
+        "model.json",
+        "weights.safetensors",
+        "checked.json",
+    }
 
 
 def test_only_the_model_that_made_an_index_will_do(tmp_path: Path) -> None:
@@ -157,3 +162,65 @@ def test_all_files_can_be_read_by_whoever_can_read_the_folder(tmp_path: Path) ->
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "m").iterdir()}
     assert len(modes) > 1 and set(modes.values()) == {0o644}
     assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o755
+
+
+RECORD_EDITS: dict[str, dict[str, Any]] = {
+    "a text for a number": {"dim": "3"},
+    "a negative number": {"dim": -3},
+    "a list for a text": {"backbone": []},
+    "a deviation of zero": {"image": {"deviation": [0, 1, 1]}},
+    "a crop of zero": {"image": {"crop": 0}},
+    "a short mean": {"image": {"mean": [0, 0]}},
+    "an image that lacks most": {"image": {"crop": 32}},
+    "an unknown interpolation": {"image": {"interpolation": "none"}},
+    "products that are numbers": {"products": [1, 2]},
+    "a score that is a text": {"scores": {"map@r": "high"}},
+    "strangers without a threshold": {"scores": {"strangers": {"refused": 0.9}}},
+    "a caution that is null": {"caution": None},
+    "an unknown entry": {"more": 1},
+    "a size that is a text": {"sizes": {"graph.onnx": "5"}},
+    "a file of another folder": {"sums": {"../x": "1-00000000"}},
+}
+
+
+@pytest.mark.parametrize("kind", RECORD_EDITS)
+def test_an_edited_record_is_told(tmp_path: Path, kind: str) -> None:
+    saved(tmp_path / "m")
+    file = tmp_path / "m" / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | RECORD_EDITS[kind]))
+    with pytest.raises(ModelError, match="damaged"):
+        open_model(tmp_path / "m")
+
+
+def test_a_model_of_an_earlier_version_is_opened(tmp_path: Path) -> None:
+    saved(tmp_path / "m")
+    file = tmp_path / "m" / "model.json"
+    values = json.loads(file.read_text())
+    del values["sums"]
+    file.write_text(json.dumps(values))
+    (tmp_path / "m" / "checked.json").unlink()
+    assert open_model(tmp_path / "m").record.fingerprint == "abc"
+
+
+def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
+    saved(tmp_path / "m")
+    file = tmp_path / "m" / "graph.onnx"
+    file.write_bytes(b"grbph")
+    with pytest.raises(ModelError, match=r"graph\.onnx does not hold what was written"):
+        open_model(tmp_path / "m")
+
+
+def test_an_index_finds_its_model_also_after_another_took_its_place(tmp_path: Path) -> None:
+    """Between the swap of the model and that of the index, and when that never comes."""
+    folder = tmp_path / "m"
+    saved(folder)
+    model.save(folder, replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
+    assert model.open_matching(folder, "new").folder == folder
+    old = model.open_matching(folder, "abc")
+    assert old.record.fingerprint == "abc" and old.folder == model.previous(folder)
+    assert old.weights()["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and old.graph is not None
+    saved_again = model.save(folder, replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
+    assert saved_again.record.fingerprint == "new"
+    assert model.open_matching(folder, "abc").record.fingerprint == "abc"  # the same model again displaces nothing
+    with pytest.raises(MismatchError, match="made by model other"):
+        model.open_matching(folder, "other")

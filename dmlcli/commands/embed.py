@@ -22,6 +22,7 @@ def embed(
     *,
     files_from: options.FilesFrom = None,
     null: options.Null = False,
+    prune: options.Prune = False,
     model: options.ModelPath = None,
     backbone: options.PretrainedBackbone = None,
     weights: options.Weights = None,
@@ -85,6 +86,8 @@ def embed(
         if processes.world() > 1:
             encoder.embed_part(photos, known, kept_at)
         computed = _from_stdin(encoder) if inputs == ["-"] else encoder.embed_catalog(photos, known, kept_at)
+        if kept_at == target:
+            _retire(target, computed, prune)
         _save(target, computed.embeddings, dtype, layout, as_file)
         embeddings.clear_shards(kept_at)
     return EmbedReport(
@@ -97,6 +100,34 @@ def embed(
         model=str(encoder.model.folder),
         skipped=(*photos.skipped, *computed.skipped),
     )
+
+
+def _retire(target: Path, computed: "Computed", prune: bool) -> None:
+    """Keep the vectors of images that the folder will not hold any more; those whose files are gone are asked for.
+
+    Errors: CannotRun where too many files are gone and nobody said that this is meant.
+    """
+    from dmlcli import embeddings
+    from dmlcli.errors import EmbeddingsError
+    from dmlcli.image import is_there
+
+    try:
+        old = embeddings.open_embeddings(target)
+    except EmbeddingsError:
+        return
+    new = computed.embeddings
+    if old.root == new.root and not prune:
+        listed = {item.path for item in new.items}
+        now = [(item.path, state.digest) for item, state in zip(new.items, new.states, strict=True)]
+        before = [(item.path, state.digest) for item, state in zip(old.items, old.states, strict=True)]
+        kept = [image for image in before if image[0] not in listed and is_there(old.root / image[0])]
+        try:
+            embeddings.absence.check(before, [*now, *kept], f"the embeddings in {target}")
+        except CannotRun:
+            if computed.fresh:
+                embeddings.save_shard(target, new)
+            raise
+    embeddings.retire(target, new, earlier=True)
 
 
 def _follow(encoder: "Encoder", photos: "Catalog", place: "Workspace", kept_at: Path) -> NoReturn:

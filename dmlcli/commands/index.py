@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
-from dmlcli.errors import UsageError
+from dmlcli.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
     from dmlcli.encoder import EncoderOptions
-    from dmlcli.indexes import Wish
+    from dmlcli.indexes import Index, Wish
     from dmlcli.model import Model
     from dmlcli.report.index import IndexReport
     from dmlcli.report.skipped import Skipped
@@ -24,6 +24,7 @@ def index(
     catalog: options.CatalogOrEmbeddings = None,
     *,
     update: options.Update = False,
+    prune: options.Prune = False,
     auto: options.Auto = False,
     target_recall: options.TargetRecall = None,
     max_memory: options.MaxMemory = None,
@@ -68,6 +69,8 @@ def index(
     from dmlcli.report.index import IndexReport
     from dmlcli.workspace import make, need
 
+    if prune and not update:
+        raise UsageError("--prune says what --update may remove", hint="--update --prune")
     wish = _wish(auto, target_recall, max_memory, factory, update and to is None)
     _check_to(to, replace, auto or target_recall or max_memory, output)
     if output is not None:
@@ -84,20 +87,21 @@ def index(
     encoder = EncoderOptions(backbone, weights, pooling, device)
     place = make(workspace)  # only once there is something to index
     if to is not None:
-        return _pushed(to, source, average, model, place, encoder, factory, update, replace)
+        return _pushed(to, source, average, model, place, encoder, factory, update, replace, prune)
     target = Path(output or place.index)
     skipped: tuple[Skipped, ...] = ()
     made_by: Model | None
     with disk.only_writer(target):
         there = indexes.open_index(target) if update and disk.restore(target).exists() else None
         if isinstance(source, Catalog):
-            vectors, made_by, failed = _embedded(source, there.views if there else average or "", model, place, encoder)
+            views = there.views if there else average or ""
+            vectors, made_by, failed = _embedded(source, views, model, place, encoder, update, None if prune else there)
             skipped = (*source.skipped, *failed)
         else:
             vectors, made_by = source, _model_of(source, model, place, encoder)
         folder = made_by.folder if made_by else None
         if there is not None:
-            changed = indexes.update(target, vectors, folder)
+            changed = indexes.update(target, vectors, folder, prune=prune)
             built, added, removed = changed.index, changed.added, changed.removed
         else:
             built = indexes.build(target, vectors, folder, wish)
@@ -130,6 +134,7 @@ def _pushed(
     kind: str | None,
     update: bool,
     replace: bool,
+    prune: bool,
 ) -> "IndexReport":
     """Push into a collection instead of writing a folder."""
     from dmlcli.catalog import Catalog
@@ -142,12 +147,12 @@ def _pushed(
         made_by: Model | None
         if isinstance(source, Catalog):
             views = there.views if there and update else average or ""
-            vectors, made_by, failed = _embedded(source, views, model, place, encoder)
+            vectors, made_by, failed = _embedded(source, views, model, place, encoder, update)
             skipped = (*source.skipped, *failed)
         else:
             vectors, made_by = source, _model_of(source, model, place, encoder)
         folder = made_by.folder if made_by else None
-        done = push.push(server, there, vectors, folder, kind=kind, update=update, replacing=replace)
+        done = push.push(server, there, vectors, folder, kind=kind, update=update, replacing=replace, prune=prune)
     finally:
         server.close()
     if done.changed:
@@ -233,16 +238,46 @@ def _model_of(
 
 
 def _embedded(
-    photos: "Catalog", views: str, model: Path | None, place: "Workspace", encoder: "EncoderOptions"
+    photos: "Catalog",
+    views: str,
+    model: Path | None,
+    place: "Workspace",
+    encoder: "EncoderOptions",
+    update: bool,
+    there: "Index | None" = None,
 ) -> "tuple[Embeddings, Model, list[Skipped]]":
-    """The embeddings of a catalogue, made where they are not known, and kept in the workspace."""
-    from dmlcli import disk, embeddings
+    """The embeddings of a catalogue, made where they are not known, and kept in the workspace.
+
+    Args:
+        photos: the catalogue.
+        views: what is averaged for each image.
+        model: the model that was named; None: the workspace's.
+        place: the workspace.
+        encoder: what embeds where no model is there.
+        update: trust the times of files, and keep the vectors of those that are gone; else every file is read.
+        there: the index that is brought up to date; where too much of it is gone, the workspace stays as it is.
+
+    Returns:
+        The embeddings, the model, and what could not be read.
+
+    Raises:
+        CannotRun: too much of the index is gone.
+    """
+    from dmlcli import disk, embeddings, indexes
     from dmlcli.encoder import Encoder, find_or_make_model
 
     made_by = find_or_make_model(model, place, photos, encoder)
     with disk.only_writer(place.embeddings):
         computed = Encoder(made_by, views, device=encoder.device).embed_catalog(
-            photos, place.known(), keep_at=place.embeddings
+            photos, place.known(), keep_at=place.embeddings, trusting=update
         )
+        if there is not None:
+            try:
+                indexes.check_removal(there, computed.embeddings)
+            except CannotRun:
+                if computed.fresh:
+                    embeddings.save_shard(place.embeddings, computed.embeddings)
+                raise
+        embeddings.retire(place.embeddings, computed.embeddings, earlier=update)
         embeddings.save(place.embeddings, computed.embeddings)
     return computed.embeddings, made_by, computed.skipped

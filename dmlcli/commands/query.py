@@ -201,14 +201,13 @@ def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) ->
 
 def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
     """The cosine that --min-score auto finds for this index; said, and kept beside the index."""
-    from dmlcli.errors import ModelError
-    from dmlcli.model import open_model
+    from dmlcli.model import open_matching
     from dmlcli.search import calibration
 
     folder = model or index.model_folder
     try:
-        record = open_model(folder).record if folder else None
-    except ModelError:
+        record = open_matching(folder, index.model).record if folder else None
+    except CannotRun:
         record = None
     training = None
     if record is not None and record.brings_products_together:

@@ -18,6 +18,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
     """
     from dmlcli import disk
     from dmlcli.errors import CannotRun
+    from dmlcli.indexes.opened import is_root_there
     from dmlcli.model import open_model
     from dmlcli.report.status import StatusReport
     from dmlcli.workspace import find, need
@@ -33,7 +34,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
     def read(folder: Path, name: str) -> dict[str, str] | None:
         try:
             record = disk.read_json(disk.restore(folder) / name)
-            root = record["root"]["absolute"]
+            root = str(disk.dereference(record["root"], folder))
             return {key: str(record[key]) for key in ("images", "dim", "model")} | {"root": root}
         except FileNotFoundError:
             return None
@@ -61,6 +62,8 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
             cautions.append(str(error))
     embeddings = read(place.embeddings, "embeddings.json")
     index = read(place.index, "index.json")
+    if index and not is_root_there(Path(index["root"])):
+        cautions.append(f"the catalog {index['root']} is not there; if it was moved: dmlcli index NEWPATH --update")
     for name, made in (("embeddings", embeddings), ("index", index)):
         if made and model and made["model"] != model["fingerprint"]:
             cautions.append(f"the {name} were made by another model: dmlcli index CATALOG makes them anew")

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dmlcli import records
 from dmlcli.disk.files import write_text
 from dmlcli.disk.folders import restore
 
@@ -19,10 +20,7 @@ def write_json(target: Path, value: Any) -> None:
 
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object; raises ValueError where the file holds anything else."""
-    value = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError("it holds no JSON object")
-    return value
+    return records.read_object(file)
 
 
 def reference(path: Path, folder: Path) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 rows       the noun itself
 compute    from images to rows, of which those that are known are not computed again
+absence    what the catalog no longer names: asked for before it is removed, and kept for a while
 store      the folder on disk, and the shards of one that is not finished
 formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
 """
 
 from dmlcli.arrays import Forward, Vectors, View
+from dmlcli.embeddings import absence
+from dmlcli.embeddings.absence import gone_folder, retire
 from dmlcli.embeddings.compute import BATCH, Computed, compute
 from dmlcli.embeddings.formats import (
     CLIP_RETRIEVAL,
@@ -41,15 +44,18 @@ __all__ = [
     "Forward",
     "Vectors",
     "View",
+    "absence",
     "box_cell",
     "box_of",
     "clear_shards",
     "compute",
+    "gone_folder",
     "is_done",
     "is_embeddings",
     "mark_done",
     "open_embeddings",
     "open_shards",
+    "retire",
     "save",
     "save_clip_retrieval",
     "save_file",

@@ -1,23 +1,29 @@
 """From images to rows: read in threads, embedded in batches, and not at all where the content is known."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmlcli import feeding, progress
 from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.catalog import Catalog, Item
+from dmlcli.embeddings.absence import SHARE
 from dmlcli.embeddings.rows import Embeddings, FileState
-from dmlcli.errors import ImageError
-from dmlcli.image import Box, cropped, read_file, status_of
+from dmlcli.errors import CatalogError, ImageError
+from dmlcli.image import Box, cropped, is_there, read_file, status_of
 from dmlcli.report.skipped import Skipped
 
 BATCH = 32  # images that go through the model at once
 KEEP_EVERY = 30.0  # seconds of work that a killed process may lose
+_WATCHED = 200  # images by which it is noticed that a catalog vanishes while it is read
 
 
 @dataclass(frozen=True)
@@ -41,83 +47,184 @@ def compute(
     batch_size: int = BATCH,
     keep: Callable[[Embeddings], object] = lambda _: None,
     keep_all: bool = False,
+    trusting: bool = True,
 ) -> Computed:
     """Embed the images of a catalogue, except those whose unchanged content is in `known`; one bad image stops nothing.
 
     Args:
+        catalog: what is embedded.
         view: decodes an image file for the model; called in threads (decoders release the GIL).
         forward: batches of views to vectors.
         model: fingerprint of what `view` and `forward` do; `known` embeddings of another one are not used.
+        views: what is averaged for each image; `known` embeddings of others are not used.
+        known: embeddings that may hold some of the images.
+        label: what the progress bar says.
+        batch_size: images that go through the model at once.
         keep: is given what was computed and not kept yet: every now and then, and when this is cut short (Ctrl-C, an
             error), so that it need not be done again.
         keep_all: what is computed last is kept too, though it is returned.
+        trusting: a file whose size, times and inode are as they were is taken as unchanged; else every file is read,
+            and known by its content alone.
+
+    Returns:
+        One row for each image that could be read, and the reasons for those that could not.
+
+    Raises:
+        CatalogError: the catalog, or a large part of it, went away while it was read.
     """
     known = [embeddings for embeddings in known if (embeddings.model, embeddings.views) == (model, views)]
-    by_digest = {state.digest: (e, row) for e in known for row, state in enumerate(e.states)}
-    by_photo = {
-        (e.root / item.path, item.box): state for e in known for item, state in zip(e.items, e.states, strict=True)
-    }
-
-    def read(item: Item) -> tuple[FileState, Pixels | None]:
-        path, box = catalog.photo(item)
-        status = status_of(path)
-        before = by_photo.get((path, box))
-        if before is not None and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return before, None
-        data = read_file(path)
-        state = FileState(status.st_size, status.st_mtime_ns, _digest(data, box))
-        if state.digest in by_digest:
-            return state, None
-        return state, view(data if box is None else cropped(data, box))
-
-    rows: dict[int, tuple[FileState, Vectors]] = {}
+    read = _reader(catalog, view, known, trusting)
+    watch = _Watch(catalog)
+    done = _Done(catalog, model, views, forward, keep)
     skipped: list[Skipped] = []
-    batch: list[tuple[int, FileState, Pixels]] = []
-    unkept: list[int] = []
-    fresh = 0
-    kept_at = time.monotonic()
-
-    def flush() -> None:
-        nonlocal fresh, kept_at
-        if batch:
-            vectors = forward(np.stack([pixels for _, _, pixels in batch]))
-            rows.update({row: (state, v) for (row, state, _), v in zip(batch, vectors, strict=True)})
-            unkept.extend(row for row, _, _ in batch)
-            fresh += len(batch)
-            batch.clear()
-        if unkept and time.monotonic() - kept_at > KEEP_EVERY:
-            keep(part(unkept))
-            unkept.clear()
-            kept_at = time.monotonic()
-
-    def part(order: Sequence[int]) -> Embeddings:
-        vectors = np.stack([rows[row][1] for row in order]) if order else np.zeros((0, 0), np.float32)
-        items, states = [catalog.items[row] for row in order], [rows[row][0] for row in order]
-        return Embeddings(catalog.root, items, states, vectors, model, views)
-
     try:
         with closing(feeding.in_order(read, catalog.items, ahead=2 * batch_size)) as results:
             for row, result in enumerate(progress.track(results, label, len(catalog.items))):
                 try:
-                    state, pixels = result.result()
+                    state, found = result.result()
                 except ImageError as error:
                     skipped.append(Skipped(str(catalog.root / catalog.items[row].path), str(error)))
                     continue
-                if pixels is None:
-                    embeddings, place = by_digest[state.digest]
-                    rows[row] = state, embeddings.vectors[place]
+                if isinstance(found, _Place):
+                    done.put(row, state, found.of.vectors[found.row])
                 else:
-                    batch.append((row, state, pixels))
-                    if len(batch) == batch_size:
-                        flush()
-        flush()
+                    done.wait(row, state, found)
+                    if done.waiting == batch_size:
+                        done.flush()
+        done.flush()
+        if skipped:
+            watch.check()
     except BaseException:
-        if unkept:
-            keep(part(unkept))
+        done.keep()
         raise
-    if unkept and keep_all:
-        keep(part(unkept))
-    return Computed(part(sorted(rows)), fresh, skipped)
+    if keep_all:
+        done.keep()
+    return Computed(done.all(), done.fresh, skipped)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a known vector is."""
+
+    of: Embeddings
+    row: int
+
+
+def _reader(
+    catalog: Catalog, view: View, known: Sequence[Embeddings], trusting: bool
+) -> Callable[[Item], tuple[FileState, Pixels | _Place]]:
+    """What is called for each image, in threads: its state, and its pixels or where its vector is known."""
+    by_digest = {state.digest: _Place(e, row) for e in known for row, state in enumerate(e.states)}
+    by_photo = {
+        (e.root / item.path, item.box): state
+        for e in (known if trusting else ())
+        for item, state in zip(e.items, e.states, strict=True)
+    }
+
+    def read(item: Item) -> tuple[FileState, Pixels | _Place]:
+        path, box = catalog.photo(item)
+        status = status_of(path)
+        before = by_photo.get((path, box))
+        if before is not None and _state(status, before.digest) == before:
+            return before, by_digest[before.digest]
+        data = read_file(path)
+        state = _state(status, _digest(data, box))
+        place = by_digest.get(state.digest)
+        return state, place or view(data if box is None else cropped(data, box))
+
+    return read
+
+
+class _Done:
+    """The rows that are done, in one matrix that has room for all of them, and the batch that is being filled."""
+
+    def __init__(
+        self, catalog: Catalog, model: str, views: str, forward: Forward, keep: Callable[[Embeddings], object]
+    ) -> None:
+        self._catalog, self._model, self._views = catalog, model, views
+        self._forward, self._keep, self._kept_at = forward, keep, time.monotonic()
+        self._states: dict[int, FileState] = {}
+        self._vectors: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._batch: list[tuple[int, FileState, Pixels]] = []
+        self._unkept: list[int] = []
+        self.fresh = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many images are waiting for the model."""
+        return len(self._batch)
+
+    def put(self, row: int, state: FileState, vector: NDArray[Any]) -> None:
+        """Take in the vector of a row."""
+        if not self._states:  # pages that are never written take no memory
+            self._vectors = np.empty((len(self._catalog.items), len(vector)), np.float32)
+        self._states[row] = state
+        self._vectors[row] = vector
+
+    def wait(self, row: int, state: FileState, pixels: Pixels) -> None:
+        """Take in an image that the model has not seen."""
+        self._batch.append((row, state, pixels))
+
+    def flush(self) -> None:
+        """Let the model see what is waiting."""
+        if self._batch:
+            vectors = self._forward(np.stack([pixels for _, _, pixels in self._batch]))
+            for (row, state, _), vector in zip(self._batch, vectors, strict=True):
+                self.put(row, state, vector)
+                self._unkept.append(row)
+            self.fresh += len(self._batch)
+            self._batch.clear()
+        if self._unkept and time.monotonic() - self._kept_at > KEEP_EVERY:
+            self.keep()
+            self._kept_at = time.monotonic()
+
+    def keep(self) -> None:
+        """Hand over what was computed and not kept yet."""
+        if self._unkept:
+            self._keep(self._of(self._unkept, self._vectors[self._unkept]))
+            self._unkept.clear()
+
+    def all(self) -> Embeddings:
+        """Everything, in the order of the catalog; the matrix is handed out, not copied."""
+        rows = sorted(self._states)
+        for place, row in enumerate(rows):
+            if place != row:  # some image before it could not be read
+                self._vectors[place] = self._vectors[row]
+        return self._of(rows, self._vectors[: len(rows)])
+
+    def _of(self, rows: Sequence[int], vectors: Vectors) -> Embeddings:
+        items, states = [self._catalog.items[row] for row in rows], [self._states[row] for row in rows]
+        return Embeddings(self._catalog.root, items, states, vectors, self._model, self._views)
+
+
+class _Watch:
+    """Notices that a catalog goes away while it is read: some images that were there when reading began."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._root = catalog.root
+        self._is_folder = not "".join(catalog.root.parts[:1]).endswith(":")  # and no URL
+        step = -(-len(catalog.items) // _WATCHED) or 1
+        watched = (catalog.root / item.path for item in catalog.items[::step])
+        self._there: list[Path] = [path for path in watched if is_there(path)]
+
+    def check(self) -> None:
+        """Raise CatalogError where the root, or more than a fifth of what was there, is gone."""
+        hint = "what was embedded so far is kept for the next try; nothing else was changed"
+        if self._is_folder and not self._root.exists():
+            raise CatalogError(f"the catalog {self._root} went away while its images were being read", hint=hint)
+        gone = [path for path in self._there if not is_there(path)]
+        if len(gone) > SHARE * len(self._there):
+            share = 100 * len(gone) / len(self._there)
+            raise CatalogError(
+                f"{share:.0f} % of the images of {self._root} went away while they were being read, "
+                f"among them {gone[0]}",
+                hint=hint,
+            )
+
+
+def _state(status: os.stat_result, digest: str) -> FileState:
+    # inside a tar file there is neither inode nor time of change
+    return FileState(status.st_size, status.st_mtime_ns, digest, status.st_ino, status.st_ctime_ns or 0)
 
 
 def _digest(data: bytes, box: Box | None) -> str:

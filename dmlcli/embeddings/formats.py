@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import disk, progress
+from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
 from dmlcli.embeddings import store
 from dmlcli.embeddings.rows import Embeddings, FileState
@@ -23,6 +24,10 @@ from dmlcli.errors import CannotRun, EmbeddingsError
 SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")
 _PATHS = ("path", "image_path", "image", "file", "key")  # names a column of paths goes by
 _PRODUCTS = ("product", "label")
+_NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names an array goes by
+_NPZ_PATHS = ("paths", "filenames", "files", "image_paths", "names", "path", "filename")
+_NPZ_PRODUCTS = ("labels", "products", "targets", "label", "product", "target", "y")
+_AT_ONCE = 1 << 22  # bytes of vectors that are brought to unit length at once
 _PARTS, _TABLES = "img_emb", "metadata"  # the folders of clip-retrieval
 CLIP_RETRIEVAL = (_PARTS, _TABLES)
 
@@ -38,7 +43,11 @@ def open_embeddings(path: Path) -> Embeddings:
     except FileNotFoundError as error:
         raise EmbeddingsError(f"there are no embeddings in {path}", hint="dmlcli embed CATALOG") from error
     except DAMAGE as error:
-        raise EmbeddingsError(f"the embeddings in {path} are damaged: {error}", hint="dmlcli embed CATALOG") from error
+        if path.is_dir() and not _is_clip_retrieval(path):
+            message, hint = f"the embeddings in {path} are damaged: {error}", "dmlcli embed CATALOG"
+        else:
+            message, hint = f"cannot read embeddings from {path}: {error}", "docs/formats.md says what it must hold"
+        raise EmbeddingsError(message, hint=hint) from error
 
 
 def is_embeddings(path: Path) -> bool:
@@ -128,20 +137,63 @@ def _columns(embeddings: Embeddings) -> dict[str, list[str]]:
 
 def _open_npz(file: Path) -> Embeddings:
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-        vectors = np.asarray(arrays["embeddings"])
-        labels = [str(label) for label in arrays["labels"]] if "labels" in arrays else None
-        paths = [str(path) for path in arrays["paths"]] if "paths" in arrays else None
-    return _foreign(file, vectors, paths, labels)
+        if not hasattr(arrays, "files"):
+            raise ValueError("it is a single array, not an archive of arrays; such a file is called .npy")
+        names = {role: _array_name(file, arrays.files, role, usual) for role, usual in _NPZ_ROLES.items()}
+        found = {role: _array(file, arrays, name) for role, name in names.items() if name is not None}
+    if "vectors" not in found:
+        raise EmbeddingsError(
+            f"{file} does not hold embeddings: its arrays are {', '.join(arrays.files) or 'none'}",
+            hint="np.savez(file, embeddings=matrix, labels=products, paths=paths)",
+        )
+    texts = {role: [str(value) for value in found[role]] for role in ("paths", "products") if role in found}
+    return _foreign(file, found["vectors"], texts.get("paths"), texts.get("products"))
+
+
+_NPZ_ROLES = {"vectors": _NPZ_VECTORS, "paths": _NPZ_PATHS, "products": _NPZ_PRODUCTS}
+
+
+def _array_name(file: Path, names: Sequence[str], role: str, usual: Sequence[str]) -> str | None:
+    """The array that holds the vectors, paths or products, by its usual names; None where there is none.
+
+    Errors: EmbeddingsError where several have such a name and none has the first of them.
+    """
+    found = [name for name in usual if name in names]
+    if len(found) > 1 and found[0] != usual[0]:
+        raise EmbeddingsError(
+            f"{file} has several arrays that may hold the {role}: {', '.join(found)}",
+            hint=f"call the right one '{usual[0]}'",
+        )
+    return found[0] if found else None
+
+
+def _array(file: Path, arrays: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(arrays[name])
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise EmbeddingsError(
+            f"the array '{name}' of {file} holds Python objects, which are not loaded because that can run code",
+            hint=f"save it as text or numbers: {name}=np.array({name}, dtype=str)",
+        ) from error
 
 
 def _open_npy(file: Path) -> Embeddings:
-    return _foreign(file, np.load(file, allow_pickle=False), None, None)
+    return _foreign(file, np.load(file, mmap_mode="r", allow_pickle=False), None, None)
 
 
 def _open_jsonl(file: Path) -> Embeddings:
+    rows: list[dict[str, Any]] = []
     with file.open(encoding="utf-8", errors="surrogateescape") as stream:
-        rows = [json.loads(line) for line in stream if line.strip()]
-    vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                rows.append(json.loads(line))
+                if not isinstance(rows[-1], dict) or "embedding" not in rows[-1]:
+                    raise EmbeddingsError(f"line {number} of {file} is not an object with 'embedding'")
+    if not rows:
+        raise EmbeddingsError(f"{file} holds no lines")
+    vectors = np.array([row.pop("embedding") for row in rows], dtype=np.float32)
     return _foreign(file, vectors, *_named({name: [row.get(name) for row in rows] for name in rows[0]}))
 
 
@@ -196,14 +248,26 @@ def _foreign(source: Path, vectors: NDArray[Any], paths: list[str] | None, produ
         raise ValueError(
             f"embeddings {vectors.shape}, {len(products)} labels and {len(paths)} paths do not go together"
         )
-    if not np.isfinite(vectors).all():
-        raise ValueError("there are values that are not finite")
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    if not lengths.all():
-        progress.warn(f"{(lengths == 0).sum()} embeddings of {source} are zero and are close to nothing")
-    unit = np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+    unit, zeros = _unit(vectors)
+    if zeros:
+        progress.warn(f"{zeros} embeddings of {source} are zero and are close to nothing")
     items = [Item(path, product) for path, product in zip(paths, products, strict=True)]
     return Embeddings(Path(), items, [FileState(0, 0, "")] * count, unit, "")
+
+
+def _unit(vectors: NDArray[Any]) -> tuple[Vectors, int]:
+    """The rows (N, D) at unit length, a few at a time and in place where that can be; and how many are zero."""
+    in_place = vectors.dtype == np.float32 and vectors.flags.writeable and vectors.flags.c_contiguous
+    unit = vectors if in_place else np.empty(vectors.shape, np.float32)
+    step, zeros = max(1, _AT_ONCE // (8 * vectors.shape[1])), 0
+    for start in range(0, len(vectors), step):
+        block = vectors[start : start + step].astype(np.float64)
+        if not np.isfinite(block).all():
+            raise ValueError("there are values that are not finite")
+        lengths = np.linalg.norm(block, axis=1, keepdims=True)
+        zeros += int((lengths == 0).sum())
+        unit[start : start + step] = block / np.where(lengths == 0, 1, lengths)
+    return unit, zeros
 
 
 def _write_parquet(file: Path, columns: dict[str, Any], vectors: NDArray[Any] | None = None) -> None:

@@ -13,11 +13,17 @@ from dmlcli.errors import EmbeddingsError
 
 
 class FileState(NamedTuple):
-    """What tells whether a file has changed: its size in bytes, time of change, and a hash of its content."""
+    """What tells whether a file has changed; where all but the digest are as they were, its content is too.
 
-    size: int
+    A file that takes the place of another with the same size and modification time has another inode, or another time
+    of change, which no program can set.
+    """
+
+    size: int  # bytes
     mtime_ns: int
-    digest: str
+    digest: str  # of the content
+    inode: int = 0  # 0 where nobody knows
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk, processes
+from dmlcli import disk, processes, records
 from dmlcli.arrays import Vectors
 from dmlcli.catalog import Item
 from dmlcli.embeddings.rows import Embeddings, FileState
@@ -27,7 +27,16 @@ SCHEMA = 1
 DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, csv.Error, BadZipFile)
 RECORD, _VECTORS, _ITEMS = "embeddings.json", "vectors.npy", "items.csv"
 FILES = (RECORD, _VECTORS, _ITEMS)
-_FIXED = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest", "box"]
+_EARLIER = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest", "box"]
+_FIXED = [*_EARLIER, "inode", "ctime_ns"]
+_FIELDS = {
+    "model": records.TEXT,
+    "views": records.one_of("", "flip", "crops"),
+    "root": records.REFERENCE,
+    "images": records.whole(),
+    "dim": records.whole(0, 1 << 20),
+    "dtype": records.one_of("float32", "float16"),
+}
 _BLOCK = 1 << 16  # rows that are written at once
 DType = Literal["float32", "float16"]
 
@@ -48,7 +57,8 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
             table.writerow(_FIXED + own)
             for item, state in zip(embeddings.items, embeddings.states, strict=True):
                 columns = dict(item.columns)
-                table.writerow([*item[:5], *state, box_cell(item.box), *(columns.get(name, "") for name in own)])
+                own_cells = (columns.get(name, "") for name in own)
+                table.writerow([*item[:5], *state[:3], box_cell(item.box), *state[3:], *own_cells])
         disk.write_json(
             draft / RECORD,
             {
@@ -83,19 +93,25 @@ def open_folder(folder: Path) -> Embeddings:
 
 
 def _open(folder: Path) -> Embeddings:
-    record = disk.read_json(folder / RECORD)
+    record = records.read(folder / RECORD, SCHEMA, _FIELDS)
+    for name in (_VECTORS, _ITEMS):
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise ValueError(f"{name} is not a regular file")  # a pipe would wait for a writer
     vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
     items, states = [], []
     with (folder / _ITEMS).open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         table = csv.reader(stream)
-        own = next(table, [])[len(_FIXED) :]
+        header = next(table, [])
+        fixed = len(_FIXED) if header[: len(_FIXED)] == _FIXED else len(_EARLIER)
         for row in table:
             path, product, category, split, source = row[:5]
-            columns = tuple(zip(own, row[9:], strict=True))
+            columns = tuple(zip(header[fixed:], row[fixed:], strict=True))
             items.append(Item(path, product, category, split, source, columns, box_of(row[8])))
-            states.append(FileState(int(row[5]), int(row[6]), row[7]))
+            states.append(FileState(int(row[5]), int(row[6]), row[7], *map(int, row[len(_EARLIER) : fixed])))
     if not len(vectors) == len(items) == record["images"]:
         raise ValueError(f"{len(vectors)} vectors for {len(items)} items, {record['images']} expected")
+    if vectors.ndim != 2 or vectors.shape[1] != record["dim"] or vectors.dtype not in (np.float32, np.float16):
+        raise ValueError(f"vectors of {vectors.shape} and {vectors.dtype}, {record['dim']} numbers each expected")
     root = disk.dereference(record["root"], folder)
     return Embeddings(root, items, states, _float32(vectors), record["model"], record["views"])
 

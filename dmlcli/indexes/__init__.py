@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmlcli.indexes.build import Updated, build, update
+    from dmlcli.indexes.build import Updated, build, check_removal, update
     from dmlcli.indexes.choose import AUTO_FROM, TARGET, Wish
     from dmlcli.indexes.gallery import Found
     from dmlcli.indexes.opened import FILES, Index, open_gallery, open_index
@@ -31,12 +31,13 @@ __all__ = [
     "Updated",
     "Wish",
     "build",
+    "check_removal",
     "open_gallery",
     "open_index",
     "update",
 ]
 _ROOMS = {
-    "build": ("Updated", "build", "update"),
+    "build": ("Updated", "build", "check_removal", "update"),
     "choose": ("AUTO_FROM", "TARGET", "Wish"),
     "gallery": ("Found",),
     "opened": ("FILES", "Index", "open_gallery", "open_index"),

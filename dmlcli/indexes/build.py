@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dmlcli import disk, progress
-from dmlcli.embeddings import Embeddings
+from dmlcli import disk, integrity, progress
+from dmlcli.embeddings import Embeddings, absence
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes import items, kinds
 from dmlcli.indexes.choose import Measured, Trial, Wish, draw, fit, in_order, make
@@ -66,13 +66,34 @@ def build(folder: Path, embeddings: Embeddings, model_folder: Path | None, wish:
     return open_index(folder)
 
 
-def update(folder: Path, embeddings: Embeddings, model_folder: Path | None) -> Updated:
+def check_removal(old: Index, embeddings: Embeddings) -> None:
+    """Raise CannotRun where an update would remove so much of an index that a disk may be missing."""
+    held = [image for image, ids in items.ids_by_content(old.table).items() for _ in ids]
+    marks = items.content_marks(embeddings)
+    paths = (item.path for item in embeddings.items)
+    absence.check(held, zip(paths, marks, strict=True), f"the index in {old.folder}")
+
+
+def update(folder: Path, embeddings: Embeddings, model_folder: Path | None, *, prune: bool = False) -> Updated:
     """Bring an index up to date with the embeddings: what is new is added, what is gone removed, the rest is kept.
 
-    Errors: MismatchError where another model made the index.
+    Args:
+        folder: the index.
+        embeddings: what it is to hold.
+        model_folder: the model that made them, None where nobody knows.
+        prune: remove what is gone, however much that is.
+
+    Returns:
+        The index, and how many rows are new or gone.
+
+    Raises:
+        MismatchError: another model made the index.
+        CannotRun: more than a fifth of it, or a whole folder, is gone, and `prune` is not set.
     """
     _check_something(embeddings)
     old = open_index(folder)
+    if not prune:
+        check_removal(old, embeddings)
     if (old.model, old.dim, old.views) != (embeddings.model, embeddings.dim, embeddings.views):
         raise MismatchError(
             f"the index in {folder} was made by another model or of other views than these embeddings",
@@ -190,4 +211,6 @@ def _write(
             "dead": made.dead.tolist(),
             "next_id": next_id,
         }
-        disk.write_json(draft / RECORD, record)
+        files = [VECTORS, ITEMS, *([ROWS] if made.rows is not None else [])]
+        disk.write_json(draft / RECORD, record | {"sums": integrity.sums(draft, files)})
+        integrity.note(draft, files)

@@ -97,7 +97,10 @@ def names(table: sqlite3.Connection, ids: Ids) -> tuple[list[str], list[str]]:
         raise sqlite3.DatabaseError(f"{len(known) - len(rows)} of {len(known)} items are missing")
     products, paths = ([row[column] for row in rows] for column in (1, 2))
     for stored in (products, paths):
-        if bytes in set(map(type, stored)):  # few are, and a call for each would cost a search dear
+        kinds = set(map(type, stored))
+        if not kinds <= {str, bytes}:
+            raise sqlite3.DatabaseError("an item has no path or no product")
+        if bytes in kinds:  # few are, and a call for each would cost a search dear
             stored[:] = map(name, stored)
     order = places.tolist()
     return [products[place] for place in order], [paths[place] for place in order]

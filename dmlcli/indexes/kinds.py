@@ -216,7 +216,7 @@ def read(file: Path, *, mapped: bool = True) -> Any:
 
     try:
         found = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
-    except RuntimeError as error:  # its text quotes C++
+    except (RuntimeError, MemoryError) as error:  # its text quotes C++
         if not file.exists():
             raise FileNotFoundError(str(file)) from error
         raise ValueError(f"{file.name} cannot be read") from error

@@ -1,6 +1,7 @@
 """An index folder, opened for reading: its files are never changed in place, so nobody who reads is ever in the way."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmlcli import disk
+from dmlcli import disk, integrity, progress, records
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun, IndexFileError, UsageError
 from dmlcli.indexes import items
@@ -27,7 +28,37 @@ if TYPE_CHECKING:
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
 CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
-FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION)
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, integrity.SEEN)
+_SHARE = records.number(0, 1)
+_MEASURED = {
+    "recall": _SHARE,
+    "error": records.number(0, 1),
+    "itself": _SHARE,
+    "microseconds": records.number(0),
+}
+_FIELDS = {
+    "kind": records.TEXT,
+    "why": records.TEXT,
+    "images": records.whole(1),
+    "products": records.whole(),
+    "dim": records.whole(1, 1 << 20),
+    "root": records.REFERENCE,
+    "model": records.TEXT,
+    "model_folder": records.optional(records.REFERENCE),
+    "views": records.one_of("", "flip", "crops"),
+    "memory": records.whole(),
+    "measured": records.optional(records.record_of(_MEASURED)),
+    "target": _SHARE,
+    "settings": records.mapping_of(records.whole(0, 1 << 31)),
+    "tried": records.list_of(records.mapping_of(records.ANYTHING)),
+    "rows": records.FLAG,
+    "dead": records.list_of(records.whole()),
+    "next_id": records.whole(),
+    "sums": records.mapping_of(records.TEXT),
+}
+_EARLIER = ("sums",)  # entries that indexes of earlier versions lack
+_LONGEST = 20.0  # seconds that one statement may take while an index is opened
+_STEPS = 10_000  # of SQLite's machine between two looks at the clock
 
 
 @dataclass(frozen=True)
@@ -60,7 +91,7 @@ class Index:
     @property
     def stamp(self) -> bytes:
         """The record: it changes whenever the index does."""
-        return (self.folder / RECORD).read_bytes()
+        return records.read_bytes(self.folder / RECORD)
 
     @property
     def items_file(self) -> Path:
@@ -75,6 +106,8 @@ class Index:
         """
         scores, ids = self.nearest(vectors, k, among=among)
         there = ids >= 0
+        if not np.isfinite(scores[there]).all():
+            raise _damaged(self.folder, ValueError("vectors.faiss holds values that are not finite"))
         try:
             products, paths = items.names(self.table, ids[there])
         except sqlite3.Error as error:
@@ -88,6 +121,8 @@ class Index:
         """Scores and ids (Q, K) of what `search` finds, without their names; id -1 where there is nothing more."""
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
+        if not np.isfinite(vectors).all():
+            raise CannotRun("the vector of the query holds values that are not finite", hint="is the model damaged?")
         return self.searcher.search(vectors, k, among)
 
     def vectors(self, ids: Sequence[int] | Ids) -> Vectors:
@@ -118,10 +153,26 @@ class Index:
 def open_gallery(place: Path | str) -> "Index | Collection":
     """Open what is searched in: an index folder, or a collection by its address."""
     if not is_address(place):
-        return open_index(Path(place))
+        index = open_index(Path(place))
+        _warn_of_moved_root(index)
+        return index
     from dmlcli.indexes.milvus import address, collection
 
     return collection.open_collection(address.parse(place))
+
+
+def _warn_of_moved_root(index: Index) -> None:
+    """Say so where the folder that hits are named by is not there any more: one look, whatever its size."""
+    if not is_root_there(index.root):
+        progress.warn(
+            f"the catalog {index.root} is not there, so the images of hits cannot be opened; if it was moved, "
+            "dmlcli index NEWPATH --update"
+        )
+
+
+def is_root_there(root: Path) -> bool:
+    """Whether the folder of a catalog is there; one behind a URL is not looked for."""
+    return "".join(root.parts[:1]).endswith(":") or root.exists()
 
 
 def open_index(folder: Path) -> Index:
@@ -138,10 +189,13 @@ def open_index(folder: Path) -> Index:
 
 
 def _open(folder: Path) -> Index:
-    record = disk.read_json(folder / RECORD)
+    record = records.read(folder / RECORD, SCHEMA, _FIELDS, may_lack=_EARLIER)
+    sums = record.get("sums", {})
+    if sums and set(sums) != {VECTORS, ITEMS, *([ROWS] if record["rows"] else [])}:
+        raise ValueError("it lists other files than an index has")
+    integrity.check(folder, sums)
     searcher = _searcher(folder, record)
-    table = items.connect(folder / ITEMS)
-    count = items.count(table)
+    table, count = _table(folder / ITEMS)
     if not searcher.total == count == record["images"] or searcher.dim != record["dim"]:
         found = f"{searcher.total} vectors of {searcher.dim} for {count} items"
         raise ValueError(f"{found}, {record['images']} of {record['dim']} expected")
@@ -159,6 +213,24 @@ def _open(folder: Path) -> Index:
         searcher=searcher,
         table=table,
     )
+
+
+def _table(file: Path) -> tuple[sqlite3.Connection, int]:
+    """The item table and how many rows it has; raises ValueError where the file holds anything but plain tables."""
+    if not file.is_file():
+        raise ValueError(f"{file.name} is not a regular file")
+    table = items.connect(file)
+    end = time.monotonic() + _LONGEST
+    table.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
+    objects = table.execute("SELECT type, name FROM sqlite_master ORDER BY name LIMIT 3").fetchall()
+    if objects not in ([("table", "contents"), ("table", "items")], [("table", "items")]):
+        raise ValueError(f"{file.name} does not hold the tables of an index")
+    columns = table.execute("PRAGMA table_xinfo(items)").fetchall()  # id, name, type, …, hidden
+    if tuple(column[1] for column in columns[: len(items.FIXED)]) != items.FIXED or any(row[6] for row in columns):
+        raise ValueError(f"the table of {file.name} does not have the columns of an index")
+    count = items.count(table)
+    table.set_progress_handler(None, 0)
+    return table, count
 
 
 def _searcher(folder: Path, record: dict[str, Any]) -> "Searcher | Flat":

@@ -91,7 +91,18 @@ class Searcher:
         return scores, ids
 
     def vectors(self, ids: Ids) -> Vectors:
-        """The unit vectors (n, D) of the ids, rounded to float16 where the rows are kept so."""
+        """The unit vectors (n, D) of the ids, rounded to float16 where the rows are kept so.
+
+        Errors: KeyError for an id that is not in the index, or was removed from it.
+        """
+        known = (ids >= 0) & (ids < len(self._alive))
+        known[known] = self._alive[ids[known]]
+        if not known.all():
+            raise KeyError(int(ids[~known][0]))
+        return self._vectors(ids)
+
+    def _vectors(self, ids: Ids) -> Vectors:
+        """The rows of ids that the index holds, be they removed or not."""
         if not len(ids):
             return np.zeros((0, self.dim), np.float32)
         return self._flat.reconstruct_batch(self._places(ids))  # type: ignore[no-any-return]
@@ -133,7 +144,7 @@ class Searcher:
         step = max(1, _BLOCK // (ids.shape[1] * self.dim))
         for start in range(0, len(queries), step):
             block = slice(start, start + step)
-            rows = self.vectors(np.maximum(ids[block], self.ids[0]).ravel())  # (q R, D)
+            rows = self._vectors(np.maximum(ids[block], self.ids[0]).ravel())  # (q R, D)
             rows = rows.reshape(*ids[block].shape, self.dim)
             scores[block] = np.matmul(rows, queries[block, :, None])[:, :, 0]
         scores[ids < 0] = -np.inf
@@ -142,7 +153,7 @@ class Searcher:
 
     def _score(self, queries: Vectors, k: int, allowed: Ids) -> tuple[Scores, Ids]:
         """The best k of a few, all of which are scored."""
-        scores = queries @ self.vectors(allowed).T  # (Q, n)
+        scores = queries @ self._vectors(allowed).T  # (Q, n)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, 1), allowed[best]
 

@@ -67,7 +67,10 @@ def open_network(model: Model) -> Network:
     """The network of a saved model, in evaluation mode; raises ModelError where its weights do not fit."""
     record = model.record
     backbone = empty_backbone(record.backbone, record.pooling)
-    head = build_head(feature_dim(backbone, record.image), record.head)
+    try:
+        head = build_head(feature_dim(backbone, record.image), record.head)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the head of {model.folder} is damaged: {error!r}", hint="train it again") from error
     network = Network(backbone, head, record.image, pooling=record.pooling, mirror=record.mirror)
     try:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in model.weights().items()})

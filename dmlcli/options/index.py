@@ -30,6 +30,10 @@ Factory = Annotated[
 Update = Annotated[
     bool, Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")
 ]
+Prune = Annotated[
+    bool,
+    Option("--prune", help="Remove what is gone even where that is a fifth of the images, or a whole folder."),
+]
 To = Annotated[
     str | None,
     Option(

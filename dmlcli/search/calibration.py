@@ -14,11 +14,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmlcli import records
 from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes.gallery import Gallery, ItemTable
@@ -45,6 +46,19 @@ class Calibration:
     images: int  # asked with
     products: int  # that they show
     basis: Basis
+
+
+_SHARE = records.number(0, 1)
+_CALIBRATION = records.record_of(
+    {
+        "threshold": records.number(-1, 2),
+        "refused": _SHARE,
+        "kept": records.optional(_SHARE),
+        "images": records.whole(),
+        "products": records.whole(),
+        "basis": records.one_of("all", "new", "rehearsed", "trained"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -98,12 +112,10 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
 def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = None) -> Calibration:
     """The calibration of what is searched in: what is kept beside it where it is of this very state, else found now."""
     mark = _mark(gallery.stamp, training)
-    record = gallery.kept()
-    try:
-        if record is not None and record["of"] == mark:
-            return Calibration(**record["calibration"])
-    except (KeyError, TypeError):
-        pass  # a damaged one: it is found again
+    record = gallery.kept() or {}
+    kept: Any = record.get("calibration")
+    if record.get("of") == mark and _CALIBRATION.fits(kept):  # a damaged one is found again
+        return Calibration(**kept)
     ids, products = items.products()
     found = calibrate(lambda places: gallery.vectors(ids[places]), products, training)
     gallery.keep({"of": mark, "calibration": asdict(found)})

@@ -15,7 +15,7 @@ import pytest
 import dmlcli
 from dmlcli import embeddings, indexes
 from dmlcli.model import open_model
-from tests.conftest import SAMPLE, Cli, Mission, encoded, photo
+from tests.conftest import SAMPLE, Cli, Mission, encoded, make_shop, photo
 
 
 def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
@@ -204,3 +204,91 @@ def test_a_catalogue_without_one_good_image_keeps_embeddings_and_index(
     assert done.code == 4 and "none of the 12 images could be embedded" in done.err
     assert len(embeddings.open_embeddings(tmp_path / "w" / "embeddings").items) == 12
     assert indexes.open_index(tmp_path / "w" / "index").images == 12
+
+
+def on_disks(root: Path) -> Path:
+    """A shop of 16 photos on one disk and 48 on another."""
+    make_shop(root / "disk1", products=4, images=4)
+    for number in range(12):
+        folder = root / "disk2" / f"product-{number + 4:02}"
+        folder.mkdir(parents=True)
+        for view in range(4):
+            (folder / f"{view}.png").write_bytes(encoded(photo(number + 4, view)))
+    return root
+
+
+def test_an_unmounted_disk_is_not_taken_for_deleted_photos(cli: Cli, plain_model: Path, tmp_path: Path) -> None:
+    shop, place = on_disks(tmp_path / "shop"), tmp_path / "w"
+    common = ["--model", plain_model, "-w", place]
+    assert cli("index", shop, *common).code == 0
+    (shop / "disk2").rename(tmp_path / "away")
+    (shop / "disk2").mkdir()
+    before = {name: (place / name).stat().st_ino for name in ("index", "embeddings")}
+    found = cli("index", shop, "--update", *common)
+    assert found.code == 4 and "48 of the 64 images" in found.err and "all 48 of disk2" in found.err
+    assert "--prune" in found.err
+    assert {name: (place / name).stat().st_ino for name in ("index", "embeddings")} == before
+    found = cli("embed", shop, *common)
+    assert found.code == 4 and "48 of the 64 images of the embeddings" in found.err
+    told = json.loads(cli("index", shop, "--update", "--prune", *common, "--format", "json").out)
+    assert (told["images"], told["removed"]) == (16, 48)
+    (shop / "disk2").rmdir()
+    (tmp_path / "away").rename(shop / "disk2")
+    told = json.loads(cli("embed", shop, *common, "--format", "json").out)
+    assert (told["images"], told["computed"]) == (64, 0)  # their vectors were kept
+
+
+def test_deleted_photos_of_a_few_products_are_removed_unasked(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
+) -> None:
+    common = ["--model", plain_model, "-w", tmp_path / "w", "--format", "json"]
+    cli("index", shop, *common)
+    for product in ("product-00", "product-01"):
+        (shop / product / "0.png").unlink()
+    told = json.loads(cli("index", shop, "--update", *common).out)
+    assert (told["images"], told["removed"]) == (10, 2)
+
+
+def test_prune_without_update_is_a_usage_error(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    found = cli("index", shop, "--prune", "-w", tmp_path / "w")
+    assert found.code == 2 and "--update --prune" in found.err
+
+
+def test_a_catalog_that_moved_is_told_and_found_again(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "w"
+    cli("index", shop, "--model", plain_model, "-w", place)
+    moved = shop.rename(tmp_path / "moved")
+    picture = moved / "product-01" / "0.png"
+    found = cli("query", picture, "-w", place, "-k", 1)
+    assert found.code == 0 and f"the catalog {shop} is not there" in found.err and "--update" in found.err
+    assert f"the catalog {shop} is not there" in cli("status", "-w", place).err
+    told = json.loads(cli("index", moved, "--update", "--model", plain_model, "-w", place, "--format", "json").out)
+    assert (told["images"], told["added"], told["removed"]) == (12, 0, 0)
+    found = cli("query", picture, "-w", place, "-k", 1)
+    assert found.code == 0 and "is not there" not in found.err and str(picture) in found.out
+
+
+def test_a_catalog_that_moved_with_its_workspace_is_found(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
+) -> None:
+    cli("index", shop, "--model", plain_model, "-w", shop / ".dmlcli")
+    moved = shop.rename(tmp_path / "moved")
+    found = cli("query", moved / "product-01" / "0.png", "-w", moved / ".dmlcli", "-k", 1, "--model", plain_model)
+    assert found.code == 0 and "is not there" not in found.err and str(moved) in found.out
+
+
+def test_a_catalog_that_vanishes_leaves_no_index(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dmlcli.encoder import Encoder
+
+    made = Encoder.__init__
+
+    def vanishing(self: Encoder, *arguments: object, **options: object) -> None:
+        made(self, *arguments, **options)  # type: ignore[arg-type]
+        shutil.rmtree(shop)
+
+    monkeypatch.setattr(Encoder, "__init__", vanishing)
+    found = cli("index", shop, "--model", plain_model, "-w", tmp_path / "w")
+    assert found.code == 4 and "went away while" in found.err
+    assert not (tmp_path / "w" / "index").exists() and not (tmp_path / "w" / "embeddings").exists()

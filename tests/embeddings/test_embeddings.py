@@ -178,24 +178,27 @@ def damaged_npz() -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "bare array"])
 def test_a_damaged_npz_is_told(tmp_path: Path, kind: str) -> None:
     (tmp_path / "e.npz").write_bytes(damaged_npz()[kind])
-    with pytest.raises(EmbeddingsError, match="damaged"):
+    with pytest.raises(EmbeddingsError, match="cannot read embeddings from"):
         open_embeddings(tmp_path / "e.npz")
 
 
 @pytest.mark.parametrize(
     "arrays",
     [
-        {"vectors": np.eye(2)},
+        {"matrix": np.eye(2)},
+        {"features": np.eye(2), "vectors": np.eye(2)},
         {"embeddings": np.eye(2), "labels": np.arange(3)},
         {"embeddings": np.arange(4)},
         {"embeddings": np.array([[1.0, np.nan]])},
         {"embeddings": np.array([[{}]])},
     ],
-    ids=["no embeddings", "other length", "one dimension", "nan", "objects"],
+    ids=["no embeddings", "two of them", "other length", "one dimension", "nan", "objects"],
 )
 def test_an_npz_that_makes_no_sense_is_told(tmp_path: Path, arrays: dict[str, Any]) -> None:
     np.savez(tmp_path / "e.npz", **arrays)
-    with pytest.raises(EmbeddingsError, match="damaged"):
+    with pytest.raises(
+        EmbeddingsError, match=r"does not hold|may hold the|cannot read embeddings from|holds Python objects"
+    ):
         open_embeddings(tmp_path / "e.npz")
 
 
@@ -342,3 +345,95 @@ def test_embeddings_of_nothing_replace_nothing(tmp_path: Path, name: str) -> Non
     with pytest.raises(EmbeddingsError, match="nothing to write"):
         write(target, Embeddings(Path("/shop"), [], [], np.zeros((0, 2), np.float32), ""))
     assert len(open_embeddings(target).items) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("embeddings", "paths", "labels"),
+        ("features", "filenames", "targets"),
+        ("vectors", "files", "y"),
+        ("X", "names", "label"),
+    ],
+)
+def test_arrays_may_have_the_usual_names(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    arrays = (np.eye(3, 4), np.array(["a.png", "b.png", "c.png"]), np.array([4, 4, 7]))
+    named: dict[str, Any] = dict(zip(names, arrays, strict=True))
+    np.savez(tmp_path / "e.npz", **named)
+    found = open_embeddings(tmp_path / "e.npz")
+    assert np.array_equal(found.vectors, np.eye(3, 4))
+    assert [item.path for item in found.items] == ["a.png", "b.png", "c.png"] and found.products == ["4", "4", "7"]
+
+
+def test_an_npz_without_embeddings_says_what_it_holds(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", weights=np.eye(2), bias=np.ones(2))
+    with pytest.raises(EmbeddingsError, match="its arrays are weights, bias") as caught:
+        open_embeddings(tmp_path / "e.npz")
+    assert "embeddings=" in caught.value.hint
+
+
+def test_a_line_without_an_embedding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl").write_text('{"embedding": [1, 0]}\n\n{"path": "a"}\n')
+    with pytest.raises(EmbeddingsError, match="line 3 of"):
+        open_embeddings(tmp_path / "e.jsonl")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
+def test_foreign_rows_come_to_unit_length_in_every_type(tmp_path: Path, dtype: str) -> None:
+    rows = np.random.default_rng(0).normal(0, 50, size=(3000, 200)).astype(dtype)
+    rows[7] = 0
+    np.save(tmp_path / "e.npy", rows)
+    with pytest.warns(UserWarning, match="1 embeddings"):
+        found = open_embeddings(tmp_path / "e.npy").vectors
+    wide = rows.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    expected = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+    assert found.dtype == np.float32 and np.allclose(found, expected, atol=1e-7)
+
+
+def test_reading_takes_little_more_memory_than_the_matrix(tmp_path: Path) -> None:
+    import tracemalloc
+
+    np.savez(tmp_path / "e.npz", embeddings=np.ones((20_000, 128), np.float32))  # 10 MB
+    tracemalloc.start()
+    found = open_embeddings(tmp_path / "e.npz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.5 * found.vectors.nbytes  # 12 MB of it are names and states
+
+
+def test_embeddings_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    made = make_embeddings(np.eye(2), ["a", "b"])
+    embeddings.save(tmp_path / "e", made)
+    table = tmp_path / "e" / "items.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    table.write_text("".join(",".join(row[:9]) + "\n" for row in rows))
+    assert [item.path for item in open_embeddings(tmp_path / "e").items] == [item.path for item in made.items]
+    assert [state.inode for state in open_embeddings(tmp_path / "e").states] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["embeddings.json", "vectors.npy", "items.csv"])
+def test_a_pipe_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+    embeddings.save(tmp_path / "e", make_embeddings(np.eye(2), ["a", "b"]))
+    (tmp_path / "e" / name).unlink()
+    os.mkfifo(tmp_path / "e" / name)
+    with pytest.raises(EmbeddingsError, match="not a regular file"):
+        open_embeddings(tmp_path / "e")
+
+
+def test_what_was_removed_is_kept_until_everything_is_made_anew(tmp_path: Path) -> None:
+    made = make_embeddings(np.eye(4), list("abcd"), model="m")
+    folder = tmp_path / "e"
+    embeddings.save(folder, made)
+    for rows, earlier, kept in (
+        ([0, 1, 2], True, ["3.png"]),
+        ([0, 1], True, ["2.png", "3.png"]),
+        ([0, 1, 3], True, ["2.png"]),
+        ([0, 1], False, ["3.png"]),
+        ([0, 1], False, []),
+    ):
+        new = made.take(rows)
+        embeddings.retire(folder, new, earlier=earlier)
+        embeddings.save(folder, new)
+        aside = embeddings.gone_folder(folder)
+        assert (sorted(item.path for item in open_embeddings(aside).items) if aside.exists() else []) == kept

@@ -70,7 +70,8 @@ def test_an_opened_index_is_what_was_built(tmp_path: Path) -> None:
     index = indexes.open_index(tmp_path / "i")
     assert (index.images, index.products, index.dim, index.model) == (30, 7, 6, "print")
     assert (index.root, index.model_folder) == (Path("/shop"), tmp_path / "model")
-    assert {file.name for file in index.folder.iterdir()} == {"index.json", "vectors.faiss", "items.sqlite"}
+    kept = {"index.json", "vectors.faiss", "items.sqlite", "checked.json"}
+    assert {file.name for file in index.folder.iterdir()} == kept
 
 
 def test_building_again_replaces_the_index(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_the_graph_gives_the_vectors_of_the_network_for_any_batch(tmp_path: Path
         "weights.safetensors",
         "graph.onnx",
         "graph.weights",
+        "checked.json",
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dmlcli import progress
-from dmlcli.embeddings import Embeddings
+from dmlcli.embeddings import Embeddings, absence
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes.choose import AUTO_FROM, TARGET
 from dmlcli.indexes.items import Ids
@@ -69,17 +69,27 @@ def push(
     kind: str | None = None,
     update: bool = False,
     replacing: bool = False,
+    prune: bool = False,
 ) -> Pushed:
     """Make the collection hold these embeddings and nothing else.
 
     Args:
+        server: the collection's server, from `connect`.
         there: the record of the collection as it is, from `connect`.
+        embeddings: what the collection is to hold.
+        model_folder: the model that made them, None where nobody knows.
         kind: Milvus's name of a kind of index; None: exact below 100,000 images, else as Milvus chooses.
         update: keep the ids of images that are there already.
         replacing: drop a collection that holds vectors of another model.
+        prune: let an update remove what is gone, however much that is.
 
-    Errors: MismatchError where the collection is another model's, CannotRun where the server fails or is full; what was
-    written by then is found there by the next push.
+    Returns:
+        The collection, what was written, and how its hits compare with exact search.
+
+    Raises:
+        MismatchError: the collection is another model's.
+        CannotRun: the server fails or is full (what was written by then is found there by the next push), or an update
+            would remove more than a fifth of the images or a whole folder, and `prune` is not set.
     """
     if not embeddings.items:
         raise IndexFileError("there is nothing to push: no image could be embedded")
@@ -109,8 +119,10 @@ def push(
     before = _marks(server)
     next_id = max(there.next_id if there else 0, int(before.ids.max(initial=-1)) + 1)
     ids, next_id = _assigned(content, before, next_id) if update else (np.arange(len(content)), len(content))
-    _write(server, replace(record, next_id=there.next_id if there else 0))
     new, changed, gone = _difference(before, ids, made.states)
+    if update and not prune and len(gone):
+        _check_removal(server, embeddings)
+    _write(server, replace(record, next_id=there.next_id if there else 0))
     _fill(server, made, ids, np.sort(np.concatenate([new, changed])))
     server.delete(gone)
     server.flush()
@@ -143,6 +155,12 @@ def _fitting(server: Server, there: Record, wanted: Record, update: bool, replac
         raise MismatchError(f"{server.address} has another {what}", hint="without --update it is made anew")
     server.drop()
     return None
+
+
+def _check_removal(server: Server, embeddings: Embeddings) -> None:
+    """Raise CannotRun where so much would be removed that a disk may be missing; a moved image counts as removed."""
+    held = [(rows.name(row["path"]), "") for page in server.every(["path"]) for row in page]
+    absence.check(held, ((item.path, item.path) for item in embeddings.items), f"{server.address}")
 
 
 def _marks(server: Server) -> _There:
