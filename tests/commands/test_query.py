@@ -277,10 +277,12 @@ def test_what_a_crash_left_between_two_renames_is_repaired(
 
 def test_the_folder_may_be_moved(mission: Mission, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shop and its workspace are one folder; renaming it must not lose the search."""
-    moved = shutil.copytree(mission.folder, tmp_path / "moved", ignore=shutil.ignore_patterns("features"))
-    hidden = mission.workspace.rename(mission.folder / "away")
-    try:
-        monkeypatch.chdir(moved)
-        assert cli("query", moved / "catalog", "-k", 1).code == 0
-    finally:
-        hidden.rename(mission.workspace)
+    made = shutil.copytree(mission.catalog, tmp_path / "made" / "catalog").parent
+    monkeypatch.chdir(made)
+    model = shutil.copytree(mission.workspace / "model", made / ".dmlcli" / "model")
+    assert cli("index", "catalog", "--model", model).code == 0
+    moved = made.rename(tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    found = cli("query", moved / "catalog", "-k", 1)
+    assert found.code == 0 and str(made) not in found.out
+    assert len(lines(found.out)) == 100
