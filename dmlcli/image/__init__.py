@@ -9,8 +9,8 @@ view      what a model sees: crop, shrink, normalise
 """
 
 from dmlcli.arrays import Pixels
-from dmlcli.image.decode import Picture, cropped, cut, open_image
-from dmlcli.image.files import SNIFF_LENGTH, is_image, is_there, read_file, status_of
+from dmlcli.image.decode import Picture, cropped, cut, encoded, open_image
+from dmlcli.image.files import SNIFF_LENGTH, check_bytes, is_image, is_there, read_file, status_of
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
 from dmlcli.image.view import ImageSettings, normalise, square, view
@@ -22,8 +22,10 @@ __all__ = [
     "Picture",
     "Pixels",
     "allow_pixels",
+    "check_bytes",
     "cropped",
     "cut",
+    "encoded",
     "is_image",
     "is_there",
     "normalise",

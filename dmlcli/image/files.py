@@ -51,9 +51,14 @@ def status_of(path: Path) -> os.stat_result:
         raise ImageError(f"not a possible file name: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
-    if status.st_size > _MOST_BYTES * max_pixels():
-        raise ImageError(f"{status.st_size / 1e9:.1f} GB are too many for a picture of up to {max_pixels():,} pixels")
+    check_bytes(status.st_size)
     return status
+
+
+def check_bytes(size: int) -> None:
+    """Raise ImageError for an image file of more bytes than are read."""
+    if size > _MOST_BYTES * max_pixels():
+        raise ImageError(f"{size / 1e9:.1f} GB are too many for a picture of up to {max_pixels():,} pixels")
 
 
 def read_file(path: Path) -> bytes:

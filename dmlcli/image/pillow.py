@@ -2,10 +2,12 @@
 
 import io
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dmlcli.errors import ImageError
 
@@ -44,6 +46,26 @@ def pixels(image: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
 def from_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
     """An image of pixels (H, W, 3)."""
     return Image.fromarray(np.array(pixels, order="C"))
+
+
+def encode(image: Any, check: Callable[[int, int], None]) -> bytes:
+    """The bytes of a BMP of an image of Pillow's or of an array; raises ImageError where the array is not an image.
+
+    Args:
+        check: called with width and height before anything is decoded; raises where they are too large.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+            raise ImageError(
+                f"an array of {image.dtype} of shape {image.shape} is not an image: expected uint8 of shape (H, W, 3)"
+            )
+        if not image.size:
+            raise ImageError(f"an array of shape {image.shape} has no pixels")
+        image = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2:] == (1,) else image))
+    check(*image.size)
+    stream = io.BytesIO()
+    _to_rgb(ImageOps.exif_transpose(image)).save(stream, "BMP")
+    return stream.getvalue()
 
 
 def _open(data: bytes) -> Image.Image:

@@ -18,7 +18,7 @@ from dmlcli import feeding
 from dmlcli.arrays import Forward, Pixels, View
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
-from dmlcli.search.encoding import Encoded
+from dmlcli.search.encoding import Encoded, made
 from dmlcli.search.sources import Source
 
 _BATCH, _AHEAD = 8, 32  # photos encoded at a time at most, and decoded before their turn
@@ -130,9 +130,11 @@ def _forward(batch: list[_Decoded], forward: Forward) -> list[Encoded]:
     since = time.perf_counter()
     vectors = forward(np.stack([pixels for pixels, _ in views.values()])) if views else np.zeros((0, 0), np.float32)
     each = (time.perf_counter() - since) / max(len(views), 1)
-    made = dict(zip(views, vectors, strict=True))
+    encoded = dict(zip(views, vectors, strict=True))
     done = []
     for place, (source, _) in enumerate(batch):
-        stages = (Stage("decode", 1, views[place][1]), Stage("encode", 1, each)) if place in views else ()
-        done.append(Encoded(source, made.get(place, source.vector), failures.get(place), stages))
+        if place in views:
+            done.append(made(source, encoded[place], (Stage("decode", 1, views[place][1]), Stage("encode", 1, each))))
+        else:
+            done.append(Encoded(source, source.vector, failures.get(place)))
     return done
