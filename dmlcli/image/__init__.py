@@ -10,7 +10,7 @@ view      what a model sees: crop, shrink, normalise
 
 from dmlcli.arrays import Pixels
 from dmlcli.image.decode import Picture, cropped, cut, encoded, open_image
-from dmlcli.image.files import SNIFF_LENGTH, check_bytes, is_image, is_there, read_file, status_of
+from dmlcli.image.files import SNIFF_LENGTH, is_image, is_there, read_file, read_stream, status_of
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
 from dmlcli.image.view import ImageSettings, normalise, square, view
@@ -22,7 +22,6 @@ __all__ = [
     "Picture",
     "Pixels",
     "allow_pixels",
-    "check_bytes",
     "cropped",
     "cut",
     "encoded",
@@ -31,6 +30,7 @@ __all__ = [
     "normalise",
     "open_image",
     "read_file",
+    "read_stream",
     "square",
     "status_of",
     "view",

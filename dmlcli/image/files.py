@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from dmlcli.errors import ImageError, MissingError
@@ -22,6 +23,7 @@ _SIGNATURES = (
 )
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _MOST_BYTES = 8  # of a file for each pixel that a picture may have: no format needs more
+_CHUNK = 1 << 20
 
 
 def is_image(header: bytes) -> bool:
@@ -51,12 +53,26 @@ def status_of(path: Path) -> os.stat_result:
         raise ImageError(f"not a possible file name: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
-    check_bytes(status.st_size)
+    _check_bytes(status.st_size)
     return status
 
 
-def check_bytes(size: int) -> None:
-    """Raise ImageError for an image file of more bytes than are read."""
+def read_stream(read: Callable[[int], bytes]) -> bytes:
+    """Return the bytes of an image that come from a pipe, such as stdin.
+
+    Args:
+        read: returns at most so many bytes, none at the end.
+
+    Errors: ImageError as soon as there are more than an image file may have.
+    """
+    data = bytearray()
+    while chunk := read(_CHUNK):
+        data += chunk
+        _check_bytes(len(data))
+    return bytes(data)
+
+
+def _check_bytes(size: int) -> None:
     if size > _MOST_BYTES * max_pixels():
         raise ImageError(f"{size / 1e9:.1f} GB are too many for a picture of up to {max_pixels():,} pixels")
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     Photo = str | os.PathLike[str] | InMemory
     Photos = Photo | Iterable[Photo] | None
 
-_CHUNK = 1 << 20  # bytes of an open file that are read at a time
-
 
 class Raster(NamedTuple):
     """An image in memory that is not yet an image file: Pillow's, or an array."""
@@ -160,17 +158,13 @@ def _stdin() -> Source:
 
 def _read_open(name: str, file: Any) -> Source:
     """The rest of an open binary file, read no further than an image file may be long."""
-    from dmlcli.image import check_bytes
+    from dmlcli.image import read_stream
 
-    data = bytearray()
     try:
-        while chunk := file.read(_CHUNK):
-            data += chunk
-            check_bytes(len(data))
+        return Source(name, read_stream(file.read))
     except ImageError as error:
         return Source(name, failure=str(error))
     except OSError as error:  # stdin is a folder
         return Source(name, failure=error.strerror or str(error))
     except TypeError as error:  # its chunks are text
         raise TypeError("images: expected a file opened in binary mode") from error
-    return Source(name, bytes(data))
