@@ -88,7 +88,7 @@ def listed(source: str, null: bool) -> Iterator[Source]:
         null: whether the paths end with NUL instead of newline.
     """
     for line in path_lists.read(source, null):
-        yield Source(line.name, Path(line.name), failure=line.failure)
+        yield Source(line.name, Path(line.name), failure=ImageError(line.failure) if line.failure else None)
 
 
 def _each(images: "Photos") -> "Iterable[Photo]":
@@ -146,7 +146,7 @@ def _named(name: str) -> Iterator[Source]:
     for count, file in enumerate(find_images(Path(name)), start=1):  # noqa: B007
         yield Source(str(file), file)
     if not count:
-        yield Source(name, Path(name), failure="no image was found in this folder")
+        yield Source(name, Path(name), failure=ImageError("no image was found in this folder"))
 
 
 def _stdin() -> Source:
@@ -163,8 +163,8 @@ def _read_open(name: str, file: Any) -> Source:
     try:
         return Source(name, read_stream(file.read))
     except ImageError as error:
-        return Source(name, failure=str(error))
+        return Source(name, failure=error)
     except OSError as error:  # stdin is a folder
-        return Source(name, failure=error.strerror or str(error))
+        return Source(name, failure=ImageError(error.strerror or str(error)))
     except TypeError as error:  # its chunks are text
         raise TypeError("images: expected a file opened in binary mode") from error

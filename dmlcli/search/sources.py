@@ -28,7 +28,7 @@ class Source(NamedTuple):
     photo: "bytes | Path | Picture | None" = None
     vector: Vectors | None = None
     part: Box | None = None  # of the photo that is meant; None: all of it
-    failure: str = ""  # why there is no photo to read
+    failure: ImageError | None = None  # why there is no photo to read
 
     @property
     def photos(self) -> tuple[Picture, ...]:
@@ -44,15 +44,16 @@ class Source(NamedTuple):
         return cut(self._whole(), self.part)
 
     def _whole(self) -> bytes:
-        if self.failure:
-            raise ImageError(self.failure, hint=TAKES)
         if isinstance(self.photo, bytes):
             return self.photo
-        if self.photo is None:
+        if self.photo is None and self.failure is None:
             raise ImageError("there is no photo, only a vector")
         from dmlcli.image import read_file
 
         try:
+            if self.failure is not None:
+                raise self.failure
+            assert self.photo is not None
             return read_file(self.photo) if isinstance(self.photo, Path) else self.photo.read_bytes()
         except ImageError as error:
             error.hint = error.hint or TAKES

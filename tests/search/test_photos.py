@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,17 +107,29 @@ def test_what_cannot_be_read_keeps_its_place(tmp_path: Path) -> None:
         of([good, ""])
 
 
-def test_bytes_are_counted_before_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DMLCLI_MAX_PIXELS", "1000")
-    huge = tmp_path / "huge.jpg"
-    with huge.open("wb") as stream:
+def test_a_file_of_any_size_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as stream:
         stream.truncate(3 << 30)
-    with huge.open("rb") as stdin, huge.open("rb") as other:
-        monkeypatch.setattr(sys, "stdin", _Stdin(stdin.fileno()))
-        for source in (*of(huge), *of("-"), *of(other)):
-            with pytest.raises(ImageError, match="GB"):
-                source.read_bytes()
-        assert os.lseek(stdin.fileno(), 0, os.SEEK_CUR) < 4 << 20 and other.tell() < 4 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="GB"):
+            of(tmp_path / "huge.jpg")[0].read_bytes()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_stdin_and_open_files_are_read_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_stream(read: Callable[[int], bytes]) -> bytes:
+        assert read(3) == b"abc"
+        raise ImageError("too large", hint="--max-pixels")
+
+    monkeypatch.setattr("dmlcli.image.read_stream", read_stream)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abcdef")))
+    for source in (*of("-"), *of(io.BytesIO(b"abcdef"))):
+        with pytest.raises(ImageError, match="too large") as caught:
+            source.read_bytes()
+        assert caught.value.hint == "--max-pixels"
 
 
 def test_stdin_that_is_a_folder_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +166,6 @@ def test_nothing_and_several() -> None:
 def test_lists_give_a_source_a_line(tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes(b"a.jpg\nb\0c\n")
     first, second = photos.listed(str(tmp_path / "list"), False)
-    assert (first.name, first.photo, first.failure) == ("a.jpg", Path("a.jpg"), "")
+    assert (first.name, first.photo, first.failure) == ("a.jpg", Path("a.jpg"), None)
     with pytest.raises(ImageError, match="NUL"):
         second.read_bytes()
