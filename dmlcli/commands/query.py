@@ -9,13 +9,13 @@ from dmlcli.errors import CannotRun, UsageError
 from dmlcli.inputs import names
 
 if TYPE_CHECKING:
-    from dmlcli.options.query import _Vectors as Vectors
-    from dmlcli.search.photos import Photos
     from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
+    from dmlcli.options.query import _Vectors as Vectors
     from dmlcli.report.query import QueryReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.encoding import Encode
+    from dmlcli.search.photos import Photos
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Source
 
@@ -156,8 +156,8 @@ def _warn_of_few_images(way: "Rerank", items: "ItemTable") -> None:
     usual = items.usual_images()
     if usual < _ENOUGH_IMAGES:
         progress.warn(
-            f"--rerank k-reciprocal compares neighbors, and half of the products have {usual:g} images or fewer: expect "
-            "fewer right first hits than without it (dmlcli eval --rerank all measures it)"
+            f"--rerank k-reciprocal compares neighbors, and half of the products have {usual:g} images or fewer: "
+            "expect fewer right first hits than without it (dmlcli eval --rerank all measures it)"
         )
 
 

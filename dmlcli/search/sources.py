@@ -46,20 +46,23 @@ class Source(NamedTuple):
     def _whole(self) -> bytes:
         if isinstance(self.photo, bytes):
             return self.photo
-        if self.photo is None and self.failure is None:
-            raise ImageError("there is no photo, only a vector")
-        from dmlcli.image import read_file
-
         try:
             if self.failure is not None:
                 raise self.failure
-            assert self.photo is not None
-            return read_file(self.photo) if isinstance(self.photo, Path) else self.photo.read_bytes()
+            return _read(self.photo)
         except ImageError as error:
             error.hint = error.hint or TAKES
             raise
         except (OSError, ValueError) as error:  # a name that no file can have, among others
             raise ImageError(getattr(error, "strerror", None) or str(error), hint=TAKES) from error
+
+
+def _read(photo: Path | Picture | None) -> bytes:
+    from dmlcli.image import read_file
+
+    if photo is None:
+        raise ImageError("there is no photo, only a vector")
+    return read_file(photo) if isinstance(photo, Path) else photo.read_bytes()
 
 
 def vectors(given: Any, dim: int) -> list[Source]:

@@ -47,7 +47,7 @@ def _answer_table(answer: Answer, _: str) -> None:
     for column in (0, 1):
         table.columns[column].justify = "right"
     for hit in answer.hits:
-        style = "bold green" if hit.rank == 1 else ""
+        style = "bold" if hit.rank == 1 else ""
         product = Text(hit.product or "-", style=style)
         table.add_row(
             str(hit.rank), Text(f"{hit.score:.3f}", style=style), product, Text(hit.image, style="dim", overflow="fold")
