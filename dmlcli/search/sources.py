@@ -58,11 +58,15 @@ class Source(NamedTuple):
 
 
 def _read(photo: Path | Picture | None) -> bytes:
-    from dmlcli.image import read_file
+    from dmlcli.image import read_file, status_of
 
     if photo is None:
         raise ImageError("there is no photo, only a vector")
-    return read_file(photo) if isinstance(photo, Path) else photo.read_bytes()
+    if not isinstance(photo, Path):
+        return photo.read_bytes()
+    if not status_of(photo).st_size:  # never opened: some files of /proc are said to be empty and wait for ever
+        raise ImageError("the file is empty")
+    return read_file(photo)
 
 
 def vectors(given: Any, dim: int) -> list[Source]:

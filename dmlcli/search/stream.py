@@ -21,7 +21,7 @@ from dmlcli.report.query import Stage
 from dmlcli.search.encoding import Encoded, made
 from dmlcli.search.sources import Source
 
-_BATCH, _AHEAD = 8, 32  # photos encoded at a time at most, and decoded before their turn
+_BATCH = 8  # photos encoded at a time at most
 _PATIENCE = 0.1  # seconds until a stage that has nothing to do looks whether it is still wanted
 _Decoded = tuple[Source, "Future[tuple[Pixels, float]]"]  # pixels (3, H, W) and the seconds they took
 T = TypeVar("T")
@@ -35,7 +35,8 @@ def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[
         forward: pixels (B, 3, H, W) to unit vectors (B, D).
     """
     stopped = Event()
-    decoded: Queue[_Decoded | BaseException | None] = Queue(_AHEAD)
+    ahead = _BATCH + 2 * feeding.cores()  # decoded before their turn; of each, some 0.6 MB of pixels wait
+    decoded: Queue[_Decoded | BaseException | None] = Queue(ahead)
     encoded: Queue[list[Encoded] | BaseException | None] = Queue(2)
     with ThreadPoolExecutor(feeding.cores()) as pool:
 

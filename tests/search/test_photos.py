@@ -96,7 +96,7 @@ def test_what_cannot_be_read_keeps_its_place(tmp_path: Path) -> None:
     (tmp_path / "round").symlink_to(tmp_path / "round")
     good = str(tmp_path / "shop" / "product-00" / "0.png")
     bad = ["a\0b", "x" * 304, "missing.jpg", tmp_path / "empty", tmp_path / "pipe", "/dev/null", tmp_path / "round"]
-    bad += ["https://example.com/a.jpg", f"{good}/a.jpg"]
+    bad += [tmp_path / "nothing.jpg", "/proc/kmsg", "https://example.com/a.jpg", f"{good}/a.jpg"]
     for name in bad:
         first, odd, last = of([good, name, good])
         assert first.name == last.name == good
