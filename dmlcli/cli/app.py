@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 import dmlcli
 from dmlcli import processes, spelling
-from dmlcli.cli import edge, render, settings
+from dmlcli.cli import edge, next_step, render, settings
 from dmlcli.cli.guard import failed, guarded, pipe_closed
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
@@ -132,6 +132,7 @@ def _command(verb: str) -> Callable[..., int]:
 
             allow_pixels(options.pop("max_pixels"))
         asked = {name: options.pop(name) for name in printing}
+        next_step.remember(verb, options, context.obj)
         return guarded(lambda: function(**options), **asked)
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dmlcli import processes, progress
-from dmlcli.cli import render
+from dmlcli.cli import next_step, render
 from dmlcli.cli.bar import Teller
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
@@ -63,7 +63,7 @@ def failed(message: str, hint: str, code: int, format: str | None, debug: bool) 
         import traceback
 
         traceback.print_exc()
-    print(render.error_text(message, hint, code, format), file=sys.stderr)
+    print(render.error_text(message, next_step.complete(hint), code, format), file=sys.stderr)
     return code
 
 

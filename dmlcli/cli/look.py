@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dmlcli.cli import next_step
 from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def hint(next_command: str) -> None:
-    print(f"next: {next_command}", file=sys.stderr)
+    print(f"next: {next_step.complete(next_command)}", file=sys.stderr)
 
 
 def cautions(cautions: Sequence[str]) -> None:
     for caution in cautions:
-        print(f"dmlcli: warning: {caution}", file=sys.stderr)
+        print(f"dmlcli: warning: {next_step.complete(caution)}", file=sys.stderr)
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -47,7 +47,7 @@ def _query(words: list[str]) -> int | None:
     """A query whose line is plainly right, without Typer; None where it is not."""
     # one query needs no team of threads for its arithmetic, and making one takes longer than the search
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from dmlcli.cli import quick
+    from dmlcli.cli import next_step, quick
     from dmlcli.cli.guard import guarded
     from dmlcli.commands.query import query
 
@@ -55,4 +55,5 @@ def _query(words: list[str]) -> int | None:
     if values is None:
         return None
     own, edge = values
+    next_step.remember("query", own, ["query", *words])
     return guarded(lambda: query(**own), **edge)

@@ -1,5 +1,6 @@
 """Which loss suits these photos, best first."""
 
+import shlex
 import sys
 
 from dmlcli.cli import look
@@ -33,4 +34,4 @@ def show(report: CompareReport) -> None:
         print(
             f"{rivals} more lie within the interval of {best.name}: among those there is no evidence", file=sys.stderr
         )
-    look.hint(f"dmlcli train CATALOG --loss {best.name}")
+    look.hint(f"dmlcli train CATALOG --loss {shlex.quote(best.name)}")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -202,7 +203,7 @@ def _notes(report: EvalReport) -> None:
     for short in report.failed:
         print(f"dmlcli: not met: {short}", file=sys.stderr)
     if report.page is not None:
-        look.hint(f"open {report.page}")
+        look.hint(f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {shlex.quote(report.page)}")
 
 
 def _percent(score: float | None) -> str:
