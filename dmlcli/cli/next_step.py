@@ -5,7 +5,6 @@ workspace, index and model that were named go into every command that takes them
 """
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +44,8 @@ def remember(verb: str, options: Mapping[str, Any], words: Sequence[str]) -> Non
 
 def again(without: str) -> str:
     """Return the command line that was typed, without one of its words."""
+    import shlex
+
     return shlex.join(["dmlcli", *(word for word in _words if word != without)])
 
 
@@ -54,6 +55,8 @@ def complete(text: str) -> str:
 
 
 def _completed(found: re.Match[str]) -> str:
+    import shlex
+
     verb, rest = found["verb"], found["rest"]
     added = [word for option, value in _options(verb) if not _names(option, rest) for word in (option, value)]
     if _verb in ("train", "compare") and "catalog" in _typed and "CATALOG" in rest:

@@ -6,6 +6,7 @@ import os
 import sys
 
 from dmlcli import processes
+from dmlcli.cli import next_step
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def run(arguments: list[str]) -> int:
             stream.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 go out as they came in
     if processes.world() > 1:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it has remarks on each process
+    next_step.remember("", {}, arguments)
     try:
         code = _query(arguments[1:]) if arguments[:1] == ["query"] and processes.world() == 1 else None
         if code is not None:
@@ -47,7 +49,7 @@ def _query(words: list[str]) -> int | None:
     """A query whose line is plainly right, without Typer; None where it is not."""
     # one query needs no team of threads for its arithmetic, and making one takes longer than the search
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from dmlcli.cli import next_step, quick
+    from dmlcli.cli import quick
     from dmlcli.cli.guard import guarded
     from dmlcli.commands.query import query
 

@@ -127,7 +127,8 @@ def _forward(batch: list[_Decoded], forward: Forward) -> list[Encoded]:
             if source.vector is None:
                 views[place] = waiting.result()
         except ImageError as error:
-            failures[place] = error
+            # without its trace, which holds this frame: the pixels of the batch would stay until garbage is collected
+            failures[place] = error.with_traceback(None)
     since = time.perf_counter()
     vectors = forward(np.stack([pixels for pixels, _ in views.values()])) if views else np.zeros((0, 0), np.float32)
     each = (time.perf_counter() - since) / max(len(views), 1)
