@@ -71,12 +71,13 @@ def test_the_other_functions_take_one_name_too(plain_model: Path) -> None:
     made = dmlcli.embed("shop", model=plain_model, workspace="w", output="all.npz")
     assert made.images == dmlcli.embed(["shop"], model=plain_model, workspace="w", output="all.npz").images == 12
     assert dmlcli.embed([PHOTO, Path(PHOTO)], model=plain_model, workspace="w", output="two.npz").images == 2
+    wrong: Any
     for wrong in (b"shop", [b"shop"], 5):
         with pytest.raises(TypeError, match="catalog: expected str"):
-            dmlcli.embed(wrong, model=plain_model, workspace="w", output="all.npz")  # type: ignore[arg-type]
+            dmlcli.embed(wrong, model=plain_model, workspace="w", output="all.npz")
     one = dmlcli.eval("all.npz", rerank="aqe", fail_under="recall@1=0.1", metrics="recall@1")
     several = dmlcli.eval("all.npz", rerank=["aqe"], fail_under=["recall@1=0.1"], metrics=["recall@1"])
-    assert one.metrics == several.metrics  # type: ignore[union-attr]
+    assert one.metrics == several.metrics
     with pytest.raises(UsageError, match="'recall@1'"):
         dmlcli.eval("all.npz", fail_under="recall@1")
     with pytest.raises(UsageError, match="no-such"):

@@ -142,7 +142,12 @@ def test_many_tiles_are_smaller_and_what_is_left_out_is_said(
     monkeypatch.setattr(sheet, "_save", lambda picture, target: None)
     monkeypatch.setattr(fonts, "write", lambda *_: None)
     made: list[int] = []
-    monkeypatch.setattr(sheet, "_thumbnail", lambda _, side: made.append(side) or Image.new("RGB", (side, side)))
+
+    def thumbnail(_: object, side: int) -> Image.Image:
+        made.append(side)
+        return Image.new("RGB", (side, side))
+
+    monkeypatch.setattr(sheet, "_thumbnail", thumbnail)
     list(sheet.drawing(tmp_path / "s.png", (answer(shop, hits) for _ in range(queries))))
     assert set(made) == {side} and len(made) == drawn * (1 + min(hits, 1029))
     assert [said in warning for warning in warnings] == ([True] if said else [])
@@ -175,8 +180,13 @@ def test_characters_without_a_font_are_said(shop: Path, tmp_path: Path, monkeypa
 
 def test_a_long_name_is_measured_in_part(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[int] = []
-    width = fonts.width
-    monkeypatch.setattr(fonts, "width", lambda text, size: measured.append(len(text)) or width(text, size))
+    plain = fonts.width
+
+    def width(text: str, size: int) -> float:
+        measured.append(len(text))
+        return plain(text, size)
+
+    monkeypatch.setattr(fonts, "width", width)
     long = lettering("début" + "x" * 100_000 + "fin", shop, tmp_path)
     assert sum(measured) < 5000 and max(measured) <= 2 * 180 + 1
     assert (long != lettering("x" * 100_000, shop, tmp_path)).any()
