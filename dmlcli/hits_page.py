@@ -9,7 +9,7 @@ from dmlcli.catalog import Photo
 from dmlcli.page import escape, page, thumbnail
 from dmlcli.report.query import Answer, Hit, Picture
 
-_MOST_QUERIES, _MOST_PHOTOS, _PIXELS = 200, 6, 320  # on one page, so that it still opens
+_MOST_QUERIES, _MOST_HITS, _MOST_PHOTOS, _PIXELS = 200, 2500, 6, 320  # on one page, so that it still opens
 _EMPTY = "data:image/svg+xml;base64," + base64.b64encode(
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><rect width="1" height="1" fill="#8884"/></svg>'
 ).decode("ascii")
@@ -25,8 +25,8 @@ img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-
 .hit img { border-radius: 0; }
 .text { padding: .5rem .65rem .65rem; overflow-wrap: anywhere; }
 .score { font-variant-numeric: tabular-nums; color: var(--faint); }
-.first .score { color: var(--good); font-weight: 600; }
-.bar { height: 3px; background: var(--accent); } .first .bar { background: var(--good); }
+.first .score { color: var(--ink); font-weight: 600; }
+.bar { height: 3px; background: var(--accent); }
 .file { font-size: .75rem; color: var(--faint); margin-top: .3rem; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .6rem; margin: .4rem 0 0; font-size: .8rem; }
 dt { color: var(--faint); } dd { margin: 0; }
@@ -82,12 +82,15 @@ document.addEventListener('keydown', event => {
 def writing(target: Path, answers: Iterable[Answer]) -> Iterator[Answer]:
     """Pass the answers on; write the page once they have come, or once nobody asks for more."""
     shown: list[str] = []
-    count = 0
+    count, room = 0, _MOST_HITS
     try:
         for answer in answers:
             count += 1
-            if len(shown) < _MOST_QUERIES:
-                shown.append(_row(answer))
+            if len(shown) < _MOST_QUERIES and (room >= len(answer.hits) or not shown):
+                shown.append(_row(answer, room))
+                room -= len(answer.hits)
+            else:
+                room = -1  # the first are shown, not those that happen to fit
             yield answer
     finally:
         if shown:
@@ -103,13 +106,15 @@ def _write(target: Path, shown: list[str], count: int) -> None:
     disk.write_text(target, page("dmlcli query", body, _STYLE, _SCRIPT))
 
 
-def _row(answer: Answer) -> str:
+def _row(answer: Answer, most: int) -> str:
     pictures = "".join(_picture(photo, "the query") for photo in answer.pictures[:_MOST_PHOTOS])
-    hits = "".join(_hit(hit) for hit in answer.hits)
+    hits = "".join(_hit(hit) for hit in answer.hits[:most])
     if not hits:
         reason = "Not in the catalogue" if answer.min_score is not None else "Nothing was found"
         closest = f" (the closest has {answer.closest:.3f})" if answer.closest is not None else ""
         hits = f'<li class="faint">{reason}{closest}.</li>'
+    if len(answer.hits) > most:
+        hits += f'<li class="faint">The first {most} of {len(answer.hits)} hits are shown.</li>'
     name = f'<h2 title="{escape(answer.query)}">{escape(_tail(answer.query))}</h2>'
     asked = f'<div class="asked">{pictures}{name}</div>'
     return f'<section class="query">{asked}<ol class="hits">{hits}</ol></section>'

@@ -55,6 +55,23 @@ def test_what_is_left_out_is_said(shop: Path, tmp_path: Path, monkeypatch: pytes
     assert "5 queries. The first 2 are shown." in text and text.count("<section") == 2
 
 
+def test_a_page_holds_so_many_hits(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hits_page, "_MOST_HITS", 5)
+    list(hits_page.writing(tmp_path / "a.html", [answer(shop, hits=hits) for hits in (3, 3, 1)]))
+    text = (tmp_path / "a.html").read_text()
+    assert "3 queries. The first 1 are shown." in text and text.count('<li class="hit') == 3
+    list(hits_page.writing(tmp_path / "a.html", [answer(shop, hits=7)]))
+    text = (tmp_path / "a.html").read_text()
+    assert "The first 5 of 7 hits are shown." in text and text.count('<li class="hit') == 5
+
+
+def test_a_first_hit_is_not_shown_as_right(shop: Path, tmp_path: Path) -> None:
+    """Green is for what is known to be right, as on the page of eval."""
+    list(hits_page.writing(tmp_path / "a.html", [answer(shop)]))
+    style = (tmp_path / "a.html").read_text()
+    assert "var(--good)" not in style
+
+
 def test_a_page_that_cannot_be_written_is_told(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "a.html").mkdir()
     with pytest.raises(CannotRun, match="cannot write"):

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 import dmlcli
 from dmlcli import interrupts, processes, spelling
-from dmlcli.cli import edge, settings
+from dmlcli.cli import edge, next_step, settings
 from dmlcli.cli.guard import asked_format, ended, failed, guarded, pipe_closed
 from dmlcli.errors import DmlcliError, UsageError
 
@@ -139,6 +139,7 @@ def _command(verb: str, found: settings.Found) -> Callable[..., int]:
 
             allow_pixels(options.pop("max_pixels"))
         asked = {name: options.pop(name) for name in printing}
+        next_step.remember(verb, options, context.obj)
 
         def call() -> Any:
             try:

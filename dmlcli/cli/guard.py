@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dmlcli import interrupts, processes, progress
-from dmlcli.cli import look, render
+from dmlcli.cli import look, next_step, render
 from dmlcli.cli.bar import Teller
 from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
@@ -79,7 +79,7 @@ def failed(message: str, hint: str, code: int, format: str | None, debug: bool) 
         import traceback
 
         traceback.print_exc()
-    print(render.error_text(message, hint, code, format), file=sys.stderr)
+    print(render.error_text(message, next_step.complete(hint), code, format), file=sys.stderr)
     return code
 
 

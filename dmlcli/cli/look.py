@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dmlcli import printable, progress
+from dmlcli.cli import next_step
 from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
@@ -102,13 +103,13 @@ def note(message: str) -> None:
 
 def hint(next_command: str) -> None:
     """Print the command to type next."""
-    note(f"next: {next_command}")
+    note(f"next: {next_step.complete(next_command)}")
 
 
 def cautions(cautions: Sequence[str]) -> None:
     """Print warnings to stderr, each once."""
     for caution in cautions:
-        progress.warn(caution)
+        progress.warn(next_step.complete(caution))
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -32,11 +32,12 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     from dmlcli import processes
-    from dmlcli.cli import streams
+    from dmlcli.cli import next_step, streams
 
     streams.accept_any_name()
     if processes.world() > 1:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it has remarks on each process
+    next_step.remember("", {}, arguments)
     try:
         code = _query(arguments[1:]) if arguments[:1] == ["query"] and processes.world() == 1 else None
         if code is not None:
@@ -54,7 +55,7 @@ def _query(words: list[str]) -> int | None:
     """A query whose line is plainly right, without Typer; None where it is not."""
     # one query needs no team of threads for its arithmetic, and making one takes longer than the search
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from dmlcli.cli import quick
+    from dmlcli.cli import next_step, quick
     from dmlcli.cli.guard import guarded
     from dmlcli.commands.query import query
 
@@ -62,4 +63,5 @@ def _query(words: list[str]) -> int | None:
     if values is None:
         return None
     own, edge = values
+    next_step.remember("query", own, ["query", *words])
     return guarded(lambda: query(**own), **edge)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
+from dmlcli.inputs import names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +62,7 @@ def compare(
     from dmlcli.workspace import make
 
     recipe = resolve(None, {"epochs": 10} | given(options_given))
+    losses = ",".join(names(losses, "losses"))
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
     for spec in specs:
         known.parse(spec)

@@ -1,6 +1,5 @@
 """dmlcli embed: images in, unit vectors out; what is unchanged is not computed again."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dmlcli import options, processes
 from dmlcli.errors import CannotRun, UsageError
+from dmlcli.inputs import names
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog, Columns
@@ -62,7 +62,7 @@ def embed(
     from dmlcli.report.embed import EmbedReport
     from dmlcli.workspace import make
 
-    inputs = [catalog] if isinstance(catalog, str | Path) else list(catalog or [])
+    inputs = names(catalog, "catalog")
     _check_asked(inputs, files_from, null, output, layout)
     as_file = output is not None and Path(output).suffix in embeddings.SUFFIXES
     if output is not None and as_file:
@@ -176,8 +176,10 @@ def _photos(
     strict: bool,
 ) -> "Catalog":
     """What is to be embedded: a catalogue where one is named, else images without products, in the order given."""
+    from dmlcli import path_lists
     from dmlcli.catalog import Catalog, Item, find_images, open_catalog
     from dmlcli.image import SNIFF_LENGTH, is_image
+    from dmlcli.report.skipped import Skipped
 
     def is_photo(path: Path) -> bool:
         if not path.is_file():
@@ -190,21 +192,15 @@ def _photos(
     if files_from is None and len(inputs) == 1 and not is_photo(Path(inputs[0])):
         return open_catalog(Path(inputs[0]), columns, root, strict=strict)
     files = [file for path in inputs for file in find_images(Path(path))]
-    files += _listed(files_from, null) if files_from is not None else []
+    skipped: list[Skipped] = []
+    for line in path_lists.read(files_from, null) if files_from is not None else ():
+        if line.failure:
+            skipped.append(Skipped(line.name, line.failure))
+        else:
+            files.append(Path(line.name))
     if not files:
         raise CannotRun("there is no image to embed", hint="embed takes image files, folders and lists of them")
-    return Catalog(Path(root or Path.cwd()).resolve(), [Item(str(file), "") for file in files])
-
-
-def _listed(source: str, null: bool) -> list[Path]:
-    """The paths of a list, one a line."""
-    try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        hint = "--files-from takes a file, or - for stdin"
-        raise CannotRun(f"cannot read {source}: {error.strerror}", hint=hint) from error
-    lines = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
-    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    return Catalog(Path(root or Path.cwd()).resolve(), [Item(str(file), "") for file in files], skipped)
 
 
 def _from_stdin(encoder: "Encoder") -> "Computed":

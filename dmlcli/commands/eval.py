@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dmlcli import options
 from dmlcli.errors import UsageError
+from dmlcli.inputs import names
 
 if TYPE_CHECKING:
     from dmlcli.evaluation.opening import Chosen, Request
@@ -85,9 +86,10 @@ def eval(
         place=need(workspace) if workspace else find(),
         bare=ranked is not None,
     )
-    lowest = gates.gates(fail_under)
-    gates.wanted(metrics)  # a misspelt metric is answered before the work starts
-    ways = _ways(rerank)
+    lowest = gates.gates(names(fail_under, "fail_under"))
+    named = None if metrics is None else ",".join(names(metrics, "metrics"))
+    gates.wanted(named)  # a misspelt metric is answered before the work starts
+    ways = _ways(names(rerank, "rerank"))
     if html is not None:
         check_writable(Path(html))
 
@@ -95,7 +97,7 @@ def eval(
     if dry_run:
         return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
-    wanted = gates.wanted(metrics, verdict.recall(published, chosen.shelf.official), also=lowest)
+    wanted = gates.wanted(named, verdict.recall(published, chosen.shelf.official), also=lowest)
     found = measure(sides, wanted, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
 
     report = verdict.report(request, sides, found, seed, skipped, count_missing_as_zero)
@@ -114,7 +116,7 @@ def eval(
     return report
 
 
-def _ways(asked: list[str] | None) -> "list[Rerank]":
+def _ways(asked: list[str]) -> "list[Rerank]":
     from dmlcli.search.rerank import parse_all
 
     return parse_all(asked) if asked else []

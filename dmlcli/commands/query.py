@@ -2,21 +2,25 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dmlcli import options, progress
 from dmlcli.errors import CannotRun, UsageError
+from dmlcli.inputs import names
 
 if TYPE_CHECKING:
     from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
+    from dmlcli.options.query import _Vectors as Vectors
     from dmlcli.report.query import QueryReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.encoding import Encode
+    from dmlcli.search.photos import Photos
     from dmlcli.search.rerank import Rerank
     from dmlcli.search.sources import Source
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
+_ENOUGH_IMAGES = 3  # of a product, for k-reciprocal re-ranking to find its neighbors
 
 
 def query(
@@ -56,18 +60,22 @@ def query(
     """
     from dmlcli import indexes
     from dmlcli.report.query import QueryReport
-    from dmlcli.search import encoding, sources
+    from dmlcli.search import encoding, photos, sources
     from dmlcli.search.answers import Answerer, Plan
     from dmlcli.search.items import Items
     from dmlcli.workspace import need
 
-    _check(images, like, vector, files_from, null, by, pool, sheet, html)
+    liked, unwanted, own = names(like, "like"), names(minus, "minus"), _vectors(vector)
+    _check(images, bool(liked or own), files_from, null, by, pool, sheet, html)
     score = _score(min_score)
     box = sources.box(crop) if crop else None
     way = _reranking(rerank) if rerank else None
     opened = indexes.open_gallery(index or need(workspace).index)
     items = Items(opened) if isinstance(opened, indexes.Index) else opened
     _check_most(top_k, opened)
+    away, without = sources.unwanted(unwanted, opened, items)
+    if way is not None:
+        _warn_of_few_images(way, items)
     plan = Plan(
         top_k=top_k,
         min_score=_calibrated(opened, items, model) if score == "auto" else score,
@@ -76,16 +84,17 @@ def query(
         pool=(pool or "max") if by == "product" else None,
         fuse=fuse,
         explain=explain,
+        without=without,
     )
-    known = [sources.indexed(name, opened, items) for name in like or []]
-    for file in vector or []:
-        known += sources.vectors(Path(file), opened.dim)
-    against = list(sources.parts((sources.photo_or_indexed(name, opened, items) for name in minus or []), box))
-    photos = images or files_from is not None or any(source.vector is None for source in against)
-    asked = sources.parts(_asked(images or [], files_from, b"\0" if null else b"\n", known), box)
-    several = files_from is not None or len(images or []) > 1 or any(Path(name).is_dir() for name in images or [])
+    known = [sources.indexed(name, opened, items) for name in liked]
+    for one in own:
+        known += sources.vectors(one, opened.dim)
+    against = list(sources.parts(away, box))
+    to_encode = not photos.are_none(images) or files_from is not None or any(one.vector is None for one in against)
+    asked = sources.parts(_asked(images, files_from, null, known), box)
+    several = files_from is not None or photos.may_be_several(images)
     encode: Encode = encoding.known
-    if photos:
+    if to_encode:
         encode = _encoder(_matching(opened, model, workspace), few=not several)
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
@@ -101,9 +110,8 @@ def query(
 
 
 def _check(
-    images: list[str] | None,
-    like: list[str] | None,
-    vector: list[Path] | None,
+    images: "Photos",
+    others: bool,
     files_from: str | None,
     null: bool,
     by: str,
@@ -112,7 +120,9 @@ def _check(
     html: Path | None,
 ) -> None:
     """Raise UsageError or CannotRun for what can be seen to be wrong before anything is opened."""
-    if not images and not like and not vector and files_from is None:
+    from dmlcli.search.photos import are_none
+
+    if are_none(images) and not others and files_from is None:
         raise UsageError(
             "there is no query", hint="dmlcli query img.jpg, or --files-from FILE, or - for an image on stdin"
         )
@@ -139,13 +149,34 @@ def _reranking(text: str) -> "Rerank":
     return parse(text)
 
 
-def _asked(images: list[str], files_from: str | None, end: bytes, known: list["Source"]) -> Iterator["Source"]:
-    """All there is to search with, in order; photos are read as they come."""
-    from dmlcli.search import sources
+def _warn_of_few_images(way: "Rerank", items: "ItemTable") -> None:
+    """Warn where a way of re-ranking is known to lose more than it gains."""
+    if way.name != "k-reciprocal":
+        return
+    usual = items.usual_images()
+    if usual < _ENOUGH_IMAGES:
+        progress.warn(
+            f"--rerank k-reciprocal compares neighbors, and half of the products have {usual:g} images or fewer: "
+            "expect fewer right first hits than without it (dmlcli eval --rerank all measures it)"
+        )
 
-    yield from sources.photos(images)
+
+def _vectors(given: "Vectors") -> "list[Any]":
+    """Each file, or array, of --vector."""
+    import numpy as np
+
+    if given is None:
+        return []
+    return [given] if isinstance(given, str | Path | np.ndarray) else list(given)
+
+
+def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Source"]) -> Iterator["Source"]:
+    """All there is to search with, in order; photos are read as they come."""
+    from dmlcli.search import photos
+
+    yield from photos.sources(images)
     if files_from is not None:
-        yield from sources.listed(files_from, end)
+        yield from photos.listed(files_from, null)
     yield from known
 
 

@@ -10,7 +10,7 @@ view      what a model sees: crop, shrink, normalise
 """
 
 from dmlcli.arrays import Pixels
-from dmlcli.image.decode import Picture, cropped, cut, open_image
+from dmlcli.image.decode import Picture, cropped, cut, encoded, open_image
 from dmlcli.image.files import (
     SNIFF_LENGTH,
     SUFFIXES,
@@ -36,6 +36,7 @@ __all__ = [
     "allow_pixels",
     "cropped",
     "cut",
+    "encoded",
     "is_image",
     "is_there",
     "normalise",

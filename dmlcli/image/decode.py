@@ -163,6 +163,21 @@ def cropped(data: bytes, box: Box) -> bytes:
     return stream.getvalue()
 
 
+def encoded(image: Any) -> bytes:
+    """Return an image that is in memory as an image file, upright and without loss.
+
+    Args:
+        image: Pillow's, or an array uint8 of shape (H, W), (H, W, 3) or (H, W, 4).
+
+    Raises:
+        ImageError: an array is not an image, or Pillow cannot decode its own.
+    """
+    from dmlcli.image import pillow
+
+    with _reasons():
+        return pillow.encode(image, limits.check)
+
+
 @contextmanager
 def _reasons() -> Iterator[None]:
     """Whatever a decoder does not like is the reason of an ImageError."""

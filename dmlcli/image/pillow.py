@@ -3,11 +3,11 @@
 import io
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, _imaging
+from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
 
 from dmlcli.errors import ImageError
 from dmlcli.image import gif, libtiff, limits, png
@@ -113,6 +113,29 @@ def _opened(data: bytes) -> Image.Image:
         return _open(data)
     except UnidentifiedImageError as error:
         raise ImageError(NOT_AN_IMAGE if data else "the file is empty") from error
+
+
+def encode(image: Any, check: Callable[[int, int], None]) -> bytes:
+    """The bytes of a BMP of an image of Pillow's or of an array; raises ImageError where the array is not an image.
+
+    Args:
+        check: called with width and height before anything is decoded; raises where they are too large.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+            raise ImageError(
+                f"an array of {image.dtype} of shape {image.shape} is not an image: expected uint8 of shape (H, W, 3)"
+            )
+        if not image.size:
+            raise ImageError(f"an array of shape {image.shape} has no pixels")
+        image = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2:] == (1,) else image))
+    check(*image.size)
+    image = ImageOps.exif_transpose(image)
+    white = _white(image)
+    rgb = _banded(image, _rgb if white is None else lambda band: _gray(np.asarray(band), white, False, None))
+    stream = io.BytesIO()
+    from_pixels(rgb).save(stream, "BMP")
+    return stream.getvalue()
 
 
 def _open(data: bytes) -> Image.Image:

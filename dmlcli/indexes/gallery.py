@@ -117,5 +117,8 @@ class ItemTable(Protocol):
     def named(self, asked: str) -> "tuple[Ids, Photo]":
         """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
 
+    def usual_images(self) -> float:
+        """The median number of images of a product; 0 where there are no products."""
+
     def products(self) -> tuple[Ids, list[str]]:
         """Every id, ascending, with its product."""

@@ -1,11 +1,16 @@
 """What is embedded, and how vectors are computed and stored."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dmlcli.spelling import Argument, Option
 
+if TYPE_CHECKING:  # what a caller in Python may pass
+    from dmlcli.inputs import Names as _Names
+else:  # what the command line reads
+    _Names = list[str] | None
+
 EmbedInputs = Annotated[
-    list[str] | None,
+    _Names,
     Argument(
         help="Folder of products or table of images; or image files; or - for the bytes of one image on stdin.",
         show_default=False,

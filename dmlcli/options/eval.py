@@ -1,9 +1,17 @@
 """Who is searched among whom, and what is told of it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dmlcli.spelling import Option
+
+if TYPE_CHECKING:  # what a caller in Python may pass
+    from dmlcli.inputs import Names as _Names
+
+    _WithCommas = _Names
+else:  # what the command line reads
+    _Names = list[str] | None
+    _WithCommas = str | None
 
 Queries = Annotated[
     Path | None, Option(help="Catalogue or embeddings to search with, in the first.", show_default=False)
@@ -20,7 +28,9 @@ ExcludeSame = Annotated[
         show_default=False,
     ),
 ]
-Metrics = Annotated[str | None, Option(help="all, or names with commas: recall@100,map,minp,nmi …", show_default=False)]
+Metrics = Annotated[
+    _WithCommas, Option(help="all, or names with commas: recall@100,map,minp,nmi …", show_default=False)
+]
 CountMissingAsZero = Annotated[
     bool, Option("--count-missing-as-zero", help="Queries without an image to find count, as 0.")
 ]
@@ -29,7 +39,7 @@ AgainstPath = Annotated[
     Option("--against", help="Other model or embeddings: the difference on the same queries.", show_default=False),
 ]
 Reranks = Annotated[
-    list[str] | None,
+    _Names,
     Option(
         "--rerank",
         help="What re-ranking the top lists gains: all, or some of aqe, dba, k-reciprocal, with settings: aqe:k=3,dba.",
@@ -45,7 +55,7 @@ Ranked = Annotated[
     Option(help="Judge these ranked lists (what query prints, or another tool) instead.", show_default=False),
 ]
 FailUnder = Annotated[
-    list[str] | None,
+    _Names,
     Option(help="Exit 1 where a score is lower, e.g. recall@1=0.8 (again for more).", show_default=False),
 ]
 ReportPage = Annotated[

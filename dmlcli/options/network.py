@@ -1,8 +1,15 @@
 """What is trained: recipe, loss, backbone and head."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dmlcli.spelling import Argument, Option
+
+if TYPE_CHECKING:  # what a caller in Python may pass
+    from collections.abc import Iterable
+
+    _WithCommas = str | Iterable[str]
+else:  # what the command line reads
+    _WithCommas = str
 
 
 def _complete_loss(incomplete: str) -> list[str]:
@@ -34,7 +41,7 @@ Loss = Annotated[
         autocompletion=_complete_loss,
     ),
 ]
-Losses = Annotated[str, Option(help="Losses to compare: all, or some, separated by commas.")]
+Losses = Annotated[_WithCommas, Option(help="Losses to compare: all, or some, separated by commas.")]
 LossName = Annotated[str | None, Argument(help="One loss, told in full.", show_default=False)]
 Backbone = Annotated[
     str | None,

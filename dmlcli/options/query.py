@@ -1,24 +1,39 @@
 """What is searched for, among what, and what is shown."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dmlcli.spelling import Argument, Option
 
+if TYPE_CHECKING:  # what a caller in Python may pass
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from dmlcli.inputs import Names as _Names
+    from dmlcli.search.photos import Photos as _Photos
+
+    _Vectors = Path | str | NDArray[Any] | Iterable[Path | str | NDArray[Any]] | None
+else:  # what the command line reads
+    _Photos = _Names = list[str] | None
+    _Vectors = list[Path] | None
+
 Images = Annotated[
-    list[str] | None,
+    _Photos,
     Argument(help="Image files, folders of images, or - for the bytes of one image on stdin.", show_default=False),
 ]
 Like = Annotated[
-    list[str] | None,
+    _Names,
     Option(help="Search with what is indexed: a product, or an image by its path.", show_default=False),
 ]
 VectorFile = Annotated[
-    list[Path] | None, Option("--vector", help="Search with vectors: .npy, .npz or .json.", show_default=False)
+    _Vectors, Option("--vector", help="Search with vectors: .npy, .npz or .json.", show_default=False)
 ]
 Minus = Annotated[
-    list[str] | None,
-    Option(help="Away from this: a photo, or an indexed product or image.", show_default=False),
+    _Names,
+    Option(
+        help="Leave out this indexed product; of a photo or an indexed image: search away from it.", show_default=False
+    ),
 ]
 Crop = Annotated[str | None, Option(help="x,y,width,height of each photo, in pixels or per cent.", show_default=False)]
 Fuse = Annotated[bool, Option("--fuse", help="All photos show one thing: one answer for them together.")]

@@ -1,5 +1,6 @@
 """From what is asked to its answer: encode, fuse, search, re-rank, cut, fold into products, and what each step did."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.arrays import Vectors
-from dmlcli.errors import ImageError
+from dmlcli.errors import ImageError, IndexFileError
 from dmlcli.indexes.gallery import Among, Gallery, ItemTable
 from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
+    without: frozenset[int] = frozenset()  # ids of images that are not searched for
 
 
 class _Query(NamedTuple):
@@ -110,10 +112,17 @@ class Answerer:
         if plan.pool is not None:
             depth = max(4 * depth, COMPARED if plan.pool == "mean" else VOTERS)
         while most:
-            rows = self._index.search(vector[None], min(depth, most), among=plan.among)[0]
-            found = [Candidate(row.id, row.product, row.image, row.score, row.score) for row in rows]
+            wanted = depth + len(plan.without)  # as if what is left out came first
+            rows = self._index.search(vector[None], min(wanted, most), among=plan.among)[0]
+            if not all(math.isfinite(row.score) for row in rows):
+                raise IndexFileError(
+                    f"a search in {self._index.place} gives scores that are not finite: its vectors are damaged",
+                    hint="dmlcli index CATALOG",
+                )
+            kept = [row for row in rows if row.id not in plan.without][:depth]
+            found = [Candidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
             distinct = len({one.product or one.id for one in found})
-            enough = plan.pool in (None, "vote") or distinct >= plan.top_k or len(found) < depth
+            enough = plan.pool in (None, "vote") or distinct >= plan.top_k or len(rows) < wanted
             too_far = plan.min_score is not None and found and found[-1].cosine < plan.min_score
             if enough or too_far:
                 return found

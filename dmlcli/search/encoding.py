@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from dmlcli.arrays import Forward, Vectors, View
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
@@ -42,6 +44,12 @@ def one_by_one(sources: Iterable[Source], view: View, forward: Forward) -> Itera
         decoded = time.perf_counter()
         vector = forward(pixels[None])[0]
         encoded = time.perf_counter()
-        yield Encoded(
-            source, vector, None, (Stage("decode", 1, decoded - since), Stage("encode", 1, encoded - decoded))
-        )
+        stages = (Stage("decode", 1, decoded - since), Stage("encode", 1, encoded - decoded))
+        yield made(source, vector, stages)
+
+
+def made(source: Source, vector: Vectors, stages: tuple[Stage, ...]) -> Encoded:
+    """Return what the model made of a photo: its vector, or a failure where that is not finite."""
+    if np.isfinite(vector).all():
+        return Encoded(source, vector, None, stages)
+    return Encoded(source, None, ImageError("the model returns NaN or infinity for this image"), stages)

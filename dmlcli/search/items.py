@@ -53,7 +53,7 @@ class Items:
         Errors: UsageError where nothing is called so, with the nearest products.
         """
         ids = self.of_product(asked)
-        for path in dict.fromkeys((asked, os.path.relpath(Path(asked).resolve(), self._root))):
+        for path in _paths(asked, self._root):
             ids = ids if len(ids) else self._ids("path = ?", path)
         if not len(ids):
             rows = self._table.execute(f"SELECT DISTINCT product FROM items LIMIT {_GUESSED_AMONG}")
@@ -63,6 +63,12 @@ class Items:
 
         (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
         return ids, Photo(self._root / name(path), self.box(int(ids[0])))
+
+    def usual_images(self) -> float:
+        """The median number of images of a product; 0 where there are no products."""
+        counts = "SELECT count(*) AS images FROM items WHERE product <> '' GROUP BY product ORDER BY images"
+        images = [row[0] for row in self._table.execute(counts)]
+        return float(np.median(images)) if images else 0.0
 
     def products(self) -> tuple[Ids, list[str]]:
         """Every id with its product."""
@@ -74,6 +80,14 @@ class Items:
         stored: str | bytes = value if _is_text(value) else os.fsencode(value)
         rows = self._table.execute(f"SELECT id FROM items WHERE {condition} ORDER BY id", (stored,))
         return np.array([row[0] for row in rows], dtype=np.int64)
+
+
+def _paths(asked: str, root: Path) -> list[str]:
+    """The paths in the index that a name may mean: as it is written, and as a path from here."""
+    try:
+        return list(dict.fromkeys((asked, os.path.relpath(Path(asked).resolve(), root))))
+    except (OSError, ValueError):  # a name that no file can have
+        return [asked]
 
 
 def _is_text(value: str) -> bool:

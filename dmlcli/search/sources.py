@@ -1,27 +1,22 @@
-"""What can be searched with: photos (files, folders, lists, stdin), vectors in a file, what is indexed already."""
+"""What can be searched with: a photo, a vector from a file or from memory, what is indexed already."""
 
 import json
-import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dmlcli.arrays import Vectors
-from dmlcli.errors import CannotRun, CatalogError, ImageError, UsageError
+from dmlcli.errors import CannotRun, ImageError, UsageError
 from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.report.query import Picture
 from dmlcli.search.products import unit_mean
 
-if TYPE_CHECKING:
-    from dmlcli.catalog import Photo
-
-_TAKES = "query takes image files, folders of images, or - for stdin"
+TAKES = "query takes image files, folders of images, or - for stdin"
+_VECTORS = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
+_MOST_JSON = 1 << 28  # bytes; parsed, it takes several times as many
 _SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
 
@@ -30,14 +25,15 @@ class Source(NamedTuple):
     """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
-    photo: "bytes | Path | Photo | None" = None
+    photo: "bytes | Path | Picture | None" = None
     vector: Vectors | None = None
     part: Box | None = None  # of the photo that is meant; None: all of it
+    failure: ImageError | None = None  # why there is no photo to read
 
     @property
     def photos(self) -> tuple[Picture, ...]:
         """What can be shown of it."""
-        return () if self.photo is None else (self,)
+        return () if self.photo is None or self.failure else (self,)
 
     def read_bytes(self) -> bytes:
         """The bytes of the photo, or of its part; raises ImageError where there are none to be had."""
@@ -50,103 +46,126 @@ class Source(NamedTuple):
     def _whole(self) -> bytes:
         if isinstance(self.photo, bytes):
             return self.photo
-        if self.photo is None:
-            raise ImageError("there is no photo, only a vector")
-        if not isinstance(self.photo, Path):
-            return self.photo.read_bytes()
-        from dmlcli.image import read_file
-
         try:
-            return read_file(self.photo)
+            if self.failure is not None:
+                raise self.failure
+            return _read(self.photo)
         except ImageError as error:
-            raise type(error)(str(error), hint=error.hint or _TAKES) from error
+            error.hint = error.hint or TAKES
+            raise
+        except (OSError, ValueError) as error:  # a name that no file can have, among others
+            raise ImageError(getattr(error, "strerror", None) or str(error), hint=TAKES) from error
 
 
-def photos(names: Sequence[str]) -> Iterator[Source]:
-    """Files, folders of images, and - for the bytes of one on stdin."""
-    for name in names:
-        if name == "-":
-            yield Source("-", _stdin())
-            continue
-        if not name:  # of a variable that was never set; as a path it would mean all that lies here
-            raise UsageError("an empty name is no photo", hint=_TAKES)
-        if not Path(name).is_dir():
-            yield Source(name, Path(name))
-            continue
-        from dmlcli.catalog import find_images
+def _read(photo: Path | Picture | None) -> bytes:
+    from dmlcli.image import read_file, status_of
 
-        files = find_images(Path(name))
-        first = next(files, None)
-        if first is None:
-            raise CatalogError(f"no image was found in {name}", hint="query takes image files and folders of images")
-        yield from (Source(str(file), file) for file in chain([first], files))
+    if photo is None:
+        raise ImageError("there is no photo, only a vector")
+    if not isinstance(photo, Path):
+        return photo.read_bytes()
+    if not status_of(photo).st_size:  # never opened: some files of /proc are said to be empty and wait for ever
+        raise ImageError("the file is empty")
+    return read_file(photo)
 
 
-def listed(source: str, end: bytes) -> Iterator[Source]:
-    """Photos whose paths stand in a file or come on stdin, as they come."""
-    try:
-        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
-            rest = b""
-            while chunk := os.read(stream.fileno(), 1 << 16):  # what is there, not all there will be
-                *whole, rest = (rest + chunk).split(end)
-                yield from (_named(line, end) for line in whole if line.strip())
-            if rest.strip():
-                yield _named(rest, end)
-    except OSError as error:
-        hint = "--files-from takes a file, or - for stdin"
-        raise CannotRun(f"cannot read {source}: {error.strerror}", hint=hint) from error
+def vectors(given: Any, dim: int) -> list[Source]:
+    """Return one query for each of the vectors of a file, or of an array (D,) or (N, D).
 
+    Args:
+        given: the path of a .npy, .npz (`embeddings`, and `paths` where it has them) or .json file; or an array.
+        dim: the length of the index's vectors.
 
-def vectors(file: Path, dim: int) -> list[Source]:
-    """The vectors of a .npy, .npz (`embeddings`, and `paths` where it has them) or .json file, one query each.
-
-    Errors: CannotRun where it cannot be read, UsageError where its vectors are not of the length of the index's.
+    Raises:
+        CannotRun: the file cannot be read, or a vector is zero or not finite.
+        UsageError: the vectors have another length than `dim`.
     """
-    from zipfile import BadZipFile
-
-    hint = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
-    names = None
-    try:
-        if file.suffix == ".json":
-            rows = np.asarray(json.loads(file.read_text(encoding="utf-8")), dtype=np.float32)
-        else:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                rows = loaded.astype(np.float32)
-            else:
-                rows = loaded["embeddings"].astype(np.float32)
-                names = [str(path) for path in loaded["paths"]] if "paths" in loaded else None
-    except FileNotFoundError as error:
-        raise CannotRun(f"there is no file {file}", hint=hint) from error
-    except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
-        raise CannotRun(f"{file} holds no vectors: {str(error).splitlines()[0]}", hint=hint) from error
+    if isinstance(given, np.ndarray):
+        name, names, rows = "vector", None, given
+    else:
+        name = str(given)
+        rows, names = _read_vectors(Path(given))
     rows = np.atleast_2d(rows)
     if not rows.size:
-        raise CannotRun(f"{file} holds no vectors: it is empty", hint=hint)
+        raise CannotRun(f"{name} holds no vectors: it is empty", hint=_VECTORS)
     if rows.ndim != 2 or rows.shape[1] != dim:
-        raise UsageError(f"{file} holds vectors {rows.shape}, the index has {dim} dimensions", hint=hint)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or not lengths.all():
-        raise CannotRun(f"{file} holds a vector that is zero or not finite", hint=hint)
+        raise UsageError(f"{name} holds vectors {rows.shape}, the index has {dim} dimensions", hint=_VECTORS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows = rows.astype(np.float32)
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(wrong):
+        raise CannotRun(f"{name} holds a vector that is zero or not finite, in row {wrong[0]}", hint=_VECTORS)
     if names is None or len(names) != len(rows):
-        names = [str(file)] if len(rows) == 1 else [f"{file}:{row}" for row in range(len(rows))]
-    return [Source(name, vector=row) for name, row in zip(names, rows / lengths, strict=True)]
+        names = [name] if len(rows) == 1 else [f"{name}:{row}" for row in range(len(rows))]
+    rows = (rows / lengths).astype(np.float32)
+    return [Source(name, vector=row) for name, row in zip(names, rows, strict=True)]
+
+
+def _read_vectors(file: Path) -> tuple[np.ndarray[Any, Any], list[str] | None]:
+    """The numbers in a file as they are, and their names where it has them."""
+    from zipfile import BadZipFile
+
+    try:
+        if file.exists() and not file.is_file():
+            raise CannotRun(f"{file} is not a regular file", hint=_VECTORS)
+        if file.suffix != ".json":
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return _numbers(loaded), None
+            names = [str(path) for path in loaded["paths"]] if "paths" in loaded else None
+            return _numbers(loaded["embeddings"]), names
+        if file.stat().st_size > _MOST_JSON:
+            raise CannotRun(f"{file} is larger than {_MOST_JSON:,} bytes", hint="save large matrices as .npy")
+        return np.asarray(json.loads(file.read_text(encoding="utf-8-sig")), dtype=np.float64), None
+    except FileNotFoundError as error:
+        raise CannotRun(f"there is no file {file}", hint=_VECTORS) from error
+    except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile, MemoryError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CannotRun(f"cannot read vectors from {file}: {reason}", hint=_VECTORS) from error
+
+
+def _numbers(loaded: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if loaded.dtype.kind not in "fiu":
+        raise ValueError(f"its entries are {loaded.dtype}, not real numbers")
+    return loaded
 
 
 def indexed(name: str, index: Gallery, items: ItemTable) -> Source:
     """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
     ids, photo = items.named(name)
-    return Source(name, photo, unit_mean(index.vectors(ids)))
+    stored = index.vectors(ids)
+    if not np.isfinite(stored).all():
+        raise CannotRun(f"{name} has a vector in {index.place} that is not finite", hint="dmlcli index CATALOG")
+    return Source(name, photo, unit_mean(stored))
+
+
+def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[list[Source], frozenset[int]]:
+    """Return what to search away from, and the ids of the images to leave out.
+
+    Args:
+        names: photos, which are searched away from; indexed products, whose images are left out; or indexed images, for
+            which both is done.
+
+    Raises:
+        UsageError: something is neither.
+    """
+    away, left_out = [], set[int]()
+    for name in names:
+        if _is_file(name):
+            away.append(Source(name, Path(name)))
+            continue
+        images = items.of_product(name)
+        if not len(images):
+            away.append(indexed(name, index, items))
+            images, _ = items.named(name)
+        left_out.update(images.tolist())
+    return away, frozenset(left_out)
 
 
 def parts(sources: Iterable[Source], part: Box | None) -> Iterator[Source]:
     """The sources, of whose photos a part is meant; those that are vectors already stay as they are."""
     return (one._replace(part=part) if one.vector is None else one for one in sources)
-
-
-def photo_or_indexed(name: str, index: Gallery, items: ItemTable) -> Source:
-    """A photo where there is such a file, else what the index calls so."""
-    return Source(name, Path(name)) if Path(name).is_file() else indexed(name, index, items)
 
 
 def box(text: str) -> Box:
@@ -161,14 +180,8 @@ def box(text: str) -> Box:
     return parts
 
 
-def _stdin() -> bytes:
-    if sys.stdin.isatty():
-        raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli query - < img.jpg")
-    from dmlcli.image import read_stream
-
-    return read_stream(lambda most: os.read(sys.stdin.fileno(), most))
-
-
-def _named(line: bytes, end: bytes) -> Source:
-    path = os.fsdecode(line.removesuffix(b"\r") if end == b"\n" else line)
-    return Source(path, Path(path))
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # too long for a file
+        return False

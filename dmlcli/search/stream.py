@@ -18,10 +18,10 @@ from dmlcli import feeding
 from dmlcli.arrays import Forward, Pixels, View
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
-from dmlcli.search.encoding import Encoded
+from dmlcli.search.encoding import Encoded, made
 from dmlcli.search.sources import Source
 
-_BATCH, _AHEAD = 8, 32  # photos encoded at a time at most, and decoded before their turn
+_BATCH = 8  # photos encoded at a time at most
 _PATIENCE = 0.1  # seconds until a stage that has nothing to do looks whether it is still wanted
 _Decoded = tuple[Source, "Future[tuple[Pixels, float]]"]  # pixels (3, H, W) and the seconds they took
 T = TypeVar("T")
@@ -35,7 +35,8 @@ def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[
         forward: pixels (B, 3, H, W) to unit vectors (B, D).
     """
     stopped = Event()
-    decoded: Queue[_Decoded | BaseException | None] = Queue(_AHEAD)
+    ahead = _BATCH + 2 * feeding.cores()  # decoded before their turn; of each, some 0.6 MB of pixels wait
+    decoded: Queue[_Decoded | BaseException | None] = Queue(ahead)
     encoded: Queue[list[Encoded] | BaseException | None] = Queue(2)
     with ThreadPoolExecutor(feeding.cores()) as pool:
 
@@ -126,13 +127,16 @@ def _forward(batch: list[_Decoded], forward: Forward) -> list[Encoded]:
             if source.vector is None:
                 views[place] = waiting.result()
         except ImageError as error:
-            failures[place] = error
+            # without its trace, which holds this frame: the pixels of the batch would stay until garbage is collected
+            failures[place] = error.with_traceback(None)
     since = time.perf_counter()
     vectors = forward(np.stack([pixels for pixels, _ in views.values()])) if views else np.zeros((0, 0), np.float32)
     each = (time.perf_counter() - since) / max(len(views), 1)
-    made = dict(zip(views, vectors, strict=True))
+    encoded = dict(zip(views, vectors, strict=True))
     done = []
     for place, (source, _) in enumerate(batch):
-        stages = (Stage("decode", 1, views[place][1]), Stage("encode", 1, each)) if place in views else ()
-        done.append(Encoded(source, made.get(place, source.vector), failures.get(place), stages))
+        if place in views:
+            done.append(made(source, encoded[place], (Stage("decode", 1, views[place][1]), Stage("encode", 1, each))))
+        else:
+            done.append(Encoded(source, source.vector, failures.get(place)))
     return done

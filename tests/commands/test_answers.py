@@ -158,9 +158,32 @@ def test_photos_are_searched_away_from_others(ask: Any, place: Path) -> None:
     for minus in (image(4), str((place / image(4)).resolve())):
         hits = ask(image(1), "--minus", minus, "-k", 99)["hits"]
         assert [hit["image"] for hit in hits] == [path for path, _ in expected(away, stored)]
-    plain = {hit["image"]: hit["score"] for hit in ask(image(1), "-k", 99)["hits"]}
-    turned = {hit["image"]: hit["score"] for hit in ask(image(1), "--minus", "product-04", "-k", 99)["hits"]}
-    assert turned[image(4)] < plain[image(4)] - 0.1
+
+
+def test_an_unwanted_product_is_left_out_and_nothing_else_changes(ask: Any) -> None:
+    plain = [(hit["image"], hit["score"]) for hit in ask(image(1), "-k", 99)["hits"]]
+    rest = [(path, score) for path, score in plain if "product-01" not in path and "product-04" not in path]
+    for more in ([], ["--rerank", "aqe:depth=1"]):
+        asked = ask(image(1), "--minus", "product-01", "--minus", "product-04", "-k", 5, *more)
+        assert [hit["image"] for hit in asked["hits"]] == [path for path, _ in rest[:5]]
+        assert asked["closest"] == pytest.approx(rest[0][1], abs=1e-5)
+    names = ["--minus", "product-01", "--minus", "product-04"]
+    (first,) = ask(image(1), "--by", "product", *names, "-k", 1)["hits"]
+    assert first["image"] == rest[0][0]
+
+
+@pytest.mark.parametrize(("images", "warned"), [(1, True), (2, True), (3, False)])
+def test_reranking_by_neighbors_warns_where_products_have_few_images(
+    plain_model: Path, tmp_path: Path, cli: Cli, images: int, warned: bool
+) -> None:
+    shop = make_shop(tmp_path / "shop", 4, images)
+    make_shop(tmp_path / "more", 1, 6)
+    (tmp_path / "more" / "product-00").rename(shop / "well-known")  # the usual product counts, not the mean
+    dmlcli.index(shop, model=plain_model, workspace=tmp_path / "w")
+    query = ("query", shop / "product-00" / "0.png", "-w", tmp_path / "w", "--rerank")
+    found = cli(*query, "k-reciprocal")
+    assert found.code == 0 and (f"half of the products have {images} images or fewer" in found.err) == warned
+    assert "half of the products" not in cli(*query, "aqe").err
 
 
 def test_a_part_of_a_photo_is_searched_with(ask: Any, place: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Missi
     found = cli("status", "-w", mission.workspace)
     assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
     assert found.err.count("the built-in descriptor stands in for mobilenet_v3_large (see --weights)\n") == 1
-    assert "cannot download" not in found.err and "next: dmlcli query img.jpg" in found.err
+    assert "cannot download" not in found.err and f"next: dmlcli query -w {mission.workspace} img.jpg" in found.err
     told = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
     assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
     assert told["model"]["backbone"] == "descriptor" and "stands in" in told["cautions"][0]
@@ -40,9 +40,9 @@ def test_an_index_of_another_model_is_told(workspace: Path, cli: Cli) -> None:
 
 def test_next_is_the_step_that_is_missing(workspace: Path, tmp_path: Path, cli: Cli) -> None:
     (workspace / "index").rename(tmp_path / "gone")
-    assert "next: dmlcli index CATALOG" in cli("status", "-w", workspace).err
+    assert f"next: dmlcli index -w {workspace} CATALOG" in cli("status", "-w", workspace).err
     (workspace / "model").rename(tmp_path / "gone too")
-    assert "next: dmlcli train CATALOG" in cli("status", "-w", workspace).err
+    assert f"next: dmlcli train -w {workspace} CATALOG" in cli("status", "-w", workspace).err
 
 
 @pytest.mark.parametrize("name", ["model/model.json", "embeddings/embeddings.json", "index/index.json"])

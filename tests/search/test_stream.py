@@ -1,11 +1,13 @@
 """Answers in order, each as soon as it can be: the stages overlap, and nobody waits for a batch to fill."""
 
+import gc
 import os
 import select
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +51,28 @@ def test_what_cannot_be_read_keeps_its_place() -> None:
     assert [one.source.name for one in done] == ["1", "bad", "known", "2"]
     assert [None if one.vector is None else float(one.vector[0]) for one in done] == [1, None, 7, 2]
     assert str(done[1].failure) == "not a number"
+
+
+def test_a_failure_does_not_keep_the_pixels_of_its_neighbors() -> None:
+    """Of 200 failures among 5,000 photos, 30 MB of pixels stayed until a garbage collection."""
+    kept: list[weakref.ref[np.ndarray]] = []
+
+    def remembered(batch: np.ndarray) -> np.ndarray:
+        kept.append(weakref.ref(batch))
+        return first_values(batch).copy()
+
+    def view(data: bytes) -> np.ndarray:
+        pixels = number(data)
+        kept.append(weakref.ref(pixels))
+        return pixels
+
+    gc.disable()
+    try:
+        done = list(encode(sources(["1", "bad", "2", "3"]), view, remembered))
+        assert str(done[1].failure) == "not a number" and len(kept) > 3
+        assert not any(one() is not None for one in kept)
+    finally:
+        gc.enable()
 
 
 def test_the_work_overlaps() -> None:

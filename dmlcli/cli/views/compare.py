@@ -1,5 +1,7 @@
 """Which loss suits these photos, best first."""
 
+import shlex
+
 from dmlcli.cli import look
 from dmlcli.report.compare import CompareReport
 
@@ -27,4 +29,4 @@ def show(report: CompareReport) -> None:
     if best.interval95 is not None:
         rivals = sum(best.interval95[0] <= one.map_at_r for one in losses[1:])
         look.note(f"{rivals} more lie within the interval of {best.name}: among those there is no evidence")
-    look.hint(f"dmlcli train CATALOG --loss {best.name}")
+    look.hint(f"dmlcli train CATALOG --loss {shlex.quote(best.name)}")

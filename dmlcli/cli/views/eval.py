@@ -1,5 +1,7 @@
 """Scores with their intervals, what they rest on, and where the search fails; the same as CSV, Markdown and LaTeX."""
 
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 
 from dmlcli import printable
@@ -197,7 +199,7 @@ def _notes(report: EvalReport) -> None:
     for short in report.failed:
         look.err(f"dmlcli: not met: {short}")
     if report.page is not None:
-        look.hint(f"open {report.page}")
+        look.hint(f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {shlex.quote(report.page)}")
 
 
 def _percent(score: float | None) -> str:

@@ -22,5 +22,4 @@ def show(report: IndexReport) -> None:
             ("model", report.model or "none: bare embeddings"),
         ]
     )
-    where = f" --index {report.output}" if report.parity is not None else ""
-    look.hint(f"dmlcli query img.jpg{where}" + ("" if report.model else " --model MODEL"))
+    look.hint("dmlcli query img.jpg" + ("" if report.model else " --model MODEL"))

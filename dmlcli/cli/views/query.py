@@ -40,7 +40,7 @@ def _answer_table(answer: Answer, _: str) -> None:
     for column in (0, 1):
         table.columns[column].justify = "right"
     for hit in answer.hits:
-        style = "bold green" if hit.rank == 1 else ""
+        style = "bold" if hit.rank == 1 else ""
         score, product = look.text(f"{hit.score:.3f}", style), look.text(hit.product or "-", style)
         look.add_row(table, str(hit.rank), score, product, look.text(hit.image, "dim", fold=True))
     if not answer.hits:

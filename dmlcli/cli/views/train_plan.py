@@ -1,6 +1,6 @@
 """What a training run would do (`train --dry-run`)."""
 
-from dmlcli.cli import look
+from dmlcli.cli import look, next_step
 from dmlcli.learn.recipe import Recipe
 from dmlcli.report.train_plan import PlanReport
 
@@ -21,4 +21,4 @@ def show(report: PlanReport) -> None:
         ("memory", f"about {report.memory / 2**30:.1f} GB"),
     ]
     look.facts(rows)
-    look.hint("the same without --dry-run")
+    look.hint(next_step.again(without="--dry-run"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -157,6 +158,11 @@ class Collection:
             raise UsageError(f"nothing in the collection is called '{asked}'", hint=nearest(asked, known))
         first = self._row(int(ids[0]))
         return ids, Photo(self.root / rows.name(first["path"]), box_of(first["box"]))
+
+    def usual_images(self) -> float:
+        """The median number of images of a product; 0 where there are no products."""
+        counts = [images for product, images in Counter(self.products()[1]).items() if product]
+        return float(np.median(counts)) if counts else 0.0
 
     def products(self) -> tuple[Ids, list[str]]:
         """Every id, ascending, with its product."""

@@ -1,0 +1,90 @@
+"""The commands that hints and "next:" lines name, as they work in the shell where the last one was typed.
+
+Whoever writes a hint knows no more than the command (`dmlcli index CATALOG`). What was typed is known here: the
+workspace, index and model that were named go into every command that takes them, quoted for the shell.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_COMMAND = re.compile(
+    r"\bdmlcli (?P<verb>train|embed|index|query|eval|compare|duplicates|status)\b(?P<rest>.*?)(?=\bdmlcli |;|$)"
+)
+_OF_TABLES = (
+    "image_column",
+    "product_column",
+    "category_column",
+    "split_column",
+    "source_column",
+    "box_column",
+    "root",
+)
+_OF_NETWORKS = ("backbone", "weights", "dim")
+_ADDRESS = re.compile(r"milvuss?:")
+_verb = ""
+_typed: dict[str, str] = {}
+_words: list[str] = []
+
+
+def remember(verb: str, options: Mapping[str, Any], words: Sequence[str]) -> None:
+    """Keep what was typed, for the hints to come.
+
+    Args:
+        options: the values of the verb's own options, None where they were not given.
+        words: the command line after `dmlcli`.
+    """
+    global _verb
+    _verb = verb
+    _typed.clear()
+    _typed.update({name: str(value) for name, value in options.items() if isinstance(value, str) or _is_path(value)})
+    _typed.update({name: str(value) for name, value in options.items() if name == "dim" and value is not None})
+    _words[:] = words
+
+
+def again(without: str) -> str:
+    """Return the command line that was typed, without one of its words."""
+    import shlex
+
+    return shlex.join(["dmlcli", *(word for word in _words if word != without)])
+
+
+def complete(text: str) -> str:
+    """Return a text with what was typed put into each command in it that takes it and does not name it yet."""
+    return _COMMAND.sub(_completed, text) if _typed else text
+
+
+def _completed(found: re.Match[str]) -> str:
+    import shlex
+
+    verb, rest = found["verb"], found["rest"]
+    added = [word for option, value in _options(verb) if not _names(option, rest) for word in (option, value)]
+    if _verb in ("train", "compare") and "catalog" in _typed and "CATALOG" in rest:
+        rest = rest.replace("CATALOG", shlex.quote(_typed["catalog"]))
+        names = [*_OF_TABLES, *(_OF_NETWORKS if (_verb, verb) == ("compare", "train") else ())]
+        added += [word for name in names if name in _typed for word in (f"--{name.replace('_', '-')}", _typed[name])]
+    return " ".join([f"dmlcli {verb}", shlex.join(added)]) + rest if added else f"dmlcli {verb}{rest}"
+
+
+def _options(verb: str) -> list[tuple[str, str]]:
+    """The options of a command that say where things are, as they were typed."""
+    index = _typed.get("to") or _typed.get("index") or (_typed.get("output") if _verb == "index" else None)
+    model = _typed.get("model") or (_typed.get("output") if _verb == "train" else None)
+    found = [("-w", _typed["workspace"])] if "workspace" in _typed else []
+    if index and verb in ("query", "duplicates"):
+        found.append(("--index", index))
+    if index and verb == "index":
+        found.append(("--to" if _ADDRESS.match(index) else "-o", index))
+    if model and (verb in ("embed", "index", "eval") or verb == _verb == "query"):
+        found.append(("--model", model))
+    if model and verb == "train":
+        found.append(("-o", model))
+    return found
+
+
+def _names(option: str, rest: str) -> bool:
+    return option in rest.split()
+
+
+def _is_path(value: object) -> bool:
+    return hasattr(value, "__fspath__")

@@ -1,0 +1,35 @@
+"""What a function of the Python API may be given where the command line takes several words: one thing, or several.
+
+A string is one name. It is never taken for the list of its letters.
+"""
+
+import os
+from collections.abc import Iterable
+
+Name = str | os.PathLike[str]
+Names = Name | Iterable[Name] | None
+
+
+def names(given: Names, parameter: str) -> list[str]:
+    """Return one name, or several, as a list; None as an empty one.
+
+    Args:
+        given: a str or path-like object, or an iterable of them.
+        parameter: what the error calls it.
+
+    Raises:
+        TypeError: `given`, or something in it, is not a name.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str | os.PathLike):
+        return [_name(given, parameter)]
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"{parameter}: expected str, Path, or several of them, not {type(given).__name__}")
+    return [_name(one, parameter) for one in given]
+
+
+def _name(given: object, parameter: str) -> str:
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"{parameter}: expected str or Path, not {type(given).__name__}")
+    return str(os.fsdecode(given))
