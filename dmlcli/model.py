@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk
+from dmlcli import disk, progress
 from dmlcli.errors import MismatchError, ModelError
 from dmlcli.image import ImageSettings
 
@@ -115,14 +115,35 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
     return open_model(folder)
 
 
-def open_matching(folder: Path | None, wanted: str) -> Model:
+def _is_link(folder: Path, other: Path) -> bool:
+    """Whether two model folders hold the same files."""
+    try:
+        return (folder / _RECORD).samefile(other / _RECORD)
+    except OSError:
+        return False
+
+
+def open_matching(folder: Path | None, wanted: str, models: Path | None = None) -> Model:
     """Open the model that an index was made with; raises MismatchError where it is another one.
 
     Args:
+        folder: where the model is expected.
         wanted: fingerprint, "" where the index was made from bare embeddings: then any named model will do.
+        models: where models lie by fingerprint; taken where `folder` has been replaced since.
+
+    Raises:
+        MismatchError: where the model is another one, and the right one is not in `models` either.
     """
     if folder is None:
         raise MismatchError("the index was made from bare embeddings and knows no model", hint="--model MODEL names it")
+    kept = models / wanted if models is not None and wanted and (models / wanted).is_dir() else None
+    if kept is not None:
+        if folder.exists() and not _is_link(folder, kept) and open_model(folder).record.fingerprint != wanted:
+            progress.warn(
+                f"the model in {folder} has been replaced; this index still uses the one before, {kept}. "
+                "dmlcli index CATALOG rebuilds it with the new model"
+            )
+        return open_model(kept)  # whose files never change, so that nobody reads half of two models
     model = open_model(folder)
     if wanted and model.record.fingerprint != wanted:
         raise MismatchError(
