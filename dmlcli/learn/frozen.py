@@ -47,15 +47,15 @@ def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
     return open_graph(saved.graph) if saved.graph is not None else encode.open_network(saved)
 
 
-def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog) -> Model:
-    """Save the frozen backbone as a model, unless the very same one lies there already."""
+def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog, known: Path | None = None) -> Model:
+    """Save the frozen backbone as a model, unless the same one is in `folder` or in `known` already."""
     expected = fingerprint(frozen, weights)
-    try:
-        found = open_model(folder)
-        if found.record.fingerprint == expected:
-            return found
-    except ModelError:
-        pass
+    for place in (folder, known):
+        try:
+            if place is not None and (found := open_model(place)).record.fingerprint == expected:
+                return found
+        except ModelError:
+            continue
     return export.save(folder, frozen, record(weights), samples(photos, weights))
 
 
