@@ -15,7 +15,7 @@ def show(report: CompareReport) -> None:
     for column in range(1, 2 + len(new) + len(own)):
         table.columns[column].justify = "right"
     for one in report.contenders:
-        gain = f"{100 * one.gain:+.1f}"
+        gain = "-" if one.gain is None else f"{100 * one.gain:+.1f}"
         scores = [look.percent(one.recall_at_1), look.percent(one.map_at_r), look.span(one.interval95)]
         seen = [look.percent(one.known_recall_at_1), look.percent(one.known_map_at_r)] if known else []
         table.add_row(one.name, *scores, gain, look.span(one.gain_interval95, "+.1f"), *seen, f"{one.seconds:.1f}")
@@ -26,11 +26,5 @@ def show(report: CompareReport) -> None:
         if one.trouble:
             print(f"dmlcli: warning: {one.name}: {one.trouble}", file=sys.stderr)
     look.cautions([report.caution] if report.caution else [])
-    losses = [one for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
-    best = losses[0]
-    if best.interval95 is not None:
-        rivals = sum(best.interval95[0] <= one.map_at_r for one in losses[1:])
-        print(
-            f"{rivals} more lie within the interval of {best.name}: among those there is no evidence", file=sys.stderr
-        )
-    look.hint(f"dmlcli train CATALOG --loss {best.name}")
+    print(report.why, file=sys.stderr)
+    look.hint(f"dmlcli train CATALOG --loss {report.recommended}" if report.recommended else "dmlcli train CATALOG")
