@@ -72,7 +72,8 @@ def fit(
         assert last is not None, "an epoch has batches"
         if len(values) % recipe.accumulate:
             learner.step(len(values) % recipe.accumulate)
-        check_finite(f"at the end of epoch {number}", weights=learner.parameters)
+        largest = torch._foreach_norm([parameter.detach() for parameter in learner.parameters], torch.inf)
+        check_finite(f"at the end of epoch {number}", squared_weights=[size.square() for size in largest])
         health = measure(*last, learner.loss, active=sum(active) / len(active))
         mean = sum(values) / len(values)
         learner.end_epoch(mean)

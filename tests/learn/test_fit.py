@@ -133,7 +133,7 @@ def test_weights_that_the_last_step_ruined_are_noticed() -> None:
     x, y = sample()
     head = nn.Linear(10, 4)
     asked = Recipe(epochs=1, learning_rate=1e38, optimizer="sgd", clip="none", weight_decay=0)
-    with pytest.raises(TrainingError, match="at the end of epoch 1: NaN or infinity in the weights"):
+    with pytest.raises(TrainingError, match="at the end of epoch 1: NaN or infinity in the squared weights"):
         list(fit(head, Learner(asked, Odd(1e3), head=head), lambda _: [(x, y)]))
 
 
