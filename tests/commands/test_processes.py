@@ -18,9 +18,9 @@ from dmlcli import processes, runs
 from dmlcli.catalog import open_catalog
 from dmlcli.errors import LostProcess, PartError, UsageError
 from dmlcli.model import open_model
-from tests.conftest import Cli, make_shop, process
 from tests.commands.test_resume import epochs_done
 from tests.commands.test_train import market, place  # noqa: F401 (fixtures)
+from tests.conftest import Cli, make_shop, process
 
 EPOCHS = 5
 

@@ -11,8 +11,8 @@ import pytest
 
 from dmlcli import runs
 from dmlcli.model import open_model
-from tests.conftest import Cli, process
 from tests.commands.test_train import market, place  # noqa: F401 (fixtures)
+from tests.conftest import Cli, process
 
 KILLS, EPOCHS = 3, {"all": 12, "head": 600}
 
