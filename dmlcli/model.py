@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk, integrity, records
+from dmlcli import disk, integrity, progress, records
 from dmlcli.errors import MismatchError, ModelError
 from dmlcli.image import ImageSettings
 
@@ -164,9 +163,7 @@ def _open(folder: Path) -> Model:
 
 
 def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callable[[Path], None] | None) -> Model:
-    """Write a model folder whole; a model that it replaces is kept beside it, as `previous` names it.
-
-    An index is made after its model, so until then queries find the model of the old index there.
+    """Write a model folder whole, in the place of what was there.
 
     Args:
         folder: where the model goes.
@@ -182,7 +179,6 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
     """
     from safetensors.numpy import save_file
 
-    _keep_previous(folder, record.fingerprint)
     with disk.new_folder(folder, FILES) as draft:
         save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, draft / _WEIGHTS)
         if write_graph is not None:
@@ -194,51 +190,37 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
     return open_model(folder)
 
 
-def previous(folder: Path) -> Path:
-    """Where the model is kept that was replaced last in `folder`."""
-    return folder.with_name(f"{folder.name}.previous")
-
-
-def _keep_previous(folder: Path, fingerprint: str) -> None:
-    """Keep the model in `folder` before another one takes its place."""
+def _is_link(folder: Path, other: Path) -> bool:
+    """Whether two model folders hold the same files."""
     try:
-        old = open_model(folder)
-    except ModelError:
-        return
-    if old.record.fingerprint == fingerprint:
-        return
-    with disk.new_folder(previous(folder), FILES) as draft:
-        for name in (_RECORD, *_DATA):
-            if (folder / name).exists():
-                _link(folder / name, draft / name)
-
-
-def _link(file: Path, target: Path) -> None:
-    """Let a second name stand for a file; where the file system cannot, copy it."""
-    import shutil
-
-    try:
-        target.hardlink_to(file)
+        return (folder / _RECORD).samefile(other / _RECORD)
     except OSError:
-        shutil.copyfile(file, target)
+        return False
 
 
-def open_matching(folder: Path | None, wanted: str) -> Model:
-    """Open the model that an index was made with: the one in `folder`, or the one that was replaced there last.
-
-    Errors: MismatchError where neither is the wanted one.
+def open_matching(folder: Path | None, wanted: str, models: Path | None = None) -> Model:
+    """Open the model that an index was made with; raises MismatchError where it is another one.
 
     Args:
+        folder: where the model is expected.
         wanted: fingerprint, "" where the index was made from bare embeddings: then any named model will do.
+        models: where models lie by fingerprint; taken where `folder` has been replaced since.
+
+    Raises:
+        MismatchError: where the model is another one, and the right one is not in `models` either.
     """
     if folder is None:
         raise MismatchError("the index was made from bare embeddings and knows no model", hint="--model MODEL names it")
+    kept = models / wanted if models is not None and wanted and (models / wanted).is_dir() else None
+    if kept is not None:
+        if folder.exists() and not _is_link(folder, kept) and open_model(folder).record.fingerprint != wanted:
+            progress.warn(
+                f"the model in {folder} has been replaced; this index still uses the one before, {kept}. "
+                "dmlcli index CATALOG rebuilds it with the new model"
+            )
+        return open_model(kept)  # whose files never change, so that nobody reads half of two models
     model = open_model(folder)
     if wanted and model.record.fingerprint != wanted:
-        with suppress(ModelError):
-            replaced = open_model(previous(folder))
-            if replaced.record.fingerprint == wanted:
-                return replaced
         raise MismatchError(
             f"the index was made by model {wanted}, but {folder} is {model.record.fingerprint}",
             hint="dmlcli index CATALOG makes it anew",

@@ -4,12 +4,14 @@
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
     runs/<id>/metrics.jsonl   one line for each state of the network that was judged
     runs/<id>/images.json     what it is trained on, to notice changes; gone once it is done
+    runs/<id>/folds.json      scores of the folds that are done (learn/choose.py); gone once it is done
     runs/<id>/checkpoint.pt   from where it goes on (learn/checkpoint.py); gone once it is done
 
 Whoever trains holds a lock on `run.json`, which the system lets go when the process ends, however it ends.
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -23,9 +25,9 @@ from typing import Any
 from dmlcli import disk, progress
 from dmlcli.errors import CannotRun, MismatchError, nearest
 
-SCHEMA = 1
+SCHEMA = 2
 _RECORD, _RECIPE, _METRICS, _IMAGES, _LOCK = "run.json", "recipe.toml", "metrics.jsonl", "images.json", "lock"
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, FOLDS = "checkpoint.pt", "folds.json"
 _NAMED = 3  # changed images that an error tells by name
 
 
@@ -36,7 +38,8 @@ class RunRecord:
     id: str
     started: str  # ISO 8601, UTC
     catalog: str
-    output: str  # where the model goes
+    output: Mapping[str, str]  # where the model goes, as disk.reference names it from the run's folder
+    recipe: str = ""  # the text of recipe.toml as it was written
     state: str = "unfinished"  # or done
     versions: Mapping[str, str] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)  # of a run that is done
@@ -48,7 +51,7 @@ class Run:
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder, self.record = folder, record
         self._lock = -1
-        self._resumed = read_metrics(folder)  # lines of a run that is taken up again
+        self._resumed = read_metrics(folder, strict=True)  # lines of a run that is taken up again
 
     @property
     def recipe(self) -> Path:
@@ -59,8 +62,30 @@ class Run:
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
 
+    @property
+    def folds(self) -> Path:
+        """The scores of the folds that are done."""
+        return self.folder / FOLDS
+
+    @property
+    def output(self) -> Path:
+        """Where the model goes: in the workspace that this run is in now, wherever the run began.
+
+        Raises:
+            CannotRun: where the run was moved or copied, and its model was to go outside its workspace.
+        """
+        began, folder = Path(self.record.output["absolute"]), self.folder.resolve()
+        here = Path(os.path.normpath(folder / self.record.output["relative"]))
+        if here == began or here.is_relative_to(folder.parent.parent):
+            return here
+        raise CannotRun(
+            f"run {self.record.id} was moved since it began, and its model was to be written to {began}",
+            hint="-o DIR says where the model is to be written now",
+        )
+
     def told(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl; of epochs that are run again after an interruption the last run counts."""
+        row = _finite(row)
         if self._resumed:
             if row.get("epoch") is None:
                 return  # what comes before the first epoch is computed anew, and is the same
@@ -70,7 +95,7 @@ class Run:
             self._resumed = []
         file = self.folder / _METRICS
         with disk.writing(file), file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
 
     def check_images(self, marks: Mapping[str, list[str]]) -> None:
         """Remember what is trained on, path to what is known of it, for the run to go on with nothing else.
@@ -81,7 +106,10 @@ class Run:
         if not file.exists():
             disk.write_json(file, dict(marks))
             return
-        before = disk.read_json(file)
+        try:
+            before = disk.read_json(file)
+        except (OSError, ValueError) as error:
+            raise _damaged(file, str(error)) from error
         changes = {
             "new": sorted(marks.keys() - before.keys()),
             "gone": sorted(before.keys() - marks.keys()),
@@ -96,41 +124,53 @@ class Run:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write how the run ended, and remove what only its continuation would need."""
-        self.record = replace(self.record, state="done", result=dict(result))
+        self.record = replace(self.record, state="done", result=_finite(dict(result)))
         _write(self.folder, self.record)
-        for name in (CHECKPOINT, _IMAGES, _LOCK):
+        for name in (CHECKPOINT, FOLDS, _IMAGES, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> "Run":
         self._lock = _locked(self.folder)
         return self
 
-    def __exit__(self, error: object, *_: object) -> None:
-        """Let go of the run, as it is; one that failed before it came to anything leaves nothing."""
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Let go of the run, as it is; one that failed before it came to anything leaves nothing.
+
+        One that was interrupted stays, whatever it came to: it is resumed with the settings it began with.
+        """
         os.close(self._lock)
-        if error and not (self.folder / _METRICS).exists() and not self.checkpoint.exists():
+        failed = error is not None and issubclass(error, Exception)
+        if failed and not (self.folder / _METRICS).exists() and not self.checkpoint.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start(runs: Path, recipe: str, catalog: str, output: str) -> Run:
-    """Begin a run in a new folder of `runs`; `recipe` is the text of recipe.toml."""
+def start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
+    """Begin a run in a new folder of `runs`.
+
+    Args:
+        runs: the folder of all runs of a workspace.
+        recipe: the text of recipe.toml.
+        catalog: the catalog as it was typed.
+        output: where the model is to be written.
+    """
     now = datetime.now(UTC)
     names = (f"{now:%Y%m%d-%H%M%S}" + (f"-{number}" if number > 1 else "") for number in count(1))
     with disk.writing(runs):
         runs.mkdir(parents=True, exist_ok=True)
         id = next(name for name in names if _made(runs / name))
     folder = runs / id
-    record = RunRecord(id, now.isoformat(timespec="seconds"), catalog, output, versions=_versions())
+    named = disk.reference(output, folder)
+    record = RunRecord(id, now.isoformat(timespec="seconds"), catalog, named, recipe, versions=_versions())
     disk.write_text(folder / _RECIPE, recipe)
     _write(folder, record)
     return Run(folder, record)
 
 
-def go_on_or_start(runs: Path, recipe: str, catalog: str, output: str) -> Run:
-    """Take up the last run that stopped short of this very end; where there is none, begin one."""
+def go_on_or_start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
+    """Resume the last run with this recipe, catalog and output that is unfinished; where there is none, begin one."""
     for record in reversed(list_runs(runs)):
-        same = (record.state, record.catalog, record.output) == ("unfinished", catalog, output)
-        if same and (runs / record.id / _RECIPE).read_text(encoding="utf-8") == recipe:
+        named = disk.reference(output, runs / record.id)
+        if (record.state, record.catalog, record.output, record.recipe) == ("unfinished", catalog, named, recipe):
             return resume(runs, record.id)
     return start(runs, recipe, catalog, output)
 
@@ -139,6 +179,9 @@ def resume(runs: Path, id: str | None) -> Run:
     """Take up the run called `id`, or the last one that is unfinished; raises CannotRun where there is none."""
     known = {record.id: record for record in list_runs(runs)}
     unfinished = [record.id for record in known.values() if record.state == "unfinished"]
+    damaged = sorted(file.parent.name for file in runs.glob(f"*/{_RECORD}") if file.parent.name not in known)
+    if id in damaged or (damaged and not unfinished):
+        raise _damaged(runs / (id or damaged[-1]) / _RECORD, "not a record of a run")
     if id is None and not unfinished:
         raise CannotRun(
             f"no run in {runs} was interrupted", hint="train without --resume; dmlcli status lists the runs"
@@ -165,10 +208,8 @@ def list_runs(runs: Path) -> list[RunRecord]:
     found = []
     for file in sorted(runs.glob(f"*/{_RECORD}")):
         try:
-            values = disk.read_json(file)
-            if values.pop("schema") == SCHEMA:
-                found.append(RunRecord(**values))
-        except (OSError, ValueError, KeyError, TypeError):
+            found.append(_read(file))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return sorted(found, key=lambda record: (record.started, record.id))
 
@@ -178,16 +219,60 @@ def is_going(folder: Path) -> bool:
     return disk.is_locked(folder / _LOCK)
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that a crash cut short is left out."""
+def read_metrics(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl up to the first that is not a JSON object: a crash may cut the last one short.
+
+    Args:
+        folder: of the run.
+        strict: raise CannotRun, naming file and line, where it is not the last.
+    """
     file = folder / _METRICS
     rows: list[dict[str, Any]] = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not a JSON object")
+        except ValueError as error:
+            if number == len(lines) or not strict:
+                break
+            raise _damaged(file, f"line {number}: {error}") from error
+        rows.append(row)
     return rows
+
+
+def _read(file: Path) -> RunRecord:
+    """The record in run.json; raises ValueError, KeyError or TypeError where it is damaged."""
+    values = disk.read_json(file)
+    if values.pop("schema") != SCHEMA:
+        raise ValueError("written by another version of dmlcli")
+    record = RunRecord(**values)
+    texts = [record.id, record.started, record.catalog, record.recipe, record.state, *record.versions.values()]
+    texts += [record.output["absolute"], record.output["relative"]]
+    if not all(isinstance(text, str) for text in texts) or record.id != file.parent.name:
+        raise ValueError("a value is of another kind")
+    if not isinstance(record.result, dict):
+        raise ValueError("a value is of another kind")
+    return record
+
+
+def _damaged(file: Path, reason: str) -> CannotRun:
+    return CannotRun(
+        f"{file} is damaged ({reason}), so this run cannot be resumed",
+        hint="train without --resume starts a new run with the features that are cached",
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
 
 
 def _made(folder: Path) -> bool:

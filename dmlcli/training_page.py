@@ -102,7 +102,8 @@ def _curves_of(epochs: Sequence[Mapping[str, Any]], level: float | None) -> list
         for name in ("known", "new", "map@r")
         if all(row.get(name) is not None for row in epochs)
     }
-    drawn = [_curve("Loss", at, {"loss": [row["loss"] for row in epochs]})]
+    losses = [row["loss"] for row in epochs if row.get("loss") is not None]
+    drawn = [_curve("Loss", at, {"loss": losses})] if len(losses) == len(at) else []
     if scores:
         drawn.append(_curve("MAP@R in validation, percent", at, scores, level))
     drawn.append(_curve("Learning rate of the head", at, {"rate": [row["learning_rate"] for row in epochs]}))

@@ -28,6 +28,11 @@ class Workspace:
         return self.folder / "model"
 
     @property
+    def models(self) -> Path:
+        """Trained models by fingerprint: the current one, and the last that it replaced."""
+        return self.folder / "models"
+
+    @property
     def embeddings(self) -> Path:
         return self.folder / "embeddings"
 

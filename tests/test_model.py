@@ -208,19 +208,3 @@ def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
     file.write_bytes(b"grbph")
     with pytest.raises(ModelError, match=r"graph\.onnx does not hold what was written"):
         open_model(tmp_path / "m")
-
-
-def test_an_index_finds_its_model_also_after_another_took_its_place(tmp_path: Path) -> None:
-    """Between the swap of the model and that of the index, and when that never comes."""
-    folder = tmp_path / "m"
-    saved(folder)
-    model.save(folder, replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
-    assert model.open_matching(folder, "new").folder == folder
-    old = model.open_matching(folder, "abc")
-    assert old.record.fingerprint == "abc" and old.folder == model.previous(folder)
-    assert old.weights()["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and old.graph is not None
-    saved_again = model.save(folder, replace(RECORD, fingerprint="new"), {"a": WEIGHTS["a"]}, None)
-    assert saved_again.record.fingerprint == "new"
-    assert model.open_matching(folder, "abc").record.fingerprint == "abc"  # the same model again displaces nothing
-    with pytest.raises(MismatchError, match="made by model other"):
-        model.open_matching(folder, "other")

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from dmlcli.errors import CannotRun, MismatchError
 
 
 def started(folder: Path) -> runs.Run:
-    return runs.start(folder, "epochs = 3\n", "catalog", "model")
+    return runs.start(folder, "epochs = 3\n", "catalog", folder.parent / "model")
 
 
 def test_a_run_is_followed_line_by_line(tmp_path: Path) -> None:
@@ -127,6 +129,89 @@ def test_other_versions_are_told(tmp_path: Path) -> None:
     progress.listen(Heard())
     runs.resume(tmp_path, None)
     assert "torch 1.0 is now" in told[0]
+
+
+def test_in_a_copied_or_moved_workspace_the_model_goes_there(tmp_path: Path) -> None:
+    first, copy = tmp_path / "first" / ".dmlcli", tmp_path / "copy" / ".dmlcli"
+    (first / "runs").mkdir(parents=True)
+    (first / "model").mkdir()
+    run = runs.start(first / "runs", "", "catalog", first / "model")
+    assert run.output == first / "model"
+    shutil.copytree(first, copy, ignore=shutil.ignore_patterns("model"))
+    assert runs.resume(copy / "runs", None).output == copy / "model"
+    first.rename(tmp_path / "moved")
+    assert runs.resume(tmp_path / "moved" / "runs", None).output == tmp_path / "moved" / "model"
+
+
+def test_an_output_outside_a_workspace_that_was_copied_is_asked_for_again(tmp_path: Path) -> None:
+    (tmp_path / "first" / "runs").mkdir(parents=True)
+    run = runs.start(tmp_path / "first" / "runs", "", "catalog", tmp_path / "model")
+    assert run.output == tmp_path / "model"
+    shutil.copytree(tmp_path / "first", tmp_path / "deep" / "copy")
+    with pytest.raises(CannotRun, match="was moved") as caught:
+        _ = runs.resume(tmp_path / "deep" / "copy" / "runs", None).output
+    assert "-o DIR" in caught.value.hint
+
+
+def test_the_output_does_not_depend_on_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w" / "runs").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    runs.start(Path("w/runs"), "", "catalog", Path("w/model"))
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert runs.resume(Path("../w/runs"), None).output == tmp_path / "w" / "model"
+
+
+def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
+    with started(tmp_path) as run:
+        run.told({"trial": "epoch 1", "epoch": 1, "loss": float("nan"), "interval95": {"new": (0.1, float("inf"))}})
+    text = (run.folder / "metrics.jsonl").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["loss"] is None and '"new": [0.1, null]' in text
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe\x00", b"{", b"[1]", b"3"])
+def test_a_damaged_line_of_metrics_is_named_when_the_run_is_resumed(tmp_path: Path, line: bytes) -> None:
+    with started(tmp_path) as run:
+        run.told({"trial": "closed form"})
+        run.told({"trial": "epoch 1", "epoch": 1})
+    file = run.folder / "metrics.jsonl"
+    first, second = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([first, line, second, b""]))
+    with pytest.raises(CannotRun, match=r"metrics\.jsonl is damaged \(line 2"):
+        runs.resume(tmp_path, None)
+    assert len(runs.read_metrics(run.folder)) == 1
+    file.write_bytes(b"\n".join([first, second, line]))
+    assert len(runs.read_metrics(runs.resume(tmp_path, None).folder)) == 2
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a.jpg": ["mug"', "[]"])
+def test_a_cut_list_of_images_is_named(tmp_path: Path, text: str) -> None:
+    with started(tmp_path) as run:
+        run.check_images({"a.jpg": ["mug"]})
+        (run.folder / "images.json").write_text(text)
+        with pytest.raises(CannotRun, match=r"images\.json is damaged"):
+            run.check_images({"a.jpg": ["mug"]})
+
+
+@pytest.mark.parametrize(
+    "change", [{"output": "model"}, {"versions": None}, {"catalog": 3}, {"result": []}, {"id": ""}]
+)
+def test_a_damaged_record_is_named_when_it_is_to_be_resumed(tmp_path: Path, change: dict[str, Any]) -> None:
+    file = started(tmp_path).folder / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert runs.list_runs(tmp_path) == []
+    for id in (None, file.parent.name):
+        with pytest.raises(CannotRun, match=r"run\.json is damaged"):
+            runs.resume(tmp_path, id)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(KeyboardInterrupt, True), (SystemExit, True), (ValueError, False)])
+def test_a_run_that_is_interrupted_before_it_came_to_anything_stays(
+    tmp_path: Path, error: type[BaseException], kept: bool
+) -> None:
+    with pytest.raises(error), started(tmp_path):
+        raise error
+    assert len(runs.list_runs(tmp_path)) == kept
 
 
 def test_damaged_runs_are_left_out(tmp_path: Path) -> None:

@@ -45,8 +45,9 @@ def compare(
     """Train a head with each loss on half of the products; score it on the other half, and on new photos of its own.
 
     All start from the same closed form and train for the same epochs on the same cached features; the last epoch
-    counts. Intervals are over products, and the gain over the frozen backbone is paired: one whose interval includes 0
-    is no evidence.
+    counts. Intervals are over products, and the gain over the frozen backbone is paired: it is significant where its
+    interval lies above 0. A loss is recommended only if it is significantly better than the frozen backbone and than
+    the closed form, and not below the frozen backbone in Recall@1.
 
     Examples:
 
@@ -58,7 +59,7 @@ def compare(
     from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
     from dmlcli.learn.recipe import given, resolve
-    from dmlcli.report.compare import CompareReport
+    from dmlcli.report.compare import CLOSED, FROZEN, CompareReport, Contender, recommend
     from dmlcli.workspace import make
 
     recipe = resolve(None, {"epochs": 10} | given(options_given))
@@ -78,18 +79,28 @@ def compare(
     rehearsal = rehearse.halved(matter.photos.items, matter.split)
     lesson = matter.lesson(rehearsal.fit, rehearsal.searches)
     unlearned = _scores(lesson.validation, lesson.baseline.numpy())
-    contenders = [_contender("frozen backbone", unlearned, unlearned, lesson, 0.0)]
+    contenders = [_contender(FROZEN, unlearned, unlearned, lesson, 0.0)]
+    closed: Scores | None = None
     began = time.perf_counter()
     for spec, vectors, trouble in tune.compare_heads(lesson, recipe, progress.track(specs, "losses")):
         seconds = time.perf_counter() - began
-        scores = _scores(lesson.validation, vectors)
-        contenders.append(_contender(spec or "closed form", scores, unlearned, lesson, seconds, trouble))
+        if vectors is None:
+            lost = (None,) * 7
+            contenders.append(Contender(spec, *lost, seconds=seconds, trouble=trouble))
+        else:
+            scores = _scores(lesson.validation, vectors)
+            closed = closed or scores
+            contenders.append(_contender(spec or CLOSED, scores, unlearned, lesson, seconds, trouble, closed))
         began = time.perf_counter()
+    contenders.sort(key=lambda one: -1.0 if one.map_at_r is None else one.map_at_r, reverse=True)
+    recommended, why = recommend(contenders)
     return CompareReport(
         images=len(lesson.labels),
         products=lesson.products,
         protocol=rehearse.describe([rehearsal], matter.photos.items),
-        contenders=tuple(sorted(contenders, key=lambda contender: -contender.map_at_r)),
+        contenders=tuple(contenders),
+        recommended=recommended,
+        why=why,
         caution=matter.start.caution,
         skipped=(*photos.skipped, *matter.skipped),
     )
@@ -102,8 +113,25 @@ def _scores(validation: "Validation", vectors: "NDArray[np.float32]") -> "Scores
 
 
 def _contender(
-    name: str, scores: "Scores", baseline: "Scores", lesson: "Lesson", seconds: float, trouble: str = ""
+    name: str,
+    scores: "Scores",
+    baseline: "Scores",
+    lesson: "Lesson",
+    seconds: float,
+    trouble: str = "",
+    closed: "Scores | None" = None,
 ) -> "Contender":
+    """One line of the table.
+
+    Args:
+        name: of the loss.
+        scores: of each query.
+        baseline: of the frozen backbone.
+        lesson: whose validation was searched.
+        seconds: that training took.
+        trouble: what went wrong in training.
+        closed: scores of the closed form; None: not to be compared with.
+    """
     from dmlcli import metrics
     from dmlcli.report.compare import Contender
 
@@ -121,4 +149,5 @@ def _contender(
         known_map_at_r=metrics.mean(known["map@r"]) if known else None,
         seconds=seconds,
         trouble=trouble,
+        head_gain_interval95=metrics.interval95(new["map@r"] - closed["new"]["map@r"], products) if closed else None,
     )

@@ -63,7 +63,7 @@ def index(
 
         dmlcli index ./catalog --to milvus://host:19530/products
     """
-    from dmlcli import disk, embeddings, indexes
+    from dmlcli import disk, embeddings, indexes, kept_models
     from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.encoder import EncoderOptions
     from dmlcli.report.index import IndexReport
@@ -106,6 +106,8 @@ def index(
         else:
             built = indexes.build(target, vectors, folder, wish)
             added, removed = built.images, 0
+        if made_by and target == place.index and made_by.folder.resolve().parent == place.models.resolve():
+            kept_models.place(place.models, made_by, place.model)  # back to a model that train replaced
     measured = built.record["measured"] or {"recall": 1.0, "microseconds": None}
     return IndexReport(
         output=str(built.folder),

@@ -227,7 +227,14 @@ def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) ->
             raise CannotRun(
                 f"{gallery.place} was made by model {gallery.model}", hint="--model MODEL says where it lies"
             )
-    return open_matching(folder, gallery.model)
+    return open_matching(folder, gallery.model, None if named else _models(gallery))
+
+
+def _models(gallery: "Gallery") -> Path | None:
+    """Where models that were replaced are kept beside an index."""
+    from dmlcli.indexes.gallery import is_address
+
+    return None if is_address(gallery.place) else Path(gallery.place).parent / "models"
 
 
 def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
@@ -235,7 +242,9 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
     from dmlcli.model import open_matching
     from dmlcli.search import calibration
 
-    folder = model or index.model_folder
+    folder, models = model or index.model_folder, _models(index)
+    if models is not None and index.model and (models / index.model).is_dir():
+        folder = models / index.model
     try:
         record = open_matching(folder, index.model).record if folder else None
     except CannotRun:

@@ -1,21 +1,23 @@
 """dmlcli train: photos in, a model and a searchable index out."""
 
+import contextlib
+import shlex
 import time
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dmlcli import interrupts, options, processes, progress
+from dmlcli import options, processes
 from dmlcli.errors import Interrupted, MismatchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
     from dmlcli.learn.clock import Clock
     from dmlcli.learn.recipe import Recipe
-    from dmlcli.learn.tune import Trial
     from dmlcli.model import Model
     from dmlcli.report.skipped import Skipped
     from dmlcli.report.train import TrainReport
@@ -81,8 +83,9 @@ def train(
 ) -> "TrainReport | PlanReport":
     """Fine-tune a model on your own photos, then embed and index them.
 
-    The model that ships is the one with the best MAP@R in rehearsals, among known products and new ones; the frozen
-    backbone takes part in that choice, so training cannot end worse than it began.
+    The model that is kept has the best MAP@R on held-out photos, among known products and new ones; where training is
+    worse than the frozen backbone in either search, the frozen backbone is kept. The model that it replaces stays in
+    the workspace's models/.
 
     Examples:
 
@@ -93,11 +96,10 @@ def train(
     typed = dict(locals())  # before there is anything else here
     if processes.rank() > 0:
         _follow(device)
-    from dmlcli import disk, encoder, indexes, runs, training_page
+    from dmlcli import disk, kept_models, runs, training_page
     from dmlcli.catalog import Columns, open_catalog, split_for_training
-    from dmlcli.embeddings import save as save_embeddings
     from dmlcli.learn.clock import Clock, seconds
-    from dmlcli.learn.recipe import given, resolve, to_toml
+    from dmlcli.learn.recipe import check_used, given, resolve, to_toml
     from dmlcli.model import FILES
     from dmlcli.page import check_writable
     from dmlcli.report.train import TrainReport
@@ -109,8 +111,8 @@ def train(
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
     going = runs.resume(need(workspace).runs, run) if resume else None
     settings = _unchanged(going, recipe, asked) if going else resolve(recipe, asked)  # misspelt: answered at once
-    if settings.tune == "none" and "dim" in asked:
-        raise UsageError("--tune none keeps the backbone's features, whose length is given", hint="leave --dim out")
+    if not going:
+        check_used(settings, asked)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     if settings.tune != "none":
@@ -123,62 +125,107 @@ def train(
         processes.check_alone("train --dry-run")
         return _plan(photos, settings, find(workspace), device, clock)
     place = make(workspace)
-    target = Path(output or (going.record.output if going else place.model))
+    target = Path(output) if output else going.output if going else place.model
     begin = runs.go_on_or_start if processes.were_restarted() else runs.start
-    going = going or begin(place.runs, to_toml(settings), str(catalog), str(target))
-    with going, interrupts.keeping("the features computed so far are kept", "run the same command again"):
+    going = going or begin(place.runs, to_toml(settings), str(catalog), target)
+    named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
+    with _resumable(named), going:
+        from dmlcli.learn import training  # torch starts here
+
         told = _telling(going, tensorboard)
-        outcome = _train(photos, settings, place, target, device, going, clock, told)
-    skipped = [*photos.skipped, *outcome.skipped]
-    index = embeddings = None
-    if outcome.interrupted:
-        raise Interrupted(
-            f"stopped; the best so far ({outcome.origin}) is saved in {outcome.model.folder}",
-            hint=f"dmlcli train {catalog} --resume goes on; dmlcli index {catalog} makes what there is searchable",
+        outcome = training.run(photos, settings, place, target, going, device=device, clock=clock, told=told)
+        made = kept_models.adopt(place.models, outcome.model)
+        if outcome.interrupted:
+            kept_models.place(place.models, made, target)
+            raise Interrupted(
+                f"interrupted; the best model so far ({outcome.origin}) is saved in {target}",
+                hint=f"dmlcli train {named} --resume continues; dmlcli index {named} indexes with the model so far",
+            )
+        embeddings, failed, replaced = _put_in_place(photos, place, made, target, outcome.embedded, not no_index)
+        skipped = [*photos.skipped, *outcome.skipped]
+        report = TrainReport(
+            run=going.record.id,
+            model=str(target),
+            fingerprint=made.record.fingerprint,
+            images=len(photos.items),
+            products=len({item.product for item in photos.items} - {""}),
+            validation=outcome.validation,
+            frozen_score=outcome.frozen_score,
+            score=outcome.score,
+            chosen=outcome.origin,
+            seconds=time.perf_counter() - started,
+            index=None if no_index else str(place.index),
+            caution=made.record.caution,
+            skipped=(*skipped, *(failure for failure in failed if failure not in skipped)),
+            searches=outcome.searches,
+            reason=outcome.reason,
+            replaced=None if replaced is None else str(replaced),
         )
-    if not no_index:
-        known = [*outcome.embedded, *place.known()]
-        with disk.only_writer(place.index), disk.only_writer(place.embeddings):
-            computed = encoder.Encoder(outcome.model).embed_catalog(photos, known, keep_at=place.embeddings)
-            embeddings = computed.embeddings
-            save_embeddings(place.embeddings, embeddings)
-            index = str(indexes.build(place.index, embeddings, outcome.model.folder).folder)
-        skipped += [failure for failure in computed.skipped if failure not in skipped]
-    report = TrainReport(
-        run=going.record.id,
-        model=str(outcome.model.folder),
-        fingerprint=outcome.model.record.fingerprint,
-        images=len(photos.items),
-        products=len({item.product for item in photos.items} - {""}),
-        validation=outcome.validation,
-        frozen_score=outcome.frozen_score,
-        score=outcome.score,
-        chosen=outcome.origin,
-        seconds=time.perf_counter() - started,
-        index=index,
-        caution=outcome.model.record.caution,
-        skipped=tuple(skipped),
-        searches=outcome.searches,
-    )
-    going.finish({key: getattr(report, key) for key in ("chosen", "score", "frozen_score", "seconds", "fingerprint")})
+        keys = ("chosen", "score", "frozen_score", "seconds", "fingerprint")
+        going.finish({key: getattr(report, key) for key in keys})
     if html is not None:
         training_page.write(Path(html), report, runs.read_metrics(going.folder), photos, embeddings)
     return report
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What training made; scores are MAP@R in validation."""
+def _put_in_place(
+    photos: "Catalog",
+    place: "Workspace",
+    made: "Model",
+    target: Path,
+    embedded: "Sequence[Embeddings]",
+    indexed: bool,
+) -> "tuple[Embeddings | None, Sequence[Skipped], Path | None]":
+    """Embed and index with a new model, and only then make it the current one: queries meanwhile use the one before.
 
-    model: "Model"
-    origin: str
-    validation: str = "none"
-    frozen_score: float | None = None
-    score: float | None = None
-    searches: dict[str, dict[str, float]] = field(default_factory=dict)
-    skipped: "tuple[Skipped, ...]" = ()
-    interrupted: bool = False
-    embedded: tuple["Embeddings", ...] = ()  # what the model makes of images whose features were cached
+    Whichever of index and model a query finds, the model that made the index is in the workspace's `models/`.
+
+    Args:
+        photos: what to embed.
+        place: the workspace.
+        made: the new model, in `models/`.
+        target: where the current model is.
+        embedded: what the model is known to make of the photos.
+        indexed: False with `--no-index`.
+
+    Returns:
+        The embeddings, the images that cannot be read, and where the model that was replaced is kept.
+    """
+    from dmlcli import disk, encoder, indexes, kept_models
+    from dmlcli.embeddings import save as save_embeddings
+    from dmlcli.errors import CannotRun
+
+    embeddings: Embeddings | None = None
+    failed: Sequence[Skipped] = ()
+    with ExitStack() as locks:
+        locks.enter_context(disk.only_writer(target))
+        if indexed:
+            locks.enter_context(disk.only_writer(place.index))
+            locks.enter_context(disk.only_writer(place.embeddings))
+            kept_models.keep(place.models, target)  # for the index that is there until it is replaced
+            known = [*embedded, *place.known()]
+            computed = encoder.Encoder(made).embed_catalog(photos, known, keep_at=place.embeddings)
+            embeddings, failed = computed.embeddings, computed.skipped
+            save_embeddings(place.embeddings, embeddings)
+            indexes.build(place.index, embeddings, target)
+        replaced = kept_models.place(place.models, made, target)
+    in_use = {made.record.fingerprint}
+    with contextlib.suppress(CannotRun):
+        in_use.add(indexes.open_index(place.index).model)
+    kept_models.prune(place.models, in_use)
+    return embeddings, failed, replaced
+
+
+@contextmanager
+def _resumable(named: str) -> "Iterator[None]":
+    """Say what is kept and how to continue where training is interrupted; `named` is what to type after the verb."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "interrupted; the features computed so far, finished folds and the last checkpoint are kept",
+            hint=f"dmlcli train {named} --resume continues from there",
+        ) from error
 
 
 def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> "PlanReport":
@@ -207,117 +254,26 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
 
 
 def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recipe":
-    """The recipe of a run that goes on; raises MismatchError where something else is asked for now."""
-    from dmlcli.learn.recipe import differences, resolve
+    """The recipe of a run that is resumed.
 
-    before = resolve(str(going.recipe), {})
-    now = resolve(named or str(going.recipe), asked)
+    Raises:
+        MismatchError: where its recipe.toml was edited, or other settings are asked for now.
+    """
+    from dmlcli.learn.recipe import differences, from_text, resolve
+
+    before = resolve(None, from_text(going.record.recipe, going.recipe))
+    if going.recipe.is_file() and (edited := differences(resolve(str(going.recipe), {}), before)):
+        raise MismatchError(
+            f"{going.recipe} was edited since run {going.record.id} began: {'; '.join(edited)}",
+            hint=f"undo that to resume, or start a new run with it: dmlcli train CATALOG --recipe {going.recipe}",
+        )
+    now = resolve(named, asked) if named else resolve(None, asdict(before) | asked)
     if changes := differences(now, before):
         raise MismatchError(
             f"run {going.record.id} was started with other settings: {'; '.join(changes)}",
             hint="leave them out to go on with it, or train without --resume",
         )
     return before
-
-
-def _train(
-    photos: "Catalog",
-    recipe: "Recipe",
-    place: "Workspace",
-    target: Path,
-    device: str,
-    going: "Run",
-    clock: "Clock",
-    told: "Callable[[Mapping[str, Any]], None]",
-) -> _Outcome:
-    """Frozen backbone, cached features, rehearsals, closed form, gradient; the best on all photos goes to `target`."""
-    from dmlcli.catalog import split_for_training
-    from dmlcli.learn import (  # torch starts here
-        balance,
-        course,
-        distributed,
-        export,
-        frozen,
-        imitate,
-        material,
-        rehearse,
-        tune,
-    )
-    from dmlcli.learn.checkpoint import Checkpoint
-    from dmlcli.learn.encode import pick_device
-    from dmlcli.learn.weights import resolve
-
-    course.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
-    hardware = pick_device(device)
-    distributed.check_shareable(recipe, hardware)
-    distributed.take_all_cores()
-    if recipe.tune == "none":
-        start = resolve(recipe.backbone, recipe.weights)
-        return _Outcome(frozen.save(target, frozen.build(start, recipe.seed), start, photos), "frozen backbone")
-
-    matter = material.gather(photos, recipe, place, hardware, split_for_training, clock, imitate.is_needed)
-    states = zip(matter.plain.items, matter.plain.states, strict=True)
-    going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
-    planned = tune.plan(matter, recipe)
-    lesson = planned.lessons[0]
-    for unusual in balance.describe(matter.photos.items, recipe):
-        progress.note(unusual)
-    progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
-    frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
-    _tell(best, frozen_trial)
-    told(best.facts() | {"best": best.beats(frozen_trial)})
-    network = tune.start(matter, lesson, planned.setting, recipe)
-    interrupted, first = False, planned.closed_trial(first=True)
-    try:
-        with distributed.joined():  # until here the other processes, if there are any, have waited
-            for trial in tune.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-                _tell(trial, first)
-                told(trial.facts() | {"best": trial.beats(first)})
-                first = trial if trial.beats(first) else first
-    except KeyboardInterrupt:
-        interrupted = True
-        progress.note(f"stopping: the best so far ({first.origin}) is being saved")
-
-    if first.trained:
-        best, frozen_trial = first, planned.frozen_trial(first=True)
-    closest = None
-    if not best.beats(frozen_trial):
-        best, network = frozen_trial, matter.pretrained
-    else:
-        closest = tune.closeness(planned, best, recipe)
-        network = tune.finish(matter, planned, best, recipe, hardware, again=not interrupted)
-    items = matter.photos.items
-    products = sorted({items[row].product for row in rehearse.fitted_in_the_end(items, matter.split)})
-    searches = {name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()}
-    record = replace(
-        frozen.record(matter.start),
-        recipe=asdict(recipe),
-        products=products,
-        held_out=sorted({item.product for item in items} - {*products, ""}),
-        scores={
-            "validation": planned.how,
-            "map@r": best.score,
-            "frozen map@r": frozen_trial.score,
-            "searches": searches,
-            "chosen": best.origin,
-            "strangers": closest,
-        },
-    )
-    same_backbone = (best.depth == "head" or not best.trained) and network is not matter.pretrained
-    samples = frozen.samples(matter.photos, matter.start)
-    model = export.save(target, network, record, samples, matter.model.graph if same_backbone else None)
-    reusable = hardware.type == "cpu" and same_backbone
-    return _Outcome(
-        model=model,
-        origin=best.origin,
-        validation=planned.how,
-        frozen_score=frozen_trial.score,
-        score=best.score,
-        searches=searches,
-        skipped=tuple(matter.skipped),
-        interrupted=interrupted,
-        embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),
-    )
 
 
 def _follow(device: str) -> NoReturn:
@@ -344,10 +300,3 @@ def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], 
         board.told(row)
 
     return told
-
-
-def _tell(trial: "Trial", best: "Trial") -> None:
-    """One line for a closed form that is better; epochs speak for themselves."""
-    if trial.epoch is None and trial.scores and trial.beats(best):
-        told = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items())
-        progress.note(f"{trial.origin}  MAP@R: {told}")

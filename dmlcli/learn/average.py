@@ -41,12 +41,15 @@ class Average:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from a saved average."""
-        mean = state["mean"]
-        assert isinstance(mean, dict) and isinstance(state["steps"], int)
-        self.steps = state["steps"]
+        """Go on from a saved average; raises KeyError or ValueError where it is of another module."""
+        mean, steps = state["mean"], state["steps"]
+        if not isinstance(mean, dict) or not isinstance(steps, int):
+            raise ValueError("not the state of a moving average")
         for name, value in self._mean.items():
+            if mean[name].shape != value.shape:
+                raise ValueError(f"{name} has shape {tuple(mean[name].shape)}, not {tuple(value.shape)}")
             value.copy_(mean[name])
+        self.steps = steps
 
     @torch.no_grad()
     def _swap(self) -> None:

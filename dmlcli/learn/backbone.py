@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dmlcli.errors import UsageError, WeightsError
 from dmlcli.image import ImageSettings
-from dmlcli.learn import timm_networks
+from dmlcli.learn import identify, timm_networks
 from dmlcli.learn.descriptor import Descriptor
 from dmlcli.learn.weights import DESCRIPTOR, Weights
 
@@ -53,15 +53,22 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
             state = _versioned(weights.state, trunk)
             missing, _ = trunk.load_state_dict(state, strict=False)  # what is unexpected is the classifier
         except RuntimeError as error:
-            detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            raise WeightsError(f"{weights.source} are not weights of {weights.backbone}: {detail}") from error
-        missing = [name for name in missing if not name.endswith(Pool.LEARNED)]
+            raise _of_another_network(weights, "tensors of other shapes") from error
+        missing = [name for name in missing if not name.endswith(Pool.LEARNED) and not identify.is_counter(name)]
         if missing:
-            raise WeightsError(
-                f"{weights.source} are not weights of {weights.backbone}: {missing[0]} and others are missing",
-                hint="--backbone NAME says which network the file is of",
-            )
+            raise _of_another_network(weights, f"{missing[0]} is missing")
     return _joined(trunk, pooling, weights.image)
+
+
+def _of_another_network(weights: Weights, detail: str) -> WeightsError:
+    """The error for weights that do not fit the backbone, naming the network that they do fit."""
+    assert weights.state is not None
+    fits = identify.network_of(weights.state)
+    return WeightsError(
+        f"{weights.source} does not hold weights of {weights.backbone}: "
+        + (f"they fit {fits}" if fits else f"{detail}, and no network of torchvision fits"),
+        hint=f"--backbone {fits}" if fits else "--backbone NAME names the network, timm:NAME one of timm",
+    )
 
 
 def empty_backbone(name: str, pooling: str | None) -> nn.Module:

@@ -2,6 +2,8 @@
 
 import pickle
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,24 @@ class Checkpoint:
             return None
         try:
             state: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
-            return state
         except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-            raise CannotRun(
-                f"the checkpoint {self.file} is damaged: {type(error).__name__}",
-                hint=f"train again without --resume, or delete {self.file.parent}",
-            ) from error
+            raise self._damaged(error) from error
+        if not isinstance(state, dict):
+            raise self._damaged(TypeError("not a dictionary"))
+        return state
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Inside, what a saved state lacks or has in another shape raises CannotRun, naming the file."""
+        try:
+            yield
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> CannotRun:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        file = self.file or Path()
+        return CannotRun(
+            f"the checkpoint {file} is damaged or of another version, so this run cannot be resumed ({reason})",
+            hint=f"train without --resume starts a new run; deleting {file} starts this one from its first epoch",
+        )

@@ -20,6 +20,7 @@ from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of
 from dmlcli.learn.recipe import DEEP_BATCH, Recipe
 
+PARTS = ("head", "top", "all")  # what can be trained
 PASSES = 2.2  # looks at all photos after the last epoch: to solve the head, and by the slower graph to embed
 _PROBE = 64  # photos that tell how long one takes
 _BATCH = 32  # photos in the batches that tell how long one takes to train on
@@ -44,6 +45,13 @@ def course_of(network: Network, lesson: Lesson, setting: Setting, recipe: Recipe
     if recipe.tune == "top":
         return top_course(network, lesson, setting, recipe, device)
     return whole_course(network, lesson, setting, recipe, device)
+
+
+def check(depth: str) -> str:
+    """Return `depth`; raises ValueError where there is no such one."""
+    if depth not in PARTS:
+        raise ValueError(f"there is no depth {depth!r}")
+    return depth
 
 
 def at_depth(recipe: Recipe, depth: str) -> Recipe:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dmlcli.catalog import Catalog
-from dmlcli.embeddings import Computed, Embeddings, Forward, compute, save
+from dmlcli.embeddings import Computed, Forward, clear_shards, compute, open_shards, save, save_shard
 from dmlcli.errors import CatalogError
 from dmlcli.learn.augment import fixed_view
 from dmlcli.model import Model
@@ -15,24 +15,25 @@ from dmlcli.workspace import Workspace
 
 
 def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: Workspace) -> Computed:
-    """Unit features of one view of every readable image, from the cache where their content is unchanged."""
+    """Unit features of one view of every readable image, from the cache where their content is unchanged.
+
+    What is computed before an interruption is kept beside the cache, part by part, and taken from there the next time.
+    """
     folder = place.features(frozen.record.fingerprint, view)
     name = frozen.record.fingerprint if view == "plain" else f"{frozen.record.fingerprint}/{view}"
-
-    def keep(done: Embeddings) -> None:
-        save(folder, done)
-
+    parts = list(open_shards(folder))
     computed = compute(
         photos,
         fixed_view(frozen.record.image, view),
         forward,
         name,
-        known=place.known(folder),
+        known=[*place.known(folder), *parts],
         label=f"features, {view.split('-')[0]} view",
-        keep=keep,
+        keep=lambda done: save_shard(folder, done),
     )
-    if computed.fresh:
-        keep(computed.embeddings)
+    if computed.fresh or parts:
+        save(folder, computed.embeddings)
+        clear_shards(folder)
     return computed
 
 

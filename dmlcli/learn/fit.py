@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dmlcli.errors import TrainingError
 from dmlcli.learn import distributed, two_pass
-from dmlcli.learn.health import Health, measure, share_active
+from dmlcli.learn.health import Health, check_finite, lengths, measure, share_active
 from dmlcli.learn.learner import Learner, random_states, set_random_states
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...), of several processes each its part, and the labels of all (B,)
@@ -43,7 +42,8 @@ def fit(
         feed: the batches of epoch n.
         until: when to stop, in `time.monotonic()`: an epoch ends with the batch that passes it.
 
-    Errors: TrainingError when the loss is no longer a finite number.
+    Raises:
+        TrainingError: when the loss, the embeddings, a gradient or a weight is not finite, naming epoch and step.
     """
     recipe, timed = learner.recipe, distributed.told(math.isfinite(until()))
     while _goes_on(learner, until):
@@ -57,11 +57,9 @@ def fit(
             if len(values) % recipe.accumulate == 0:
                 learner.optimizer.zero_grad()
             value, embeddings = _backward(step, objective, inputs, labels)
-            if not torch.isfinite(value):
-                raise TrainingError(
-                    f"the loss became {value.item()} in epoch {number}",
-                    hint="lower --learning-rate, or take another --loss",
-                )
+            where = f"in epoch {number}, step {len(values) + 1}"
+            check_finite(where, lengths_of_the_embeddings=lengths(embeddings), loss=value)
+            check_finite(where, gradient=learner.gradients())
             values.append(float(value.detach()))
             active.append(share_active(embeddings))
             images += len(labels)
@@ -74,6 +72,8 @@ def fit(
         assert last is not None, "an epoch has batches"
         if len(values) % recipe.accumulate:
             learner.step(len(values) % recipe.accumulate)
+        largest = torch._foreach_norm([parameter.detach() for parameter in learner.parameters], torch.inf)
+        check_finite(f"at the end of epoch {number}", squared_weights=[size.square() for size in largest])
         health = measure(*last, learner.loss, active=sum(active) / len(active))
         mean = sum(values) / len(values)
         learner.end_epoch(mean)

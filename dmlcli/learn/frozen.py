@@ -48,8 +48,10 @@ def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
     return open_graph(saved.graph) if saved.graph is not None else encode.open_network(saved)
 
 
-def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog, asked_for: str = "") -> Model:
-    """Save the frozen backbone as a model, unless the very same one lies there already.
+def save(
+    folder: Path, frozen: Network, weights: Weights, photos: Catalog, *, asked_for: str = "", known: Path | None = None
+) -> Model:
+    """Save the frozen backbone as a model, unless the very same one is in `folder` or in `known` already.
 
     Args:
         folder: of the model.
@@ -57,6 +59,7 @@ def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog, asked
         weights: where it started from.
         photos: a few of them check the inference graph.
         asked_for: the backbone that was asked for, which `weights` may have replaced by the built-in descriptor.
+        known: another folder that may hold the model.
 
     Returns:
         The opened model.
@@ -65,12 +68,12 @@ def save(folder: Path, frozen: Network, weights: Weights, photos: Catalog, asked
         CatalogError: no photo can be read.
     """
     expected = fingerprint(frozen, weights)
-    try:
-        found = open_model(folder)
-        if found.record.fingerprint == expected:
-            return found
-    except ModelError:
-        pass
+    for place in (folder, known):
+        try:
+            if place is not None and (found := open_model(place)).record.fingerprint == expected:
+                return found
+        except ModelError:
+            continue
     made = replace(record(weights), recipe={"backbone": asked_for} if asked_for else {})
     return export.save(folder, frozen, made, samples(photos, weights))
 

@@ -1,10 +1,13 @@
 """Watches the embeddings while a loss is at work: a collapse looks like success to the loss alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dmlcli.errors import TrainingError
 
 _ALIKE = 0.98  # cosine between images of different products from which on they cannot be told apart
 
@@ -30,6 +33,38 @@ class Health:
         if self.active == 0:
             return "no image gets a gradient any more: every pair already meets its margin. A larger margin would go on"
         return ""
+
+
+def check_finite(where: str, **parts: Tensor | Iterable[Tensor]) -> None:
+    """Raise TrainingError unless every number in `parts` is finite.
+
+    Args:
+        where: when it is checked, e.g. `in epoch 3, step 17`.
+        parts: what is checked, by name, e.g. `loss=value`; a name's underscores are printed as spaces.
+
+    Raises:
+        TrainingError: naming `where` and all parts that hold NaN or infinity.
+    """
+    bad = [name.replace("_", " ") for name, part in parts.items() if not _is_finite(part)]
+    if bad:
+        raise TrainingError(
+            f"training diverged {where}: NaN or infinity in the {' and the '.join(bad)}",
+            hint="a lower --learning-rate, --clip norm:1, or another --loss",
+        )
+
+
+def _is_finite(part: Tensor | Iterable[Tensor]) -> bool:
+    tensors = [part] if isinstance(part, Tensor) else list(part)
+    tensors = [tensor.detach() for tensor in tensors if tensor.numel()]
+    if not tensors:
+        return True
+    largest = torch.stack([size.float() for size in torch._foreach_norm(tensors, torch.inf)])
+    return bool(largest.isfinite().all())
+
+
+def lengths(embeddings: Tensor) -> Tensor:
+    """Lengths (B,) of embeddings (B, D); infinite where they are too long for float32 to measure."""
+    return embeddings.detach().float().square().sum(-1).sqrt()
 
 
 def share_active(embeddings: Tensor) -> float:

@@ -51,10 +51,14 @@ class Learner:
             parameter.requires_grad_(number > self.recipe.warmup)
         return number
 
+    def gradients(self) -> list[Tensor]:
+        """The gradients of all parameters that have one."""
+        return [p.grad for p in self.parameters if p.grad is not None]
+
     def step(self, batches: int = 1) -> None:
         """Move the parameters by their gradients, the mean of those of so many batches."""
         if batches > 1:
-            torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], batches)
+            torch._foreach_div_(self.gradients(), batches)
         optimizer.clip(self.recipe, self.parameters)
         self.optimizer.step()
         if self.average is not None:
@@ -93,10 +97,19 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a saved learner stood."""
-        self.epoch, self.epochs, self.scores = state["epoch"], state["epochs"], list(state["scores"])
+        """Go on where a saved learner stood.
+
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: where the state is not one of an equal learner.
+        """
+        self.epoch, self.epochs = int(state["epoch"]), int(state["epochs"])
+        self.scores = [float(score) for score in state["scores"]]
         self.modules.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if torch.is_tensor(value) and value.ndim and value.shape != parameter.shape:
+                    raise ValueError(f"the optimizer's {name} has shape {tuple(value.shape)}")
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         set_random_states(state["random"])

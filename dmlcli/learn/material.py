@@ -112,9 +112,14 @@ class Material:
 
 def trunk_of(recipe: Recipe) -> tuple[Weights, Network]:
     """The weights that training starts from, and the frozen backbone pooled as features are."""
-    start = resolve(recipe.backbone, recipe.weights)
-    start = replace(start, image=replace(start.image, decode=recipe.decode))
+    start = start_of(recipe)
     return start, frozen.build(start, recipe.seed, recipe.pooling or default_pooling(start.backbone))
+
+
+def start_of(recipe: Recipe) -> Weights:
+    """The weights that training starts from, with the recipe's way of decoding."""
+    start = resolve(recipe.backbone, recipe.weights)
+    return replace(start, image=replace(start.image, decode=recipe.decode))
 
 
 def gather(

@@ -80,8 +80,10 @@ class Memory(nn.Module):
         return {"seen": self.seen, "filled": self.filled, "next": self._next}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        """Take it up again."""
+        """Take it up again; raises ValueError where it is of a memory of another size."""
         self.seen, self.filled, self._next = state["seen"], state["filled"], state["next"]
+        if not 0 <= self.filled <= self.size or not 0 <= self._next < self.size:
+            raise ValueError(f"the memory holds {self.filled} embeddings, and has room for {self.size}")
 
     @torch.no_grad()
     def remember(self, embeddings: Tensor, labels: Tensor) -> None:

@@ -17,6 +17,8 @@ from dmlcli.learn import losses, specs
 _PUBLISHED = Path(__file__).parent / "recipes"
 DEEP_BATCH = 64  # images a step, where it is not asked for and the backbone is trained
 _LEAST = {"dim": 2, "batch_size": 2, "views": 1, "images_per_product": 2, "accumulate": 1, "chunk": 1}  # others: 0
+_WITHOUT_TRAINING = ("backbone", "weights", "tune", "pooling", "decode", "seed")  # all that --tune none looks at
+_OF_THE_BACKBONE = ("batch_norm", "backbone_factor", "layer_decay", "warmup")  # what --tune head does not look at
 _CHOICES = {
     "tune": ("none", "head", "top", "all", "auto"),
     "purpose": ("known", "new", "both"),
@@ -75,6 +77,11 @@ class Recipe:
             least = _LEAST.get(name, 0)
             if isinstance(value, int | float) and name != "seed" and not value >= least:
                 raise UsageError(f"{_option(name)} is {value:g}, and starts at {least}")
+            if isinstance(value, str) and not _is_utf8(value):
+                raise UsageError(
+                    f"{_option(name)} {value!r} is not valid UTF-8, and a run records its settings as text",
+                    hint="rename the file, or name a link to it",
+                )
             if name in _CHOICES and value is not None and value not in _CHOICES[name]:
                 raise UsageError(f"{_option(name)} takes no '{value}'", hint=nearest(value, list(_CHOICES[name])))
         losses.parse(self.loss)
@@ -131,9 +138,18 @@ def read(named: str) -> dict[str, Any]:
         if not file.is_file():
             raise UsageError(f"there is no recipe '{named}', published or as a file", hint=nearest(named, published()))
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise CannotRun(f"the recipe {file} cannot be read: {error}", hint="one setting a line: epochs = 40") from error
+        raise CannotRun(f"cannot read the recipe {file}: {error}", hint="one setting a line: epochs = 40") from error
+    return from_text(text, file)
+
+
+def from_text(text: str, file: Path) -> dict[str, Any]:
+    """The settings in the text of a recipe file; errors name `file`."""
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        raise CannotRun(f"cannot read the recipe {file}: {error}", hint="one setting a line: epochs = 40") from error
     return {key.replace("-", "_"): _checked(file, key.replace("-", "_"), value) for key, value in values.items()}
 
 
@@ -150,6 +166,17 @@ def to_toml(recipe: Recipe) -> str:
             )
     lines = (f"{key} = {_toml(value)}" for key, value in asdict(recipe).items() if value is not None)
     return "\n".join(lines) + "\n"
+
+
+def check_used(recipe: Recipe, asked: Mapping[str, Any]) -> None:
+    """Raise UsageError where one of the settings asked for has no effect at the depth that is trained."""
+    idle = [name for name in asked if name not in _WITHOUT_TRAINING] if recipe.tune == "none" else []
+    if recipe.tune == "head":
+        idle = [name for name in asked if name in _OF_THE_BACKBONE]
+    if idle:
+        named = ", ".join(_option("for" if name == "purpose" else name) for name in idle)
+        what = "trains nothing" if recipe.tune == "none" else "trains the head alone"
+        raise UsageError(f"--tune {recipe.tune} {what}, so {named} would have no effect", hint=f"leave out {named}")
 
 
 def differences(recipe: Recipe, other: Recipe) -> list[str]:
@@ -172,6 +199,14 @@ def _checked(file: Path, key: str, value: object) -> object:
 
 def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value).lower()
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _option(name: str) -> str:

@@ -18,13 +18,14 @@ from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn import depth, distributed, imitate, rehearse
 from dmlcli.learn.checkpoint import Checkpoint
-from dmlcli.learn.choose import Choice, choose, mean, new_head, solve
+from dmlcli.learn.choose import Choice, Folds, choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
 from dmlcli.learn.closed_form import CAREFUL, Setting
 from dmlcli.learn.course import State, fill, head_course, tell_small_products
 from dmlcli.learn.encode import forward_of
 from dmlcli.learn.fit import Epoch, fit
 from dmlcli.learn.heads import BlendHead, IdentityHead
+from dmlcli.learn.health import check_finite
 from dmlcli.learn.material import Lesson, Material
 from dmlcli.learn.network import Network
 from dmlcli.learn.reading import features_of
@@ -48,6 +49,7 @@ class Trial:
     depth: str = ""  # of that training: head, top or all
     intervals: dict[str, Interval | None] = field(default_factory=dict)  # of the scores, 95 %
     epoch: Epoch | None = None  # the last of them, where it is fresh
+    behind: tuple[str, ...] = ()  # the searches in which it scores below the frozen backbone
 
     @property
     def score(self) -> float | None:
@@ -55,9 +57,14 @@ class Trial:
         return together(self.scores.values()) if self.scores else None
 
     def beats(self, other: "Trial") -> bool:
-        """Whether to ship this one rather than `other`; without scores the later one."""
+        """Whether to keep this one rather than `other`; without scores the later one.
+
+        One that is below the frozen backbone in some search never replaces one that is not, however high it scores.
+        """
         if self.score is None or other.score is None:
             return True
+        if bool(self.behind) != bool(other.behind):
+            return not self.behind
         return self.score > other.score * (_WORTH if self.trained and not other.trained else 1)
 
     def facts(self) -> dict[str, Any]:
@@ -82,7 +89,7 @@ class Trial:
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
-        kept = ("origin", "scores", "state", "trained", "depth")
+        kept = ("origin", "scores", "state", "trained", "depth", "behind")
         return {name: getattr(self, name) for name in kept}
 
 
@@ -104,11 +111,17 @@ class Plan:
 
     def closed_trial(self, *, first: bool = False) -> Trial:
         """The closed form, likewise."""
-        return Trial(str(self.setting), mean(self.closed[:1] if first else self.closed))
+        scores = mean(self.closed[:1] if first else self.closed)
+        return Trial(str(self.setting), scores, behind=behind(scores, self.frozen_trial(first=first).scores))
 
 
-def plan(material: Material, recipe: Recipe) -> Plan:
-    """Rehearse the closed forms, and choose one."""
+def behind(scores: dict[str, float], frozen: dict[str, float]) -> tuple[str, ...]:
+    """Return the names of the searches in which `scores` are below those of the frozen backbone."""
+    return tuple(name for name, score in scores.items() if name in frozen and score < frozen[name])
+
+
+def plan(material: Material, recipe: Recipe, folds: Folds | None = None) -> Plan:
+    """Rehearse the closed forms, and choose one; `folds` keeps the scores of each rehearsal."""
     items = material.photos.items
     made = rehearse.rehearsals(items, material.split, recipe.purpose, recipe.seed)
     lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
@@ -123,7 +136,7 @@ def plan(material: Material, recipe: Recipe) -> Plan:
         choice = Choice(CAREFUL, [_scores(lesson, CAREFUL, recipe) for lesson in lessons], [])
         how += "; too few products to hold any out: the most careful setting"
     else:
-        choice = choose(lessons, recipe)
+        choice = choose(lessons, recipe, folds)
     if not lessons:
         lessons = [material.lesson(rehearse.fitted_in_the_end(items, material.split), {})]
     only_closed = one_sided or material.imitates
@@ -167,7 +180,8 @@ def trials(
     clock, checkpoint, lesson = clock or Clock(), checkpoint or Checkpoint(None), planned.lessons[0]
     best, at, saved = planned.closed_trial(first=True), depth.first(recipe, planned.only_closed), checkpoint.load()
     if saved is not None:
-        best, at = Trial(**saved["best"]), saved["depth"]
+        with checkpoint.reading():
+            best, at = _saved_trial(saved["best"], network), depth.check(saved["depth"])
         yield best
     while at != "none":
         asked = depth.at_depth(recipe, at)
@@ -180,6 +194,20 @@ def trials(
             told = {"none": "not deeper than the head", "top": "now the last stage", "all": "now the whole network"}
             progress.note(f"{told[choice.depth]}: {choice.why}")
         at = choice.depth
+
+
+def _saved_trial(values: dict[str, Any], network: Network) -> Trial:
+    """The trial in a checkpoint; raises KeyError, TypeError or ValueError where it is not one of this network."""
+    trial = Trial(**values)
+    expected = network.state_dict()
+    for name, value in trial.state.items():
+        if value.shape != expected[name].shape:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}")
+    if any(not isinstance(score, float) for score in trial.scores.values()) or not isinstance(trial.trained, int):
+        raise ValueError("a score or a number of epochs is not a number")
+    if trial.trained and (not trial.state or trial.depth not in depth.PARTS):
+        raise ValueError("the state of the best epoch is missing")
+    return trial
 
 
 def _epochs(
@@ -200,8 +228,9 @@ def _epochs(
     course = depth.course_of(network, lesson, planned.setting, recipe, device)
     stale = 0
     if saved is not None:
-        course.learner.load_state_dict(saved["learner"])
-        stale = saved["stale"]
+        with checkpoint.reading():
+            course.learner.load_state_dict(saved["learner"])
+            stale = int(saved["stale"])
     if recipe.patience and stale >= recipe.patience:
         return
     judging = depth.look_of(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
@@ -211,8 +240,13 @@ def _epochs(
         judged = time.monotonic()
         with course.learner.averaged():
             vectors, state = course.judge()
+        check_finite(
+            f"after epoch {epoch.number}",
+            validation_embeddings=[torch.from_numpy(vectors)] if vectors is not None else [],
+        )
         scores, intervals = ({}, {}) if vectors is None else lesson.validation.judged(vectors)
-        trial = Trial(f"epoch {epoch.number}", scores, state, epoch.number, recipe.tune, intervals, epoch)
+        below = behind(scores, planned.frozen_trial(first=True).scores)
+        trial = Trial(f"epoch {epoch.number}", scores, state, epoch.number, recipe.tune, intervals, epoch, below)
         course.learner.told(trial.score)
         if clock.is_limited:
             spent = epoch.seconds, time.monotonic() - judged
@@ -228,7 +262,7 @@ def _epochs(
             checkpoint.save(
                 {"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale, "depth": recipe.tune}
             )
-        if stale == recipe.patience:
+        if recipe.patience and stale >= recipe.patience:
             course.learner.end()
 
 
@@ -309,6 +343,9 @@ def finish(
             pass
         with course.learner.averaged():
             _, state = course.judge()  # which takes the means that are recalled
+        check_finite(
+            "in the final fit on all photos", weights=(part for part in state.values() if part.is_floating_point())
+        )
         network.load_state_dict(state, strict=False)
         return network.eval()
     trained = {name: value for name, value in best.state.items() if name.startswith("backbone")}
@@ -319,10 +356,11 @@ def finish(
     return network
 
 
-def compare_heads(lesson: Lesson, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors, str]]:
+def compare_heads(lesson: Lesson, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors | None, str]]:
     """Train a head with each loss, all from the most careful closed form, which itself comes first, under no name.
 
-    Yields: the loss, the embeddings (len(validation.rows), D) after its last epoch, and what went wrong, if anything.
+    Yields: the loss, the embeddings (len(validation.rows), D) after its last epoch, and what went wrong, if anything;
+    None in place of embeddings where training diverged.
     """
     start = new_head(lesson, recipe)
     solve(start, lesson).fill(start, CAREFUL)
@@ -336,6 +374,7 @@ def compare_heads(lesson: Lesson, recipe: Recipe, specs: Iterable[str]) -> Itera
             for epoch in fit(course.embed, course.learner, course.feed):
                 trouble = epoch.health.trouble
         except TrainingError as error:
-            trouble = str(error)
+            yield spec, None, str(error)
+            continue
         with torch.no_grad():
             yield spec, head.eval()(lesson.validation_features).numpy(), trouble

@@ -23,3 +23,5 @@ class TrainReport:
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
     searches: dict[str, dict[str, float]] = field(default_factory=dict)  # known, new: MAP@R of frozen and chosen
+    reason: str = ""  # why the frozen backbone is kept, where training did not help
+    replaced: str | None = None  # where the model that was replaced is kept

@@ -97,14 +97,14 @@ def test_only_the_leader_says_what_is_wrong(cli: Cli, tmp_path: Path, monkeypatc
 def test_a_restart_goes_on_with_its_own_run_alone(tmp_path: Path) -> None:
     """Not with one of another recipe or catalogue, nor with one that is done."""
     for recipe, catalog in (("a = 1\n", "shop"), ("a = 2\n", "shop"), ("a = 1\n", "other")):
-        with runs.start(tmp_path, recipe, catalog, "model") as run:
+        with runs.start(tmp_path, recipe, catalog, tmp_path / "model") as run:
             run.told({"trial": "epoch 1", "epoch": 1})
             first = run if (recipe, catalog) == ("a = 1\n", "shop") else None
         if first is not None:
             wanted = first.record.id
-    assert runs.go_on_or_start(tmp_path, "a = 1\n", "shop", "model").record.id == wanted
-    runs.go_on_or_start(tmp_path, "a = 1\n", "shop", "model").finish({})
-    assert runs.go_on_or_start(tmp_path, "a = 1\n", "shop", "model").record.id != wanted
+    assert runs.go_on_or_start(tmp_path, "a = 1\n", "shop", tmp_path / "model").record.id == wanted
+    runs.go_on_or_start(tmp_path, "a = 1\n", "shop", tmp_path / "model").finish({})
+    assert runs.go_on_or_start(tmp_path, "a = 1\n", "shop", tmp_path / "model").record.id != wanted
 
 
 def options(weights: Path, tune: str) -> list[object]:

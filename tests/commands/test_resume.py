@@ -85,7 +85,7 @@ def test_resume_is_refused_where_settings_or_photos_changed(cli: Cli, shop: Path
     from dmlcli.learn.recipe import Recipe, to_toml
 
     text = to_toml(Recipe(backbone="descriptor", epochs=2))
-    with runs.start(begun / "runs", text, str(shop), str(begun / "model")) as run:
+    with runs.start(begun / "runs", text, str(shop), begun / "model") as run:
         run.check_images({"gone.png": ["mug", "", "", "0"]})
         run.told({"trial": "epoch 1", "epoch": 1})
     found = cli("train", shop, "-w", begun, "--resume", "--epochs", 5, "--loss", "triplet")

@@ -32,6 +32,21 @@ def test_balanced_batches_repeat_what_is_rare_all_over_the_epoch() -> None:
     assert sum(any(row >= 200 for row in batch) for batch in drawn) >= 8
 
 
+def test_rare_images_are_repeated_exactly_as_often_as_they_should_be() -> None:
+    """Batches of one image, in which no repeat falls together with another."""
+    labels = [0] * 100 + [1] * 100 + [2] * 4
+    counts = Counter(row for (row,) in batches("balanced", labels, 1, 0))
+    assert {counts[row] for row in range(200)} == {1} and {counts[row] for row in range(200, 204)} == {5}
+
+
+def test_a_fraction_of_a_repeat_is_a_chance_of_one_more() -> None:
+    labels = [0] * 100 + [1] * 100 + [2] * 16  # the last are to be shown 2.5 times each: root of 100 over root of 16
+    drawn = [Counter(row for (row,) in batches("balanced", labels, 1, seed)) for seed in range(40)]
+    shown = [counts[row] for counts in drawn for row in range(200, 216)]
+    assert {*shown} == {2, 3} and sum(shown) / len(shown) == pytest.approx(2.5, abs=0.08)
+    assert {counts[row] for counts in drawn for row in range(200)} == {1}
+
+
 def test_the_last_balanced_batch_is_no_rest() -> None:
     labels = [0] * 10 + [1] * 11  # 21 rows, of which each is shown once
     assert [len(batch) for batch in batches("balanced", labels, 20, 0)] == [20, 20]

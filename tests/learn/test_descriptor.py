@@ -86,3 +86,12 @@ def test_it_sees_colour_where_shape_is_the_same_and_shape_where_colour_is() -> N
     against = describe(red, blue, turned, darker)
     to_blue, to_turned, to_darker = (against[1:] @ against[0]).tolist()
     assert to_darker > 0.9 > to_blue and to_darker > 0.95 > to_turned
+
+
+def test_shadows_are_evened_out() -> None:
+    """Square roots are taken first: a step in the shadows counts more than the same step in the light."""
+    dark, light = torch.zeros(1, 3, 128, 128), torch.full((1, 3, 128, 128), 0.8)
+    pattern = torch.zeros(1, 3, 128, 128)
+    pattern[..., ::16] = pattern[..., 1::16] = pattern[..., 2::16] = pattern[..., 3::16] = 0.1
+    changes = [float((Descriptor()(base + pattern) - Descriptor()(base)).norm()) for base in (dark, light)]
+    assert changes[0] > 2 * changes[1]

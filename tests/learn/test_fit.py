@@ -85,6 +85,77 @@ def test_a_loss_that_is_no_number_stops_with_a_hint() -> None:
     assert "--learning-rate" in caught.value.hint
 
 
+class Odd(nn.Module):
+    """A loss whose value is finite, and its slope or its embeddings are not."""
+
+    sampler, takes_references, learning_rate_factor = "random", False, 1.0
+
+    def __init__(self, slope: float, wait: int = 0) -> None:
+        super().__init__()
+        self.slope, self.wait = slope, wait
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        self.wait -= 1
+        slope = self.slope if self.wait < 0 else 1.0
+        return (embeddings - embeddings.detach()).sum() * slope + 1
+
+
+@pytest.mark.parametrize(
+    ("slope", "start", "what"),
+    [
+        (float("nan"), 1.0, "loss"),
+        (1e38, 1e3, "gradient"),
+        (0.0, float("inf"), "lengths of the embeddings"),
+        (0.0, 1e30, "lengths of the embeddings"),  # finite, and too long to be normalized
+    ],
+)
+@pytest.mark.parametrize("clip", ["value:10", "none"])
+def test_what_is_not_finite_is_named_with_epoch_and_step(slope: float, start: float, what: str, clip: str) -> None:
+    """Also where the value of the loss looks well, and where clipping would hide it."""
+    x, y = sample()
+    head = nn.Linear(10, 4)
+    with torch.no_grad():
+        head.weight.fill_(start)
+    learner = Learner(Recipe(epochs=2, learning_rate=0, clip=clip), Odd(slope), head=head)
+    with pytest.raises(TrainingError, match=f"epoch 1, step 1: NaN or infinity in the {what}"):
+        list(fit(head, learner, lambda _: [(x, y)]))
+
+
+def test_the_step_that_diverges_is_counted() -> None:
+    x, y = sample()
+    head = nn.Linear(10, 4)
+    learner = Learner(Recipe(epochs=3, learning_rate=0), Odd(float("nan"), wait=7), head=head)
+    with pytest.raises(TrainingError, match="epoch 2, step 3"):
+        list(fit(head, learner, lambda _: [(x, y)] * 5))
+
+
+def test_weights_that_the_last_step_ruined_are_noticed() -> None:
+    x, y = sample()
+    head = nn.Linear(10, 4)
+    asked = Recipe(epochs=1, learning_rate=1e38, optimizer="sgd", clip="none", weight_decay=0)
+    with pytest.raises(TrainingError, match="at the end of epoch 1: NaN or infinity in the squared weights"):
+        list(fit(head, Learner(asked, Odd(1e3), head=head), lambda _: [(x, y)]))
+
+
+def test_the_last_step_of_an_epoch_is_the_mean_of_the_batches_that_are_left() -> None:
+    """Of three batches by twos: a step along the mean of two gradients, and one along the third."""
+    head = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        head.weight.fill_(100)
+    parts = [(torch.full((2, 1), value), torch.zeros(2, dtype=torch.long)) for value in (1.0, 3.0, 5.0)]
+    asked = Recipe(
+        epochs=1,
+        accumulate=2,
+        learning_rate=1,
+        optimizer="sgd:momentum=0",
+        clip="none",
+        schedule="constant",
+        weight_decay=0,
+    )
+    list(fit(head, Learner(asked, Odd(1.0), head=head), lambda _: parts))
+    assert head.weight.item() == pytest.approx(100 - (2 * 1 + 2 * 3) / 2 - 2 * 5)
+
+
 @pytest.mark.parametrize(("name", "parameter"), [("proxy-anchor", "proxies"), ("normalized-softmax", "weight")])
 def test_proxies_start_from_the_means(name: str, parameter: str) -> None:
     x, y = sample()

@@ -40,6 +40,16 @@ def test_the_ring_holds_the_newest(case: dict[str, Any]) -> None:
         assert torch.equal(kept.embeddings[: kept.filled, 0], kept.labels[: kept.filled].double())
 
 
+def test_the_ring_goes_on_at_its_start_when_it_is_full() -> None:
+    ring = memory.Memory(losses.build("contrastive", 9, 1), 1, size=5)
+    for first in (0, 2, 4):
+        ring.remember(torch.tensor([[first], [first + 1]]).float(), torch.tensor([first, first + 1]))
+    assert ring.labels.tolist() == [5, 1, 2, 3, 4] and ring.embeddings.flatten().tolist() == [5, 1, 2, 3, 4]
+    assert ring.filled == 5
+    ring.remember(torch.tensor([[6.0], [7.0]]), torch.tensor([6, 7]))
+    assert ring.labels.tolist() == [5, 6, 7, 3, 4] and ring.embeddings.flatten().tolist() == [5, 6, 7, 3, 4]
+
+
 def test_a_batch_larger_than_the_memory_leaves_its_last() -> None:
     kept = remembering("contrastive", size=4)
     kept.remember(torch.zeros(11, 8), torch.arange(11))

@@ -71,12 +71,26 @@ def test_every_backbone_that_is_offered_loses_its_classifier(name: str) -> None:
 
 def test_weights_of_another_network_are_refused() -> None:
     alexnet = build_backbone(resolve("alexnet", "none")).state_dict()
-    with pytest.raises(WeightsError, match="not weights of squeezenet1_1"):
+    with pytest.raises(WeightsError, match="does not hold weights of squeezenet1_1"):
         build_backbone(Weights("squeezenet1_1", alexnet, ImageSettings(), "file"))
     half = dict(list(alexnet.items())[:4])
     with pytest.raises(WeightsError, match="missing") as caught:
         build_backbone(Weights("alexnet", half, ImageSettings(), "file"))
     assert "--backbone" in caught.value.hint
+
+
+def test_weights_of_another_network_are_named() -> None:
+    """Also with a classifier of one's own, and by files from before batch norms counted their batches."""
+    import torchvision
+
+    state = torchvision.models.mobilenet_v3_small(num_classes=7).state_dict()
+    with pytest.raises(WeightsError, match="they fit mobilenet_v3_small") as caught:
+        build_backbone(Weights("squeezenet1_1", state, ImageSettings(), "file"))
+    assert caught.value.hint == "--backbone mobilenet_v3_small"
+    old = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    built = build_backbone(Weights("mobilenet_v3_small", old, ImageSettings(), "file")).state_dict()
+    own = [name for name in built if name in old]
+    assert own and all(torch.equal(built[name], old[name]) for name in own)
 
 
 def test_published_weights_fit_with_their_classifier() -> None:

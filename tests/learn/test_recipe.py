@@ -94,7 +94,7 @@ def test_a_recipe_that_is_not_there_or_no_recipe(tmp_path: Path) -> None:
         recipe.read("proxi-anchor")
     assert "proxy-anchor" in caught.value.hint
     (tmp_path / "photo.toml").write_bytes(b"\xff\xd8 no toml")
-    with pytest.raises(CannotRun, match="cannot be read"):
+    with pytest.raises(CannotRun, match="cannot read the recipe"):
         recipe.read(str(tmp_path / "photo.toml"))
 
 

@@ -55,6 +55,13 @@ def test_new_products_of_a_split_val_are_never_fitted_on() -> None:
     assert {items[row].split for row in fitted_in_the_end(items, split)} == {"train"}
 
 
+def test_the_last_quarter_of_each_product_is_spared() -> None:
+    items = catalog(8, 8)
+    (found,) = made(items, "known")
+    assert {items[row].path.rpartition("/")[2] for row in found.searches["known"].queries} == {"6.jpg", "7.jpg"}
+    assert {items[row].path.rpartition("/")[2] for row in found.fit} == {f"{image}.jpg" for image in range(6)}
+
+
 def test_what_was_held_out_is_fitted_on_in_the_end() -> None:
     items = catalog(20, 5)
     assert fitted_in_the_end(items, split_for_training(Catalog(Path(), items), 0)) == list(range(100))

@@ -15,7 +15,7 @@ def show(report: CompareReport) -> None:
     for column in range(1, 2 + len(new) + len(own)):
         table.columns[column].justify = "right"
     for one in report.contenders:
-        gain = f"{100 * one.gain:+.1f}"
+        gain = "-" if one.gain is None else f"{100 * one.gain:+.1f}"
         scores = [look.percent(one.recall_at_1), look.percent(one.map_at_r), look.span(one.interval95)]
         seen = [look.percent(one.known_recall_at_1), look.percent(one.known_map_at_r)] if known else []
         span = look.span(one.gain_interval95, "+.1f")
@@ -24,9 +24,6 @@ def show(report: CompareReport) -> None:
     look.say(f"fitted on {fitted}; {report.protocol}")
     look.console().print(table)
     look.cautions([f"{one.name}: {one.trouble}" for one in report.contenders if one.trouble])
-    losses = [one for one in report.contenders if one.name not in ("closed form", "frozen backbone")]
-    best = losses[0]
-    if best.interval95 is not None:
-        rivals = sum(best.interval95[0] <= one.map_at_r for one in losses[1:])
-        look.note(f"{rivals} more lie within the interval of {best.name}: among those there is no evidence")
-    look.hint(f"dmlcli train CATALOG --loss {shlex.quote(best.name)}")
+    look.note(report.why)
+    loss = f" --loss {shlex.quote(report.recommended)}" if report.recommended else ""
+    look.hint(f"dmlcli train CATALOG{loss}")

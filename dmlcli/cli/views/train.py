@@ -1,5 +1,7 @@
 """What training made."""
 
+import shlex
+
 from dmlcli.cli import look
 from dmlcli.report.train import TrainReport
 
@@ -13,11 +15,17 @@ def show(report: TrainReport) -> None:
         ("MAP@R", _change(report)),
         *((f"  {name} products", _gain(one["chosen"], one["frozen"])) for name, one in report.searches.items()),
         ("chosen", report.chosen),
+        *([("reason", report.reason)] if report.reason else []),
+        *([("replaced", _way_back(report.replaced))] if report.replaced else []),
         ("index", report.index or "none (--no-index)"),
         ("time", look.seconds(report.seconds)),
     ]
     look.facts(rows)
     look.hint("dmlcli query img.jpg" if report.index else "dmlcli index CATALOG")
+
+
+def _way_back(replaced: str) -> str:
+    return f"{replaced}; to return to that model: dmlcli index CATALOG --model {shlex.quote(replaced)}"
 
 
 def _change(report: TrainReport) -> str:
