@@ -210,11 +210,11 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mission(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Mission]:
-    """`dmlcli train ./catalog --loss proxy-anchor` in a folder that holds nothing but part of the sample catalogue.
+def mission(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Mission:
+    """`dmlcli train ./catalog --loss proxy-anchor` in a folder that holds nothing but part of the sample catalog.
 
-    Tests that run side by side share it: the first worker to come makes it, the others wait. No test may change it
-    (`workspace` is a copy); the end of the run checks that.
+    Tests that run side by side share it: the first worker to come makes it, the others wait. No test may change it:
+    `workspace` is a copy.
     """
     several = hasattr(request.config, "workerinput")
     folder = (tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()) / "mission"
@@ -223,23 +223,8 @@ def mission(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     with (folder / "lock").open("a") as lock:  # not "w", which would change it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
-            result = _train_the_mission(folder)
-            said.write_text(json.dumps([result, _files(folder)]))
-    result, files = json.loads(said.read_text())
-    yield Mission(folder, *result)
-    changed = sorted({file for file, *_ in _difference(files, _files(folder))})
-    assert not changed, f"a test has changed what all tests share: {changed[:5]}"
-
-
-def _files(folder: Path) -> list[list[Any]]:
-    """Every file that tests share, with its size and time of change."""
-    parts = [folder / "catalog", *(folder / ".dmlcli" / name for name in ("model", "index", "embeddings"))]
-    files = sorted(file for part in parts for file in part.rglob("*") if file.is_file())
-    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-
-
-def _difference(before: list[list[Any]], after: list[list[Any]]) -> set[tuple[Any, ...]]:
-    return set(map(tuple, before)) ^ set(map(tuple, after))
+            said.write_text(json.dumps(_train_the_mission(folder)))
+    return Mission(folder, *json.loads(said.read_text()))
 
 
 def _train_the_mission(folder: Path) -> tuple[int, str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmlcli import progress
-from dmlcli.catalog.names import SUFFIXES
+from dmlcli.catalog.names import is_called_image
 from dmlcli.catalog.table import Table, distinct_names
 from dmlcli.catalog.text import Text
 from dmlcli.errors import CatalogError
@@ -181,7 +181,7 @@ class _Reader:
             for number in range(begin + 1, end):
                 line = self._lines[number - self._first]
                 cells = next(csv.reader([line], delimiter=self._layout.separator, **_UNQUOTED), [])
-                if len(cells) == self._width and cells[image].strip(' "').rpartition(".")[2].lower() in SUFFIXES:
+                if len(cells) == self._width and is_called_image(cells[image].strip(' "')):
                     raise _Malformed(
                         begin,
                         f"a quotation mark opens a cell that runs on over line {number}, which is a row of its own",

@@ -1,6 +1,6 @@
 """What the names of files and folders say: which are images, and which the system put there, not the user."""
 
-from dmlcli.image import SUFFIXES as SUFFIXES
+from dmlcli.image import SUFFIXES
 
 _FOLDERS = frozenset(
     (
