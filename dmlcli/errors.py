@@ -12,6 +12,8 @@
     │   ├── IndexFileError         no index, or a damaged one
     │   ├── MismatchError          two artefacts that were not made for each other
     │   ├── TrainingError          training cannot start or went astray
+    │   ├── CannotWrite            the disk is full or read-only, or a place may not be written to
+    │   ├── Locked                 another process holds the lock on a folder or a run
     │   ├── LostProcess            another process of the same work has ended before its time
     │   └── PartError              what stopped a process that does not lead
     └── Interrupted           130  Ctrl-C; what was done so far is saved

@@ -50,12 +50,12 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     name = inputs[0].name
     threads = None if few else _threads()
 
-    def run(image: Pixels) -> Pixels:  # (1, 3, H, W)
+    def run(image: Pixels) -> Pixels:  # (B, 3, H, W)
         try:
             found = np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
         except Exception as error:
             raise _damaged(file, error) from error
-        if found.shape[:-1] != (1,) or not np.isfinite(found).all():
+        if found.shape[:-1] != image.shape[:1] or not np.isfinite(found).all():
             raise _damaged(file, "what it computes is not a vector of finite numbers")
         return found
 

@@ -15,7 +15,7 @@ from dmlcli import disk, records
 
 SEEN = "checked.json"
 _BLOCK = 1 << 20
-_SEEN = {"files": records.mapping_of(records.list_of(records.whole(least=-(1 << 63)), length=4))}
+_SEEN = {"files": records.mapping_of(records.list_of(records.whole(least=-(1 << 63)), length=3))}
 _SCHEMA = 1
 
 
@@ -67,7 +67,7 @@ def _state(file: Path) -> list[int]:
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{file.name} is not a regular file")
-    return [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+    return [status.st_size, status.st_ino, status.st_mtime_ns]
 
 
 def _sum(file: Path) -> str:

@@ -95,7 +95,7 @@ def _nearest(path: Path) -> tuple[str, str]:
         return _forbidden(top)
     if not names:
         disk = "no disk is mounted there" if not os.path.ismount(top) else "the disk mounted there is empty"
-        return f"the folder {top} is empty", f"perhaps {disk}"
+        return f"there is no '{missing}', and the folder {top} is empty", f"perhaps {disk}"
     if other := _spelled_otherwise(path, top, missing, names):
         return other
     if "\\" in str(path) and os.sep == "/" and Path(str(path).replace("\\", "/")).exists():

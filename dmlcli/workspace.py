@@ -136,10 +136,11 @@ def make(named: Path | None = None, *, needed: bool = True) -> Workspace:
         workspace = Workspace(chosen)
         try:
             disk.make_folder(chosen)
-        except CannotRun:
+        except CannotRun as error:
             if not needed:
                 return workspace
-            raise
+            message = f"cannot make the workspace {_described(named)}: {error}"
+            raise CannotRun(message, hint="-w DIR names another place") from error
         progress.note(f"made the workspace {chosen}")
     return workspace
 
@@ -161,4 +162,5 @@ def _here() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
-        raise CannotRun("the current folder was deleted", hint="cd into another folder, or name one with -w") from error
+        hint = "cd into another folder, or name one with -w"
+        raise CannotRun("the current folder has been deleted", hint=hint) from error

@@ -22,6 +22,7 @@ from PIL import Image
 
 from dmlcli import progress
 from dmlcli.catalog import Item
+from dmlcli.cli import next_step
 from dmlcli.cli.start import run
 from dmlcli.embeddings import Embeddings, FileState
 from tests.places import ROOT
@@ -134,9 +135,10 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def _silent() -> Iterator[None]:
-    """The command line installs its listener for good; the next test starts with the silent one."""
+    """A command line leaves its listener and what was typed behind; the next test starts without."""
     yield
     progress.listen(progress.Silent())
+    next_step.remember("", {}, [])
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dmlcli.catalog import open_catalog
 from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
@@ -52,12 +53,15 @@ def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(mission: Mission)
     assert encoder.forward(batch[:0]).shape == (0, together.shape[1])
 
 
+@pytest.mark.filterwarnings("ignore:this processor has no arithmetic")
 def test_bfloat16_turns_vectors_by_little(mission: Mission) -> None:
     model = open_model(mission.workspace / "model")
     exact, narrow = Encoder(model), Encoder(model, narrow=True)
     batch = np.stack([exact.view(path.read_bytes()) for path in mission.images()[:5]])
     cosines = (exact.forward(batch) * narrow.forward(batch)).sum(axis=1)
-    assert cosines.min() > 0.99 and not (cosines > 1 - 1e-7).all()
+    assert cosines.min() > 0.99
+    if torch.cpu._is_avx512_bf16_supported():  # elsewhere it may come out as in float32
+        assert not (cosines > 1 - 1e-7).all()
 
 
 def test_a_model_with_a_graph_needs_no_torch(mission: Mission) -> None:

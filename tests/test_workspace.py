@@ -85,7 +85,7 @@ def test_a_workspace_named_by_the_variable_is_named_in_errors(tmp_path: Path, mo
         workspace.need()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "file" / "w"))
-    with pytest.raises(CannotRun, match=r"file/w \(set by DMLCLI_WORKSPACE\): Not a directory"):
+    with pytest.raises(CannotRun, match=r"file/w \(set by DMLCLI_WORKSPACE\): .* is a file and not a folder"):
         workspace.make()
     assert workspace.make(needed=False).folder == tmp_path / "file" / "w"
 
@@ -94,7 +94,7 @@ def test_a_deleted_current_folder_is_an_error(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    with pytest.raises(CannotRun, match="the current folder was deleted"):
+    with pytest.raises(CannotRun, match="the current folder has been deleted"):
         workspace.find()
     (tmp_path / "w").mkdir()
     assert workspace.need(tmp_path / "w").folder == tmp_path / "w"

@@ -3,16 +3,16 @@
 import contextlib
 import shlex
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dmlcli import options, processes
+from dmlcli import interrupts, options, processes
 from dmlcli.errors import Interrupted, MismatchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
@@ -129,7 +129,8 @@ def train(
     begin = runs.go_on_or_start if processes.were_restarted() else runs.start
     going = going or begin(place.runs, to_toml(settings), str(catalog), target)
     named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
-    with _resumable(named), going:
+    kept = "the features computed so far, finished folds and the last checkpoint are kept"
+    with interrupts.keeping(kept, f"dmlcli train {named} --resume continues from there"), going:
         from dmlcli.learn import training  # torch starts here
 
         told = _telling(going, tensorboard)
@@ -214,18 +215,6 @@ def _put_in_place(
         in_use.add(indexes.open_index(place.index).model)
     kept_models.prune(place.models, in_use)
     return embeddings, failed, replaced
-
-
-@contextmanager
-def _resumable(named: str) -> "Iterator[None]":
-    """Say what is kept and how to continue where training is interrupted; `named` is what to type after the verb."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            "interrupted; the features computed so far, finished folds and the last checkpoint are kept",
-            hint=f"dmlcli train {named} --resume continues from there",
-        ) from error
 
 
 def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> "PlanReport":

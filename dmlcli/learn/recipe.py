@@ -154,16 +154,7 @@ def from_text(text: str, file: Path) -> dict[str, Any]:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as a file that `read` takes; settings without a value are left out.
-
-    Errors: UsageError for a path that is not UTF-8, which TOML cannot hold.
-    """
-    for key, value in asdict(recipe).items():
-        if isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
-            raise UsageError(
-                f"{_option(key)} {value}: the name is not valid UTF-8 and cannot be kept in the run's recipe",
-                hint="rename the file",
-            )
+    """The recipe as a file that `read` takes; settings without a value are left out."""
     lines = (f"{key} = {_toml(value)}" for key, value in asdict(recipe).items() if value is not None)
     return "\n".join(lines) + "\n"
 

@@ -51,7 +51,8 @@ class Source(NamedTuple):
                 raise self.failure
             return _read(self.photo)
         except ImageError as error:
-            error.hint = error.hint or TAKES
+            if not error.hint or "--root" in error.hint:  # which a query has not
+                error.hint = TAKES
             raise
         except (OSError, ValueError) as error:  # a name that no file can have, among others
             raise ImageError(getattr(error, "strerror", None) or str(error), hint=TAKES) from error

@@ -37,7 +37,7 @@ def hostile(kind: Any) -> Any:
     if origin is Literal:
         return parts[0]
     if origin is tuple:
-        return (hostile(parts[0]),) * 2 if parts[-1] is Ellipsis else tuple(map(hostile, parts))
+        return (hostile(parts[0]), other(hostile(parts[0]))) if parts[-1] is Ellipsis else tuple(map(hostile, parts))
     if origin in (list, Iterable):
         return [hostile(parts[0])]
     if origin is dict:
@@ -45,6 +45,11 @@ def hostile(kind: Any) -> Any:
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
         return kind(**{name: hostile(part) for name, part in get_type_hints(kind).items()})
     return {int: 2, float: 0.5, bool: True, type(None): None}.get(kind)
+
+
+def other(value: Any) -> Any:
+    """The same with another image: a path is printed once."""
+    return dataclasses.replace(value, image=f"{HOSTILE}2") if hasattr(value, "image") else value
 
 
 def reports() -> list[tuple[str, str | None]]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from dmlcli import progress
 from dmlcli.cli import next_step
+from dmlcli.cli.bar import Teller
 from dmlcli.cli.views import train_plan as view
 from dmlcli.report.train_plan import PlanReport
 from tests.conftest import Cli, make_shop
@@ -77,6 +79,7 @@ def test_the_hint_of_an_error_names_the_workspace_that_was_typed(cli: Cli, tmp_p
 
 
 def test_a_dry_run_says_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.listen(Teller(False))
     next_step.remember("train", {}, ["train", "a b", "--dry-run"])
     view.show(PlanReport(1, 1, {"loss": "softmax", "backbone": "descriptor", "tune": "head"}, "none", {}, 0.0, 0))
     assert commands(capsys.readouterr().err) == [["dmlcli", "train", "a b"]]

@@ -163,7 +163,7 @@ def test_a_deleted_folder_holds_no_settings(
     assert cli("eval", project / "vectors.npz", "--format", "json").code in (0, 4)
     for words in (["status"], ["query", "--like", "x"], ["query", "--like", "x", "--debug"]):
         found = cli(*words)
-        assert found.code == 4 and "the current folder was deleted" in found.err
+        assert found.code == 4 and "the current folder has been deleted" in found.err
     monkeypatch.chdir(tmp_path)
 
 

@@ -330,7 +330,7 @@ def test_an_index_that_may_not_be_written_to_is_calibrated_all_the_same(place: P
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ([""], 2, "an empty name is no photo"),  # of a variable that was never set
+        ([""], 2, "an empty name is not a photo"),  # of a variable that was never set
         (["--files-from", "/dev/null"], 1, "no photo was named"),
         (["--vector", "empty.npy"], 4, "empty.npy holds no vectors"),
         (["--like", ""], 2, "nothing in the index is called ''"),

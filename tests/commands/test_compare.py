@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import dmlcli
+from dmlcli import progress
+from dmlcli.cli.bar import Teller
 from dmlcli.cli.views import compare as view
 from dmlcli.errors import CatalogError, UsageError
 from dmlcli.report.compare import CompareReport, Contender, recommend
@@ -104,6 +106,7 @@ def test_only_a_loss_that_the_intervals_carry_is_recommended(
     lines = (*losses, CLOSED, FROZEN)
     name, reason = recommend(lines)
     assert name == expected and why in reason
+    progress.listen(Teller(False))
     view.show(CompareReport(10, 5, "halves", lines, name, reason))
     shown = capsys.readouterr()
     assert reason in shown.err

@@ -59,7 +59,7 @@ def test_a_photo_from_elsewhere_finds_hits(mission: Mission, photo: str, cli: Cl
 def test_a_missing_photo_is_an_error_with_a_hint(photo: str, cli: Cli) -> None:
     found = cli("query", "missing.jpg")
     assert (found.code, found.out) == (4, "")
-    assert found.err.splitlines()[0] == "dmlcli: error: missing.jpg: there is no such file"
+    assert found.err.splitlines()[0] == "dmlcli: error: missing.jpg: there is no such file in the folder ."
     assert found.err.splitlines()[1].startswith("hint: ")
 
 
@@ -91,7 +91,7 @@ def test_json_is_one_object(photo: str, cli: Cli, mission: Mission) -> None:
     assert whole["index"] == str(mission.workspace / "index")
     assert [list(answer) for answer in whole["answers"]] == [ANSWER]
     assert [list(hit) for hit in whole["answers"][0]["hits"]] == [HIT, HIT]
-    assert whole["skipped"] == [{"path": "broken.jpg", "reason": "there is no such file"}]
+    assert whole["skipped"] == [{"path": "broken.jpg", "reason": "there is no such file in the folder ."}]
 
 
 def test_csv_has_a_header(photo: str, cli: Cli) -> None:

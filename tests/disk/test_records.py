@@ -26,7 +26,7 @@ def test_a_name_that_is_not_utf8_is_escaped_and_comes_back(tmp_path: Path) -> No
 
 def test_json_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[1]")
-    with pytest.raises(ValueError, match="no JSON object"):
+    with pytest.raises(ValueError, match="does not hold a JSON object"):
         disk.read_json(tmp_path / "x.json")
 
 

@@ -17,6 +17,7 @@ from dmlcli.image import Pixels
 from tests.conftest import make_shop
 
 DIM = 2048
+PNG = b"\x89PNG\r\n\x1a\n"  # without it no file is read
 
 
 def view(data: bytes) -> Pixels:
@@ -35,7 +36,7 @@ def numbered(root: Path, count: int) -> Catalog:
     """Files of one size that all differ."""
     root.mkdir()
     for number in range(count):
-        (root / f"{number}.bmp").write_bytes(f"{number:064}".encode())
+        (root / f"{number}.bmp").write_bytes(PNG + f"{number:064}".encode())
     return Catalog(root, [Item(f"{number}.bmp", "p") for number in range(count)])
 
 
@@ -62,7 +63,7 @@ def test_a_photo_written_over_in_place_is_noticed_though_its_time_was_set_back(t
     catalog = numbered(tmp_path / "shop", 2)
     same_times(catalog.root / "0.bmp")
     before = computed(catalog).embeddings
-    (catalog.root / "0.bmp").write_bytes(b"x" * 64)
+    (catalog.root / "0.bmp").write_bytes(PNG + b"x" * 64)
     same_times(catalog.root / "0.bmp")
     assert computed(catalog, before).fresh == 1
 

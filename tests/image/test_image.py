@@ -265,7 +265,7 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
     elif kind == "loop":
         path.symlink_to(path)
     path = {"device": Path("/dev/zero"), "name": Path("a\0b")}.get(kind, path)
-    reasons = {"missing": "no such file", "loop": "symbolic links", "name": "not a possible file name"}
+    reasons = {"missing": "there is no 'x.jpg'", "loop": "symbolic links", "name": "not a possible file name"}
     with pytest.raises(ImageError, match=reasons.get(kind, "not a regular file")):
         read_file(path)
 

@@ -296,7 +296,7 @@ def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Pa
     indexes.build(tmp_path / "i", made, None, indexes.Wish("HNSW16"))
     index = indexes.update(tmp_path / "i", part(made, range(50, 400)), None).index
     assert len(index.record["dead"]) == 50
-    index = indexes.update(tmp_path / "i", part(made, range(150, 400)), None).index
+    index = indexes.update(tmp_path / "i", part(made, range(150, 400)), None, prune=True).index
     assert index.record["dead"] == [] and index.searcher.near.ntotal == 250
     assert index.search(made.vectors[200:201], 1)[0][0].id == 200
 

@@ -105,5 +105,5 @@ def test_differences_are_told_as_options() -> None:
 
 def test_a_path_that_is_not_utf8_is_refused() -> None:
     """A file name of other bytes, as Python reads it; TOML is UTF-8."""
-    with pytest.raises(UsageError, match=r"^--weights w.\.pth: the name is not valid UTF-8"):
-        recipe.to_toml(recipe.resolve(None, {"weights": "w\udce9.pth"}))
+    with pytest.raises(UsageError, match=r"^--weights .* is not valid UTF-8"):
+        recipe.resolve(None, {"weights": "w\udce9.pth"})

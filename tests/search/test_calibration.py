@@ -1,6 +1,7 @@
 """--min-score auto: unknown products are refused as often as promised, on made-up and on real photos."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,7 @@ def test_a_trained_model_says_how_close_new_products_come(workspace: Path, missi
     record = json.loads((workspace / "model" / "model.json").read_text())
     record["scores"]["strangers"] = None  # as after --for known
     (workspace / "model" / "model.json").write_text(json.dumps(record))
+    shutil.rmtree(workspace / "models")  # where the model would be found as it was
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace)
     assert found.code == 0 and "warning: new products come closer" in found.err
 

@@ -24,6 +24,6 @@ def show(report: CompareReport) -> None:
     look.say(f"fitted on {fitted}; {report.protocol}")
     look.console().print(table)
     look.cautions([f"{one.name}: {one.trouble}" for one in report.contenders if one.trouble])
-    look.note(report.why)
+    look.err(report.why)
     loss = f" --loss {shlex.quote(report.recommended)}" if report.recommended else ""
     look.hint(f"dmlcli train CATALOG{loss}")

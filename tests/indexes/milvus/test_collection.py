@@ -33,7 +33,8 @@ def goods(folder: str, first: int = 0, last: int = 60, *, dim: int = 8, price: f
         colour = (("colour", ["red", "blue"][row % 3]),) if row % 3 < 2 else ()
         items.append(Item(f"{row}.png", f"p{row // 5}", columns=(("price", str(row * price / 2)), *colour)))
     states = [FileState(1, 1, str(row)) for row in range(first, last)]
-    save(Path(folder), Embeddings(Path("/shop"), items, states, vectors, ""))
+    Path("photos").mkdir(exist_ok=True)
+    save(Path(folder), Embeddings(Path("photos").resolve(), items, states, vectors, ""))
     return Path(folder)
 
 
@@ -193,7 +194,7 @@ def test_names_of_any_bytes_come_back(place: str, cli: Cli) -> None:
     odd = [os.fsdecode(b"caf\xe9.png"), "two\nlines.png", 'größe "😀".png', "back\\slash.png"]
     states = [FileState(1, 1, str(row)) for row in range(4)]
     items = [Item(name, name, box=(0.0, 1.5, number, 3.0) if number else None) for number, name in enumerate(odd)]
-    save(Path("odd"), Embeddings(Path("/shop"), items, states, np.eye(4, dtype=np.float32), ""))
+    save(Path("odd"), Embeddings(Path("photos").resolve(), items, states, np.eye(4, dtype=np.float32), ""))
     assert cli("index", "odd", "-w", "w", "--to", place).code == 0
     opened = collection.open_collection(address.parse(place))
     for number, name in enumerate(odd):
