@@ -19,7 +19,7 @@ from dmlcli import report as report_package
 from dmlcli.cli import edge, live, look, render
 from dmlcli.cli.bar import Teller
 from dmlcli.learn.recipe import Recipe
-from tests.conftest import Cli, make_shop, process
+from tests.conftest import Cli, Mission, make_shop, process
 
 HOSTILE = "a\x1b[31mb\rc\nd\u0085e\u202ef\u200bg\udcff[/bold]" + "long" * 75
 ACTS = {"\u200b", "\x1b", "\r", "\u0085", "\u202e", "\u2028", "\udcff"}
@@ -129,12 +129,13 @@ def test_errors_hints_notes_warnings_and_progress_are_safe(capsys: pytest.Captur
     assert isinstance(column, TextColumn) and column.render(bar.tasks[0]).plain == "[/x]"
 
 
-def test_a_query_by_hostile_files_prints_one_line_a_hit(cli: Cli, tmp_path: Path, plain_model: Path) -> None:
+def test_a_query_by_hostile_files_prints_one_line_a_hit(cli: Cli, tmp_path: Path, mission: Mission) -> None:
+    model = mission.workspace / "model"
     shop = make_shop(tmp_path / "shop")
     odd = os.fsdecode(b"=cmd\x1b[2J\r\xff")
     (shop / "product-00").rename(shop / odd)
-    assert cli("index", shop, "--model", plain_model, "-w", tmp_path / "w").code == 0
-    asked = ("query", shop / odd / "0.png", "-k", "1", "-w", tmp_path / "w", "--model", plain_model)
+    assert cli("index", shop, "--model", model, "-w", tmp_path / "w").code == 0
+    asked = ("query", shop / odd / "0.png", "-k", "1", "-w", tmp_path / "w", "--model", model)
     done = process(*asked, "--format", "tsv", cwd=tmp_path)
     query, _, _, product, image = done.stdout.decode().removesuffix("\n").split("\t")
     assert product == "'=cmd\\x1b[2J\\r\\xff" and query == f"{shop}/=cmd\\x1b[2J\\r\\xff/0.png"

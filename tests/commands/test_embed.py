@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dmlcli.embeddings import open_embeddings
-from tests.conftest import Cli, encoded, photo, process
+from tests.conftest import Cli, Mission, encoded, photo, process
 
 Embed = Callable[..., dict[str, Any]]
 
@@ -110,9 +110,9 @@ def test_lists_are_embedded_in_their_order(cli: Cli, shop: Path, plain_model: Pa
     assert [item.path for item in open_embeddings(tmp_path / "e.npz").items] == [str(file) for file in files]
 
 
-def test_an_image_on_stdin_is_what_it_is_as_a_file(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_an_image_on_stdin_is_what_it_is_as_a_file(shop: Path, mission: Mission, tmp_path: Path) -> None:
     file = shop / "product-02" / "1.png"
-    common = ["--model", plain_model, "-w", tmp_path / "w"]
+    common = ["--model", mission.workspace / "model", "-w", tmp_path / "w"]
     done = process("embed", "-", "-o", "v.npy", *common, cwd=tmp_path, stdin=file.read_bytes())
     assert done.returncode == 0, done.stderr
     assert process("embed", file, "-o", "f.npy", *common, cwd=tmp_path).returncode == 0

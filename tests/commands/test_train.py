@@ -101,6 +101,7 @@ def test_one_product_is_not_enough(cli: Cli, tmp_path: Path) -> None:
     assert found.code == 4 and "at least two products" in found.err and not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: Path) -> None:
     more = ["--no-index", "--epochs", 3, "--seed", 5, "--dim", 64]
     told = [train(market, *more, "-o", tmp_path / name) for name in "ab"]
@@ -178,6 +179,7 @@ def test_the_test_folder_is_never_opened(train: Train, tmp_path: Path) -> None:
     assert (told["images"], told["skipped"]) == (12, [])
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_listed_once_and_exit_3(train: Train, tmp_path: Path) -> None:
     shop = make_shop(tmp_path / "shop")
     (shop / "product-00" / "cut.png").write_bytes(encoded(photo(0))[:80])
@@ -199,6 +201,7 @@ def test_an_index_of_an_earlier_model_answers_by_that_model_until_it_is_rebuilt(
     assert cli("query", market / "product-00" / "0.png", "-w", place, "-k", 1).code == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_so_far(
     market: Path, place: Path, random_weights: Path, tmp_path: Path, cli: Cli
 ) -> None:

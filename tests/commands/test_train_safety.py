@@ -81,6 +81,7 @@ def test_queries_are_answered_at_every_moment_of_a_second_training(
     assert len(answered) >= 7 and set(answered) == {0}
 
 
+@pytest.mark.slow
 def test_the_model_that_is_replaced_is_kept_and_one_command_returns_to_it(
     train: Train, cli: Cli, shop: Path, workspace: Path
 ) -> None:

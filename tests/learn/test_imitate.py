@@ -63,6 +63,7 @@ def test_the_closed_form_is_chosen_by_them_and_no_gradient_is_trusted(material: 
     assert frozen is not None and closed is not None and closed > 0
 
 
+@pytest.mark.slow
 def test_one_photo_a_product_is_a_catalogue(cli: Cli, begun: Path, tmp_path: Path) -> None:
     shop = make_shop(tmp_path / "shop", 6, 1)
     found = cli("train", shop, "--backbone", "descriptor", "--dim", 16, "-w", begun, "--no-index")

@@ -319,6 +319,7 @@ def test_many_proxies_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> No
             assert all(torch.allclose(a, b) for a, b in zip(whole, sliced, strict=True)), name
 
 
+@pytest.mark.slow
 def test_adding_a_loss_is_one_file(begun: Path, shop: Path, tmp_path: Path) -> None:
     """A new file dropped into a copy of the project is listed, held to the shared tests, and trained with."""
     for name in ("dmlcli", "tests"):
