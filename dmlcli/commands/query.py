@@ -254,7 +254,7 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
         strangers = record.scores.get("strangers")
         training = calibration.Training(record.products, strangers["threshold"] if strangers else None)
     found = calibration.of_gallery(index, items, training)
-    known = "" if found.kept is None else f", keeps {100 * found.kept:.0f} % of the index's own images"
+    known = "" if found.kept is None else f", accepts {100 * found.kept:.0f} % of photos of indexed products"
     how = {
         "all": "",
         "new": " that the model was not trained on",

@@ -42,7 +42,8 @@ class Calibration:
 
     threshold: float  # cosine
     refused: float  # promised share of photos of unknown products that are refused
-    kept: float | None  # share of the images asked with whose own product is above it; None where none has a second
+    kept: float | None  # share of the images asked with whose own product is above it; None where none has a second, or
+    # the model was trained on them all
     images: int  # asked with
     products: int  # that they show
     basis: Basis
@@ -98,7 +99,8 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     if basis == "trained" and training.strangers is not None:
         threshold, basis = max(threshold, training.strangers), "rehearsed"
     several = np.isfinite(seen.own)
-    kept = float((seen.own[several] >= threshold).mean()) if several.any() else None
+    held_out = basis in ("all", "new")  # photos that the model was fitted on say nothing about those to come
+    kept = float((seen.own[several] >= threshold).mean()) if held_out and several.any() else None
     return Calibration(
         threshold=round(threshold, 6),
         refused=REFUSED,

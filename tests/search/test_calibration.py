@@ -82,7 +82,9 @@ def test_a_trained_model_says_how_close_new_products_come(workspace: Path, missi
     strangers = open_model(workspace / "model").record.scores["strangers"]
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace, "--format", "jsonl")
     assert found.code == 0 and "held out in the rehearsals of training" in found.err
+    assert "accepts" not in found.err  # a share of photos that were trained on would promise too much
     kept = json.loads((workspace / "index" / "calibration.json").read_text())["calibration"]
+    assert kept["kept"] is None
     assert kept["basis"] == "rehearsed" and kept["threshold"] == pytest.approx(strangers["threshold"], abs=1e-5)
     assert 0 < strangers["threshold"] < 1 and strangers["refused"] == REFUSED and strangers["rehearsals"] >= 1
     record = json.loads((workspace / "model" / "model.json").read_text())
