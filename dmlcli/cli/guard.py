@@ -62,6 +62,9 @@ def ended(error: BaseException, format: str | None, debug: bool) -> int:
     if isinstance(error, DmlcliError):
         told = processes.is_told(error)
         return failed(str(error), error.hint, error.exit_code, format, debug) if told else error.exit_code
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for its name
+        hint = "a smaller --batch-size needs less, --chunk N keeps the batch, --device cpu uses other memory"
+        return failed("the GPU is out of memory", hint, 4, format, debug)
     if isinstance(error, MemoryError):
         return failed("out of memory", "a smaller --batch-size or catalog needs less", 4, format, debug)
     if isinstance(error, FileNotFoundError) and not _has_folder():

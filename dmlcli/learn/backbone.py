@@ -7,6 +7,7 @@ knows what things are, an earlier and larger one their pattern. Together they te
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import torch
 import torchvision
@@ -87,7 +88,13 @@ def default_pooling(name: str) -> str | None:
 def feature_dim(backbone: nn.Module, image: ImageSettings) -> int:
     """F: how many features the backbone gives, found by trying."""
     with torch.inference_mode():
-        return int(backbone(torch.zeros(1, 3, image.crop, image.crop)).shape[1])
+        return int(backbone(torch.zeros(1, 3, image.crop, image.crop, device=device_of(backbone))).shape[1])
+
+
+def device_of(*modules: nn.Module) -> torch.device:
+    """Return the device of the first parameter or buffer of some modules; the CPU where they have none."""
+    values = chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)
+    return next((value.device for value in values), torch.device("cpu"))
 
 
 class Pool(nn.Module):
@@ -202,7 +209,7 @@ def last_shrinking(layers: Sequence[nn.Module], side: int = -1) -> int:
     Args:
         side: which dimension of the maps is one of their sides.
     """
-    images, sides = torch.zeros(1, 3, 64, 64), []
+    images, sides = torch.zeros(1, 3, 64, 64, device=device_of(*layers)), []
     modes = [layer.training for layer in layers]
     for layer in layers:
         images = layer.eval()(images)

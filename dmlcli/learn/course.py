@@ -17,7 +17,7 @@ from dmlcli.learn import balance, distributed, losses, memory
 from dmlcli.learn.batches import batches, too_small
 from dmlcli.learn.closed_form import ClosedForm, Setting
 from dmlcli.learn.cut import cut
-from dmlcli.learn.encode import fast_dtype, forward_of
+from dmlcli.learn.encode import fast_dtype, forward_of, search_dtype
 from dmlcli.learn.fit import Batch, start_from_means
 from dmlcli.learn.heads import BlendHead, Head
 from dmlcli.learn.learner import Learner
@@ -97,9 +97,9 @@ def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recip
     halves.above.requires_grad_(True)
     maps = lesson.maps.kept(halves.below, device)
     module = _start_loss(recipe, head, lesson, lesson.features[0].to(device), lesson.labels.to(device)).to(device)
-    dtype = fast_dtype(device, recipe.precision)
+    trained_in, searched_in = fast_dtype(device, recipe.precision), search_dtype(device)
 
-    def features(some: Tensor) -> Tensor:
+    def features(some: Tensor, dtype: torch.dtype | None) -> Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             above: Tensor = halves.above(some)
         return F.normalize(above.float(), dim=-1)
@@ -107,7 +107,7 @@ def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recip
     def embed(some: Tensor) -> Tensor:
         head.train()
         halves.above.train(recipe.batch_norm == "free")
-        return head.raw(features(some))
+        return head.raw(features(some, trained_in))
 
     def feed(number: int) -> Iterator[Batch]:
         chance = torch.Generator().manual_seed(recipe.seed + number)
@@ -124,7 +124,8 @@ def top_course(network: Network, lesson: Lesson, setting: Setting, recipe: Recip
         found = []
         for start in range(0, len(rows), _JUDGED):
             some = rows[start : start + _JUDGED]
-            each = [features(taken(maps, [view] * len(some), some, device)) for view in range(1 + network.mirror)]
+            views = [taken(maps, [view] * len(some), some, device) for view in range(1 + network.mirror)]
+            each = [features(view, searched_in) for view in views]
             found.append(F.normalize(torch.stack(each).sum(0), dim=-1).cpu())
         return torch.cat(found)
 
@@ -163,7 +164,7 @@ def whole_course(network: Network, lesson: Lesson, setting: Setting, recipe: Rec
             yield images, lesson.labels[batch].to(device)
 
     def judge() -> tuple[Vectors | None, State]:
-        forward = forward_of(network.headless(), device)
+        forward = forward_of(network.headless(), device, search_dtype(device))
 
         def seen(files: Sequence[Photo]) -> Tensor:
             return features_of(files, network.image, forward)

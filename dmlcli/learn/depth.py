@@ -12,7 +12,7 @@ from dmlcli.learn.clock import EXPORT, Clock
 from dmlcli.learn.closed_form import Setting
 from dmlcli.learn.course import Course, head_course, top_course, whole_course
 from dmlcli.learn.cut import cut
-from dmlcli.learn.encode import fast_dtype, forward_of
+from dmlcli.learn.encode import fast_dtype, forward_of, search_dtype, synchronize
 from dmlcli.learn.fit import fit
 from dmlcli.learn.heads import BlendHead
 from dmlcli.learn.material import Lesson
@@ -135,7 +135,8 @@ def _views(lesson: Lesson) -> int:
 
 def look_of(network: Network, lesson: Lesson, device: torch.device) -> float:
     """Seconds that all photos of a lesson take to go through the backbone: what it is to judge an epoch."""
-    forward, files = forward_of(copy.deepcopy(network).headless(), device), lesson.files[:_PROBE]
+    forward = forward_of(copy.deepcopy(network).headless(), device, search_dtype(device))
+    files = lesson.files[:_PROBE]
     features_of(files[:16], network.image, forward)
     started = time.monotonic()
     features_of(files, network.image, forward)
@@ -166,8 +167,10 @@ def _seconds_a_map(network: Network, lesson: Lesson, recipe: Recipe, device: tor
         maps = halves.below(torch.rand(_BATCH, 3, network.image.crop, network.image.crop, device=device))
     for round in range(4):
         if round == 1:  # the first one warms up
+            synchronize(device)
             started = time.monotonic()
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             features = halves.above(maps)
         features.float().square().mean().backward()
+    synchronize(device)
     return (time.monotonic() - started) / (3 * _BATCH)

@@ -20,7 +20,7 @@ from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun
 from dmlcli.image import Pixels
 from dmlcli.learn.augment import fixed_view
-from dmlcli.learn.encode import fast_dtype
+from dmlcli.learn.encode import search_dtype
 from dmlcli.model import Model
 
 _ROWS, _MARKS = "maps.npy", "maps.json"
@@ -98,7 +98,7 @@ class Maps:
 
     def _computed(self, view: str, below: Below, device: torch.device) -> Iterator[Rows]:
         """Batches of maps, in the order of the files."""
-        looked, dtype = fixed_view(self.model.record.image, view), fast_dtype(device)
+        looked, dtype = fixed_view(self.model.record.image, view), search_dtype(device)
 
         def forward(batch: list[Pixels]) -> Rows:
             images = torch.from_numpy(np.stack(batch)).to(device, memory_format=torch.channels_last)

@@ -22,7 +22,7 @@ from dmlcli.learn.choose import Choice, Folds, choose, mean, new_head, solve
 from dmlcli.learn.clock import Clock, Pace
 from dmlcli.learn.closed_form import CAREFUL, Setting
 from dmlcli.learn.course import State, fill, head_course, tell_small_products
-from dmlcli.learn.encode import forward_of
+from dmlcli.learn.encode import forward_of, search_dtype
 from dmlcli.learn.fit import Epoch, fit
 from dmlcli.learn.heads import BlendHead, IdentityHead
 from dmlcli.learn.health import check_finite
@@ -351,7 +351,9 @@ def finish(
     trained = {name: value for name, value in best.state.items() if name.startswith("backbone")}
     network.load_state_dict(trained, strict=False)
     if isinstance(network.head, BlendHead):
-        features = features_of(whole.files, network.image, forward_of(network.headless(), torch.device("cpu")))
+        cpu = torch.device("cpu")
+        forward = forward_of(network.headless(), cpu, search_dtype(cpu))
+        features = features_of(whole.files, network.image, forward)
         fill(network.head, features, whole, planned.setting)
     return network
 

@@ -136,12 +136,17 @@ def test_paths_are_paths_and_lists_gather() -> None:
     )
 
 
+# torch's error is told by its name, because the guard must not import torch
+_OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
+
+
 def test_every_way_to_fail_ends_in_a_code(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(error: BaseException) -> QueryReport:
         raise error
 
     assert guard.guarded(lambda: fail(KeyboardInterrupt())) == 130
     assert guard.guarded(lambda: fail(MemoryError())) == 4
+    assert guard.guarded(lambda: fail(_OutOfMemoryError())) == 4
     assert guard.guarded(lambda: fail(PermissionError(13, "Permission denied", "/x"))) == 4
     assert guard.guarded(lambda: fail(ZeroDivisionError("oops"))) == 70
     told = capsys.readouterr().err

@@ -19,7 +19,7 @@ from dmlcli.learn.checkpoint import Checkpoint
 from dmlcli.learn.choose import choose
 from dmlcli.learn.clock import Clock
 from dmlcli.learn.closed_form import CAREFUL
-from dmlcli.learn.encode import forward_of
+from dmlcli.learn.encode import forward_of, search_dtype
 from dmlcli.learn.heads import HEADS, BlendHead, IdentityHead
 from dmlcli.learn.maps import Maps
 from dmlcli.learn.material import Material
@@ -214,7 +214,9 @@ def test_a_trial_can_be_put_back_as_it_was_scored(tmp_path: Path, how: str) -> N
         network.load_state_dict(trial.state, strict=False)
         seen = lesson.validation_features
         if how != "head":
-            seen = features_of(lesson.validation_files, network.image, forward_of(network.headless(), CPU))
+            seen = features_of(
+                lesson.validation_files, network.image, forward_of(network.headless(), CPU, search_dtype(CPU))
+            )
         with torch.no_grad():
             found = lesson.validation.scores(network.eval().head(seen).numpy())
         assert found == pytest.approx(trial.scores, abs=1e-3 if how == "top" else 1e-6)  # maps are kept as float16
