@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-ci-slow lint types docs clean
+.PHONY: demo test test-slow test-ci-slow mutants lint types docs clean
 
 demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" sample_data/demo.sh
@@ -24,6 +24,9 @@ CI_SLOW := tests/test_interrupts.py tests/cli/test_streams.py tests/commands/tes
 
 test-ci-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(CI_SLOW)
+
+mutants: $(READY)
+	$(BIN)/python tests/mutants.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -77,7 +77,15 @@ def test_folders_that_are_listed_are_safe(
             ownership.check_owner(file, "settings")
 
 
-def test_of_a_link_the_link_counts(file: Path, tmp_path: Path) -> None:
-    """A link that this user made was meant."""
-    (tmp_path / "link").symlink_to("/")
-    ownership.check_owner(tmp_path / "link", "settings")
+def test_of_a_link_the_link_counts(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that this user made was meant, whoever owns what it leads to; and another user's was not."""
+    (tmp_path / "link").symlink_to(file)
+    user, stat = os.geteuid(), Path.stat
+    other = os.stat_result((0, 0, 0, 0, user + 1, 0, 0, 0, 0, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", lambda path, *, follow_symlinks=True: other if follow_symlinks else path.lstat())
+        patched.setattr(Path, "lstat", lambda path: stat(path, follow_symlinks=False))
+        ownership.check_owner(tmp_path / "link", "settings")
+    monkeypatch.setattr(Path, "lstat", lambda path: other)
+    with pytest.raises(CannotRun, match="belongs to"):
+        ownership.check_owner(tmp_path / "link", "settings")

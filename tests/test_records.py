@@ -88,6 +88,13 @@ def test_what_is_not_a_json_object_is_refused(tmp_path: Path, text: str) -> None
         read(tmp_path / "r", text)
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_does_not_have_is_refused(tmp_path: Path, value: str) -> None:
+    (tmp_path / "r").write_text(f'{{"a": [{value}]}}')
+    with pytest.raises(ValueError, match=f"^{value} is not a JSON value"):
+        records.read_object(tmp_path / "r")
+
+
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "r")
     with pytest.raises(ValueError, match="not a regular file"):

@@ -48,6 +48,8 @@ def test_a_column_is_one_of_numbers_where_all_cells_are(separator: str, cells: l
         ("\t", "19.50", ["1,299"], ["1299"], False),
         ("\t", "19,50", ["1,299"], ["1.299"], False),
         ("\t", "x", ["1,299"], ["1,299"], True),
+        (";", "x", ["1,299"], ["1.299"], False),  # tables with semicolons have decimal commas
+        (",", "x", ["1,299"], ["1299"], False),
         (";", "19,50", ["1.299"], ["1.299"], True),
         (";", "19.50", ["1.299"], ["1.299"], False),
     ],

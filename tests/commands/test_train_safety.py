@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dmlcli import indexes, kept_models, runs
-from dmlcli.learn import choose, export, features
+from dmlcli.learn import choose, export, features, tune
 from dmlcli.model import open_model
 from tests.conftest import Cli, Run, make_shop
 
@@ -200,3 +201,23 @@ def test_an_option_that_would_have_no_effect_is_refused(
 ) -> None:
     found = cli("train", shop, "-w", tmp_path / "w", "--tune", *options)
     assert found.code == 2 and f"{options[1]} would have no effect" in found.err and not (tmp_path / "w").exists()
+
+
+def test_where_training_does_harm_the_model_is_the_frozen_backbone(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frozen backbone is said to find every new product; nothing that is trained can be as good."""
+    planned = tune.plan
+
+    def harmed(*arguments: Any) -> tune.Plan:
+        found = planned(*arguments)
+        return replace(found, frozen=[{"known": 0.0, "new": 1.1}] * len(found.lessons))
+
+    monkeypatch.setattr(tune, "plan", harmed)
+    catalog = make_shop(tmp_path / "more", products=8, images=4)
+    report = told(train("--tune", "head", "--epochs", 1, "--no-index", catalog=catalog))
+    assert report["chosen"] == "frozen backbone" and "worse for new products" in report["reason"]
+    assert report["score"] == report["frozen_score"]
+    record = open_model(report["model"]).record
+    assert record.scores["chosen"] == "frozen backbone" and record.scores["strangers"] is None
+    assert {name.partition(".")[0] for name in open_model(report["model"]).weights()} == {"backbone"}  # no head

@@ -260,6 +260,35 @@ def test_the_second_wall_holds_without_the_first(
     assert any(part in text for part in (*harmless, "ORDER BY", "LIMIT", "GROUP BY")), text
 
 
+@pytest.mark.parametrize("text", ["abs(price) > 1", "price > MAX (1, 2)", "category = upper('mug')"])
+def test_functions_are_refused_in_plain_words_before_sqlite_sees_them(text: str) -> None:
+    with pytest.raises(UsageError, match="calls a function, and functions are not run"):
+        filters.check(text, ["price", "category"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT name FROM sqlite_master",
+        "SELECT content FROM contents",
+        "SELECT id FROM items WHERE id IN (SELECT rowid FROM contents)",
+        "SELECT abs(id) FROM items",
+        "UPDATE items SET price = 0",
+        "DELETE FROM items",
+        "ATTACH ':memory:' AS other",
+        "PRAGMA table_info(items)",
+    ],
+)
+def test_the_authorizer_permits_reading_items_alone(statement: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as table:
+        table.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, price REAL)")
+        table.execute("CREATE TABLE contents (content TEXT)")
+        table.set_authorizer(filters._permit_reading)
+        assert table.execute("SELECT id FROM items WHERE price LIKE '%1%'").fetchall() == []
+        with pytest.raises(sqlite3.DatabaseError, match=r"authoriz|prohibited"):
+            table.execute(statement)
+
+
 def test_a_slow_filter_is_stopped(rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "LONGEST", 0.0)
     many = pd.concat([rows] * 20).assign(id=range(20 * len(rows)))

@@ -26,10 +26,15 @@ def test_every_image_is_shown_and_none_twice_in_a_batch(labels: list[int], kind:
 
 def test_balanced_batches_repeat_what_is_rare_all_over_the_epoch() -> None:
     labels = [0] * 100 + [1] * 100 + [2] * 4  # the last are to be shown 5 times each
+    order = [row for (row,) in batches("balanced", labels, 1, 0)]
+    for row in range(200, 204):
+        shares = [place / len(order) for place, shown in enumerate(order) if shown == row]
+        assert len(shares) == 5
+        assert all(fifth / 5 - 0.1 < share < (fifth + 1) / 5 + 0.1 for fifth, share in enumerate(shares)), shares
     drawn = list(batches("balanced", labels, 20, 0))
     counts = Counter(row for batch in drawn for row in batch)
-    assert {counts[row] for row in range(200)} == {1} and all(counts[row] >= 4 for row in range(200, 204))
-    assert sum(any(row >= 200 for row in batch) for batch in drawn) >= 8
+    parts = [{*order[start : start + 20]} for start in range(0, len(order), 20)]
+    assert len(order) == 220 and counts == Counter(row for part in parts for row in part)
 
 
 def test_rare_images_are_repeated_exactly_as_often_as_they_should_be() -> None:

@@ -26,8 +26,20 @@ def test_the_interval_holds_the_truth_in_95_of_100_catalogues(products: int, que
     assert 0.93 <= coverage(products, queries, rounds=2000) <= 0.97
 
 
-def test_the_interval_holds_the_truth_most_of_the_time() -> None:
-    assert coverage(60, 10, rounds=60) >= 0.85
+def test_the_interval_is_as_wide_as_95_percent_of_a_normal_distribution() -> None:
+    """Of 100 products with one query each: 1.96 standard errors to either side, where 90 % would be 1.64."""
+    values = np.random.default_rng(0).normal(size=100)
+    found = interval95(values, [str(row) for row in range(100)], draws=20_000)
+    assert found is not None
+    error = values.std() / 10
+    assert (found[1] - found[0]) / 2 / error == pytest.approx(1.96, abs=0.06)
+    assert (found[1] + found[0]) / 2 == pytest.approx(values.mean(), abs=0.1 * error)
+
+
+def test_products_are_drawn_whole() -> None:
+    """Ten equal queries of a product say no more than one: drawn by themselves, the interval would be a third."""
+    values, names = np.random.default_rng(0).normal(size=100), [str(row) for row in range(100)]
+    assert interval95(values.repeat(10), np.repeat(names, 10).tolist()) == pytest.approx(interval95(values, names))
 
 
 def test_metrics_share_their_draws() -> None:

@@ -22,6 +22,20 @@ def test_the_area_is_the_chance_that_right_is_closer_than_wrong() -> None:
     assert counted().value("auc") == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("digits", [0, 1])
+def test_equal_similarities_count_half(digits: int) -> None:
+    """Rounded, many pairs are ties; all equal is no better than chance."""
+    right, wrong = RIGHT.round(digits), WRONG.round(digits)
+    ties = (right[:, None] == wrong).mean()
+    pairs = Pairs()
+    pairs.add(right, wrong)
+    assert ties > 0.05
+    assert pairs.value("auc") == pytest.approx((right[:, None] > wrong).mean() + ties / 2, abs=1e-12)
+    equal = Pairs()
+    equal.add(np.ones(5, np.float32), np.ones(7, np.float32))
+    assert equal.value("auc") == equal.value("eer") == 0.5
+
+
 def test_misses_at_a_rate_of_false_matches() -> None:
     for wanted in (0.1, 0.01, 0.001):
         threshold = np.quantile(WRONG, 1 - wanted)

@@ -1,6 +1,6 @@
 """Ranks by exact search: ties count against it, the query's own row goes, and other people's code agrees."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -186,3 +186,33 @@ def test_tiles_are_only_taken_where_similarities_are_the_same_both_ways(monkeypa
     seen: list[int] = []
     assert not tiled(vectors, few, see=[lambda similarities: seen.append(similarities.query)])
     assert seen == own.tolist()
+
+
+class Backwards:
+    """Takes the tiles of a row from the last to the first, as threads may."""
+
+    def __init__(self, _: int) -> None: ...
+
+    def __enter__(self) -> "Backwards":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def map(self, take: Callable[[int], None], places: range) -> Iterator[None]:
+        for place in reversed(places):
+            take(place)
+        yield from ()
+
+
+def test_of_equally_close_wrong_images_the_first_is_named_whichever_tile_is_done_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = make_embeddings([[1, 0]] * 2 + [[1, 1]] * 30, ["a"] * 32).vectors
+    names, own = ["a"] * 2 + ["b", "c"] * 15, np.arange(32)
+
+    def closest() -> dict[int, int]:
+        return {found.query: found.wrong_row for found in tiles.search(vectors, own, Groups(names, names), 8)}
+
+    forwards = closest()
+    monkeypatch.setattr(tiles, "ThreadPoolExecutor", Backwards)
+    assert closest() == forwards

@@ -77,3 +77,67 @@ def test_a_vector_of_the_model_that_is_not_finite_is_a_failure(way: Any) -> None
     assert [one.path for one in skipped] == ["2"]
     with pytest.raises(ImageError, match="NaN"):
         list(answers.answers([Source("2", b"2")], [], None))
+
+
+def test_a_score_of_exactly_the_least_is_a_hit() -> None:
+    """Else an identical photo would not be found with --min-score 1."""
+    assert ask(Plan(6, min_score=0.7), Shelf()) == ["/shop/0.jpg", "/shop/1.jpg", "/shop/2.jpg"]
+    assert ask(Plan(6, min_score=1.0), Shelf([1.0, 0.9, 0.9, 0.9, 0.9, 0.9])) == ["/shop/0.jpg"]
+
+
+class Crowd(Shelf):
+    """A product of many images, the closest of all, then ten of one image each."""
+
+    def __init__(self, many: int) -> None:
+        self.images = self.most = many + 10
+        self.crowd = ("mug",) * many + tuple(f"cup {number}" for number in range(10))
+        self.asked: list[int] = []
+
+    def search(self, vectors: Any, k: int, *, among: Any = None) -> list[list[Found]]:
+        self.asked.append(k)
+        rows = enumerate(self.crowd[:k])
+        return [[Found(id, 1 - id / 10_000, product, f"{id}.jpg", Path("/shop")) for id, product in rows]]
+
+    def vectors(self, ids: Any) -> Any:
+        return np.array([[1 - id / 10_000, 0] for id in ids], np.float32)
+
+    def of_product(self, product: str, among: Any = None) -> Any:
+        return np.array([id for id, name in enumerate(self.crowd) if name == product])
+
+
+@pytest.mark.parametrize("pool", ["max", "mean"])
+def test_a_product_of_many_images_does_not_crowd_out_the_others(pool: Any) -> None:
+    shelf = Crowd(3000)
+    found = ask(Plan(3, pool=pool), shelf)
+    expected = {"max": [0, 3000, 3001], "mean": [0, 3000, 3001]}[pool]
+    assert [int(Path(image).stem) for image in found] == expected
+    assert len(shelf.asked) > 1 and shelf.asked[-1] >= 3002
+
+
+def test_nobody_looks_deeper_than_the_least_score_or_the_voters() -> None:
+    shelf = Crowd(3000)
+    assert ask(Plan(3, pool="max", min_score=0.999), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
+    shelf = Crowd(3000)
+    assert ask(Plan(3, pool="vote"), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
+
+
+def test_fewer_products_than_asked_for_end_the_search() -> None:
+    shelf = Crowd(50)
+    assert len(ask(Plan(30, pool="max"), shelf)) == 11
+
+
+def test_what_lies_deeper_than_re_ranking_looks_stays_behind() -> None:
+    """The first two change places; the others keep theirs, and their scores do not rise above those of the first."""
+    shelf: Any = Crowd(2)
+
+    class Turned:
+        name, depth = "turned", 2
+
+        def __call__(self, query: Any, candidates: Any) -> Any:
+            return np.arange(len(candidates), dtype=np.float32) / 10
+
+    way: Any = Turned()
+    query = Source("q", vector=np.array([1, 0], np.float32))
+    (answer,) = Answerer(shelf, shelf, Plan(5, rerank=way), encoding.known).answers([query], [], None)
+    assert [Path(hit.image).stem for hit in answer.hits] == ["1", "0", "2", "3", "4"]
+    assert [hit.score for hit in answer.hits] == pytest.approx([0.1, 0, 0, 0, 0])
