@@ -15,12 +15,12 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
-# Slow tests that CI runs too: interrupted, killed and shared work, every kind of index, Milvus, and what is left outside.
+# Slow tests that CI runs too: killed and shared work, every kind of index, Milvus, and what is left outside.
 # A file stays in one process, because its tests share a workspace that takes long to make.
-CI_SLOW := tests/test_interrupts.py tests/cli/test_streams.py tests/commands/test_crashes.py \
-  tests/commands/test_golden.py tests/commands/test_outside.py tests/commands/test_processes.py \
-  tests/commands/test_resume.py tests/commands/test_train.py tests/commands/test_train_safety.py \
-  tests/learn/test_imitate.py tests/learn/losses tests/learn/test_distributed.py tests/catalog/test_shards.py tests/indexes/milvus
+CI_SLOW := tests/commands/test_crashes.py tests/commands/test_golden.py tests/commands/test_outside.py \
+  tests/commands/test_processes.py tests/commands/test_resume.py tests/commands/test_train_safety.py \
+  tests/learn/test_imitate.py tests/learn/losses tests/learn/test_distributed.py tests/catalog/test_shards.py \
+  tests/indexes/milvus
 
 test-ci-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(CI_SLOW)

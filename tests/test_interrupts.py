@@ -234,7 +234,7 @@ def interrupted(
             counts[str(code)] += 1
         assert len(now) == len(before) and all(one in (*before, *after) for one in now), (before, now, after)
         if verb == "query":
-            assert said in (b"", out)
+            assert out.startswith(said) and said[-1:] in (b"", b"\n"), said  # whole lines, in their order
         if code == 0:
             assert verb == "train" or now == after
         if moment % 8 == 0:  # nothing that is left over stands in the way of the next

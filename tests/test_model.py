@@ -208,3 +208,10 @@ def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
     file.write_bytes(b"grbph")
     with pytest.raises(ModelError, match=r"graph\.onnx does not hold what was written"):
         open_model(tmp_path / "m")
+
+
+def test_a_threshold_that_rounds_to_just_above_one_is_read(tmp_path: Path) -> None:
+    """As float32 gives the cosine of equal vectors: a training that had just ended could not be opened."""
+    record = replace(RECORD, scores={"strangers": {"threshold": 1.0000002384185791}})
+    made = model.save(tmp_path / "m", record, {"a": WEIGHTS["a"]}, None)
+    assert made.record.scores["strangers"]["threshold"] > 1

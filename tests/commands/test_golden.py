@@ -73,7 +73,7 @@ def test_each_photo_returns_itself_first(
         name = f"{product.parent.name}/{product.name}"
         for photo in sorted((SAMPLE / "catalog" / name).glob("*.jpg"))[5:]:
             shutil.copy(photo, product)  # new
-    told = cli("index", "catalog", "--update", *common)
+    told = cli("index", "catalog", "--update", "--prune", *common)
     assert told.code == 0 and "19 added, 31 removed" in told.out, told
     index = open_index(folder / ".dmlcli" / "index")
     assert (index.kind, index.dim) == (kind, _DIM)
