@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmlcli import disk, interrupts, kept_models, processes, progress
+from dmlcli import disk, interrupts, processes, progress
 from dmlcli.arrays import Forward, Pixels, Vectors, View
 from dmlcli.errors import EmbeddingsError, UsageError
 from dmlcli.graph import open_graph
@@ -101,6 +101,8 @@ def find_or_make_model(
             asked.check(model)
             return model
         progress.note(f"the pretrained {model.record.backbone} in {place.model} is replaced")
+        from dmlcli import kept_models
+
         kept_models.keep(place.models, place.model)  # an index that it made uses it until it is rebuilt
     else:
         used = asked.backbone or DEFAULT_BACKBONE

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dmlcli.errors import ImageError, MissingError
 from dmlcli.image import archives, limits
-from dmlcli.missing import why_missing
 
 SNIFF_LENGTH = 32  # bytes that `is_image` wants to see
 _READ = (
@@ -110,6 +109,8 @@ def _status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
+        from dmlcli.missing import why_missing  # a query that finds its photo does not wait for it
+
         raise MissingError(*why_missing(path)) from error
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
