@@ -22,7 +22,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from dmlcli import disk, progress
+from dmlcli import disk, progress, records
 from dmlcli.errors import CannotRun, MismatchError, nearest
 
 SCHEMA = 2
@@ -107,7 +107,7 @@ class Run:
             disk.write_json(file, dict(marks))
             return
         try:
-            before = disk.read_json(file)
+            before = records.read_object(file)
         except (OSError, ValueError) as error:
             raise _damaged(file, str(error)) from error
         changes = {
@@ -244,7 +244,7 @@ def read_metrics(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
 
 def _read(file: Path) -> RunRecord:
     """The record in run.json; raises ValueError, KeyError or TypeError where it is damaged."""
-    values = disk.read_json(file)
+    values = records.read_object(file)
     if values.pop("schema") != SCHEMA:
         raise ValueError("written by another version of dmlcli")
     record = RunRecord(**values)

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COMMAND = re.compile(
-    r"\bdmlcli (?P<verb>train|embed|index|query|eval|compare|duplicates|status)\b(?P<rest>.*?)(?=\bdmlcli |;|$)"
-)
+# Patterns are text, so that they are compiled when a hint is printed and not before each query.
+_COMMAND = r"\bdmlcli (?P<verb>train|embed|index|query|eval|compare|duplicates|status)\b(?P<rest>.*?)(?=\bdmlcli |;|$)"
 _OF_TABLES = (
     "image_column",
     "product_column",
@@ -21,7 +20,7 @@ _OF_TABLES = (
     "root",
 )
 _OF_NETWORKS = ("backbone", "weights", "dim")
-_ADDRESS = re.compile(r"milvuss?:")
+_ADDRESS = r"milvuss?:"
 _verb = ""
 _typed: dict[str, str] = {}
 _words: list[str] = []
@@ -51,7 +50,7 @@ def again(without: str) -> str:
 
 def complete(text: str) -> str:
     """Return a text with what was typed put into each command in it that takes it and does not name it yet."""
-    return _COMMAND.sub(_completed, text) if _typed else text
+    return re.sub(_COMMAND, _completed, text) if _typed else text
 
 
 def _completed(found: re.Match[str]) -> str:
@@ -74,7 +73,7 @@ def _options(verb: str) -> list[tuple[str, str]]:
     if index and verb in ("query", "duplicates"):
         found.append(("--index", index))
     if index and verb == "index":
-        found.append(("--to" if _ADDRESS.match(index) else "-o", index))
+        found.append(("--to" if re.match(_ADDRESS, index) else "-o", index))
     if model and (verb in ("embed", "index", "eval") or verb == _verb == "query"):
         found.append(("--model", model))
     if model and verb == "train":

@@ -16,7 +16,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
 
         dmlcli status
     """
-    from dmlcli import disk
+    from dmlcli import disk, records
     from dmlcli.errors import CannotRun
     from dmlcli.indexes.opened import is_root_there
     from dmlcli.model import open_model
@@ -33,7 +33,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
 
     def read(folder: Path, name: str) -> dict[str, str] | None:
         try:
-            record = disk.read_json(disk.restore(folder) / name)
+            record = records.read_object(disk.restore(folder) / name)
             root = str(disk.dereference(record["root"], folder))
             return {key: str(record[key]) for key in ("images", "dim", "model")} | {"root": root}
         except FileNotFoundError:

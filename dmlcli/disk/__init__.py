@@ -7,15 +7,21 @@ records   JSON files, and how they name other paths
 locks     one writer at a time
 failures  "no space", "read-only", "not permitted" of any library as one error with place and size
 paths     drafts, links, fsync
+reading   what a reader must know of all this; a query loads no more
 """
 
-from dmlcli.disk.arrays import npy_rows
-from dmlcli.disk.failures import CannotWrite, check_room, reserve, writing
-from dmlcli.disk.files import check_writable, new_file, write_text
-from dmlcli.disk.folders import check_replaceable, identity, make_folder, new_folder, restore, settled
-from dmlcli.disk.locks import Locked, is_locked, lock, only_writer
-from dmlcli.disk.paths import beside, followed
-from dmlcli.disk.records import dereference, read_json, reference, write_json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmlcli.disk.arrays import npy_rows
+    from dmlcli.disk.failures import CannotWrite, check_room, reserve, writing
+    from dmlcli.disk.files import check_writable, new_file, write_text
+    from dmlcli.disk.folders import check_replaceable, make_folder, new_folder
+    from dmlcli.disk.locks import Locked, is_locked, lock, only_writer
+    from dmlcli.disk.paths import beside, followed
+    from dmlcli.disk.reading import dereference, identity, restore, settled
+    from dmlcli.disk.records import reference, write_json
 
 __all__ = [
     "CannotWrite",
@@ -34,7 +40,6 @@ __all__ = [
     "new_folder",
     "npy_rows",
     "only_writer",
-    "read_json",
     "reference",
     "reserve",
     "restore",
@@ -43,3 +48,23 @@ __all__ = [
     "write_text",
     "writing",
 ]
+_MODULES = {
+    "arrays": ("npy_rows",),
+    "failures": ("CannotWrite", "check_room", "reserve", "writing"),
+    "files": ("check_writable", "new_file", "write_text"),
+    "folders": ("check_replaceable", "make_folder", "new_folder"),
+    "locks": ("Locked", "is_locked", "lock", "only_writer"),
+    "paths": ("beside", "followed"),
+    "reading": ("dereference", "identity", "restore", "settled"),
+    "records": ("reference", "write_json"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a module of this package when something in it is first asked for."""
+    for module, names in _MODULES.items():
+        if name in names:
+            found = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -1,22 +1,21 @@
 """Folders that change places with their draft in one step.
 
 Where the system cannot do that (Linux and macOS can), two renames take its place: a process killed between them leaves
-the old folder under `.<name>.previous`, from where the next reader takes it back. A draft that a killed process left is
-removed by the next writer. A folder that is a symbolic link is replaced where the link leads, on its own disk.
+the old folder under `.<name>.previous`, from where the next reader takes it back (`reading`). A draft that a
+killed process left is removed by the next writer. A folder that is a symbolic link is replaced where the link leads,
+on its own disk.
 """
 
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from dmlcli.disk import failures, paths
 from dmlcli.errors import CannotRun
 
-T = TypeVar("T")
 _HERE = -2 if sys.platform == "darwin" else -100  # AT_FDCWD: paths are relative to the current folder
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
@@ -89,39 +88,6 @@ def make_folder(folder: Path) -> None:
         paths.sync(end.parent)
 
 
-def restore(target: Path) -> Path:
-    """Take back the previous folder where a writer was killed between its two renames; returns `target`."""
-    if not target.exists():
-        end = Path(os.path.realpath(target)) if target.is_symlink() else target
-        previous = _previous(end)
-        if previous.exists():
-            previous.rename(end)
-    return target
-
-
-def identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one that was put in its place; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def settled(folder: Path, read: Callable[[Path], T]) -> T:
-    """What `read` makes of a folder; read again where a writer put another in its place meanwhile."""
-    while True:
-        before = identity(folder)
-        try:
-            found = read(folder)
-        except Exception:
-            if identity(folder) == before:
-                raise
-        else:
-            if identity(folder) == before:
-                return found
-
-
 def _settle(draft: Path, mode: int) -> None:
     """Give all in a draft the rights of the folder, and have it written to disk."""
     for path in draft.rglob("*"):
@@ -130,13 +96,9 @@ def _settle(draft: Path, mode: int) -> None:
     paths.sync(draft)
 
 
-def _previous(target: Path) -> Path:
-    return paths.beside(target, ".previous")
-
-
 def _swap(draft: Path, target: Path) -> None:
     """Put `draft` in the place of `target`; what was there is removed once the change is on disk."""
-    previous = _previous(target)
+    previous = paths.previous_of(target)
     if target.exists() and _exchange(draft, target):
         paths.sync(target.parent)
         _remove(draft, strict=True)

@@ -33,6 +33,11 @@ def draft_of(target: Path, suffix: str = "") -> Path:
     return beside(target, f".{os.getpid()}-{_PROCESS}-{next(_NUMBERS)}.tmp{suffix}")
 
 
+def previous_of(target: Path) -> Path:
+    """Return where the folder `target` lies while another one takes its place."""
+    return beside(target, ".previous")
+
+
 def stale_drafts(target: Path, suffix: str = "") -> list[Path]:
     """Return the drafts of `target` whose process no longer runs."""
     import glob

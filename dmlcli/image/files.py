@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dmlcli.errors import ImageError, MissingError
-from dmlcli.image import archives, limits
+from dmlcli.image import limits
 
 SNIFF_LENGTH = 32  # bytes that `is_image` wants to see
 _READ = (
@@ -34,6 +34,7 @@ _SIGNATURES = (
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes; each version of the format has its own
 _CHUNK = 1 << 20
+_TAR = ".tar"
 
 
 def is_image(header: bytes) -> bool:
@@ -55,7 +56,12 @@ def status_of(path: Path) -> os.stat_result:
         are never opened.
     """
     inside = _inside(path)
-    status = archives.status_of(*inside) if inside is not None else _status(path)
+    if inside is None:
+        status = _status(path)
+    else:
+        from dmlcli.image import archives
+
+        status = archives.status_of(*inside)
     limits.check_file(status.st_size)
     return status
 
@@ -68,6 +74,8 @@ def read_file(path: Path) -> bytes:
     status = status_of(path)
     inside = _inside(path)
     if inside is not None:
+        from dmlcli.image import archives
+
         return archives.read(*inside)
     try:
         with path.open("rb") as stream:
@@ -143,4 +151,8 @@ def _is_tga(header: bytes) -> bool:
 
 def _inside(path: Path) -> tuple[Path, str] | None:
     """Of a path that leads into a tar file, which and where."""
-    return archives.split(path) if archives.SUFFIX in str(path) else None
+    if _TAR not in str(path):
+        return None
+    from dmlcli.image import archives  # a query by a file of its own does not load tarfile
+
+    return archives.split(path)

@@ -132,7 +132,7 @@ class Index:
     def kept(self) -> dict[str, Any] | None:
         """The note beside the index; None where there is none, or a damaged one."""
         try:
-            return disk.read_json(self.folder / CALIBRATION)
+            return records.read_object(self.folder / CALIBRATION)
         except (OSError, ValueError):
             return None
 

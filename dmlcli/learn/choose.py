@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from dmlcli import disk, progress
+from dmlcli import disk, progress, records
 from dmlcli.learn.closed_form import CAREFUL, SETTINGS, ClosedForm, Setting, split_dim
 from dmlcli.learn.heads import BlendHead
 from dmlcli.learn.material import Lesson
@@ -66,7 +66,7 @@ class Folds:
         self._done: list[list[Tried]] = []
         if file is not None and file.exists():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                self._done = [[_tried(row) for row in fold] for fold in disk.read_json(file)["folds"]]
+                self._done = [[_tried(row) for row in fold] for fold in records.read_object(file)["folds"]]
 
     def of(self, number: int, names: Sequence[str], compute: Callable[[], list[Tried]]) -> list[Tried]:
         """The scores of one fold, as kept or else as `compute` finds them.

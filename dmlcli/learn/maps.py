@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmlcli import disk, feeding, progress
+from dmlcli import disk, feeding, progress, records
 from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun
 from dmlcli.image import Pixels
@@ -85,7 +85,7 @@ class Maps:
         place = self._place(view)
         try:
             rows: Rows = np.load(place / _ROWS, mmap_mode="r")
-            if disk.read_json(place / _MARKS)["digests"] == [*self.digests] and rows.shape[1:] == shape:
+            if records.read_object(place / _MARKS)["digests"] == [*self.digests] and rows.shape[1:] == shape:
                 return rows
         except (OSError, ValueError, KeyError):
             pass

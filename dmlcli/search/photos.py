@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from dmlcli import path_lists
 from dmlcli.errors import ImageError, UsageError
 from dmlcli.search.sources import TAKES, Source
 
@@ -87,6 +86,8 @@ def listed(source: str, null: bool) -> Iterator[Source]:
     Args:
         null: whether the paths end with NUL instead of newline.
     """
+    from dmlcli import path_lists
+
     for line in path_lists.read(source, null):
         yield Source(line.name, Path(line.name), failure=ImageError(line.failure) if line.failure else None)
 

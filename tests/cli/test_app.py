@@ -57,10 +57,10 @@ def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
 def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     names = loaded("query", mission.images()[0], "--format", "jsonl", cwd=mission.folder)
     heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "concurrent"}
-    heavy |= {"pymilvus", "grpc"}
+    heavy |= {"pymilvus", "grpc", "tarfile", "dmlcli.path_lists"}
     assert not names & heavy and {"numpy", "onnxruntime"} <= names
     assert rooms(names, "commands") == rooms(names, "cli.views") == {"query"}
-    assert rooms(names, "report") == {"query", "skipped"}
+    assert rooms(names, "report") == {"query", "skipped"} and rooms(names, "disk") == {"paths", "reading"}
 
 
 def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dmlcli import disk
+from dmlcli import disk, records
 
 
 def test_json_is_written_whole_and_readable_by_people(tmp_path: Path) -> None:
@@ -21,13 +21,13 @@ def test_json_is_written_whole_and_readable_by_people(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_escaped_and_comes_back(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     disk.write_json(tmp_path / "x.json", {"name": name})
-    assert disk.read_json(tmp_path / "x.json") == {"name": name}
+    assert records.read_object(tmp_path / "x.json") == {"name": name}
 
 
 def test_json_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[1]")
     with pytest.raises(ValueError, match="does not hold a JSON object"):
-        disk.read_json(tmp_path / "x.json")
+        records.read_object(tmp_path / "x.json")
 
 
 def test_what_a_record_names_is_found_after_both_were_moved(tmp_path: Path) -> None:
