@@ -58,7 +58,9 @@ def test_killed_three_times_it_ends_with_the_same_weights(
         _, err = running.communicate()
         assert running.returncode == -9, err.decode()
         killed.append(epochs_done(broken))
-        resume = ["--resume", "--no-index"]
+        if any(broken.glob("runs/*/run.json")):  # not where it was killed before the run began
+            resume = ["--resume", "--no-index"]
+    assert resume, "every kill came before the run began"
     done = process("train", market, "-w", broken, *resume, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     models = [open_model(workspace / "model").record for workspace in (whole, broken)]
