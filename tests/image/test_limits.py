@@ -201,7 +201,7 @@ def _colors(side: int, mode: str) -> Image.Image:
 def test_no_accepted_image_takes_more_memory_than_documented(kind: str, way: str, tmp_path: Path) -> None:
     """The largest that the limit lets through, decoded by a process of its own: 8 bytes for each allowed pixel."""
     each, make = WORST[kind]
-    pixels = min(LIMIT, 8 * LIMIT / (each + 0.3))  # some of it for the file itself
+    pixels = min(LIMIT, 8 * LIMIT / (each + 0.5))  # some of it for the file itself
     file = tmp_path / "worst"
     file.write_bytes(make(int(pixels**0.5)))
     command = [sys.executable, "-c", DECODE, str(file), way]

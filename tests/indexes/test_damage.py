@@ -225,6 +225,6 @@ def test_faiss_files(tmp_path: Path, kind: str) -> None:
     chance = random.Random(f"{SEED}{kind}")
     for file in files:
         data = file.read_bytes()
-        edits = (in_bytes(chance, data) for _ in range(FAISS // 5 // len(files)))
+        edits = (in_bytes(chance, data) for _ in range(-(-FAISS // (5 * len(files)))))
         found = outcomes(file, edits, lambda: ["query", "--vector", tmp_path / "v.npy", "--index", folder])
         assert found[4] >= 0.9 * found.total()
