@@ -1,17 +1,20 @@
-"""Measure `--device cuda` on a machine with one NVIDIA GPU, and look for faults in it, in at most eight minutes.
+"""Measure `--device cuda` on a machine with one NVIDIA GPU, and look for faults in it, in about eight minutes.
 
     python benchmarks/gpu.py [--out report.md]
-    python benchmarks/gpu.py --device cpu --photos 48 --epochs 1 --backbones descriptor --runs head:auto:cpu
+    python benchmarks/gpu.py --device cpu --photos 48 --epochs 1 --backbones descriptor --parts blocks,embed
     python benchmarks/gpu.py --make-photos SOURCE OUT [--photos 2400] [--side 320]
 
-Every part runs by itself: where one fails, its traceback goes into the report and the others go on. The tables come
-last, as Markdown. Parts, each of which `--parts` can select:
+Every part runs by itself: where one fails, its traceback goes into the report and the others go on. After `--limit`
+seconds nothing more starts and a command line is stopped; the report names what was left out. The tables come last, as
+Markdown. Parts, in this order, each of which `--parts` can select:
 
 blocks    networks cut before their last stage, and all losses: the same numbers on the device as on the CPU
 embed     images/s of dmlcli and of DataLoader + eager torch, cosine to the CPU's vectors, peak GPU memory
-commands  `dmlcli train` (head, top, all; all precisions), `embed`, `index`, `query`, `eval` as command lines
+resume    a training run that is killed after an epoch, and `--resume`
 speed     images/s of `dmlcli train --tune top` and `all`, and of a training loop with DataLoader + eager torch
-resume    a training run that is killed, and `--resume`
+commands  `dmlcli train` (head, top, all; all precisions), `embed`, `index`, `query`, `eval`; takes longest
+
+Each network is exported once: the seconds of `train` do not hold the export of the network that it starts from.
 
 Networks have random weights unless `--weights FILE` names those of the first backbone: that serves for speed and for
 the comparison with the CPU, but scores then say nothing of the network. Photos are random crops of SOURCE (default: the
@@ -22,6 +25,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +34,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +47,11 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dmlcli.catalog import open_catalog
-from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
+from dmlcli.encoder import Encoder
 from dmlcli.learn import frozen, losses, weights
 from dmlcli.learn.cut import cut
-from dmlcli.workspace import make
+from dmlcli.model import Model
+from dmlcli.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 40 * 2**20
@@ -94,7 +100,7 @@ class Bench:
 
     def attempt(self, what: str, run: Callable[..., object], *arguments: object) -> None:
         """Run one part; keep its traceback if it fails, and go on."""
-        if time.monotonic() - self.started > self.options.limit:
+        if self.left() <= 0:
             self.failures.append(f"{what}: not run, the time is used up")
             return
         try:
@@ -102,6 +108,20 @@ class Bench:
         except Exception:
             self.failures.append(f"{what}:\n{traceback.format_exc()}")
             print(f"FAILED {self.failures[-1]}", flush=True)
+
+    def left(self) -> float:
+        """The seconds until `--limit`."""
+        return float(self.options.limit - (time.monotonic() - self.started))
+
+    def network(self, backbone: str) -> Model:
+        """A backbone as a model, exported once."""
+        start = weights.resolve(backbone, self.weights_of(backbone))
+        return frozen.save(self.folder / f"frozen-{backbone}", frozen.build(start), start, open_catalog(self.photos))
+
+    def workspace(self, name: str, backbone: str) -> Path:
+        """A new workspace that has the backbone already."""
+        shutil.copytree(self.network(backbone).folder, Workspace(self.folder / name).frozen)
+        return self.folder / name
 
     def weights_of(self, backbone: str) -> str:
         """The value of `--weights` for a backbone."""
@@ -118,9 +138,7 @@ class Bench:
         line = [str(part) for part in (*arguments, "-w", self.folder / workspace)]
         with _PeakMemory(self.device) as memory:
             started = time.monotonic()
-            done = subprocess.run(
-                [sys.executable, "-m", "dmlcli", *line], capture_output=True, text=True, env=_environment(), check=False
-            )
+            done = _run([sys.executable, "-m", "dmlcli", *line], seconds=self.left())
             took = time.monotonic() - started
         shown = " ".join(line).replace(f"{self.folder}/", "").replace(f"{ROOT}/", "").replace(str(Path.cwd()), ".")
         self.row(COMMANDS, f"`{shown}`", done.returncode, f"{took:.1f}", f"{memory.mib:.0f}" if memory.mib else "-")
@@ -135,6 +153,17 @@ EMBED = "Embedding: network | how | images/s | lowest cosine to CPU | peak GPU M
 SPEED = "Training: network | how | images/s"
 SCORES = "Models trained on both: tune | precision | device | validation MAP@R | Recall@1 | MAP@R"
 BLOCKS = "Blocks: what | largest difference to the CPU"
+RESUME = "Killed and resumed: killed after epoch | went on to epoch"
+
+
+def _run(line: list[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a command line; one that takes longer than `seconds` is killed."""
+    try:
+        return subprocess.run(
+            line, capture_output=True, text=True, env=_environment(), check=False, timeout=max(seconds, 0)
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(line, -signal.SIGKILL, "", "stopped: the time is used up")
 
 
 def _environment() -> dict[str, str]:
@@ -218,8 +247,7 @@ def embed(bench: Bench) -> None:
 
 def _embed_with(bench: Bench, name: str) -> None:
     photos = open_catalog(bench.photos)
-    place = make(bench.folder / f"embed-{name}")
-    model = find_or_make_model(None, place, photos, EncoderOptions(name, bench.weights_of(name)))
+    model = bench.network(name)
     few = type(photos)(photos.root, photos.items[:COMPARED])
     encoder = Encoder(model)
     encoder.embed_catalog(few, [])
@@ -306,37 +334,50 @@ def _loader(photos: Any, image: Any, *, train: bool) -> Any:
 def commands(bench: Bench) -> None:
     """Train on the device and on the CPU, and search with both models."""
     backbone, source = bench.options.backbones[0], bench.options.source
-    queries = source.parent / "queries"
+    photo = next((source.parent / "queries").rglob("*.jpg"))
     asked = ("--backbone", backbone, "--weights", bench.weights_of(backbone), "--epochs", bench.options.epochs)
-    device = bench.device.type
-    runs = [run.split(":") for run in bench.options.runs]
-    for tune, precision, where in runs:
-        workspace = f"{tune}-{precision}-{where}"
+    on = ("--device", bench.device.type)
+    first, *others = bench.options.runs
+    narrow = ("--precision", "bfloat16", "--average", "flip", "-o", bench.folder / "narrow.npz")
+    bench.attempt(f"commands {first}", _trained, bench, first, asked)
+    for line in (
+        ("query", photo),
+        ("embed", bench.photos, *on),
+        ("index", bench.photos),
+        ("query", photo),
+        ("embed", bench.photos, *on, *narrow),
+    ):
+        bench.attempt(line[0], partial(bench.command, *line, workspace=_named(first)))
+    bench.attempt("plan", _anew, bench, "plan", ("train", source, *on, *asked, "--dry-run"))
+    for run in others:
+        bench.attempt(f"commands {run}", _trained, bench, run, asked)
+    bench.attempt("budget", _anew, bench, "budget", ("train", source, *on, *asked, "--budget", "60s"))
 
-        def both(tune: str = tune, precision: str = precision, where: str = where, workspace: str = workspace) -> None:
-            how = ("--tune", tune, "--precision", precision, "--device", where, *asked, "--format", "json")
-            done = bench.command("train", source, *how, workspace=workspace)
-            if done.returncode != 0:
-                return
-            validation = _validated(bench.folder / workspace)
-            found = bench.command("eval", source, "--queries", queries, "--format", "json", workspace=workspace)
-            metrics = json.loads(found.stdout)["metrics"]
-            scores = (f"{100 * metrics[name]:.1f}" for name in ("recall@1", "map@r"))
-            bench.row(SCORES, tune, precision, where, validation, *scores)
 
-        bench.attempt(f"commands {workspace}", both)
-    first, photo = "-".join(runs[0]), next(queries.rglob("*.jpg"))
-    bench.attempt("query", lambda: bench.command("query", photo, workspace=first))
-    bench.attempt("embed", lambda: bench.command("embed", bench.photos, "--device", device, workspace=first))
-    bench.attempt("index", lambda: bench.command("index", bench.photos, workspace=first))
-    bench.attempt("query", lambda: bench.command("query", photo, workspace=first))
-    narrow = ("embed", bench.photos, "--device", device, "--precision", "bfloat16", "--average", "flip", "-o")
-    bench.attempt("embed", lambda: bench.command(*narrow, bench.folder / "narrow.npz", workspace=first))
-    budget = ("train", source, "--device", device, *asked, "--budget", "60s")
-    bench.attempt("budget", lambda: bench.command(*budget, workspace="budget"))
-    bench.attempt(
-        "plan", lambda: bench.command("train", source, "--device", device, *asked, "--dry-run", workspace="plan")
-    )
+def _trained(bench: Bench, run: str, asked: tuple[object, ...]) -> None:
+    """Train as `run` says (tune:precision:device), and search for the photos of the folder `queries`."""
+    tune, precision, device = run.split(":")
+    source = bench.options.source
+    how = ("--tune", tune, "--precision", precision, "--device", device, *asked, "--format", "json")
+    workspace = bench.workspace(_named(run), bench.options.backbones[0])
+    if bench.command("train", source, *how, workspace=workspace.name).returncode != 0:
+        return
+    asking = ("eval", source, "--queries", source.parent / "queries", "--format", "json")
+    found = bench.command(*asking, workspace=workspace.name)
+    if found.returncode == 0:
+        metrics = json.loads(found.stdout)["metrics"]
+        scores = (f"{100 * metrics[name]:.1f}" for name in ("recall@1", "map@r"))
+        bench.row(SCORES, tune, precision, device, _validated(workspace), *scores)
+
+
+def _named(run: str) -> str:
+    return run.replace(":", "-")
+
+
+def _anew(bench: Bench, workspace: str, line: tuple[object, ...]) -> None:
+    """Run a command line in a new workspace."""
+    bench.workspace(workspace, bench.options.backbones[0])
+    bench.command(*line, workspace=workspace)
 
 
 def _lines(workspace: Path) -> Iterator[dict[str, Any]]:
@@ -362,7 +403,7 @@ def speed(bench: Bench) -> None:
 
 
 def _train_speed(bench: Bench, name: str, tune: str) -> None:
-    workspace = f"speed-{tune}-{name}"
+    workspace = bench.workspace(f"speed-{tune}-{name}", name)
     asked = (
         "--backbone",
         name,
@@ -375,11 +416,10 @@ def _train_speed(bench: Bench, name: str, tune: str) -> None:
         "--batch-size",
         BATCH,
     )
-    bench.command(
-        *("train", bench.photos, "--tune", tune, "--device", bench.device, *asked, "--no-index"), workspace=workspace
-    )
-    speeds = [line["images"] / line["seconds"] for line in _lines(bench.folder / workspace) if line.get("seconds")]
-    bench.row(SPEED, name, f"dmlcli train --tune {tune}, auto", f"{max(speeds):.0f}")
+    line = ("train", bench.photos, "--tune", tune, "--device", bench.device, *asked, "--no-index")
+    if bench.command(*line, workspace=workspace.name).returncode == 0:
+        speeds = [line["images"] / line["seconds"] for line in _lines(workspace) if line.get("seconds")]
+        bench.row(SPEED, name, f"dmlcli train --tune {tune}, auto", f"{max(speeds):.0f}")
 
 
 def _plain_loop(bench: Bench, name: str) -> None:
@@ -405,33 +445,42 @@ def _plain_loop(bench: Bench, name: str) -> None:
 
 
 def resume(bench: Bench) -> None:
-    """Kill a run after its first epochs, and go on with it."""
-    backbone, workspace = bench.options.backbones[0], bench.folder / "resumed"
-    line = ["train", str(bench.options.source), "--device", str(bench.device), "--tune", "all", "--epochs", "8"]
-    line += ["--backbone", backbone, "--weights", bench.weights_of(backbone), "--patience", "0", "-w", str(workspace)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "dmlcli", *line],
-        env=_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as run:
-        until = time.monotonic() + 60
-        while run.poll() is None and time.monotonic() < until and not any(workspace.glob("runs/*/checkpoint*")):
+    """Kill a run after an epoch, and go on with it."""
+    backbone, source = bench.options.backbones[0], bench.options.source
+    workspace = bench.workspace("resumed", backbone)
+    line = ["train", str(source), "--device", str(bench.device), "--tune", "all", "--epochs", "4", "--patience", "0"]
+    line += ["--backbone", backbone, "--weights", bench.weights_of(backbone), "-w", str(workspace)]
+    log = bench.folder / "resumed.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "dmlcli", *line], env=_environment(), stdout=subprocess.DEVNULL, stderr=errors
+        ) as run,
+    ):
+        while run.poll() is None and bench.left() > 0 and not any(workspace.glob("runs/*/checkpoint.pt")):
             time.sleep(0.1)
-        time.sleep(0.5)
-        run.send_signal(signal.SIGKILL)
-    done = bench.command("train", bench.options.source, "--device", bench.device, "--resume", workspace=workspace.name)
-    if done.returncode == 0:
-        epochs = [line["epoch"] for line in _lines(workspace) if line.get("epoch")]
-        bench.row(BLOCKS, f"epochs of the killed and resumed run: {epochs}", "-")
+        run.kill()
+    before = _epochs(workspace)
+    if run.returncode != -signal.SIGKILL or not before:
+        raise RuntimeError(f"exit code {run.returncode} after {len(before)} epochs:\n{log.read_text()[-3000:]}")
+    going_on = ("train", source, "--device", bench.device, "--resume")
+    if bench.command(*going_on, workspace=workspace.name).returncode == 0:
+        after = _epochs(workspace)
+        assert before[0] == after[0], "the first epoch was run again"
+        assert [epoch["epoch"] for epoch in after] == [1, 2, 3, 4], after
+        bench.row(RESUME, before[-1]["epoch"], after[-1]["epoch"])
+
+
+def _epochs(workspace: Path) -> list[dict[str, Any]]:
+    return [line for line in _lines(workspace) if line.get("epoch")]
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "blocks": blocks,
     "embed": embed,
-    "commands": commands,
-    "speed": speed,
     "resume": resume,
+    "speed": speed,
+    "commands": commands,
 }
 
 
@@ -466,7 +515,9 @@ def main() -> None:
     parser.add_argument("--parts", type=lambda text: text.split(","), default=list(PARTS))
     runs = "head:auto:cuda,top:auto:cuda,all:auto:cuda,all:float32:cuda,head:auto:cpu,top:float32:cpu,all:float32:cpu"
     parser.add_argument("--runs", type=lambda text: text.split(","), default=runs.split(","), help="of `commands`")
-    parser.add_argument("--limit", type=float, default=420, help="seconds after which no further step starts")
+    parser.add_argument(
+        "--limit", type=float, default=420, help="seconds after which nothing starts, and a command is stopped"
+    )
     parser.add_argument("--out", type=Path, help="file for the report, which is printed too")
     options = parser.parse_args()
     if options.make_photos:
