@@ -129,8 +129,8 @@ def train(
     begin = runs.go_on_or_start if processes.were_restarted() else runs.start
     going = going or begin(place.runs, to_toml(settings), str(catalog), target)
     named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
-    kept = "the features computed so far, finished folds and the last checkpoint are kept"
-    with interrupts.keeping(kept, f"dmlcli train {named} --resume continues from there"), going:
+    resumable = f"run {going.record.id} can be resumed"
+    with interrupts.keeping(resumable, f"dmlcli train {named} --resume"), going:
         from dmlcli.learn import training  # torch starts here
 
         told = _telling(going, tensorboard)
