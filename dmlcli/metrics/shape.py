@@ -9,7 +9,7 @@ _BLOCK = 8192  # rows in double precision at once
 
 
 def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, float | int | None]:
-    """Facts about unit vectors (N, D), from their (D, D) Gram matrix and one sum for each product.
+    """Facts about unit vectors (N, D), from their second moments and one sum for each product.
 
     spectral_decay: KL divergence of the singular values, the first left out, from uniform; 0 uses all directions alike.
     directions50, 90, 99: principal components that hold this share of the variance.
@@ -17,18 +17,31 @@ def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, fl
 
     Source: Roth et al., Revisiting Training Strategies, ICML 2020, section 4 (spectral decay and density).
     """
-    second = np.zeros((vectors.shape[1], vectors.shape[1]))  # (D, D)
-    for start in range(0, len(vectors), _BLOCK):
-        rows = vectors[start : start + _BLOCK].astype(np.float64)
-        second += rows.T @ rows / len(vectors)
-    centre = vectors.mean(axis=0, dtype=np.float64)
-    singular = np.sqrt(np.clip(np.linalg.eigvalsh(second)[::-1], 0, None))[1:]
-    variance = np.clip(np.linalg.eigvalsh(second - np.outer(centre, centre))[::-1], 0, None)
+    singular = np.sqrt(_spectrum(vectors))[1:]
+    variance = _spectrum(vectors, vectors.mean(axis=0, dtype=np.float64))
     found: dict[str, float | int | None] = {"spectral_decay": _divergence(singular)}
     share = np.cumsum(variance) / variance.sum() if variance.sum() > 1e-12 else None
     for percent in (50, 90, 99):
         found[f"directions{percent}"] = int(np.searchsorted(share, percent / 100) + 1) if share is not None else None
     return found | _distances(vectors, products)
+
+
+def _spectrum(vectors: NDArray[np.float32], centre: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
+    """The D eigenvalues of the mean outer product of the rows, less `centre`, in descending order.
+
+    Of fewer rows than directions, from their products with each other: it has the same eigenvalues, but for zeros.
+    """
+    n, dim = vectors.shape
+    if n < dim:
+        rows = vectors.astype(np.float64) - centre
+        moments = rows @ rows.T / n  # (N, N)
+    else:
+        moments = np.zeros((dim, dim))
+        for start in range(0, n, _BLOCK):
+            rows = vectors[start : start + _BLOCK].astype(np.float64) - centre
+            moments += rows.T @ rows / n
+    values = np.clip(np.linalg.eigvalsh(moments)[::-1], 0, None)
+    return np.pad(values, (0, dim - len(values)))
 
 
 def _divergence(singular: NDArray[np.float64]) -> float | None:

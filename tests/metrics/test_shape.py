@@ -39,3 +39,16 @@ def test_even_use_of_all_directions_decays_least() -> None:
         shape(make_embeddings(rows, ["x"] * 500).vectors, ["a", "b"] * 250)["spectral_decay"] for rows in (even, uneven)
     ]
     assert decay[0] is not None and decay[1] is not None and 0 <= decay[0] < 0.05 < decay[1]
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_directions_and_decay_of_fewer_rows_than_directions_and_of_more(n: int) -> None:
+    vectors = make_embeddings(np.random.default_rng(n).normal(size=(n, 20)) * 1.3 ** -np.arange(20), ["x"] * n).vectors
+    found = shape(vectors, ["a"] * n)
+    singular = np.pad(np.linalg.svd(vectors, compute_uv=False), (0, max(0, 20 - n)))[1:]
+    share = np.clip(singular / singular.sum(), 1e-12, None)
+    assert found["spectral_decay"] == pytest.approx(float(-np.log(19 * share).mean()), abs=1e-5)
+    variance = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False) ** 2
+    for percent in (50, 90, 99):
+        expected = 1 + int(np.argmax(np.cumsum(variance) >= percent / 100 * variance.sum()))
+        assert found[f"directions{percent}"] == expected
