@@ -17,10 +17,11 @@ test-slow: $(READY)
 
 # Slow tests that CI runs too: killed and shared work, every kind of index, Milvus, and what is left outside.
 # A file stays in one process, because its tests share a workspace that takes long to make.
-CI_SLOW := tests/commands/test_crashes.py tests/commands/test_golden.py tests/commands/test_outside.py \
-  tests/commands/test_processes.py tests/commands/test_resume.py tests/commands/test_train_safety.py \
-  tests/learn/test_imitate.py tests/learn/losses tests/learn/test_distributed.py tests/catalog/test_shards.py \
-  tests/indexes/milvus
+CI_SLOW := tests/cli/test_streams.py tests/commands/test_crashes.py tests/commands/test_golden.py \
+  tests/commands/test_outside.py tests/commands/test_processes.py tests/commands/test_resume.py \
+  tests/commands/test_train.py tests/commands/test_train_safety.py tests/catalog/test_shards.py tests/indexes/milvus \
+  tests/learn/losses tests/learn/test_distributed.py tests/learn/test_export.py tests/learn/test_imitate.py \
+  tests/test_interrupts.py
 
 test-ci-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(CI_SLOW)

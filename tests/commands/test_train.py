@@ -123,6 +123,7 @@ def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: 
     assert told[0]["index"] is None
 
 
+@pytest.mark.slow
 def test_training_that_goes_wrong_keeps_what_was_best_before_it(train: Train, market: Path, place: Path) -> None:
     """A learning rate far too high ruins the backbone; the model that is kept has the one that it began with."""
     told = train(market, "--no-index", "--tune", "all", "--epochs", 1, "--learning-rate", 1, "--batch-size", 32)
@@ -134,6 +135,7 @@ def test_training_that_goes_wrong_keeps_what_was_best_before_it(train: Train, ma
     assert len(backbone) > 5 and all(np.array_equal(before[name], after[name]) for name in backbone)
 
 
+@pytest.mark.slow
 def test_tune_all_changes_the_backbone(train: Train, shop: Path, place: Path, cli: Cli) -> None:
     """Too few products to validate with: the last epoch ships, and is searched with."""
     told = train(shop, "--tune", "all", "--epochs", 1, "--batch-size", 6)
@@ -156,6 +158,7 @@ def poisoned(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_test_split_of_a_table_is_never_opened(train: Train, tmp_path: Path, place: Path, cli: Cli) -> None:
     shop = poisoned(tmp_path / "shop")
     names = ("train", "train", "test")
@@ -167,6 +170,7 @@ def test_the_test_split_of_a_table_is_never_opened(train: Train, tmp_path: Path,
     assert len(hits) == 8 and not any("/2.png" in hit for hit in hits)
 
 
+@pytest.mark.slow
 def test_the_test_folder_is_never_opened(train: Train, tmp_path: Path) -> None:
     make_shop(tmp_path / "shop" / "train")
     for number in range(3):
@@ -194,7 +198,7 @@ def test_an_index_of_an_earlier_model_answers_by_that_model_until_it_is_rebuilt(
 ) -> None:
     train(market)
     assert cli("query", market / "product-00" / "0.png", "-w", place, "-k", 1).code == 0
-    train(market, "--no-index", "--dim", 6)
+    train(market, "--no-index", "--decode", "exact")  # another model, even where both keep the frozen backbone
     found = cli("query", market / "product-00" / "0.png", "-w", place, "-k", 1)
     assert found.code == 0 and "has been replaced" in found.err and "dmlcli index CATALOG" in found.err
     assert cli("index", market, "-w", place).code == 0
@@ -319,7 +323,8 @@ def test_training_beats_the_frozen_stand_in_on_the_sample_catalogue(tmp_path: Pa
 @pytest.mark.slow
 def test_decoding_and_augmentation_are_as_asked_and_kept_in_the_model(cli: Cli, shop: Path, tmp_path: Path) -> None:
     place, workspace = tmp_path / "m", ["-w", tmp_path / "w"]
-    asked = ["--backbone", "descriptor", "--decode", "exact", "--augment", "strong", "--epochs", 1, "-o", place]
+    asked = ["--backbone", "descriptor", "--decode", "exact", "--augment", "strong", "--views", 3, "--epochs", 1]
+    asked += ["-o", place]
     assert cli("train", shop, *workspace, *asked, "--no-index").code == 0
     record = open_model(place).record
     assert (record.image.decode, record.recipe["decode"], record.recipe["augment"]) == ("exact", "exact", "strong")

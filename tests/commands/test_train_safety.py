@@ -101,6 +101,7 @@ def test_the_model_that_is_replaced_is_kept_and_one_command_returns_to_it(
     assert f"dmlcli index CATALOG --model {kept}" in shown.out
 
 
+@pytest.mark.slow
 def test_an_index_of_the_model_before_goes_on_answering_and_says_so(
     train: Train, cli: Cli, shop: Path, workspace: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_an_index_of_the_model_before_goes_on_answering_and_says_so(
     assert "has been replaced" in found.err and "dmlcli index CATALOG" in found.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["features", "folds"])
 def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_copy(
     train: Train, cli: Cli, workspace: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +169,7 @@ def test_a_recipe_that_was_edited_is_refused_with_the_difference(
     train("--resume", "--no-index")
 
 
+@pytest.mark.slow
 def test_training_that_diverges_ends_with_4_and_leaves_the_model_before(
     train: Train, cli: Cli, workspace: Path, tmp_path: Path
 ) -> None:

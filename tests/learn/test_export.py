@@ -73,6 +73,7 @@ def test_the_graph_gives_the_vectors_of_the_network_for_any_batch(tmp_path: Path
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mirror", [True, False])
 def test_a_graph_of_the_backbone_is_built_upon(mirror: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -87,6 +88,7 @@ def test_a_graph_of_the_backbone_is_built_upon(mirror: bool, tmp_path: Path) -> 
         assert np.allclose(open_graph(saved.graph)(pixels(count, 32)), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_graph_of_another_backbone_is_found_out(tmp_path: Path) -> None:
     other = export.save(tmp_path / "frozen", Network(Plain(), IdentityHead(6), SETTINGS), RECORD, pixels(3, 32))
     with pytest.warns(UserWarning, match="its vectors differ"):
@@ -143,6 +145,7 @@ def test_a_backbone_of_every_family_is_exported_and_opened_again(name: str, tmp_
     assert (found * expected).sum(axis=1).min() > 0.999
 
 
+@pytest.mark.slow
 def test_a_graph_that_the_disk_has_no_room_for_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime does not say why it failed; the model that was there stays."""
 

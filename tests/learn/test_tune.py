@@ -1,5 +1,6 @@
 """From rehearsals to the network that ships: the closed form, epochs until they stagnate, and all photos in the end."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -327,17 +328,29 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_checkpoint_that_does_not_fit_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[tune.Plan, Network, bytes]:
+    """What two epochs began with, and their checkpoint."""
+    folder = tmp_path_factory.mktemp("halfway")
     asked = recipe(epochs=2)
-    _, planned, network = rehearsed(tmp_path, asked)
+    _, planned, network = rehearsed(folder, asked)
     planned = replace(planned, closed=[{"known": 0.01, "new": 0.01}] * 3, frozen=[{"known": 0.0, "new": 0.0}] * 3)
+    file = folder / "checkpoint.pt"
+    list(tune.trials(deepcopy(network), planned, asked, CPU, Checkpoint(file)))
+    return planned, network, file.read_bytes()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_checkpoint_that_does_not_fit_is_refused_by_name(
+    halfway: tuple[tune.Plan, Network, bytes], tmp_path: Path, damage: str
+) -> None:
+    planned, network, checkpoint = halfway
     file = tmp_path / "checkpoint.pt"
-    list(tune.trials(network, planned, asked, CPU, Checkpoint(file)))
+    file.write_bytes(checkpoint)
     state = torch.load(file, weights_only=True)
     assert state["best"]["trained"] > 0
     DAMAGE[damage](state)
     torch.save(state, file)
     with pytest.raises(CannotRun, match=r"checkpoint\.pt is damaged") as caught:
-        list(tune.trials(network, planned, asked, CPU, Checkpoint(file)))
+        list(tune.trials(deepcopy(network), planned, recipe(epochs=2), CPU, Checkpoint(file)))
     assert "--resume" in caught.value.hint
