@@ -19,7 +19,7 @@ from dmlcli.embeddings import open_embeddings
 from dmlcli.model import open_model
 from tests.conftest import make_shop, photo, process
 
-MOMENTS = int(os.environ.get("DMLCLI_TEST_MOMENTS", "8"))  # for each command and signal
+MOMENTS = int(os.environ.get("TEST_MOMENTS", "8"))  # for each command and signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
