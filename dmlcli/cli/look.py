@@ -72,7 +72,14 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
 
 def say(line: str) -> None:
     """Print one line of a result."""
-    print(printable.text(line))
+    row(printable.text(line))
+
+
+def row(line: str, *, flush: bool = False) -> None:
+    """Print one line that is safe already, in one piece: a signal comes before it or after it."""
+    sys.stdout.write(line + "\n")
+    if flush:
+        sys.stdout.flush()
 
 
 def path(path: str, end: str = "\n") -> None:

@@ -38,7 +38,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
         code = view.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     else:
         if format == "json":
-            print(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
+            look.row(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
         elif room == "eval" and format in view.TABLES:
             view.print_table(report, format)
         else:

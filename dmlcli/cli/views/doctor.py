@@ -125,13 +125,13 @@ def _short(path: str, root: str) -> str:
 
 def _jsonl(report: DoctorReport, problems: Iterator[Problem]) -> None:
     for problem in problems:
-        print(printable.dumps({"schema": look.SCHEMA} | asdict(problem)), flush=True)
+        look.row(printable.dumps({"schema": look.SCHEMA} | asdict(problem)), flush=True)
 
 
 def _json(report: DoctorReport, problems: Iterator[Problem]) -> None:
     listed = [asdict(problem) for problem in problems]
     whole = {"schema": look.SCHEMA, "catalog": report.catalog, "root": report.root, "census": asdict(report.census)}
-    print(printable.dumps(whole | {"problems": listed}))
+    look.row(printable.dumps(whole | {"problems": listed}))
 
 
 _WRITERS: dict[str, Callable[[DoctorReport, Iterator[Problem]], None]] = {

@@ -58,22 +58,22 @@ def _rows(report: DuplicatesReport) -> Iterator[list[str]]:
 
 def _tsv(report: DuplicatesReport) -> None:
     for row in _rows(report):
-        print(printable.tsv(row))
+        look.row(printable.tsv(row))
 
 
 def _csv(report: DuplicatesReport) -> None:
     for row in (["group", "score", "product", "image"], *_rows(report)):
-        print(printable.csv(row))
+        look.row(printable.csv(row))
 
 
 def _jsonl(report: DuplicatesReport) -> None:
     for number, group in enumerate(report.groups, start=1):
         members = [asdict(member) for member in group]
-        print(printable.dumps({"schema": look.SCHEMA, "group": number, "members": members}))
+        look.row(printable.dumps({"schema": look.SCHEMA, "group": number, "members": members}))
 
 
 def _json(report: DuplicatesReport) -> None:
-    print(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
+    look.row(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
 
 
 _WRITERS: dict[str, Callable[[DuplicatesReport], None]] = {

@@ -106,7 +106,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
 
 def _line(text: str) -> None:
     """Print and flush, so that `| head` and `| jq` see each answer at once."""
-    print(text, flush=True)
+    look.row(text, flush=True)
 
 
 _ANSWER_WRITERS: dict[str, Callable[[Answer, str], None]] = {
