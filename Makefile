@@ -20,7 +20,8 @@ test-slow: $(READY)
 CI_SLOW := tests/cli/test_streams.py tests/commands/test_crashes.py tests/commands/test_golden.py \
   tests/commands/test_outside.py tests/commands/test_processes.py tests/commands/test_resume.py \
   tests/commands/test_train.py tests/commands/test_train_safety.py tests/catalog/test_shards.py tests/indexes/milvus \
-  tests/learn/losses tests/learn/test_distributed.py tests/learn/test_export.py tests/learn/test_imitate.py \
+  tests/learn/losses tests/learn/networks/test_onnx_export.py tests/learn/training/test_distributed.py \
+  tests/learn/validation/test_synthetic_queries.py \
   tests/test_interrupts.py
 
 test-ci-slow: $(READY)

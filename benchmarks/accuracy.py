@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dmlcli import metrics
 from dmlcli.catalog import OPEN_TO_TRAINING, Catalog, Columns, Item, TrainingSplit, open_catalog, split_for_training
-from dmlcli.learn import material, tune
 from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.training import candidate
+from dmlcli.learn.validation import training_data
 from dmlcli.ranking import rankings
 from dmlcli.workspace import make
 
@@ -51,7 +52,7 @@ def main() -> None:
     recipe = Recipe(backbone=asked.backbone, weights=asked.weights, pooling=asked.pooling, purpose=asked.purpose)
     photos = _everything(asked.data)
     place = make(asked.workspace)
-    matter = material.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
+    matter = training_data.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
     products = sorted({item.product for item in matter.photos.items})
     if asked.pictures:
         return _new_products(matter, recipe, products, ACROSS, pictures=True)
@@ -80,7 +81,7 @@ def _everything(data: Path) -> Catalog:
 
 
 def _trained(
-    matter: material.Material, recipe: Recipe, known: set[str], *, pictures: bool = False
+    matter: training_data.Material, recipe: Recipe, known: set[str], *, pictures: bool = False
 ) -> tuple[Vectors, str]:
     """What a head makes of all images that was fitted on the products `known`, and the setting that was chosen."""
     items = matter.photos.items
@@ -88,8 +89,8 @@ def _trained(
     rows = [row for row, item in enumerate(items) if item.product in known and item.split in splits]
     part = Catalog(matter.photos.root, [_sourced(items[row]) if pictures else items[row] for row in rows])
     own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
-    planned = tune.plan(own, recipe)
-    head = tune.finish(own, planned, planned.closed_trial(), recipe, torch.device("cpu")).head
+    planned = candidate.plan(own, recipe)
+    head = candidate.finish(own, planned, planned.closed_trial(), recipe, torch.device("cpu")).head
     with torch.no_grad():
         return head(matter.seen).numpy(), str(planned.setting)
 
@@ -99,7 +100,7 @@ def _sourced(item: Item) -> Item:
 
 
 def _new_products(
-    matter: material.Material,
+    matter: training_data.Material,
     recipe: Recipe,
     products: Sequence[str],
     protocols: Sequence[tuple[str, str]],
@@ -126,13 +127,13 @@ def _new_products(
         print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(told)}")
 
 
-def _rows(matter: material.Material, split: str, products: set[str]) -> list[int]:
+def _rows(matter: training_data.Material, split: str, products: set[str]) -> list[int]:
     wanted = ("train", "val", "test") if split == "natural" else (split,)
     items = matter.photos.items
     return [row for row, item in enumerate(items) if item.split in wanted and item.product in products]
 
 
-def _search(matter: material.Material, vectors: Vectors, queries: str, gallery: str, products: set[str]) -> Scores:
+def _search(matter: training_data.Material, vectors: Vectors, queries: str, gallery: str, products: set[str]) -> Scores:
     own, among = _rows(matter, queries, products), _rows(matter, gallery, products)
     names = [item.product for item in matter.photos.items]
     found = rankings(vectors[own], vectors[among], [names[row] for row in own], [names[row] for row in among])

@@ -48,8 +48,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dmlcli.catalog import open_catalog
 from dmlcli.encoder import Encoder
-from dmlcli.learn import frozen, losses, weights
-from dmlcli.learn.cut import cut
+from dmlcli.learn import losses
+from dmlcli.learn.networks import frozen, pretrained
+from dmlcli.learn.networks.split import cut
 from dmlcli.model import Model
 from dmlcli.workspace import Workspace
 
@@ -115,7 +116,7 @@ class Bench:
 
     def network(self, backbone: str) -> Model:
         """A backbone as a model, exported once."""
-        start = weights.resolve(backbone, self.weights_of(backbone))
+        start = pretrained.resolve(backbone, self.weights_of(backbone))
         return frozen.save(self.folder / f"frozen-{backbone}", frozen.build(start), start, open_catalog(self.photos))
 
     def workspace(self, name: str, backbone: str) -> Path:
@@ -212,7 +213,7 @@ def blocks(bench: Bench) -> None:
 
 @torch.inference_mode()
 def _cut(bench: Bench, name: str) -> None:
-    start = weights.resolve(name, "none")
+    start = pretrained.resolve(name, "none")
     backbone = frozen.build(start).backbone
     images = torch.rand(4, 3, start.image.crop, start.image.crop)
     expected = backbone(images)
@@ -271,7 +272,7 @@ def _embed_with(bench: Bench, name: str) -> None:
         alone = 20 * len(pixels) / (time.perf_counter() - started)
         bench.row(EMBED, name, f"{how}, without reading photos", f"{alone:.0f}", "-", "-")
         del encoder
-    start = weights.resolve(name, bench.weights_of(name))
+    start = pretrained.resolve(name, bench.weights_of(name))
     network = frozen.build(start).to(bench.device).eval()
     loader = _loader(photos, start.image, train=False)
     for narrow in (False, True) if bench.device.type == "cuda" else (False,):
@@ -395,7 +396,7 @@ def _validated(workspace: Path) -> str:
 def speed(bench: Bench) -> None:
     """Every backbone: epochs of `dmlcli train`, and of a loop with DataLoader + eager torch."""
     for name in bench.options.backbones:
-        if name == weights.DESCRIPTOR:
+        if name == pretrained.DESCRIPTOR:
             continue
         for tune in ("top", "all"):
             bench.attempt(f"speed {tune} {name}", _train_speed, bench, name, tune)
@@ -423,7 +424,7 @@ def _train_speed(bench: Bench, name: str, tune: str) -> None:
 
 
 def _plain_loop(bench: Bench, name: str) -> None:
-    photos, start = open_catalog(bench.photos), weights.resolve(name, bench.weights_of(name))
+    photos, start = open_catalog(bench.photos), pretrained.resolve(name, bench.weights_of(name))
     loader = _loader(photos, start.image, train=True)
     for narrow in (False, True) if bench.device.type == "cuda" else (False,):
         network = frozen.build(start).to(bench.device)

@@ -143,12 +143,12 @@ def prepare(backbone: str, place: Path) -> None:
     from dmlcli import indexes
     from dmlcli.catalog import Item, open_catalog
     from dmlcli.embeddings import Embeddings, FileState
-    from dmlcli.learn import frozen, weights
+    from dmlcli.learn.networks import frozen, pretrained
 
     _, workspace, file, gallery = setting_of(backbone, place)
     torch.manual_seed(0)
     torch.save(getattr(torchvision.models, backbone)().state_dict(), file)
-    start = weights.resolve(backbone, str(file))
+    start = pretrained.resolve(backbone, str(file))
     workspace.mkdir(parents=True)
     model = frozen.save(workspace / "model", frozen.build(start), start, open_catalog(place / "photos"))
     rows = GALLERY // model.record.dim
@@ -271,7 +271,7 @@ def close(workspace: Path) -> None:
     from torchvision import transforms
 
     from dmlcli.embeddings import open_embeddings
-    from dmlcli.learn.network import open_network
+    from dmlcli.learn.networks.network import open_network
     from dmlcli.metrics import mean, score
     from dmlcli.model import open_model
     from dmlcli.ranking import rankings

@@ -34,11 +34,12 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dmlcli.learn import losses, two_pass
-from dmlcli.learn.batches import batches
-from dmlcli.learn.fit import Batch, fit
-from dmlcli.learn.learner import Learner
+from dmlcli.learn import losses
+from dmlcli.learn.data.samplers import batches
 from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.training import gradient_cache
+from dmlcli.learn.training.loop import Batch, fit
+from dmlcli.learn.training.state import Learner
 
 FEATURES, DIM, LABELS, BATCH = 2048, 512, 10_000, 256
 Contestant = Callable[[], object]
@@ -142,11 +143,12 @@ def head(options: argparse.Namespace) -> None:
 
 def whole(options: argparse.Namespace) -> None:
     from dmlcli.catalog import Columns, open_catalog
-    from dmlcli.learn import frozen, reading, weights
-    from dmlcli.learn.augment import random_view
-    from dmlcli.learn.encode import fast_dtype
+    from dmlcli.learn.data import loader
+    from dmlcli.learn.data.augmentation import random_view
+    from dmlcli.learn.networks import frozen, pretrained
+    from dmlcli.learn.networks.inference import fast_dtype
 
-    start = weights.resolve(options.backbone, options.weights)
+    start = pretrained.resolve(options.backbone, options.weights)
     photos = open_catalog(options.catalog, Columns(product=options.product_column), for_training=True)
     items = random.Random(0).sample(photos.items, options.images)
     number = {product: label for label, product in enumerate(sorted({item.product for item in items}))}
@@ -169,7 +171,7 @@ def whole(options: argparse.Namespace) -> None:
 
         def feed(epoch: int) -> Iterator[Batch]:
             rows = batches("random", labels.tolist(), options.batch, epoch)
-            for chosen, images in reading.random_views(rows, files, start.image, f"0/{epoch}", recipe.augment):
+            for chosen, images in loader.random_views(rows, files, start.image, f"0/{epoch}", recipe.augment):
                 yield images, labels[chosen]
 
         for _ in fit(embed, learner, feed):
@@ -220,7 +222,7 @@ def gradients(passes: int, size: int, side: int) -> tuple[list[Tensor], float]:
     images = torch.randn(size, 3, side, side)
     labels = torch.arange(size) % 64
     if passes == 2:
-        value, _ = two_pass.backward(network, loss, images, labels, 64)
+        value, _ = gradient_cache.backward(network, loss, images, labels, 64)
     else:
         value = loss(network(images), labels)
         torch.autograd.backward(value)

@@ -107,10 +107,10 @@ def find_or_make_model(
     else:
         used = asked.backbone or DEFAULT_BACKBONE
         progress.note(f"there is no trained model yet: the pretrained {used} is used as it is")
-    from dmlcli.learn import frozen, weights  # torch starts here
+    from dmlcli.learn.networks import frozen, pretrained  # torch starts here
 
     backbone = asked.backbone or DEFAULT_BACKBONE
-    start = weights.resolve(backbone, str(asked.weights or "auto"))
+    start = pretrained.resolve(backbone, str(asked.weights or "auto"))
     network = frozen.build(start, pooling=asked.pooling)
     return frozen.save(place.model, network, start, photos, asked_for=backbone)
 
@@ -131,13 +131,13 @@ class Encoder:
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
         if device != "cpu":
-            from dmlcli.learn.encode import pick_device
+            from dmlcli.learn.networks.inference import pick_device
 
             device = str(pick_device(device))
         if model.graph is not None and not narrow and device == "cpu":
             self.forward = open_graph(model.graph, few=few)
         else:
-            from dmlcli.learn.encode import open_network
+            from dmlcli.learn.networks.inference import open_network
 
             self.forward = open_network(model, narrow=narrow, device=device)
         if views:

@@ -4,8 +4,8 @@
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
     runs/<id>/metrics.jsonl   one line for each state of the network that was judged
     runs/<id>/images.json     what it is trained on, to notice changes; gone once it is done
-    runs/<id>/folds.json      scores of the folds that are done (learn/choose.py); gone once it is done
-    runs/<id>/checkpoint.pt   from where it goes on (learn/checkpoint.py); gone once it is done
+    runs/<id>/folds.json      scores of finished folds (learn/validation/head_selection.py); gone once it is done
+    runs/<id>/checkpoint.pt   from where it goes on (learn/training/checkpoint.py); gone once it is done
 
 Whoever trains holds a lock on `run.json`, which the system lets go when the process ends, however it ends.
 """

@@ -183,9 +183,9 @@ def shop(tmp_path: Path) -> Path:
 def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in descriptor as a model without an inference graph: made in a moment, encoded by torch."""
     from dmlcli import model
-    from dmlcli.learn import frozen, weights
+    from dmlcli.learn.networks import frozen, pretrained
 
-    start = weights.resolve("descriptor", "auto")
+    start = pretrained.resolve("descriptor", "auto")
     network = frozen.build(start)
     folder = tmp_path_factory.mktemp("plain") / "model"
     record = replace(
@@ -203,9 +203,9 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of random weights for alexnet, the quickest backbone to export."""
     import torch
 
-    from dmlcli.learn import frozen, weights
+    from dmlcli.learn.networks import frozen, pretrained
 
-    backbone = frozen.build(weights.resolve("alexnet", "none"), seed=1).backbone
+    backbone = frozen.build(pretrained.resolve("alexnet", "none"), seed=1).backbone
     file = tmp_path_factory.mktemp("weights") / "alexnet.pth"
     torch.save(backbone.state_dict(), file)
     return file

@@ -36,7 +36,7 @@ def test_one_image_embeds_as_it_does_among_others(mission: Mission) -> None:
 
 
 def test_the_graph_gives_what_torch_gives(mission: Mission) -> None:
-    from dmlcli.learn.encode import open_network
+    from dmlcli.learn.networks.inference import open_network
 
     model = open_model(mission.workspace / "model")
     assert model.graph is not None

@@ -131,7 +131,7 @@ def _command(verb: str, found: settings.Found) -> Callable[..., int]:
         if "processes" not in before:
             processes.check_alone(verb)
         elif (wanted := _to_start(options.pop("processes"))) > 1:
-            from dmlcli.learn.launch import launch  # torch starts here
+            from dmlcli.learn.training.launcher import launch  # torch starts here
 
             return launch(context.obj, wanted)
         if "max_pixels" in before:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dmlcli.learn.material import Lesson
-    from dmlcli.learn.validate import Validation
+    from dmlcli.learn.validation.scoring import Validation
+    from dmlcli.learn.validation.training_data import Lesson
     from dmlcli.report.compare import CompareReport, Contender
 
     Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
@@ -72,17 +72,18 @@ def compare(
     split_for_comparison(photos, recipe.seed)
     place = make(workspace)
 
-    from dmlcli.learn import material, rehearse, tune  # torch starts here
-    from dmlcli.learn.encode import pick_device
+    from dmlcli.learn.networks.inference import pick_device
+    from dmlcli.learn.training import candidate  # torch starts here
+    from dmlcli.learn.validation import folds, training_data
 
-    matter = material.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
-    rehearsal = rehearse.halved(matter.photos.items, matter.split)
+    matter = training_data.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
+    rehearsal = folds.halved(matter.photos.items, matter.split)
     lesson = matter.lesson(rehearsal.fit, rehearsal.searches)
     unlearned = _scores(lesson.validation, lesson.baseline.numpy())
     contenders = [_contender(FROZEN, unlearned, unlearned, lesson, 0.0)]
     closed: Scores | None = None
     began = time.perf_counter()
-    for spec, vectors, trouble in tune.compare_heads(lesson, recipe, progress.track(specs, "losses")):
+    for spec, vectors, trouble in candidate.compare_heads(lesson, recipe, progress.track(specs, "losses")):
         seconds = time.perf_counter() - began
         if vectors is None:
             lost = (None,) * 7
@@ -97,7 +98,7 @@ def compare(
     return CompareReport(
         images=len(lesson.labels),
         products=lesson.products,
-        protocol=rehearse.describe([rehearsal], matter.photos.items),
+        protocol=folds.describe([rehearsal], matter.photos.items),
         contenders=tuple(contenders),
         recommended=recommended,
         why=why,

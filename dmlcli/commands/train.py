@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
-    from dmlcli.learn.clock import Clock
     from dmlcli.learn.recipe import Recipe
+    from dmlcli.learn.time_budget import Clock
     from dmlcli.model import Model
     from dmlcli.report.skipped import Skipped
     from dmlcli.report.train import TrainReport
@@ -98,8 +98,8 @@ def train(
         _follow(device)
     from dmlcli import disk, kept_models, runs, training_page
     from dmlcli.catalog import Columns, open_catalog, split_for_training
-    from dmlcli.learn.clock import Clock, seconds
     from dmlcli.learn.recipe import check_used, given, resolve, to_toml
+    from dmlcli.learn.time_budget import Clock, seconds
     from dmlcli.model import FILES
     from dmlcli.page import check_writable
     from dmlcli.report.train import TrainReport
@@ -131,10 +131,10 @@ def train(
     named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
     resumable = f"run {going.record.id} can be resumed"
     with interrupts.keeping(resumable, f"dmlcli train {named} --resume"), going:
-        from dmlcli.learn import training  # torch starts here
+        from dmlcli.learn.training import trainer  # torch starts here
 
         told = _telling(going, tensorboard)
-        outcome = training.run(photos, settings, place, target, going, device=device, clock=clock, told=told)
+        outcome = trainer.run(photos, settings, place, target, going, device=device, clock=clock, told=told)
         made = kept_models.adopt(place.models, outcome.model)
         if outcome.interrupted:
             kept_models.place(place.models, made, target)
@@ -220,18 +220,20 @@ def _put_in_place(
 def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> "PlanReport":
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
-    from dmlcli.learn import balance, course, estimate  # torch starts here
-    from dmlcli.learn.encode import pick_device
-    from dmlcli.learn.weights import resolve
+    from dmlcli.learn.data import class_balance
+    from dmlcli.learn.networks.inference import pick_device
+    from dmlcli.learn.networks.pretrained import resolve
+    from dmlcli.learn.training import stages  # torch starts here
+    from dmlcli.learn.training.dry_run import estimate
     from dmlcli.report.train_plan import PlanReport
 
-    course.build_loss(recipe, 2, 2)
-    found = estimate.estimate(photos, recipe, place, pick_device(device), split_for_training, clock)
+    stages.build_loss(recipe, 2, 2)
+    found = estimate(photos, recipe, place, pick_device(device), split_for_training, clock)
     return PlanReport(
         images=len(photos.items),
         products=len({item.product for item in photos.items} - {""}),
         recipe=asdict(recipe),
-        unusual=tuple(balance.describe(photos.items, recipe)),
+        unusual=tuple(class_balance.describe(photos.items, recipe)),
         validation=found.how,
         deeper=found.deeper,
         parts=found.parts,
@@ -267,11 +269,11 @@ def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recip
 
 def _follow(device: str) -> NoReturn:
     """What a process does that does not lead: its part of the gradient training, and nothing after it."""
-    from dmlcli.learn import tune
-    from dmlcli.learn.encode import pick_device
+    from dmlcli.learn.networks.inference import pick_device
+    from dmlcli.learn.training import candidate
 
     with processes.a_part():
-        tune.follow(pick_device(device))
+        candidate.follow(pick_device(device))
     raise SystemExit(0)
 
 
@@ -280,7 +282,7 @@ def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], 
     if not tensorboard:
         return going.told
     from dmlcli import runs
-    from dmlcli.learn.board import Board
+    from dmlcli.learn.training.tensorboard import Board
 
     board = Board(going.folder, runs.read_metrics(going.folder))
 

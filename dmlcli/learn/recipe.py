@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from dmlcli.errors import CannotRun, UsageError, nearest
-from dmlcli.learn import losses, specs
+from dmlcli.learn import losses, spec_strings
 
 _PUBLISHED = Path(__file__).parent / "recipes"
 DEEP_BATCH = 64  # images a step, where it is not asked for and the backbone is trained
@@ -85,9 +85,9 @@ class Recipe:
             if name in _CHOICES and value is not None and value not in _CHOICES[name]:
                 raise UsageError(f"{_option(name)} takes no '{value}'", hint=nearest(value, list(_CHOICES[name])))
         losses.parse(self.loss)
-        specs.parse("--optimizer", self.optimizer, specs.OPTIMIZERS)
-        specs.parse("--clip", self.clip, specs.CLIPS)
-        schedule = specs.parse("--schedule", self.schedule, specs.SCHEDULES)
+        spec_strings.parse("--optimizer", self.optimizer, spec_strings.OPTIMIZERS)
+        spec_strings.parse("--clip", self.clip, spec_strings.CLIPS)
+        schedule = spec_strings.parse("--schedule", self.schedule, spec_strings.SCHEDULES)
         if schedule.word == "step" and not schedule.number("every") and not schedule.numbers("at"):
             raise UsageError("--schedule step does not say when", hint="step:every=10 or step:at=20,40,factor=0.1")
         if self.ema is not None and self.ema >= 1:

@@ -22,7 +22,15 @@ pytestmark = pytest.mark.slow
 COUNT = int(os.environ.get("FULL_DISK_SIZES", "6"))
 SIZES = [int(size) for size in np.geomspace(16e3, 16e6, COUNT)]
 PAGE = 4096
-LIBRARIES = ["faiss", "onnxruntime", "torch", "torchvision", "onnx", "dmlcli.cli.app", "dmlcli.learn.tune"]
+LIBRARIES = [
+    "faiss",
+    "onnxruntime",
+    "torch",
+    "torchvision",
+    "onnx",
+    "dmlcli.cli.app",
+    "dmlcli.learn.training.candidate",
+]
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(tmp_path_factory: pytest.TempPathFactory, market: Path, random_weights: Path) -> Path:
     """A workspace in which the frozen alexnet is exported once for all tests."""
     from dmlcli.catalog import open_catalog
-    from dmlcli.learn import frozen, weights
+    from dmlcli.learn.networks import frozen, pretrained
 
     workspace = tmp_path_factory.mktemp("train") / "w"
-    start = weights.resolve("alexnet", str(random_weights))
+    start = pretrained.resolve("alexnet", str(random_weights))
     frozen.save(workspace / "frozen", frozen.build(start), start, open_catalog(market))
     return workspace
 

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from dmlcli import indexes, kept_models, runs
-from dmlcli.learn import choose, export, features, tune
+from dmlcli.learn.data import feature_cache
+from dmlcli.learn.networks import onnx_export
+from dmlcli.learn.training import candidate
+from dmlcli.learn.validation import head_selection
 from dmlcli.model import open_model
 from tests.conftest import Cli, Run, make_shop
 
@@ -33,9 +36,9 @@ def train(cli: Cli, shop: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
     """Train without inference graphs, which take most of the time; returns what was printed."""
 
     def left_out(*_: object) -> None:
-        raise export._Unfaithful("left out")
+        raise onnx_export._Unfaithful("left out")
 
-    monkeypatch.setattr(export, "_write_graph", left_out)
+    monkeypatch.setattr(onnx_export, "_write_graph", left_out)
 
     def call(*options: object, catalog: Path = shop, place: Path = workspace, code: int = 0) -> Run:
         views = [] if {"none", "--resume"} & {*options} else ["--views", 1]
@@ -122,28 +125,28 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    done, counted = choose._all_settings, list[int]()
+    done, counted = head_selection._all_settings, list[int]()
 
-    def one_fold(*given: Any) -> list[choose.Tried]:
+    def one_fold(*given: Any) -> list[head_selection.Tried]:
         if list(workspace.glob("runs/*/folds.json")):
             raise KeyboardInterrupt
         return done(*given)
 
-    def counting(*given: Any) -> list[choose.Tried]:
+    def counting(*given: Any) -> list[head_selection.Tried]:
         counted.append(1)
         return done(*given)
 
     catalog = make_shop(tmp_path / "more", products=8, images=4)
     with monkeypatch.context() as patch:
         if moment == "features":
-            patch.setattr(features, "stacked", interrupted)
+            patch.setattr(feature_cache, "stacked", interrupted)
         else:
-            patch.setattr(choose, "_all_settings", one_fold)
+            patch.setattr(head_selection, "_all_settings", one_fold)
         found = train("--epochs", 1, catalog=catalog, code=130)
     assert "features computed so far" in found.err and "--resume" in found.err and str(workspace) in found.err
     assert (workspace / "features").is_dir() and not (workspace / "model").exists()
     copy = shutil.copytree(workspace, tmp_path / "copy")
-    monkeypatch.setattr(choose, "_all_settings", counting)
+    monkeypatch.setattr(head_selection, "_all_settings", counting)
     train("--resume", "--no-index", catalog=catalog, place=copy)
     assert (copy / "model").is_dir() and not (workspace / "model").exists()
     assert len(counted) == (2 if moment == "features" else 1)
@@ -157,7 +160,7 @@ def test_a_recipe_that_was_edited_is_refused_with_the_difference(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(features, "stacked", interrupted)
+        patch.setattr(feature_cache, "stacked", interrupted)
         train("--dim", 8, code=130)
     (file,) = workspace.glob("runs/*/recipe.toml")
     text = file.read_text()
@@ -210,13 +213,13 @@ def test_where_training_does_harm_the_model_is_the_frozen_backbone(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frozen backbone is said to find every new product; nothing that is trained can be as good."""
-    planned = tune.plan
+    planned = candidate.plan
 
-    def harmed(*arguments: Any) -> tune.Plan:
+    def harmed(*arguments: Any) -> candidate.Plan:
         found = planned(*arguments)
         return replace(found, frozen=[{"known": 0.0, "new": 1.1}] * len(found.lessons))
 
-    monkeypatch.setattr(tune, "plan", harmed)
+    monkeypatch.setattr(candidate, "plan", harmed)
     catalog = make_shop(tmp_path / "more", products=8, images=4)
     report = told(train("--tune", "head", "--epochs", 1, "--no-index", catalog=catalog))
     assert report["chosen"] == "frozen backbone" and "worse for new products" in report["reason"]

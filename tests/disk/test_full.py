@@ -17,7 +17,7 @@ from dmlcli import disk
 from dmlcli.disk.failures import CannotWrite
 from dmlcli.embeddings import formats, store
 from dmlcli.indexes import kinds
-from dmlcli.learn.checkpoint import Checkpoint
+from dmlcli.learn.training.checkpoint import Checkpoint
 from tests.conftest import make_embeddings
 
 ROOM = 256 << 10

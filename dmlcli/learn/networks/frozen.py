@@ -1,0 +1,107 @@
+"""The pretrained backbone as a model of its own: baseline, search without training, and source of features."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dmlcli import model
+from dmlcli.catalog import Catalog
+from dmlcli.embeddings import Forward
+from dmlcli.errors import CatalogError, ImageError, ModelError
+from dmlcli.graph import open_graph
+from dmlcli.image import Pixels, view
+from dmlcli.learn.networks import inference, onnx_export
+from dmlcli.learn.networks.backbone import build_backbone, feature_dim
+from dmlcli.learn.networks.heads import IdentityHead
+from dmlcli.learn.networks.network import Network
+from dmlcli.learn.networks.pretrained import Weights
+from dmlcli.model import Model, ModelRecord, open_model
+
+_SAMPLES = 8  # images on which an inference graph is compared with its network
+
+
+def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Network:
+    """The network of a frozen backbone: its features are its embeddings.
+
+    Args:
+        seed: matters where weights are random.
+        pooling: None: as published.
+    """
+    torch.manual_seed(seed)
+    backbone = build_backbone(weights, pooling)
+    head = IdentityHead(feature_dim(backbone, weights.image))
+    return Network(backbone, head, weights.image, pooling=pooling).eval()
+
+
+def fingerprint(frozen: Network, weights: Weights) -> str:
+    """What identifies the features of this backbone with these weights."""
+    arrays = {name: value.numpy() for name, value in frozen.state_dict().items()}
+    return model.fingerprint(arrays, onnx_export.shape(frozen, record(weights)), weights.image)
+
+
+def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
+    """Pixels to features: on a CPU by the graph that queries use, so that training and search see the same."""
+    if device.type != "cpu":
+        return inference.forward_of(frozen, device)
+    return open_graph(saved.graph) if saved.graph is not None else inference.open_network(saved)
+
+
+def save(
+    folder: Path, frozen: Network, weights: Weights, photos: Catalog, *, asked_for: str = "", known: Path | None = None
+) -> Model:
+    """Save the frozen backbone as a model, unless the very same one is in `folder` or in `known` already.
+
+    Args:
+        folder: of the model.
+        frozen: the network.
+        weights: where it started from.
+        photos: a few of them check the inference graph.
+        asked_for: the backbone that was asked for, which `weights` may have replaced by the built-in descriptor.
+        known: another folder that may hold the model.
+
+    Returns:
+        The opened model.
+
+    Raises:
+        CatalogError: no photo can be read.
+    """
+    expected = fingerprint(frozen, weights)
+    for place in (folder, known):
+        try:
+            if place is not None and (found := open_model(place)).record.fingerprint == expected:
+                return found
+        except ModelError:
+            continue
+    made = replace(record(weights), recipe={"backbone": asked_for} if asked_for else {})
+    return onnx_export.save(folder, frozen, made, samples(photos, weights))
+
+
+def record(weights: Weights) -> ModelRecord:
+    """The part of a model's record that its weights determine."""
+    return ModelRecord(
+        fingerprint="",
+        backbone=weights.backbone,
+        head={},
+        dim=0,
+        image=weights.image,
+        weights_from=weights.source,
+        caution=weights.caution,
+    )
+
+
+def samples(photos: Catalog, weights: Weights) -> Pixels:
+    """A few views (B, 3, H, W) of real images; raises CatalogError where not one can be read."""
+    views = []
+    step = max(1, len(photos.items) // (2 * _SAMPLES))
+    for item in [*photos.items[::step], *photos.items]:
+        try:
+            views.append(view(photos.photo(item).read_bytes(), weights.image))
+        except ImageError:
+            continue
+        if len(views) == _SAMPLES:
+            break
+    if not views:
+        raise CatalogError(f"not one of the {len(photos.items)} images in {photos.root} can be read")
+    return np.stack(views)

@@ -1,0 +1,121 @@
+"""Heads without a gradient step: whitened principal components for the base part, shrinkage LDA for the tuned part.
+
+It takes a second, starts the gradient training, and is the bar that training must clear.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+
+from dmlcli.learn.networks.heads import BlendHead
+
+_BASE_SHRINKAGE = 1.0
+_ROUNDS, _MORE = 4, 16  # of the power iteration that finds the strongest components: steps, and spare directions
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a closed form leaves open, for rehearsals to choose."""
+
+    shrinkage: float  # little suits products seen in training, much suits new ones
+    blend: float  # share of the base part
+    recall: float  # how strongly an image is drawn to the products it resembles
+
+    def __str__(self) -> str:
+        return f"closed form, shrinkage {self.shrinkage:g}, blend {self.blend:g}, recall {self.recall:g}"
+
+
+CAREFUL = Setting(1.0, 0.5, 0.0)  # what is taken unheard where nothing can be measured
+SETTINGS = tuple(Setting(*values) for values in product((0.1, 0.3, 1.0), (0.3, 0.5, 0.7), (0.0, 0.5, 1.0, 2.0)))
+
+
+def split_dim(dim: int, num_labels: int) -> tuple[int, int]:
+    """How many of `dim` go to the base and to the tuned part: LDA has one less than there are labels."""
+    tuned = max(1, min(num_labels - 1, dim // 2))
+    return dim - tuned, tuned
+
+
+class ClosedForm:
+    """The scatter of one set of features, measured once; `fill` then sets a head for any setting.
+
+    S is the within-class covariance + shrinkage * mean variance. The base part whitens by S^-1/2 and keeps the
+    strongest principal components of what comes out: what varies within products no longer drowns what tells them
+    apart. The tuned part is shrinkage LDA: S^-1/2, then the span of the class means, strongest directions first.
+
+    Neither needs S^-1/2 itself, which would take an eigendecomposition of F x F: with S = L L', x L'^-1 is as white,
+    and a Cholesky factor costs a hundredth.
+
+    Source: Friedman, Regularized Discriminant Analysis, 1989; Rao, 1948.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+        """`features` unit (N, F), `labels` (N,) of 0...C-1, `weights` (N,) how much each image counts: all alike."""
+        if weights is None:
+            weights = torch.ones(len(features))
+        self._features, self._labels = features, labels
+        share = (weights / weights.sum()).double()[:, None]
+        sizes = torch.zeros(int(labels.max()) + 1, 1, dtype=torch.double).index_add_(0, labels, share)  # (C, 1)
+        weighted = features * share  # (N, F)
+        means = torch.zeros(len(sizes), features.shape[1], dtype=torch.double).index_add_(0, labels, weighted) / sizes
+        within = (features - means.float()[labels]) * share.sqrt().float()
+        self._scatter = (within.T @ within).double()
+        self._centre = weighted.sum(0)
+        self._means = means - self._centre
+
+    def fill(self, head: BlendHead, setting: Setting) -> None:
+        """Set base, tuned part and the means of the products, blend and recall."""
+        self.fill_base(head)
+        self.fill_tuned(head, setting.shrinkage)
+        head.blend, head.recall = torch.tensor(setting.blend), torch.tensor(setting.recall)
+
+    def fill_base(self, head: BlendHead) -> None:
+        """Set the base part, which no setting changes."""
+        factor = self._factor(_BASE_SHRINKAGE)
+        centred = self._features - self._centre.float()
+        white = torch.linalg.solve_triangular(factor.float(), centred.T, upper=False).T  # (N, F)
+        components = _strongest(white, head.base.out_features).double()  # (F, K)
+        self._set(head.base, torch.linalg.solve_triangular(factor.T, components, upper=True))
+
+    def fill_tuned(self, head: BlendHead, shrinkage: float) -> None:
+        """Set the tuned part and what is recalled in it."""
+        solved = torch.cholesky_solve(self._means.T, self._factor(shrinkage))  # S^-1 M', (F, C)
+        strengths, directions = torch.linalg.eigh(self._means @ solved)  # of M S^-1 M', weakest first
+        strengths, directions = strengths.flip(0), directions.flip(1)
+        kept = strengths > 1e-9 * strengths[0]  # C - 1 at most: the means are centred
+        self._set(head.tuned.linear, solved @ (directions[:, kept] * strengths[kept].rsqrt()))
+        with torch.no_grad():  # raw embeddings of length about 1, for the losses that do not normalise
+            length = head.tuned.linear(self._features).norm(dim=-1).mean()
+            length = length.clamp_min(1e-12)  # 0 where all images are alike
+            head.tuned.linear.weight.div_(length)
+            head.tuned.linear.bias.div_(length)
+        if len(head.means):
+            head.remember(self._features, self._labels)
+
+    def _factor(self, shrinkage: float) -> Tensor:
+        """The lower Cholesky factor of S, with as much more shrinkage as it takes where images are all alike."""
+        added = (shrinkage * self._scatter.diagonal().mean()).clamp_min(1e-9)
+        factor: Tensor = torch.linalg.cholesky(self._scatter + added * torch.eye(len(self._scatter)).double())
+        return factor
+
+    def _set(self, layer: nn.Linear, directions: Tensor) -> None:
+        """Project what is centred on the first columns of `directions` (F, K); outputs left over stay 0."""
+        weight = torch.zeros(layer.out_features, len(self._centre), dtype=directions.dtype)
+        kept = directions.T[: layer.out_features]
+        weight[: len(kept)] = kept
+        with torch.no_grad():
+            layer.weight.copy_(weight)
+            layer.bias.copy_(-weight @ self._centre)
+
+
+def _strongest(rows: Tensor, count: int) -> Tensor:
+    """The first principal components (F, count or fewer) of centred rows (N, F)."""
+    count = min(count, *rows.shape)
+    if min(rows.shape) <= 4 * count:
+        exact: Tensor = torch.linalg.svd(rows, full_matrices=False).Vh
+        return exact[:count].T
+    with torch.random.fork_rng(devices=[]):  # the start is random, and must not depend on what came before
+        torch.manual_seed(0)
+        components: Tensor = torch.svd_lowrank(rows, q=count + _MORE, niter=_ROUNDS)[2]
+    return components[:, :count]

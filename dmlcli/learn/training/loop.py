@@ -1,0 +1,159 @@
+"""The training loop, as a generator: yields one Epoch per pass, and knows neither files nor scores."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dmlcli.learn.training import distributed, gradient_cache
+from dmlcli.learn.training.diagnostics import Health, check_finite, lengths, measure, share_active
+from dmlcli.learn.training.state import Learner, random_states, set_random_states
+
+Batch = tuple[Tensor, Tensor]  # inputs (B, ...), of several processes each its part, and the labels of all (B,)
+_APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass: its number from 1, mean loss, learning rate of the head, seconds, and how it looked to the loss."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    images: int  # that were shown
+    health: Health
+
+
+def fit(
+    embed: Callable[[Tensor], Tensor],
+    learner: Learner,
+    feed: Callable[[int], Iterable[Batch]],
+    until: Callable[[], float] = lambda: math.inf,
+) -> Iterator[Epoch]:
+    """Train the learner's modules in place, from the epoch after the one it stands at to its last.
+
+    Args:
+        embed: inputs (B, ...) to embeddings (B, D), not normalised: losses do that themselves.
+        feed: the batches of epoch n.
+        until: when to stop, in `time.monotonic()`: an epoch ends with the batch that passes it.
+
+    Raises:
+        TrainingError: when the loss, the embeddings, a gradient or a weight is not finite, naming epoch and step.
+    """
+    recipe, timed = learner.recipe, distributed.told(math.isfinite(until()))
+    while _goes_on(learner, until):
+        number, started, images = learner.start_epoch(), time.perf_counter(), 0
+        objective = Objective(embed, learner, number)
+        step = distributed.synchronised(objective)
+        values: list[float] = []
+        active: list[float] = []
+        last: Batch | None = None
+        for inputs, labels in feed(number):
+            if len(values) % recipe.accumulate == 0:
+                learner.optimizer.zero_grad()
+            value, embeddings = _backward(step, objective, inputs, labels)
+            where = f"in epoch {number}, step {len(values) + 1}"
+            check_finite(where, lengths_of_the_embeddings=lengths(embeddings), loss=value)
+            check_finite(where, gradient=learner.gradients())
+            values.append(float(value.detach()))
+            active.append(share_active(embeddings))
+            images += len(labels)
+            if last is None or (labels != labels[0]).any():  # a single label says nothing of collapse
+                last = embeddings.detach(), labels
+            if len(values) % recipe.accumulate == 0:
+                learner.step(recipe.accumulate)
+            if timed and distributed.told(time.monotonic() >= until()):
+                break
+        assert last is not None, "an epoch has batches"
+        if len(values) % recipe.accumulate:
+            learner.step(len(values) % recipe.accumulate)
+        largest = torch._foreach_norm([parameter.detach() for parameter in learner.parameters], torch.inf)
+        check_finite(f"at the end of epoch {number}", squared_weights=[size.square() for size in largest])
+        health = measure(*last, learner.loss, active=sum(active) / len(active))
+        mean = sum(values) / len(values)
+        learner.end_epoch(mean)
+        yield Epoch(number, mean, learner.learning_rate, time.perf_counter() - started, images, health)
+
+
+class Objective(nn.Module):
+    """From the inputs of an epoch to the loss, as one module with all parameters in training, those of the loss too.
+
+    Its parameters are what several processes keep equal. Buffers are not among them: they are made of equal batches.
+    """
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], learner: Learner, number: int) -> None:
+        super().__init__()
+        self.parts = embed, learner.loss  # in a tuple: their parameters are held below, and they have others
+        self.in_training = nn.ParameterList(learner.parameters)
+        self.recipe, self.number = learner.recipe, number
+        self.batches = 0
+        self.embeddings = torch.empty(0)  # (B, D) of the last batch, with their gradient after the backward pass
+
+    def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The value of the loss on the whole batch; without labels, what `embed` makes of the inputs (B, D)."""
+        embed, loss = self.parts
+        if labels is None:
+            return embed(inputs)
+        with self.own_chance():
+            part = embed(inputs)
+        self.embeddings = distributed.gathered(part, len(labels))
+        self.embeddings.retain_grad()
+        value: Tensor = loss(self.embeddings, labels)
+        return value
+
+    def own_chance(self) -> AbstractContextManager[None]:
+        """Random numbers for the next batch alone, where processes need different ones."""
+        self.batches += 1
+        return distributed.own_chance(f"{self.recipe.seed}/{self.number}/{self.batches}")
+
+
+def _goes_on(learner: Learner, until: Callable[[], float]) -> bool:
+    """Whether there is another epoch; the leader of several processes decides, and all start where it stands."""
+    going = learner.epoch < learner.epochs and time.monotonic() < until()
+    said = distributed.told((going, learner.epochs, learner.scores, random_states()))
+    going, learner.epochs, learner.scores, chance = said
+    set_random_states(chance)
+    return going
+
+
+def _backward(step: nn.Module, objective: Objective, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added.
+
+    Args:
+        step: the objective, or what keeps it equal in all processes.
+    """
+    recipe = objective.recipe
+    # what the values of losses are made of stays float32 also in here; the products of their slopes need not
+    narrow = torch.autocast(labels.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    with narrow:
+        if recipe.chunk is not None and len(labels) > recipe.chunk * distributed.size():
+            chance = objective.own_chance()
+            return gradient_cache.backward(*objective.parts, inputs, labels, recipe.chunk, last=step, chance=chance)
+        value: Tensor = step(inputs, labels)
+    if torch.isfinite(value):
+        torch.autograd.backward(value)
+    return value, objective.embeddings
+
+
+def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
+    """Set a loss's own proxies, class weights or centres (C, [K,] D) to the mean embedding of each label."""
+    for module in loss.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if name not in ("proxies", "weight", "centers") or parameter.shape[-1] != embeddings.shape[1]:
+                continue
+            normalize = bool(getattr(module, "normalize", False))
+            rows = nn.functional.normalize(embeddings, dim=-1) if normalize else embeddings
+            sums = torch.zeros(len(parameter), rows.shape[1], device=rows.device).index_add_(0, labels, rows)
+            means = sums / torch.bincount(labels, minlength=len(sums)).clamp_min(1)[:, None]  # (C, D)
+            if normalize:
+                means = nn.functional.normalize(means, dim=-1)
+            if parameter.ndim == 3:  # centres of one label must differ, or they would move as one
+                noise = torch.randn_like(parameter) * _APART / parameter.shape[-1] ** 0.5
+                means = means[:, None] + noise  # (C, K, D)
+            with torch.no_grad():
+                parameter.copy_(means)

@@ -1,0 +1,69 @@
+"""The searches that judge models: images that are never fitted on, ranked by their embeddings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from dmlcli.embeddings import Vectors
+from dmlcli.learn.validation.folds import Search
+from dmlcli.metrics import Interval, Values, interval95, map_at_r
+from dmlcli.ranking import Ranks, rankings
+
+
+class Validation:
+    """The validation searches of one rehearsal; false where there is nothing to validate with."""
+
+    def __init__(self, products: Sequence[str], searches: Mapping[str, Search]) -> None:
+        """`products` (N,) of all rows that the searches speak of."""
+        every = [row for search in searches.values() for row in (*search.queries, *search.gallery)]
+        self.rows = sorted(set(every))  # what has to be embedded for a score
+        self._products, self._searches = products, searches
+
+    def __bool__(self) -> bool:
+        return bool(self._searches)
+
+    @property
+    def names(self) -> list[str]:
+        """What the searches are called."""
+        return list(self._searches)
+
+    def places(self, name: str) -> list[int]:
+        """Where the images of a search, queries and gallery, stand among `rows`."""
+        search = self._searches[name]
+        return [int(place) for place in np.searchsorted(self.rows, sorted({*search.queries, *search.gallery}))]
+
+    def query_products(self, name: str) -> list[str]:
+        """The product of each query of a search."""
+        return [self._products[row] for row in self._searches[name].queries]
+
+    def rank(self, name: str, vectors: Vectors) -> list[Ranks]:
+        """Search with the unit vectors (len(rows), D): for each query the ranks of its product's images."""
+        search = self._searches[name]
+        queries, gallery = np.searchsorted(self.rows, search.queries), np.searchsorted(self.rows, search.gallery)
+        products = [self._products[row] for row in search.gallery]
+        own_rows = np.searchsorted(search.gallery, search.queries) if {*search.queries} <= {*search.gallery} else None
+        return rankings(vectors[queries], vectors[gallery], self.query_products(name), products, own_rows=own_rows)
+
+    def scores(self, vectors: Vectors) -> dict[str, float]:
+        """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""
+        return {name: float(np.nanmean(values)) for name, values in self._values(vectors).items()}
+
+    def judged(self, vectors: Vectors) -> tuple[dict[str, float], dict[str, Interval | None]]:
+        """The scores, and the 95 % interval of each over its products."""
+        values = self._values(vectors)
+        intervals = {name: interval95(found, self.query_products(name)) for name, found in values.items()}
+        return {name: float(np.nanmean(found)) for name, found in values.items()}, intervals
+
+    def _values(self, vectors: Vectors) -> dict[str, Values]:
+        """MAP@R of each query of each search, NaN where there is nothing to be found."""
+        found = {}
+        for name in self._searches:
+            values = [map_at_r(ranks) if len(ranks) else np.nan for ranks in self.rank(name, vectors)]
+            found[name] = np.asarray(values if np.isfinite(values).any() else [0.0] * len(values))
+        return found
+
+
+def together(scores: Iterable[float]) -> float:
+    """One score in [0, 1] from several: their geometric mean, in which equal relative gains count the same."""
+    values = list(scores)
+    return float(np.prod(values) ** (1 / len(values)))

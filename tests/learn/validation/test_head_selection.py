@@ -1,0 +1,76 @@
+"""Which closed form is chosen: the best that harms neither search; and the folds that are kept for a run to resume."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmlcli.learn.networks.lda import SETTINGS, Setting
+from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.validation import head_selection as module
+from dmlcli.learn.validation.head_selection import Folds, Tried, choose
+
+SHARP, MILD, POOR = SETTINGS[0], SETTINGS[17], SETTINGS[30]
+
+
+def lesson(**frozen: float) -> Any:
+    """A lesson of which only the scores of the frozen backbone are looked at."""
+    validation = SimpleNamespace(scores=lambda _: frozen, names=list(frozen))
+    return SimpleNamespace(validation=validation, baseline=SimpleNamespace(numpy=lambda: np.zeros(1)))
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, tried: dict[Setting, dict[str, float]], **frozen: float) -> Setting:
+    found = [Tried(setting, scores, 0.5) for setting, scores in tried.items()]
+    monkeypatch.setattr(module, "_all_settings", lambda *_: found)
+    return choose([lesson(**frozen)] * 2, Recipe()).setting
+
+
+def test_a_setting_below_the_frozen_backbone_in_one_search_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its geometric mean is the best by far."""
+    tried = {
+        SHARP: {"known": 0.9, "new": 0.39},
+        MILD: {"known": 0.5, "new": 0.45},
+        POOR: {"known": 0.4, "new": 0.41},
+    }
+    assert chosen(monkeypatch, tried, known=0.3, new=0.4) == MILD
+    assert chosen(monkeypatch, tried, known=0.3, new=0.3) == SHARP
+    assert chosen(monkeypatch, tried, known=0.3, new=0.39) == SHARP  # equal is not below
+
+
+def test_where_every_setting_is_below_it_the_best_is_named_for_the_caller_to_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = {SHARP: {"known": 0.9, "new": 0.39}, MILD: {"known": 0.5, "new": 0.39}}
+    assert chosen(monkeypatch, tried, known=0.3, new=0.4) == SHARP
+
+
+def test_folds_that_are_done_are_not_computed_again(tmp_path: Path) -> None:
+    file, names, asked = tmp_path / "folds.json", ["known", "new"], []
+
+    def computed(number: int) -> list[Tried]:
+        asked.append(number)
+        return [Tried(SHARP, {"known": 0.1 + number, "new": 1 / 3}, None), Tried(MILD, {"known": 0.5, "new": 0.2}, 0.7)]
+
+    first = Folds(file)
+    kept = [first.of(number, names, lambda number=number: computed(number)) for number in range(2)]  # type: ignore
+    again = Folds(file)
+    assert [again.of(number, names, lambda number=number: computed(number)) for number in range(2)] == kept  # type: ignore
+    assert asked == [0, 1]
+    again.of(2, names, lambda: computed(2))
+    assert asked == [0, 1, 2] and Folds(file).of(2, names, list) == computed(2)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"folds": 3}', '{"folds": [[[[1, 2, 3], {"known": 1}, null]]]}'])
+def test_folds_that_are_damaged_are_computed_again(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "folds.json"
+    file.write_text(text)
+    found = [Tried(SHARP, {"known": 0.5}, None)]
+    assert Folds(file).of(0, ["known"], lambda: found) == found
+
+
+def test_folds_of_other_searches_are_computed_again(tmp_path: Path) -> None:
+    file, found = tmp_path / "folds.json", [Tried(SHARP, {"new": 0.5}, None)]
+    Folds(file).of(0, ["known"], lambda: [Tried(SHARP, {"known": 0.5}, None)])
+    assert Folds(file).of(0, ["new"], lambda: found) == found
