@@ -37,7 +37,7 @@ from torchvision.datasets import ImageFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dmlcli import feeding
+from dmlcli import prefetch
 from dmlcli.catalog import Columns, open_catalog
 from dmlcli.encoder import Encoder
 from dmlcli.image import ImageSettings, open_image, read_file, view
@@ -86,14 +86,14 @@ def theirs(folder: Path) -> Iterator[torch.Tensor]:
         transforms.Normalize(FAST.mean, FAST.deviation),
     ]
     photos = ImageFolder(str(folder), transforms.Compose(steps))
-    for images, _ in DataLoader(photos, batch_size=BATCH, num_workers=feeding.cores()):
+    for images, _ in DataLoader(photos, batch_size=BATCH, num_workers=prefetch.cores()):
         yield images
 
 
 def ours(settings: ImageSettings) -> Callable[[Path], Iterator[torch.Tensor]]:
     def batches(folder: Path) -> Iterator[torch.Tensor]:
         files = sorted(folder.rglob("*.jpg"))
-        with closing(feeding.in_order(lambda file: view(read_file(file), settings), files, 2 * BATCH)) as coming:
+        with closing(prefetch.in_order(lambda file: view(read_file(file), settings), files, 2 * BATCH)) as coming:
             batch = []
             for number, future in enumerate(coming, start=1):
                 batch.append(future.result())
@@ -144,7 +144,7 @@ def tell_closeness(folder: Path, table: Path, columns: Columns, side: int, every
         data = enlarged(read_file(photos.root / items[number].path), side, number)
         return np.stack([view(data, fast), view(data, exact)])
 
-    with closing(feeding.in_order(both, range(len(items)), 2 * BATCH)) as coming:
+    with closing(prefetch.in_order(both, range(len(items)), 2 * BATCH)) as coming:
         pairs = np.stack([encoder.forward(future.result()) for future in coming])  # (N, 2, D)
     cosines = (pairs[:, 0] * pairs[:, 1]).sum(axis=1)
     print(f"{len(items)} photos at {side} px; cosine with the exact decoding: ", end="")

@@ -128,7 +128,7 @@ def measured(photos: Path, rows: int) -> Rates:
     """Take all rates."""
     from benchmarks.index import clustered, named
     from dmlcli import embeddings, indexes
-    from dmlcli.indexes import Wish, kinds
+    from dmlcli.indexes import Wish, faiss_kinds
 
     embed, count, backbone = _embedding(photos)
     vectors = clustered(rows + 1000, DIM)
@@ -161,7 +161,7 @@ def measured(photos: Path, rows: int) -> Rates:
             graph_build=graph_build,
             graph_search=graph_search,
             graph_memory=graph.record["memory"] / rows,
-            cells_memory=kinds.memory(cells.searcher.near, FURTHER) / FURTHER,
+            cells_memory=faiss_kinds.memory(cells.searcher.near, FURTHER) / FURTHER,
             push=push,
             pushed=pushed,
         )
@@ -194,7 +194,7 @@ def _pushing(folder: Path) -> tuple[float, float]:
     server = subprocess.Popen([*command, "--data-dir", str(folder / "served.db")], stdout=subprocess.DEVNULL)
     try:
         from dmlcli import embeddings
-        from dmlcli.indexes.milvus import address, push, rows
+        from dmlcli.indexes.milvus import address, entities, push
 
         time.sleep(5)
         where, _ = push.connect(address.parse(f"milvus://127.0.0.1:{port}/shop"), update=False)
@@ -204,7 +204,7 @@ def _pushing(folder: Path) -> tuple[float, float]:
         started = time.perf_counter()
 
         def fill() -> None:
-            made = rows.Rows(some, rows.contents(some))
+            made = entities.Rows(some, entities.contents(some))
             push._fill(where, made, np.arange(len(some.items)), np.arange(len(some.items)))
 
         took = _core_seconds(fill)

@@ -1,6 +1,6 @@
 """`python -m dmlcli` is `dmlcli`."""
 
-from dmlcli.cli.start import main
+from dmlcli.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmlcli import disk, interrupts, processes, progress
-from dmlcli.arrays import Forward, Pixels, Vectors, View
+from dmlcli import dist_env, interrupts, progress, storage
 from dmlcli.errors import EmbeddingsError, UsageError
-from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, ModelRecord, open_model
+from dmlcli.onnx_runtime import open_graph
+from dmlcli.types import Forward, Pixels, Vectors, View
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
@@ -91,19 +91,19 @@ def find_or_make_model(
         ModelError: the model that is named or there cannot be opened.
     """
     asked = options or EncoderOptions()
-    if processes.rank() > 0 and named is None:
+    if dist_env.rank() > 0 and named is None:
         # the one that leads makes it, or ends them all where it cannot
-        processes.wait_until(lambda: place.model.exists() and not asked.differences(open_model(place.model).record))
-    if named is not None or disk.restore(place.model).exists():
+        dist_env.wait_until(lambda: place.model.exists() and not asked.differences(open_model(place.model).record))
+    if named is not None or storage.restore(place.model).exists():
         model = open_model(named or place.model)
         is_trained = bool(model.record.products or model.record.scores)
         if named is not None or is_trained or not asked.differences(model.record):
             asked.check(model)
             return model
         progress.note(f"the pretrained {model.record.backbone} in {place.model} is replaced")
-        from dmlcli import kept_models
+        from dmlcli import model_history
 
-        kept_models.keep(place.models, place.model)  # an index that it made uses it until it is rebuilt
+        model_history.keep(place.models, place.model)  # an index that it made uses it until it is rebuilt
     else:
         used = asked.backbone or DEFAULT_BACKBONE
         progress.note(f"there is no trained model yet: the pretrained {used} is used as it is")
@@ -185,14 +185,14 @@ class Encoder:
         """
         from dmlcli.embeddings import BATCH, is_done, mark_done
 
-        rank, count = processes.rank(), processes.world()
+        rank, count = dist_env.rank(), dist_env.world()
         batches = -(-len(photos.items) // BATCH)  # none is cut in two, so that images meet in it as they always do
         start, end = (BATCH * (batches * number // count) for number in (rank, rank + 1))
         part = replace(photos, items=photos.items[start:end])
         self._computed(part, known, keep_at, f"embedding, part {rank + 1} of {count}", keep_all=True)
         mark_done(keep_at, rank)
         if rank == 0:
-            processes.wait_until(lambda: all(is_done(keep_at, other) for other in range(count)))
+            dist_env.wait_until(lambda: all(is_done(keep_at, other) for other in range(count)))
 
     def _computed(
         self,

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk, integrity, progress, records
+from dmlcli import progress, storage
 from dmlcli.errors import MismatchError, ModelError
 from dmlcli.image import ImageSettings
+from dmlcli.storage import checksums, records
 
 DEFAULT_BACKBONE = "mobilenet_v3_large"  # small enough for a laptop
 SCHEMA = 1
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
 _DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
-FILES = (_RECORD, *_DATA, integrity.SEEN)
+FILES = (_RECORD, *_DATA, checksums.SEEN)
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -130,9 +131,9 @@ def fingerprint(weights: Arrays, head: dict[str, Any], image: ImageSettings) -> 
 
 def open_model(folder: Path) -> Model:
     """Open a model folder; raises ModelError where there is none or it is damaged."""
-    folder = disk.restore(Path(folder))
+    folder = storage.restore(Path(folder))
     try:
-        return disk.settled(folder, _open)
+        return storage.settled(folder, _open)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"there is no model in {folder}", hint="dmlcli train CATALOG") from error
 
@@ -156,7 +157,7 @@ def _open(folder: Path) -> Model:
         if (folder / name).stat().st_size != size:
             raise ModelError(f"{folder / name} is damaged: it does not have {size} bytes", hint="train it again")
     try:
-        integrity.check(folder, record.sums)
+        checksums.check(folder, record.sums)
     except (ValueError, OSError) as error:
         raise ModelError(f"the model in {folder} is damaged: {error}", hint="train it again") from error
     return Model(folder, record)
@@ -179,14 +180,14 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
     """
     from safetensors.numpy import save_file
 
-    with disk.new_folder(folder, FILES) as draft:
+    with storage.new_folder(folder, FILES) as draft:
         save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, draft / _WEIGHTS)
         if write_graph is not None:
             write_graph(draft / _GRAPH)
         files = {file.name: file.stat().st_size for file in draft.iterdir()}
-        values = {"schema": SCHEMA} | asdict(record) | {"sizes": files, "sums": integrity.sums(draft, files)}
-        disk.write_json(draft / _RECORD, values)
-        integrity.note(draft, files)
+        values = {"schema": SCHEMA} | asdict(record) | {"sizes": files, "sums": checksums.sums(draft, files)}
+        storage.write_json(draft / _RECORD, values)
+        checksums.note(draft, files)
     return open_model(folder)
 
 

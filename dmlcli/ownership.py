@@ -8,8 +8,8 @@ DMLCLI_WORKSPACE) is not checked. DMLCLI_SAFE_DIRECTORY lists folders that are t
 import os
 from pathlib import Path
 
+from dmlcli.arguments import expand_home
 from dmlcli.errors import CannotRun
-from dmlcli.spelling import expand_home
 
 VARIABLE = "DMLCLI_SAFE_DIRECTORY"
 

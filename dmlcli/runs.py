@@ -22,8 +22,9 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from dmlcli import disk, progress, records
+from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, MismatchError, nearest
+from dmlcli.storage import records
 
 SCHEMA = 2
 _RECORD, _RECIPE, _METRICS, _IMAGES, _LOCK = "run.json", "recipe.toml", "metrics.jsonl", "images.json", "lock"
@@ -91,10 +92,10 @@ class Run:
                 return  # what comes before the first epoch is computed anew, and is the same
             again = row.get("depth"), row["epoch"]
             kept = list(takewhile(lambda line: (line.get("depth"), line.get("epoch")) != again, self._resumed))
-            disk.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+            storage.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
             self._resumed = []
         file = self.folder / _METRICS
-        with disk.writing(file), file.open("a", encoding="utf-8") as stream:
+        with storage.writing(file), file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
 
     def check_images(self, marks: Mapping[str, list[str]]) -> None:
@@ -104,7 +105,7 @@ class Run:
         """
         file = self.folder / _IMAGES
         if not file.exists():
-            disk.write_json(file, dict(marks))
+            storage.write_json(file, dict(marks))
             return
         try:
             before = records.read_object(file)
@@ -155,13 +156,13 @@ def start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
     """
     now = datetime.now(UTC)
     names = (f"{now:%Y%m%d-%H%M%S}" + (f"-{number}" if number > 1 else "") for number in count(1))
-    with disk.writing(runs):
+    with storage.writing(runs):
         runs.mkdir(parents=True, exist_ok=True)
         id = next(name for name in names if _made(runs / name))
     folder = runs / id
-    named = disk.reference(output, folder)
+    named = storage.reference(output, folder)
     record = RunRecord(id, now.isoformat(timespec="seconds"), catalog, named, recipe, versions=_versions())
-    disk.write_text(folder / _RECIPE, recipe)
+    storage.write_text(folder / _RECIPE, recipe)
     _write(folder, record)
     return Run(folder, record)
 
@@ -169,7 +170,7 @@ def start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
 def go_on_or_start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
     """Resume the last run with this recipe, catalog and output that is unfinished; where there is none, begin one."""
     for record in reversed(list_runs(runs)):
-        named = disk.reference(output, runs / record.id)
+        named = storage.reference(output, runs / record.id)
         if (record.state, record.catalog, record.output, record.recipe) == ("unfinished", catalog, named, recipe):
             return resume(runs, record.id)
     return start(runs, recipe, catalog, output)
@@ -216,7 +217,7 @@ def list_runs(runs: Path) -> list[RunRecord]:
 
 def is_going(folder: Path) -> bool:
     """Whether a process is at work on the run."""
-    return disk.is_locked(folder / _LOCK)
+    return storage.is_locked(folder / _LOCK)
 
 
 def read_metrics(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
@@ -287,8 +288,8 @@ def _made(folder: Path) -> bool:
 def _locked(folder: Path) -> int:
     """A file descriptor that holds the run's lock; raises CannotRun where another process holds it."""
     try:
-        return disk.lock(folder / _LOCK)
-    except disk.Locked as error:
+        return storage.lock(folder / _LOCK)
+    except storage.Locked as error:
         raise CannotRun(f"run {folder.name} is still going in another process", hint="dmlcli status") from error
 
 
@@ -298,7 +299,7 @@ def _versions() -> dict[str, str]:
 
 
 def _write(folder: Path, record: RunRecord) -> None:
-    disk.write_json(folder / _RECORD, {"schema": SCHEMA} | asdict(record))
+    storage.write_json(folder / _RECORD, {"schema": SCHEMA} | asdict(record))
 
 
 def _some(paths: list[str]) -> str:

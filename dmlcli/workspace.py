@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import disk, ownership, processes, progress
+from dmlcli import dist_env, ownership, progress, storage
+from dmlcli.arguments import expand_home
 from dmlcli.errors import CannotRun, EmbeddingsError
-from dmlcli.spelling import expand_home
 
 if TYPE_CHECKING:
     from dmlcli.embeddings import Embeddings
@@ -128,14 +128,14 @@ def make(named: Path | None = None, *, needed: bool = True) -> Workspace:
     Raises:
         CannotRun: it is needed and cannot be made.
     """
-    if processes.rank() > 0:
-        processes.wait_until(lambda: find(named) is not None)  # the one that leads makes it
+    if dist_env.rank() > 0:
+        dist_env.wait_until(lambda: find(named) is not None)  # the one that leads makes it
     workspace = find(named)
     if workspace is None:
         chosen = _chosen(named) or _here() / NAME
         workspace = Workspace(chosen)
         try:
-            disk.make_folder(chosen)
+            storage.make_folder(chosen)
         except CannotRun as error:
             if not needed:
                 return workspace

@@ -23,7 +23,7 @@ from PIL import Image
 from dmlcli import progress
 from dmlcli.catalog import Item
 from dmlcli.cli import next_step
-from dmlcli.cli.start import run
+from dmlcli.cli.main import run
 from dmlcli.embeddings import Embeddings, FileState
 from tests.places import ROOT
 

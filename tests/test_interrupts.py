@@ -110,7 +110,7 @@ def test_a_signal_in_a_destructor_is_raised_afterwards() -> None:
 def test_a_signal_that_surfaces_as_another_error_counts_as_a_signal() -> None:
     """As C extensions turn it into ImportError, SystemError or an error of their own."""
     script = (
-        "from dmlcli.cli.guard import guarded\n"
+        "from dmlcli.cli.error_handler import guarded\n"
         "def verb():\n"
         " print('ready', flush=True)\n"
         " try: time.sleep(60)\n"
@@ -122,7 +122,7 @@ def test_a_signal_that_surfaces_as_another_error_counts_as_a_signal() -> None:
 
 def test_an_interrupted_command_says_what_it_keeps() -> None:
     script = (
-        "from dmlcli.cli.guard import guarded\n"
+        "from dmlcli.cli.error_handler import guarded\n"
         "def verb():\n"
         " with interrupts.keeping('nothing', 'no'): pass\n"
         " with interrupts.keeping('the features computed so far are kept', 'run the same command again'):\n"

@@ -6,7 +6,7 @@ from typing import TypeVar
 import pytest
 
 from dmlcli import progress
-from dmlcli.cli.bar import Teller
+from dmlcli.cli.progress_bar import Teller
 
 T = TypeVar("T")
 

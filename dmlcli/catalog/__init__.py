@@ -9,20 +9,11 @@ shards.py    tar files of samples         official/    benchmark data sets, one 
 splits.py    what is fitted on, and what validates
 """
 
+from dmlcli.catalog.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Benchmark, Box, Catalog, Item, Photo, Published
 from dmlcli.catalog.columns import Columns
 from dmlcli.catalog.folders import find_images
-from dmlcli.catalog.items import (
-    OPEN_TO_TRAINING,
-    VALIDATION_SPLITS,
-    Benchmark,
-    Box,
-    Catalog,
-    Item,
-    Photo,
-    Published,
-)
 from dmlcli.catalog.official import benchmark_of
-from dmlcli.catalog.opening import open_catalog
+from dmlcli.catalog.open import open_catalog
 from dmlcli.catalog.splits import TrainingSplit, split_for_comparison, split_for_training
 
 __all__ = [

@@ -7,10 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from dmlcli import progress
-from dmlcli.catalog.names import is_called_image
+from dmlcli.catalog.file_names import is_called_image
 from dmlcli.catalog.numbers import SPOILED, is_missing
-from dmlcli.catalog.table import Table
-from dmlcli.catalog.text import as_legacy
+from dmlcli.catalog.table_data import Table
+from dmlcli.catalog.text_files import as_legacy
 from dmlcli.errors import CatalogError
 from dmlcli.image import is_there
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from dmlcli import progress
 from dmlcli.catalog import cells, numbers
-from dmlcli.catalog.items import Box, Item, split_name
-from dmlcli.catalog.names import is_called_image
-from dmlcli.catalog.table import Table
-from dmlcli.catalog.text import is_escaped
+from dmlcli.catalog.catalog import Box, Item, split_name
+from dmlcli.catalog.file_names import is_called_image
+from dmlcli.catalog.table_data import Table
+from dmlcli.catalog.text_files import is_escaped
 from dmlcli.errors import CatalogError, UsageError, nearest
 from dmlcli.report.skipped import Skipped
 

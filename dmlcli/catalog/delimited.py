@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmlcli import progress
-from dmlcli.catalog.names import is_called_image
-from dmlcli.catalog.table import Table, distinct_names
-from dmlcli.catalog.text import Text
+from dmlcli.catalog.file_names import is_called_image
+from dmlcli.catalog.table_data import Table, distinct_names
+from dmlcli.catalog.text_files import Text
 from dmlcli.errors import CatalogError
 
 _SEPARATORS = ",;\t|"

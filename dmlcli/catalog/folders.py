@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dmlcli import progress
-from dmlcli.catalog.items import OPEN_TO_TRAINING, VALIDATION_SPLITS, Catalog, Item, split_name
-from dmlcli.catalog.names import is_called_image, is_hidden, is_system_file, is_system_folder, suffix_of
+from dmlcli.catalog.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Catalog, Item, split_name
+from dmlcli.catalog.file_names import is_called_image, is_hidden, is_system_file, is_system_folder, suffix_of
 from dmlcli.errors import CatalogError
 from dmlcli.image import SNIFF_LENGTH, UNREAD_SUFFIXES, is_image
 from dmlcli.report.skipped import Skipped

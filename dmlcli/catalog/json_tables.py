@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dmlcli.catalog.columns import text_of, usual_column
-from dmlcli.catalog.table import Table
-from dmlcli.catalog.text import Text
+from dmlcli.catalog.table_data import Table
+from dmlcli.catalog.text_files import Text
 from dmlcli.errors import CatalogError
 
 _HINT = '{"image": "a.jpg", "product": "4711"} in each line, or an array of such objects'

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dmlcli import progress
-from dmlcli.catalog.table import Table
+from dmlcli.catalog.table_data import Table
 
 _PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?(?:[eE]-\d{1,3})?")  # as index columns have it
 _MARKS = "[ '\u00a0\u202f\u2019]"  # between thousands, besides . and ,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli import progress
 from dmlcli.catalog.columns import text_of, usual_column
-from dmlcli.catalog.table import Table
+from dmlcli.catalog.table_data import Table
 from dmlcli.errors import CannotRun, CatalogError
 
 if TYPE_CHECKING:

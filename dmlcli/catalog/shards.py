@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dmlcli import progress
+from dmlcli.catalog.catalog import Catalog
 from dmlcli.catalog.columns import Columns, items_of, text_of, usual_column
-from dmlcli.catalog.items import Catalog
-from dmlcli.catalog.names import is_called_image, is_hidden, is_system_folder, is_users
-from dmlcli.catalog.table import Table
+from dmlcli.catalog.file_names import is_called_image, is_hidden, is_system_folder, is_users
+from dmlcli.catalog.table_data import Table
 from dmlcli.errors import CatalogError, ImageError
 from dmlcli.image import archives
 from dmlcli.report.skipped import Skipped

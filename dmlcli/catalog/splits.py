@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from dmlcli import progress
-from dmlcli.catalog.items import VALIDATION_SPLITS, Catalog
+from dmlcli.catalog.catalog import VALIDATION_SPLITS, Catalog
 from dmlcli.errors import CatalogError
 
 _SMALLEST_HOLD_OUT = 4  # products; with fewer, a validation score says nothing

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from dmlcli.catalog.catalog import Catalog
 from dmlcli.catalog.columns import Columns, check_encoding, items_of, usual_column
 from dmlcli.catalog.delimited import read_delimited
-from dmlcli.catalog.items import Catalog
+from dmlcli.catalog.file_names import is_called_image
 from dmlcli.catalog.json_tables import read_json
-from dmlcli.catalog.names import is_called_image
 from dmlcli.catalog.parquet import read_parquet
-from dmlcli.catalog.table import Table
-from dmlcli.catalog.text import Text, read_text
+from dmlcli.catalog.table_data import Table
+from dmlcli.catalog.text_files import Text, read_text
 from dmlcli.errors import CatalogError
 from dmlcli.image import is_there
 

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import feeding
+from dmlcli import prefetch
 from dmlcli.catalog import Photo
-from dmlcli.checks import copies, fingerprint
+from dmlcli.checks import duplicates, perceptual_hash
 from dmlcli.errors import ImageError
 
-_NOTHING = np.zeros((fingerprint.SIDE, fingerprint.SIDE, 3), dtype=np.uint8)
+_NOTHING = np.zeros((perceptual_hash.SIDE, perceptual_hash.SIDE, 3), dtype=np.uint8)
 
 
 def groups(photos: Sequence[Photo]) -> list[list[int]]:
@@ -19,14 +19,14 @@ def groups(photos: Sequence[Photo]) -> list[list[int]]:
 
     A photo that cannot be read shows nothing, and is in no group.
     """
-    with ThreadPoolExecutor(feeding.cores()) as threads:  # decoders release the GIL
+    with ThreadPoolExecutor(prefetch.cores()) as threads:  # decoders release the GIL
         read = list(threads.map(_miniature, photos))
     places = [place for place, miniature in enumerate(read) if miniature is not None]
     pictures = np.stack([miniature for miniature in read if miniature is not None] or [_NOTHING])
     label = list(range(len(places)))
     for row in range(len(places) - 1):
         later = pictures[row + 1 :]
-        for other in np.flatnonzero(copies.is_alike(np.broadcast_to(pictures[row], later.shape), later)) + row + 1:
+        for other in np.flatnonzero(duplicates.is_alike(np.broadcast_to(pictures[row], later.shape), later)) + row + 1:
             old, new = max(label[row], label[other]), min(label[row], label[other])
             label = [new if one == old else one for one in label]
     found: dict[int, list[int]] = {}
@@ -37,7 +37,7 @@ def groups(photos: Sequence[Photo]) -> list[list[int]]:
 
 def _miniature(photo: Photo) -> NDArray[np.uint8] | None:
     try:
-        found = fingerprint.miniature(photo.read_bytes())
+        found = perceptual_hash.miniature(photo.read_bytes())
     except ImageError:
         return None
-    return None if fingerprint.is_blank(found) else found
+    return None if perceptual_hash.is_blank(found) else found

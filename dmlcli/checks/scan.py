@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import feeding, progress
+from dmlcli import prefetch, progress
 from dmlcli.catalog import Catalog, Photo
-from dmlcli.checks import fingerprint
+from dmlcli.checks import perceptual_hash
 from dmlcli.errors import ImageError
 
 _CHUNK = 256  # photos that are read, and then hashed, together
@@ -26,7 +26,7 @@ class Shot(NamedTuple):
 
     row: int
     path: Path
-    header: fingerprint.Header | None
+    header: perceptual_hash.Header | None
     blank: bool
     error: ImageError | None
 
@@ -38,15 +38,15 @@ class Scan:
     count: int
     comparable: NDArray[np.bool_] = field(init=False)  # (N,)
     digests: NDArray[np.uint64] = field(init=False)  # (N, 2), of the file's bytes; 0 where there are none
-    hashes: fingerprint.Hashes = field(init=False)  # (N, 2)
+    hashes: perceptual_hash.Hashes = field(init=False)  # (N, 2)
     small: NDArray[np.uint8] = field(init=False)  # (N, 8, 8, 3)
     taken: NDArray[np.float64] = field(init=False)  # (N,) seconds, nan where unknown
 
     def __post_init__(self) -> None:
-        side = fingerprint.THUMB
+        side = perceptual_hash.THUMB
         self.comparable = np.zeros(self.count, dtype=np.bool_)
         self.digests = np.zeros((self.count, 2), dtype=np.uint64)
-        self.hashes = np.zeros((self.count, fingerprint.WORDS), dtype=np.uint64)
+        self.hashes = np.zeros((self.count, perceptual_hash.WORDS), dtype=np.uint64)
         self.small = np.zeros((self.count, side, side, 3), dtype=np.uint8)
         self.taken = np.full(self.count, np.nan)
 
@@ -69,7 +69,7 @@ def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
 
 
 def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
-    with ThreadPoolExecutor(feeding.cores()) as threads:  # decoders release the GIL
+    with ThreadPoolExecutor(prefetch.cores()) as threads:  # decoders release the GIL
         for start in range(0, len(photos), _CHUNK):
             yield list(threads.map(_read, range(start, len(photos)), photos[start : start + _CHUNK]))
 
@@ -77,12 +77,14 @@ def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
 def _read(row: int, photo: Photo) -> _Read:
     try:
         data = photo.read_bytes()
-        miniature = fingerprint.miniature(data)
-        header = fingerprint.read_header(data)
+        miniature = perceptual_hash.miniature(data)
+        header = perceptual_hash.read_header(data)
     except ImageError as error:
         return _Read(Shot(row, photo.path, None, False, error), b"", None)
     return _Read(
-        Shot(row, photo.path, header, fingerprint.is_blank(miniature), None), fingerprint.digest(data), miniature
+        Shot(row, photo.path, header, perceptual_hash.is_blank(miniature), None),
+        perceptual_hash.digest(data),
+        miniature,
     )
 
 
@@ -93,7 +95,7 @@ def _keep(chunk: list[_Read], into: Scan) -> None:
     rows = np.array([read.shot.row for read, _ in whole])
     stacked = np.stack([miniature for _, miniature in whole])
     into.digests[rows] = [np.frombuffer(read.digest, dtype=np.uint64) for read, _ in whole]
-    into.hashes[rows] = fingerprint.hashes(stacked)
-    into.small[rows] = fingerprint.small(stacked)
+    into.hashes[rows] = perceptual_hash.hashes(stacked)
+    into.small[rows] = perceptual_hash.small(stacked)
     into.taken[rows] = [read.shot.header.taken if read.shot.header else np.nan for read, _ in whole]
     into.comparable[rows] = [not read.shot.blank for read, _ in whole]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.catalog import Catalog, Item
-from dmlcli.checks import fingerprint
+from dmlcli.checks import perceptual_hash
 from dmlcli.checks.scan import Scan
 from dmlcli.report.doctor import Problem
 
@@ -134,7 +134,7 @@ def _runs(rows: list[int], places: list[float], gap: float) -> Iterator[list[int
 
 def _excess(scan: Scan, rows: list[int], series: Sequence[str]) -> Excess:
     """How often the closest photo of a product lies in the own series, by the colours of the thumbnails."""
-    thumbnails = fingerprint.unit(scan.small[rows])
+    thumbnails = perceptual_hash.unit(scan.small[rows])
     scores = thumbnails @ thumbnails.T  # (n, n), n the photos of one product
     np.fill_diagonal(scores, -2)
     _, codes = np.unique([series[row] for row in rows], return_inverse=True)

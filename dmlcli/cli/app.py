@@ -13,10 +13,11 @@ import typer
 from typer.core import TyperGroup
 
 import dmlcli
-from dmlcli import interrupts, processes, spelling
-from dmlcli.cli import edge, next_step, settings
-from dmlcli.cli.guard import asked_format, ended, failed, guarded, pipe_closed
+from dmlcli import dist_env, interrupts
+from dmlcli.cli import global_options, next_step, settings
+from dmlcli.cli.error_handler import asked_format, ended, failed, guarded, pipe_closed
 from dmlcli.errors import DmlcliError, UsageError
+from dmlcli.options import spec
 
 _MEANT = {  # what other programs call a verb
     **dict.fromkeys(("search", "find", "lookup", "ask"), "query"),
@@ -40,7 +41,7 @@ def run(arguments: list[str]) -> int:
         del arguments[0]
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:2], "--help"]
-    verb = arguments[0] if arguments and arguments[0] in edge.VERBS else None
+    verb = arguments[0] if arguments and arguments[0] in global_options.VERBS else None
     try:
         if arguments and arguments[0] in _MEANT:
             raise UsageError(f"no such command '{arguments[0]}'", hint=f"dmlcli {_MEANT[arguments[0]]}")
@@ -61,7 +62,7 @@ def run(arguments: list[str]) -> int:
         # Typer's own class of usage errors moved between versions
         if not hasattr(error, "format_message") or interrupts.received():
             return ended(error, asked_format(arguments), "--debug" in arguments)
-        if processes.rank() > 0:
+        if dist_env.rank() > 0:
             return 2
         message = error.format_message().rstrip(".")
         if not arguments:  # the message is the help
@@ -76,7 +77,7 @@ def _settings(verb: str | None, arguments: list[str]) -> settings.Found:
     """What dmlcli.toml and the environment set for the verb; help shows the command as it is."""
     if verb is None or not settings.is_there() or {"-h", "--help"} & {*arguments}:
         return {}
-    return settings.read({name: _known(name) for name in edge.VERBS}, verb)
+    return settings.read({name: _known(name) for name in global_options.VERBS}, verb)
 
 
 def _version(wanted: bool) -> None:
@@ -110,7 +111,7 @@ def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
         app.command(name=verb)(_command(verb, found or {}))
         return app
     app.callback()(_root)
-    for name in edge.VERBS:
+    for name in global_options.VERBS:
         app.command(name=name, help=getattr(dmlcli, name).__doc__)(lambda: None)
     return app
 
@@ -125,11 +126,11 @@ def _root(
 
 def _command(verb: str, found: settings.Found) -> Callable[..., int]:
     """A verb as Typer takes it: its own signature, and the options of the terminal."""
-    function, printing, before = getattr(dmlcli, verb), edge.printing(verb), edge.before(verb)
+    function, printing, before = getattr(dmlcli, verb), global_options.printing(verb), global_options.before(verb)
 
     def command(context: typer.Context, **options: Any) -> int:
         if "processes" not in before:
-            processes.check_alone(verb)
+            dist_env.check_alone(verb)
         elif (wanted := _to_start(options.pop("processes"))) > 1:
             from dmlcli.learn.training.launcher import launch  # torch starts here
 
@@ -163,7 +164,7 @@ def _command(verb: str, found: settings.Found) -> Callable[..., int]:
 def _parameters(verb: str) -> list[inspect.Parameter]:
     """What a verb takes at the terminal: its own options, then those of the terminal."""
     own = inspect.signature(getattr(dmlcli, verb)).parameters.values()
-    beside = edge.printing(verb) | edge.before(verb)
+    beside = global_options.printing(verb) | global_options.before(verb)
     return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in beside.items()
@@ -173,7 +174,7 @@ def _parameters(verb: str) -> list[inspect.Parameter]:
 def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     """A parameter whose spelling is Typer's."""
     kind, spelt = get_args(parameter.annotation)
-    make = typer.Option if isinstance(spelt, spelling.Option) else typer.Argument
+    make = typer.Option if isinstance(spelt, spec.Option) else typer.Argument
     return parameter.replace(annotation=Annotated[kind, make(*spelt.names, **spelt.settings)])
 
 
@@ -185,7 +186,7 @@ def _known(verb: str) -> dict[str, settings.Parameter]:
 def _settable(parameter: inspect.Parameter) -> tuple[str, settings.Parameter]:
     """A parameter by the name it is typed as."""
     kind, spelt = get_args(parameter.annotation)
-    kind = spelling.without_none(kind)
+    kind = spec.without_none(kind)
     many = get_origin(kind) is list
     name = max(spelt.names or (parameter.name,), key=len)
     least, most = spelt.settings.get("min"), spelt.settings.get("max")
@@ -200,11 +201,11 @@ def _is_from_settings(context: typer.Context, name: str) -> bool:
 
 def _to_start(wanted: int | None) -> int:
     """How many processes are to be started; 1 where they are there already."""
-    if processes.world() == 1:
+    if dist_env.world() == 1:
         return wanted or 1
-    if wanted not in (None, processes.world()):
+    if wanted not in (None, dist_env.world()):
         raise UsageError(
-            f"torchrun has started {processes.world()} processes, and --processes says {wanted}",
+            f"torchrun has started {dist_env.world()} processes, and --processes says {wanted}",
             hint="one of the two is enough",
         )
     return 1

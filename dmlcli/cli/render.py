@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from dmlcli import printable
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.errors import CannotRun
 
 
@@ -38,20 +38,20 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
         code = view.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     else:
         if format == "json":
-            look.row(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
+            formatting.row(printable.dumps({"schema": formatting.SCHEMA} | asdict(report)))
         elif room == "eval" and format in view.TABLES:
             view.print_table(report, format)
         else:
             view.show(report)
         sys.stdout.flush()
         failures = getattr(report, "skipped", ())
-        look.skipped(failures)
-        code = look.exit_code(failures, says_no=getattr(report, "says_no", False))
+        formatting.skipped(failures)
+        code = formatting.exit_code(failures, says_no=getattr(report, "says_no", False))
     return code
 
 
 def error_text(message: str, hint: str, code: int, format: str | None) -> str:
     """An error as a person or, with a JSON format, as a script reads it."""
     if format in ("json", "jsonl"):
-        return printable.dumps({"schema": look.SCHEMA, "error": message, "hint": hint, "exit_code": code})
+        return printable.dumps({"schema": formatting.SCHEMA, "error": message, "hint": hint, "exit_code": code})
     return f"dmlcli: error: {printable.text(message)}" + (f"\nhint: {printable.text(hint)}" if hint else "")

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from dmlcli import ownership, spelling
+from dmlcli import arguments, ownership
 from dmlcli.errors import CannotRun, DmlcliError, UsageError, nearest
 
 FILE, PREFIX = "dmlcli.toml", "DMLCLI_"
@@ -99,7 +99,7 @@ def name_source(error: DmlcliError, found: Found, used: Collection[str]) -> None
 def expand_home(word: str) -> str:
     """Return a word of the command line such as `--workspace=~/shop` as if the shell had expanded the `~`."""
     found = re.fullmatch(r"(--[\w-]+=|-\w)(~(?:/.*)?)", word, re.DOTALL)
-    return found[1] + spelling.expand_home(found[2]) if found else word
+    return found[1] + arguments.expand_home(found[2]) if found else word
 
 
 def _read_file(file: Path, known: Known, verb: str, found: Found) -> None:
@@ -174,7 +174,7 @@ def _single(setting: Setting, parameter: Parameter, value: Any) -> Any:
         return _number(setting, parameter, value)
     if isinstance(value, bool):
         raise UsageError(f"{where}: expected text", hint=f"for example: {_example(parameter)}")
-    text = spelling.expand_home(str(value)) if re.match(r"~(/|$)", str(value)) else str(value)
+    text = arguments.expand_home(str(value)) if re.match(r"~(/|$)", str(value)) else str(value)
     if kind is Path and setting.folder is not None and not _ADDRESS.match(text):
         return str(setting.folder / text)
     return text

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
-from dmlcli.inputs import names
+from dmlcli.arguments import names
 
 if TYPE_CHECKING:
     import numpy as np

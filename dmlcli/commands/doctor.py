@@ -34,22 +34,24 @@ def doctor(
         dmlcli doctor photos.csv --format jsonl | jq -r 'select(.problem == "duplicate") | .path'
     """
     from dmlcli.catalog import Columns, open_catalog
-    from dmlcli.checks import products
+    from dmlcli.checks import product_counts
     from dmlcli.report.doctor import DoctorReport
 
     columns = Columns(image_column, product_column, category_column, split_column, source_column)
     photos = open_catalog(Path(catalog), columns, root).only(split)
-    return DoctorReport(str(catalog), str(photos.root), products.census(photos), _examine(photos))
+    return DoctorReport(str(catalog), str(photos.root), product_counts.census(photos), _examine(photos))
 
 
 def _examine(photos: "Catalog") -> Iterator["Problem"]:
-    from dmlcli.checks import copies, files, products, series
+    from dmlcli.checks import duplicates, image_files, product_counts, series
     from dmlcli.checks.scan import Scan, scan
 
-    yield from (files.unreadable(str(Path(skipped.path).absolute()), skipped.reason) for skipped in photos.skipped)
+    yield from (
+        image_files.unreadable(str(Path(skipped.path).absolute()), skipped.reason) for skipped in photos.skipped
+    )
     seen = Scan(len(photos.items))
     for shot in scan(photos, seen):
-        yield from files.problems(shot)
-    yield from copies.problems(photos, seen)
+        yield from image_files.problems(shot)
+    yield from duplicates.problems(photos, seen)
     yield from series.problems(photos, seen)
-    yield from products.problems(photos)
+    yield from product_counts.problems(photos)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmlcli.catalog import Photo
-    from dmlcli.checks.likeness import Groups
+    from dmlcli.checks.near_duplicates import Groups
     from dmlcli.indexes import Index
     from dmlcli.report.duplicates import Alike, DuplicatesReport
 
@@ -38,17 +38,17 @@ def duplicates(
         dmlcli duplicates --products --format jsonl | jq -c '[.members[].product]'
     """
     from dmlcli import indexes
-    from dmlcli.checks import likeness
+    from dmlcli.checks import near_duplicates
     from dmlcli.report.duplicates import DuplicatesReport
     from dmlcli.workspace import need
 
     opened = indexes.open_index(index or need(workspace).index)
     if products:
         vectors, ids = _means(opened)
-        groups = likeness.group(len(ids), vectors.__getitem__, threshold)
+        groups = near_duplicates.group(len(ids), vectors.__getitem__, threshold)
     else:
         ids = opened.ids()
-        groups = likeness.group(len(ids), lambda rows: opened.vectors(ids[rows]), threshold)
+        groups = near_duplicates.group(len(ids), lambda rows: opened.vectors(ids[rows]), threshold)
     cautions = []
     if groups.crowded:
         cautions.append("some are as close to more than 64 others; a higher --threshold tells them apart")
@@ -130,7 +130,7 @@ def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> "list[
     """The groups with products, images and scores, and where each photo lies; the largest first."""
     from dmlcli.catalog import Photo
     from dmlcli.report.duplicates import Alike
-    from dmlcli.search.items import Items
+    from dmlcli.search.item_lookup import Items
 
     place = {int(ids[row]): int(row) for row in (groups.group >= 0).nonzero()[0]}
     box, members = Items(index).box, dict[int, "Group"]()

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from dmlcli import options, processes
+from dmlcli import dist_env, options
+from dmlcli.arguments import names
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.inputs import names
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Catalog, Columns
@@ -56,7 +56,7 @@ def embed(
 
         find photos -name '*.jpg' | dmlcli embed --files-from - -o photos.parquet
     """
-    from dmlcli import disk, embeddings, feeding
+    from dmlcli import embeddings, prefetch, storage
     from dmlcli.catalog import Columns
     from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
     from dmlcli.report.embed import EmbedReport
@@ -66,24 +66,24 @@ def embed(
     _check_asked(inputs, files_from, null, output, layout)
     as_file = output is not None and Path(output).suffix in embeddings.SUFFIXES
     if output is not None and as_file:
-        disk.check_writable(Path(output))
+        storage.check_writable(Path(output))
     elif output is not None:
         own = embeddings.CLIP_RETRIEVAL if layout == "clip-retrieval" else embeddings.FILES
-        disk.check_replaceable(Path(output), own)
+        storage.check_replaceable(Path(output), own)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = _photos(inputs, files_from, null, columns, root, strict).only(split)
     place = make(workspace, needed=output is None or model is None)
     target = Path(output or place.embeddings)
     kept_at = place.embeddings if (as_file or layout == "clip-retrieval") and place.is_writable else target
     chosen = find_or_make_model(model, place, photos, EncoderOptions(backbone, weights, pooling))
-    processes.end_gently()
-    with feeding.shared_by(processes.neighbours()):
+    dist_env.end_gently()
+    with prefetch.shared_by(dist_env.neighbours()):
         encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16", device=device)
-        if processes.rank() > 0:
+        if dist_env.rank() > 0:
             _follow(encoder, photos, place, kept_at)
-    with disk.only_writer(kept_at):
+    with storage.only_writer(kept_at):
         known = place.known(kept_at)
-        if processes.world() > 1:
+        if dist_env.world() > 1:
             encoder.embed_part(photos, known, kept_at)
         computed = _from_stdin(encoder) if inputs == ["-"] else encoder.embed_catalog(photos, known, kept_at)
         if kept_at == target:
@@ -93,7 +93,7 @@ def embed(
     return EmbedReport(
         output=str(target),
         images=len(computed.embeddings.items),
-        computed=computed.fresh if processes.world() == 1 else _new(computed.embeddings, known),
+        computed=computed.fresh if dist_env.world() == 1 else _new(computed.embeddings, known),
         dim=computed.embeddings.dim,
         dtype=dtype,
         views=encoder.views,
@@ -122,7 +122,7 @@ def _retire(target: Path, computed: "Computed", prune: bool) -> None:
         before = [(item.path, state.digest) for item, state in zip(old.items, old.states, strict=True)]
         kept = [image for image in before if image[0] not in listed and is_there(old.root / image[0])]
         try:
-            embeddings.absence.check(before, [*now, *kept], f"the embeddings in {target}")
+            embeddings.missing_images.check(before, [*now, *kept], f"the embeddings in {target}")
         except CannotRun:
             if computed.fresh:
                 embeddings.save_shard(target, new)
@@ -132,7 +132,7 @@ def _retire(target: Path, computed: "Computed", prune: bool) -> None:
 
 def _follow(encoder: "Encoder", photos: "Catalog", place: "Workspace", kept_at: Path) -> NoReturn:
     """What a process does that does not lead: its part of the images, and nothing after it."""
-    with processes.a_part():
+    with dist_env.a_part():
         encoder.embed_part(photos, place.known(kept_at), kept_at)
     raise SystemExit(0)
 
@@ -154,9 +154,9 @@ def _check_asked(
         raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
     if "-" in inputs and (len(inputs) > 1 or files_from is not None):
         raise UsageError("an image on stdin (-) is embedded alone", hint="dmlcli embed - -o vector.npy < img.jpg")
-    if "-" in (*inputs, files_from) and processes.world() > 1:
+    if "-" in (*inputs, files_from) and dist_env.world() > 1:
         raise UsageError(
-            f"{processes.world()} processes cannot share what comes on stdin", hint="a file: --files-from FILE"
+            f"{dist_env.world()} processes cannot share what comes on stdin", hint="a file: --files-from FILE"
         )
     if "-" in inputs and output is None:
         raise UsageError(

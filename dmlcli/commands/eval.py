@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options
+from dmlcli.arguments import names
 from dmlcli.errors import UsageError
-from dmlcli.inputs import names
 
 if TYPE_CHECKING:
-    from dmlcli.evaluation.opening import Chosen, Request
+    from dmlcli.evaluation.inputs import Chosen, Request
     from dmlcli.report.eval import EvalReport
     from dmlcli.report.eval_plan import EvalPlan
     from dmlcli.search.rerank import Rerank
@@ -61,11 +61,11 @@ def eval(
         dmlcli eval ./catalog --ranked lists.tsv --fail-under recall@1=0.8
     """
     from dmlcli.catalog import Columns
-    from dmlcli.evaluation import gates, verdict
-    from dmlcli.evaluation.lists import open_lists
+    from dmlcli.evaluation import min_scores, report_builder
+    from dmlcli.evaluation.inputs import Request, choose, open_sides
     from dmlcli.evaluation.measure import measure
-    from dmlcli.evaluation.opening import Request, choose, open_sides
-    from dmlcli.page import check_writable
+    from dmlcli.evaluation.ranked_lists import open_lists
+    from dmlcli.pages.base import check_writable
     from dmlcli.workspace import find, need
 
     if (query_split is None) != (gallery_split is None) and queries is None:
@@ -86,9 +86,9 @@ def eval(
         place=need(workspace) if workspace else find(),
         bare=ranked is not None,
     )
-    lowest = gates.gates(names(fail_under, "fail_under"))
+    lowest = min_scores.gates(names(fail_under, "fail_under"))
     named = None if metrics is None else ",".join(names(metrics, "metrics"))
-    gates.wanted(named)  # a misspelt metric is answered before the work starts
+    min_scores.wanted(named)  # a misspelt metric is answered before the work starts
     ways = _ways(names(rerank, "rerank"))
     if html is not None:
         check_writable(Path(html))
@@ -97,19 +97,19 @@ def eval(
     if dry_run:
         return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
-    wanted = gates.wanted(named, verdict.recall(published, chosen.shelf.official), also=lowest)
+    wanted = min_scores.wanted(named, report_builder.recall(published, chosen.shelf.official), also=lowest)
     found = measure(sides, wanted, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
 
-    report = verdict.report(request, sides, found, seed, skipped, count_missing_as_zero)
+    report = report_builder.report(request, sides, found, seed, skipped, count_missing_as_zero)
     if ways:
-        report = verdict.reranked(report, sides, found, wanted)
+        report = report_builder.reranked(report, sides, found, wanted)
     if request.against is not None:
-        report = verdict.against(report, request, sides, found, wanted, request.against)
+        report = report_builder.against(report, request, sides, found, wanted, request.against)
     if published is not None:
-        report = verdict.beside_published(report, published)
-    report = replace(report, failed=gates.failed(lowest, report.metrics))
+        report = report_builder.beside_published(report, published)
+    report = replace(report, failed=min_scores.failed(lowest, report.metrics))
     if html is not None:
-        from dmlcli.evaluation.page import write
+        from dmlcli.pages.evaluation import write
 
         report = replace(report, page=str(html))
         write(Path(html), report)
@@ -123,8 +123,8 @@ def _ways(asked: list[str]) -> "list[Rerank]":
 
 
 def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> "EvalPlan":
+    from dmlcli.evaluation.inputs import dimensions, unknown_images
     from dmlcli.evaluation.measure import plan
-    from dmlcli.evaluation.opening import dimensions, unknown_images
     from dmlcli.report.eval_plan import EvalPlan
 
     rows, places = len(chosen.protocol.queries), len(chosen.protocol.gallery)

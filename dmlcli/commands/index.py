@@ -63,7 +63,7 @@ def index(
 
         dmlcli index ./catalog --to milvus://host:19530/products
     """
-    from dmlcli import disk, embeddings, indexes, kept_models
+    from dmlcli import embeddings, indexes, model_history, storage
     from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.encoder import EncoderOptions
     from dmlcli.report.index import IndexReport
@@ -74,7 +74,7 @@ def index(
     wish = _wish(auto, target_recall, max_memory, factory, update and to is None)
     _check_to(to, replace, auto or target_recall or max_memory, output)
     if output is not None:
-        disk.check_replaceable(Path(output), indexes.FILES)
+        storage.check_replaceable(Path(output), indexes.FILES)
     path = Path(catalog) if catalog else need(workspace).embeddings
     source: Embeddings | Catalog
     if catalog is None or embeddings.is_embeddings(path):
@@ -91,8 +91,8 @@ def index(
     target = Path(output or place.index)
     skipped: tuple[Skipped, ...] = ()
     made_by: Model | None
-    with disk.only_writer(target):
-        there = indexes.open_index(target) if update and disk.restore(target).exists() else None
+    with storage.only_writer(target):
+        there = indexes.open_index(target) if update and storage.restore(target).exists() else None
         if isinstance(source, Catalog):
             views = there.views if there else average or ""
             vectors, made_by, failed = _embedded(source, views, model, place, encoder, update, None if prune else there)
@@ -107,7 +107,7 @@ def index(
             built = indexes.build(target, vectors, folder, wish)
             added, removed = built.images, 0
         if made_by and target == place.index and made_by.folder.resolve().parent == place.models.resolve():
-            kept_models.place(place.models, made_by, place.model)  # back to a model that train replaced
+            model_history.place(place.models, made_by, place.model)  # back to a model that train replaced
     measured = built.record["measured"] or {"recall": 1.0, "microseconds": None}
     return IndexReport(
         output=str(built.folder),
@@ -265,11 +265,11 @@ def _embedded(
     Raises:
         CannotRun: too much of the index is gone.
     """
-    from dmlcli import disk, embeddings, indexes
+    from dmlcli import embeddings, indexes, storage
     from dmlcli.encoder import Encoder, find_or_make_model
 
     made_by = find_or_make_model(model, place, photos, encoder)
-    with disk.only_writer(place.embeddings):
+    with storage.only_writer(place.embeddings):
         computed = Encoder(made_by, views, device=encoder.device).embed_catalog(
             photos, place.known(), keep_at=place.embeddings, trusting=update
         )

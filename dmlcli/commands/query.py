@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dmlcli import options, progress
+from dmlcli.arguments import names
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.inputs import names
 
 if TYPE_CHECKING:
     from dmlcli.indexes.gallery import Gallery, ItemTable
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from dmlcli.report.query import QueryReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.encoding import Encode
-    from dmlcli.search.photos import Photos
+    from dmlcli.search.photo_inputs import Photos
+    from dmlcli.search.query_inputs import Source
     from dmlcli.search.rerank import Rerank
-    from dmlcli.search.sources import Source
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
 _ENOUGH_IMAGES = 3  # of a product, for k-reciprocal re-ranking to find its neighbors
@@ -60,20 +60,20 @@ def query(
     """
     from dmlcli import indexes
     from dmlcli.report.query import QueryReport
-    from dmlcli.search import encoding, photos, sources
-    from dmlcli.search.answers import Answerer, Plan
-    from dmlcli.search.items import Items
+    from dmlcli.search import encoding, photo_inputs, query_inputs
+    from dmlcli.search.item_lookup import Items
+    from dmlcli.search.query_engine import Answerer, Plan
     from dmlcli.workspace import need
 
     liked, unwanted, own = names(like, "like"), names(minus, "minus"), _vectors(vector)
     _check(images, bool(liked or own), files_from, null, by, pool, sheet, html)
     score = _score(min_score)
-    box = sources.box(crop) if crop else None
+    box = query_inputs.box(crop) if crop else None
     way = _reranking(rerank) if rerank else None
     opened = indexes.open_gallery(index or need(workspace).index)
     items = Items(opened) if isinstance(opened, indexes.Index) else opened
     _check_most(top_k, opened)
-    away, without = sources.unwanted(unwanted, opened, items)
+    away, without = query_inputs.unwanted(unwanted, opened, items)
     if way is not None:
         _warn_of_few_images(way, items)
     plan = Plan(
@@ -86,24 +86,26 @@ def query(
         explain=explain,
         without=without,
     )
-    known = [sources.indexed(name, opened, items) for name in liked]
+    known = [query_inputs.indexed(name, opened, items) for name in liked]
     for one in own:
-        known += sources.vectors(one, opened.dim)
-    against = list(sources.parts(away, box))
-    to_encode = not photos.are_none(images) or files_from is not None or any(one.vector is None for one in against)
-    asked = sources.parts(_asked(images, files_from, null, known), box)
-    several = files_from is not None or photos.may_be_several(images)
+        known += query_inputs.vectors(one, opened.dim)
+    against = list(query_inputs.parts(away, box))
+    to_encode = (
+        not photo_inputs.are_none(images) or files_from is not None or any(one.vector is None for one in against)
+    )
+    asked = query_inputs.parts(_asked(images, files_from, null, known), box)
+    several = files_from is not None or photo_inputs.may_be_several(images)
     encode: Encode = encoding.known
     if to_encode:
         encode = _encoder(_matching(opened, model, workspace), few=not several)
     skipped: list[Skipped] = []
     answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
-        from dmlcli.sheet import drawing
+        from dmlcli.pages.contact_sheet import drawing
 
         answers = drawing(Path(sheet), answers)
     if html is not None:
-        from dmlcli.hits_page import writing
+        from dmlcli.pages.hits import writing
 
         answers = writing(Path(html), answers)
     return QueryReport(opened.place, answers, skipped)
@@ -120,7 +122,7 @@ def _check(
     html: Path | None,
 ) -> None:
     """Raise UsageError or CannotRun for what can be seen to be wrong before anything is opened."""
-    from dmlcli.search.photos import are_none
+    from dmlcli.search.photo_inputs import are_none
 
     if are_none(images) and not others and files_from is None:
         raise UsageError(
@@ -138,7 +140,7 @@ def _check(
         if Path(sheet).suffix.lower() not in _PICTURES:
             raise UsageError(f"{sheet} is no name of a picture", hint="--sheet takes a file name that ends in .png")
     if html is not None:
-        from dmlcli.page import check_writable
+        from dmlcli.pages.base import check_writable
 
         check_writable(Path(html))
 
@@ -172,11 +174,11 @@ def _vectors(given: "Vectors") -> "list[Any]":
 
 def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Source"]) -> Iterator["Source"]:
     """All there is to search with, in order; photos are read as they come."""
-    from dmlcli.search import photos
+    from dmlcli.search import photo_inputs
 
-    yield from photos.sources(images)
+    yield from photo_inputs.sources(images)
     if files_from is not None:
-        yield from photos.listed(files_from, null)
+        yield from photo_inputs.listed(files_from, null)
     yield from known
 
 

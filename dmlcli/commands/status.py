@@ -16,11 +16,12 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
 
         dmlcli status
     """
-    from dmlcli import disk, records
+    from dmlcli import storage
     from dmlcli.errors import CannotRun
-    from dmlcli.indexes.opened import is_root_there
+    from dmlcli.indexes.index import is_root_there
     from dmlcli.model import open_model
     from dmlcli.report.status import StatusReport
+    from dmlcli.storage import records
     from dmlcli.workspace import find, need
 
     place = need(workspace) if workspace else find()
@@ -33,8 +34,8 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
 
     def read(folder: Path, name: str) -> dict[str, str] | None:
         try:
-            record = records.read_object(disk.restore(folder) / name)
-            root = str(disk.dereference(record["root"], folder))
+            record = records.read_object(storage.restore(folder) / name)
+            root = str(storage.dereference(record["root"], folder))
             return {key: str(record[key]) for key in ("images", "dim", "model")} | {"root": root}
         except FileNotFoundError:
             return None

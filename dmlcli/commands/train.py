@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dmlcli import interrupts, options, processes
+from dmlcli import dist_env, interrupts, options
 from dmlcli.errors import Interrupted, MismatchError, UsageError
 
 if TYPE_CHECKING:
@@ -94,14 +94,15 @@ def train(
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
     typed = dict(locals())  # before there is anything else here
-    if processes.rank() > 0:
+    if dist_env.rank() > 0:
         _follow(device)
-    from dmlcli import disk, kept_models, runs, training_page
+    from dmlcli import model_history, runs, storage
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.learn.recipe import check_used, given, resolve, to_toml
     from dmlcli.learn.time_budget import Clock, seconds
     from dmlcli.model import FILES
-    from dmlcli.page import check_writable
+    from dmlcli.pages import training
+    from dmlcli.pages.base import check_writable
     from dmlcli.report.train import TrainReport
     from dmlcli.workspace import find, make, need
 
@@ -118,15 +119,15 @@ def train(
     if settings.tune != "none":
         split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
     if output is not None:
-        disk.check_replaceable(Path(output), FILES)
+        storage.check_replaceable(Path(output), FILES)
     if html is not None:
         check_writable(Path(html))
     if dry_run:
-        processes.check_alone("train --dry-run")
+        dist_env.check_alone("train --dry-run")
         return _plan(photos, settings, find(workspace), device, clock)
     place = make(workspace)
     target = Path(output) if output else going.output if going else place.model
-    begin = runs.go_on_or_start if processes.were_restarted() else runs.start
+    begin = runs.go_on_or_start if dist_env.were_restarted() else runs.start
     going = going or begin(place.runs, to_toml(settings), str(catalog), target)
     named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
     resumable = f"run {going.record.id} can be resumed"
@@ -135,9 +136,9 @@ def train(
 
         told = _telling(going, tensorboard)
         outcome = trainer.run(photos, settings, place, target, going, device=device, clock=clock, told=told)
-        made = kept_models.adopt(place.models, outcome.model)
+        made = model_history.adopt(place.models, outcome.model)
         if outcome.interrupted:
-            kept_models.place(place.models, made, target)
+            model_history.place(place.models, made, target)
             raise Interrupted(
                 f"interrupted; the best model so far ({outcome.origin}) is saved in {target}",
                 hint=f"dmlcli train {named} --resume continues; dmlcli index {named} indexes with the model so far",
@@ -165,7 +166,7 @@ def train(
         keys = ("chosen", "score", "frozen_score", "seconds", "fingerprint")
         going.finish({key: getattr(report, key) for key in keys})
     if html is not None:
-        training_page.write(Path(html), report, runs.read_metrics(going.folder), photos, embeddings)
+        training.write(Path(html), report, runs.read_metrics(going.folder), photos, embeddings)
     return report
 
 
@@ -192,28 +193,28 @@ def _put_in_place(
     Returns:
         The embeddings, the images that cannot be read, and where the model that was replaced is kept.
     """
-    from dmlcli import disk, encoder, indexes, kept_models
+    from dmlcli import encoder, indexes, model_history, storage
     from dmlcli.embeddings import save as save_embeddings
     from dmlcli.errors import CannotRun
 
     embeddings: Embeddings | None = None
     failed: Sequence[Skipped] = ()
     with ExitStack() as locks:
-        locks.enter_context(disk.only_writer(target))
+        locks.enter_context(storage.only_writer(target))
         if indexed:
-            locks.enter_context(disk.only_writer(place.index))
-            locks.enter_context(disk.only_writer(place.embeddings))
-            kept_models.keep(place.models, target)  # for the index that is there until it is replaced
+            locks.enter_context(storage.only_writer(place.index))
+            locks.enter_context(storage.only_writer(place.embeddings))
+            model_history.keep(place.models, target)  # for the index that is there until it is replaced
             known = [*embedded, *place.known()]
             computed = encoder.Encoder(made).embed_catalog(photos, known, keep_at=place.embeddings)
             embeddings, failed = computed.embeddings, computed.skipped
             save_embeddings(place.embeddings, embeddings)
             indexes.build(place.index, embeddings, target)
-        replaced = kept_models.place(place.models, made, target)
+        replaced = model_history.place(place.models, made, target)
     in_use = {made.record.fingerprint}
     with contextlib.suppress(CannotRun):
         in_use.add(indexes.open_index(place.index).model)
-    kept_models.prune(place.models, in_use)
+    model_history.prune(place.models, in_use)
     return embeddings, failed, replaced
 
 
@@ -272,7 +273,7 @@ def _follow(device: str) -> NoReturn:
     from dmlcli.learn.networks.inference import pick_device
     from dmlcli.learn.training import candidate
 
-    with processes.a_part():
+    with dist_env.a_part():
         candidate.follow(pick_device(device))
     raise SystemExit(0)
 

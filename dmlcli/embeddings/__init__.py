@@ -1,16 +1,15 @@
 """The noun Embeddings: a matrix (N, D) of unit vectors and the table of what each row shows.
 
-rows       the noun itself
-compute    from images to rows, of which those that are known are not computed again
-absence    what the catalog no longer names: asked for before it is removed, and kept for a while
-store      the folder on disk, and the shards of one that is not finished
-formats    what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
+embeddings      the noun itself
+compute         from images to rows, of which those that are known are not computed again
+missing_images  what the catalog no longer names: asked for before it is removed, and kept for a while
+store           the folder on disk, and the shards of one that is not finished
+formats         what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
 """
 
-from dmlcli.arrays import Forward, Vectors, View
-from dmlcli.embeddings import absence
-from dmlcli.embeddings.absence import gone_folder, retire
+from dmlcli.embeddings import missing_images
 from dmlcli.embeddings.compute import BATCH, Computed, compute
+from dmlcli.embeddings.embeddings import Embeddings, FileState
 from dmlcli.embeddings.formats import (
     CLIP_RETRIEVAL,
     SUFFIXES,
@@ -20,7 +19,7 @@ from dmlcli.embeddings.formats import (
     save_file,
     save_npz,
 )
-from dmlcli.embeddings.rows import Embeddings, FileState
+from dmlcli.embeddings.missing_images import gone_folder, retire
 from dmlcli.embeddings.store import (
     FILES,
     box_cell,
@@ -32,6 +31,7 @@ from dmlcli.embeddings.store import (
     save,
     save_shard,
 )
+from dmlcli.types import Forward, Vectors, View
 
 __all__ = [
     "BATCH",
@@ -44,7 +44,6 @@ __all__ = [
     "Forward",
     "Vectors",
     "View",
-    "absence",
     "box_cell",
     "box_of",
     "clear_shards",
@@ -53,6 +52,7 @@ __all__ = [
     "is_done",
     "is_embeddings",
     "mark_done",
+    "missing_images",
     "open_embeddings",
     "open_shards",
     "retire",

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import feeding, progress
-from dmlcli.arrays import Forward, Pixels, Vectors, View
+from dmlcli import prefetch, progress
 from dmlcli.catalog import Catalog, Item
-from dmlcli.embeddings.absence import SHARE
-from dmlcli.embeddings.rows import Embeddings, FileState
+from dmlcli.embeddings.embeddings import Embeddings, FileState
+from dmlcli.embeddings.missing_images import SHARE
 from dmlcli.errors import CatalogError, ImageError
 from dmlcli.image import Box, cropped, is_there, read_file, status_of
 from dmlcli.report.skipped import Skipped
+from dmlcli.types import Forward, Pixels, Vectors, View
 
 BATCH = 32  # images that go through the model at once
 KEEP_EVERY = 30.0  # seconds of work that a killed process may lose
@@ -78,7 +78,7 @@ def compute(
     done = _Done(catalog, model, views, forward, keep)
     skipped: list[Skipped] = []
     try:
-        with closing(feeding.in_order(read, catalog.items, ahead=2 * batch_size)) as results:
+        with closing(prefetch.in_order(read, catalog.items, ahead=2 * batch_size)) as results:
             for row, result in enumerate(progress.track(results, label, len(catalog.items))):
                 try:
                     state, found = result.result()

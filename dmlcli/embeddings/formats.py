@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk, progress
-from dmlcli.arrays import Vectors
+from dmlcli import progress, storage
 from dmlcli.catalog import Item
 from dmlcli.embeddings import store
-from dmlcli.embeddings.rows import Embeddings, FileState
+from dmlcli.embeddings.embeddings import Embeddings, FileState
 from dmlcli.embeddings.store import DAMAGE, DType
 from dmlcli.errors import CannotRun, EmbeddingsError
+from dmlcli.types import Vectors
 
 SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")
 _PATHS = ("path", "image_path", "image", "file", "key")  # names a column of paths goes by
@@ -34,7 +34,7 @@ CLIP_RETRIEVAL = (_PARTS, _TABLES)
 
 def open_embeddings(path: Path) -> Embeddings:
     """Open embeddings of any format; raises EmbeddingsError where there are none or they are damaged."""
-    path = disk.restore(Path(path))
+    path = storage.restore(Path(path))
     try:
         if path.is_dir():
             return _open_clip_retrieval(path) if _is_clip_retrieval(path) else store.open_folder(path)
@@ -80,7 +80,7 @@ def save_file(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> N
 
 def save_npz(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
     """Write embeddings as one .npz file: embeddings (N, D), labels (N,), paths (N,)."""
-    with disk.new_file(file) as draft, draft.open("wb") as stream:
+    with storage.new_file(file) as draft, draft.open("wb") as stream:
         np.savez(
             stream,
             embeddings=embeddings.vectors.astype(dtype, copy=False),
@@ -93,7 +93,7 @@ def save_clip_retrieval(folder: Path, embeddings: Embeddings) -> None:
     """Write embeddings as clip-retrieval does: img_emb/img_emb_0.npy (float16) and metadata/metadata_0.parquet."""
     _parquet()  # before anything is written
     store.check_some(folder, embeddings)
-    with disk.new_folder(folder, CLIP_RETRIEVAL) as draft:
+    with storage.new_folder(folder, CLIP_RETRIEVAL) as draft:
         (draft / _PARTS).mkdir()
         (draft / _TABLES).mkdir()
         store.write_vectors(draft / _PARTS / "img_emb_0.npy", embeddings.vectors, "float16")
@@ -103,20 +103,20 @@ def save_clip_retrieval(folder: Path, embeddings: Embeddings) -> None:
 
 
 def _save_npy(file: Path, embeddings: Embeddings, dtype: DType) -> None:
-    with disk.new_file(file) as draft:
+    with storage.new_file(file) as draft:
         store.write_vectors(draft, embeddings.vectors, dtype)
 
 
 def _save_parquet(file: Path, embeddings: Embeddings, dtype: DType) -> None:
     _parquet()
-    with disk.new_file(file) as draft:
+    with storage.new_file(file) as draft:
         columns: dict[str, Any] = {"path": _paths(embeddings)} | _columns(embeddings)
         _write_parquet(draft, columns, embeddings.vectors.astype(dtype, copy=False))
 
 
 def _save_jsonl(file: Path, embeddings: Embeddings, dtype: DType) -> None:
     digits = 4 if dtype == "float16" else 8
-    with disk.new_file(file) as draft, draft.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+    with storage.new_file(file) as draft, draft.open("w", encoding="utf-8", errors="surrogateescape") as stream:
         columns = _columns(embeddings)
         for row, (path, vector) in enumerate(zip(_paths(embeddings), embeddings.vectors, strict=True)):
             record: dict[str, Any] = {"path": path} | {name: values[row] for name, values in columns.items()}

@@ -15,12 +15,13 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import disk, processes, records
-from dmlcli.arrays import Vectors
+from dmlcli import dist_env, storage
 from dmlcli.catalog import Item
-from dmlcli.embeddings.rows import Embeddings, FileState
+from dmlcli.embeddings.embeddings import Embeddings, FileState
 from dmlcli.errors import EmbeddingsError
 from dmlcli.image import Box
+from dmlcli.storage import records
+from dmlcli.types import Vectors
 
 SCHEMA = 1
 # how reading a damaged file can fail, through JSON, CSV, npy and zip
@@ -50,7 +51,7 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
     """
     check_some(folder, embeddings)
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
-    with disk.new_folder(folder, FILES) as draft:
+    with storage.new_folder(folder, FILES) as draft:
         write_vectors(draft / _VECTORS, embeddings.vectors, dtype)
         with (draft / _ITEMS).open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             table = csv.writer(stream)
@@ -59,13 +60,13 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
                 columns = dict(item.columns)
                 own_cells = (columns.get(name, "") for name in own)
                 table.writerow([*item[:5], *state[:3], box_cell(item.box), *state[3:], *own_cells])
-        disk.write_json(
+        storage.write_json(
             draft / RECORD,
             {
                 "schema": SCHEMA,
                 "model": embeddings.model,
                 "views": embeddings.views,
-                "root": disk.reference(embeddings.root, folder),
+                "root": storage.reference(embeddings.root, folder),
                 "images": len(embeddings.items),
                 "dim": embeddings.dim,
                 "dtype": dtype,
@@ -76,7 +77,7 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
 
 def write_vectors(file: Path, vectors: Vectors, dtype: DType) -> None:
     """Write a matrix as .npy, block by block, so that it need not fit in memory twice."""
-    with disk.npy_rows(file, dtype, vectors.shape) as append:
+    with storage.npy_rows(file, dtype, vectors.shape) as append:
         for start in range(0, len(vectors), _BLOCK):
             append(vectors[start : start + _BLOCK])
 
@@ -89,7 +90,7 @@ def check_some(target: Path, embeddings: Embeddings) -> None:
 
 def open_folder(folder: Path) -> Embeddings:
     """Read an embeddings folder; raises FileNotFoundError where there is none, one of DAMAGE where it is damaged."""
-    return disk.settled(folder, _open)
+    return storage.settled(folder, _open)
 
 
 def _open(folder: Path) -> Embeddings:
@@ -112,7 +113,7 @@ def _open(folder: Path) -> Embeddings:
         raise ValueError(f"{len(vectors)} vectors for {len(items)} items, {record['images']} expected")
     if vectors.ndim != 2 or vectors.shape[1] != record["dim"] or vectors.dtype not in (np.float32, np.float16):
         raise ValueError(f"vectors of {vectors.shape} and {vectors.dtype}, {record['dim']} numbers each expected")
-    root = disk.dereference(record["root"], folder)
+    root = storage.dereference(record["root"], folder)
     return Embeddings(root, items, states, _float32(vectors), record["model"], record["views"])
 
 
@@ -141,12 +142,12 @@ def _float32(vectors: NDArray[Any]) -> Vectors:
 def save_shard(folder: Path, embeddings: Embeddings) -> None:
     """Keep a part of what will once be saved at `folder`; several processes may do so at a time."""
     parts = _shards(folder)
-    save(parts / f"{len(list(parts.glob('[0-9]*'))):06}-{processes.rank()}", embeddings)
+    save(parts / f"{len(list(parts.glob('[0-9]*'))):06}-{dist_env.rank()}", embeddings)
 
 
 def mark_done(folder: Path, rank: int) -> None:
     """Say that all of what process `rank` has to embed for `folder` is kept."""
-    disk.write_text(_done(folder, rank), "")
+    storage.write_text(_done(folder, rank), "")
 
 
 def is_done(folder: Path, rank: int) -> bool:
@@ -155,7 +156,7 @@ def is_done(folder: Path, rank: int) -> bool:
 
 
 def _done(folder: Path, rank: int) -> Path:
-    launch = hashlib.blake2b(processes.launch_id().encode(), digest_size=8).hexdigest()
+    launch = hashlib.blake2b(dist_env.launch_id().encode(), digest_size=8).hexdigest()
     return _shards(folder) / f"done-{launch}-{rank}"
 
 
@@ -174,4 +175,4 @@ def clear_shards(folder: Path) -> None:
 
 
 def _shards(folder: Path) -> Path:
-    return disk.beside(disk.followed(folder), ".partial")
+    return storage.beside(storage.followed(folder), ".partial")

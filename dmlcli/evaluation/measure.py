@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError, UsageError
-from dmlcli.evaluation import lists as ranked_lists
-from dmlcli.evaluation.gates import Wanted
-from dmlcli.evaluation.inflation import Watch
-from dmlcli.evaluation.judge import Floats, Judged, judge
+from dmlcli.evaluation import ranked_lists as ranked_lists
+from dmlcli.evaluation.leakage import Watch
+from dmlcli.evaluation.min_scores import Wanted
 from dmlcli.evaluation.protocol import exclusion
+from dmlcli.evaluation.query_results import Floats, Judged, judge
 from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
-from dmlcli.metrics import certainty, clusters
+from dmlcli.metrics import clusters, confidence
 from dmlcli.metrics import ranked as of_ranks
 from dmlcli.ranking import Ranks, Rows, Scores, block_rows
 from dmlcli.report.eval import Inflation
@@ -103,7 +103,7 @@ def measure(
     values = {name: scores.get(name, np.full(len(missing), np.nan)) for name in wanted.by_query}
     if missing_as_zero:
         values = _with_zeros(values, missing)
-    metrics = certainty.means(values, judged.products)
+    metrics = confidence.means(values, judged.products)
     metrics |= {name: judged.pairs.value(name) if judged.pairs else None for name in wanted.pairs}
     if wanted.clusters:
         found = clusters.k_means(_vectors(sides.queries), len(set(judged.products)), seed)

@@ -9,9 +9,8 @@ resample  the one way of shrinking, in memory that is used again (scratch)
 view      what a model sees: crop, shrink, normalise
 """
 
-from dmlcli.arrays import Pixels
 from dmlcli.image.decode import Picture, cropped, cut, encoded, open_image
-from dmlcli.image.files import (
+from dmlcli.image.image_files import (
     SNIFF_LENGTH,
     SUFFIXES,
     UNREAD_SUFFIXES,
@@ -24,6 +23,7 @@ from dmlcli.image.files import (
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
 from dmlcli.image.view import ImageSettings, normalise, square, view
+from dmlcli.types import Pixels
 
 __all__ = [
     "SNIFF_LENGTH",

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
 
 from dmlcli.errors import ImageError
 from dmlcli.image import gif, libtiff, limits, png
-from dmlcli.image.files import NOT_AN_IMAGE
+from dmlcli.image.image_files import NOT_AN_IMAGE
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF and the like, on stderr, without the file's name
 Image.MAX_IMAGE_PIXELS = None  # `limits` stands in its place, with a reason and an option

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmlcli.arrays import Pixels
 from dmlcli.image.decode import Picture
 from dmlcli.image.resample import Box
+from dmlcli.types import Pixels
 
 
 @dataclass(frozen=True)

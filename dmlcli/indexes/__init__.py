@@ -1,26 +1,26 @@
 """The noun Index: a folder with a FAISS file, the item table in SQLite, and index.json. Only in here is faiss imported.
 
-gallery    the one interface to what is searched in, a folder or a collection on a cluster
-items      the item table: what each id shows
-filters    --where over the item table
-searcher   FAISS: which ids are near, exactly or nearly
-flat       a small exact one without FAISS, for a query or two
-opened     an index folder opened for reading: search, vectors
-kinds      what FAISS offers, by its factory strings
-graphs     its graphs, with every row within reach
-build      writing one, anew or as an update of what is there
-choose     which kind of index suits these vectors, measured on themselves
-milvus     the same as a collection on a Milvus server
+gallery      the one interface to what is searched in, a folder or a collection on a cluster
+item_table   what each id shows, in SQLite
+filters      --where over the item table
+searcher     FAISS: which ids are near, exactly or nearly
+flat         a small exact one without FAISS, for a query or two
+index        an index folder opened for reading: search, vectors
+faiss_kinds  what FAISS offers, by its factory strings
+graphs       its graphs, with every row within reach
+build        writing one, anew or as an update of what is there
+auto_kind    which kind of index suits these vectors, measured on themselves
+milvus       the same as a collection on a Milvus server
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dmlcli.indexes.auto_kind import AUTO_FROM, TARGET, Wish
     from dmlcli.indexes.build import Updated, build, check_removal, update
-    from dmlcli.indexes.choose import AUTO_FROM, TARGET, Wish
     from dmlcli.indexes.gallery import Found
-    from dmlcli.indexes.opened import FILES, Index, open_gallery, open_index
+    from dmlcli.indexes.index import FILES, Index, open_gallery, open_index
 
 __all__ = [
     "AUTO_FROM",
@@ -38,9 +38,9 @@ __all__ = [
 ]
 _ROOMS = {
     "build": ("Updated", "build", "check_removal", "update"),
-    "choose": ("AUTO_FROM", "TARGET", "Wish"),
+    "auto_kind": ("AUTO_FROM", "TARGET", "Wish"),
     "gallery": ("Found",),
-    "opened": ("FILES", "Index", "open_gallery", "open_index"),
+    "index": ("FILES", "Index", "open_gallery", "open_index"),
 }
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from dmlcli import disk, integrity, progress
-from dmlcli.embeddings import Embeddings, absence
+from dmlcli import progress, storage
+from dmlcli.embeddings import Embeddings, missing_images
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
-from dmlcli.indexes import items, kinds
-from dmlcli.indexes.choose import Measured, Trial, Wish, draw, fit, in_order, make
-from dmlcli.indexes.items import NO_IDS, Ids
-from dmlcli.indexes.opened import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
+from dmlcli.indexes import faiss_kinds, item_table
+from dmlcli.indexes.auto_kind import Measured, Trial, Wish, draw, fit, in_order, make
+from dmlcli.indexes.index import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
+from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.storage import checksums
 
 _ANY = Wish()
 _MANY_DEAD = 0.25  # share of rows that cannot be removed at which the index is made anew
@@ -68,10 +69,10 @@ def build(folder: Path, embeddings: Embeddings, model_folder: Path | None, wish:
 
 def check_removal(old: Index, embeddings: Embeddings) -> None:
     """Raise CannotRun where an update would remove so much of an index that a disk may be missing."""
-    held = [image for image, ids in items.ids_by_content(old.table).items() for _ in ids]
-    marks = items.content_marks(embeddings)
+    held = [image for image, ids in item_table.ids_by_content(old.table).items() for _ in ids]
+    marks = item_table.content_marks(embeddings)
     paths = (item.path for item in embeddings.items)
-    absence.check(held, zip(paths, marks, strict=True), f"the index in {old.folder}")
+    missing_images.check(held, zip(paths, marks, strict=True), f"the index in {old.folder}")
 
 
 def update(folder: Path, embeddings: Embeddings, model_folder: Path | None, *, prune: bool = False) -> Updated:
@@ -122,17 +123,17 @@ def _make(kind: str, why: str, trials: list[Trial], embeddings: Embeddings, ids:
 def _fitted(
     near: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float, dead: Ids = NO_IDS
 ) -> tuple[dict[str, int], Measured | None]:
-    if kinds.is_exact(near):
+    if faiss_kinds.is_exact(near):
         return {}, None
     return fit(near, rows, draw(embeddings.vectors, ids), target, dead)
 
 
 def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
     """The id of each row, a new one where its image or content is new; and the ids whose rows are gone."""
-    known = items.ids_by_content(old.table)
+    known = item_table.ids_by_content(old.table)
     number = old.record["next_id"]  # an id is never used twice, also not the last one's
     ids = np.empty(len(embeddings.items), dtype=np.int64)
-    for row, (item, mark) in enumerate(zip(embeddings.items, items.content_marks(embeddings), strict=True)):
+    for row, (item, mark) in enumerate(zip(embeddings.items, item_table.content_marks(embeddings), strict=True)):
         same = known.get((item.path, mark))
         if same:
             ids[row] = same.pop()
@@ -143,13 +144,13 @@ def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
 
 
 def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) -> _Made:
-    near = kinds.read(old.folder / VECTORS, mapped=False)
-    rows = kinds.read(old.folder / ROWS, mapped=False) if old.record["rows"] else None
+    near = faiss_kinds.read(old.folder / VECTORS, mapped=False)
+    rows = faiss_kinds.read(old.folder / ROWS, mapped=False) if old.record["rows"] else None
     target, dead = old.record["target"], old.searcher.dead
-    if kinds.can_remove(near):
+    if faiss_kinds.can_remove(near):
         for index in (near, rows):
             if index is not None and len(gone):
-                kinds.remove(index, gone)
+                faiss_kinds.remove(index, gone)
     else:
         dead = np.union1d(dead, gone)
     if len(dead) > _MANY_DEAD * near.ntotal:
@@ -158,7 +159,7 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
     try:
         for index in (near, rows):
             if index is not None:
-                kinds.add(index, embeddings.vectors[new], ids[new], "adding")
+                faiss_kinds.add(index, embeddings.vectors[new], ids[new], "adding")
     except RuntimeError:  # a kind that can only be made whole
         progress.note(f"{old.kind} takes no new rows: it is made anew")
         return _make(old.kind, old.record["why"], [], embeddings, ids, target)
@@ -171,8 +172,8 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
 def _as_it_is(old: Index) -> _Made:
     measured, record = old.record["measured"], old.record
     return _Made(
-        near=kinds.read(old.folder / VECTORS),
-        rows=kinds.read(old.folder / ROWS) if record["rows"] else None,
+        near=faiss_kinds.read(old.folder / VECTORS),
+        rows=faiss_kinds.read(old.folder / ROWS) if record["rows"] else None,
         kind=old.kind,
         why=record["why"],
         settings=record["settings"],
@@ -186,11 +187,11 @@ def _as_it_is(old: Index) -> _Made:
 def _write(
     folder: Path, made: _Made, embeddings: Embeddings, ids: Ids, next_id: int, model_folder: Path | None
 ) -> None:
-    with disk.new_folder(folder, FILES) as draft:
-        kinds.write(made.near, draft / VECTORS)
+    with storage.new_folder(folder, FILES) as draft:
+        faiss_kinds.write(made.near, draft / VECTORS)
         if made.rows is not None:
-            kinds.write(made.rows, draft / ROWS)
-        items.write(draft / ITEMS, embeddings, ids)
+            faiss_kinds.write(made.rows, draft / ROWS)
+        item_table.write(draft / ITEMS, embeddings, ids)
         record = {
             "schema": SCHEMA,
             "kind": made.kind,
@@ -198,11 +199,11 @@ def _write(
             "images": len(ids),
             "products": len(set(embeddings.products) - {""}),
             "dim": embeddings.dim,
-            "root": disk.reference(embeddings.root, folder),
+            "root": storage.reference(embeddings.root, folder),
             "model": embeddings.model,
-            "model_folder": disk.reference(model_folder, folder) if model_folder else None,
+            "model_folder": storage.reference(model_folder, folder) if model_folder else None,
             "views": embeddings.views,
-            "memory": kinds.memory(made.near, len(ids)),
+            "memory": faiss_kinds.memory(made.near, len(ids)),
             "measured": asdict(made.measured) if made.measured else None,
             "target": made.target,
             "settings": made.settings,
@@ -212,5 +213,5 @@ def _write(
             "next_id": next_id,
         }
         files = [VECTORS, ITEMS, *([ROWS] if made.rows is not None else [])]
-        disk.write_json(draft / RECORD, record | {"sums": integrity.sums(draft, files)})
-        integrity.note(draft, files)
+        storage.write_json(draft / RECORD, record | {"sums": checksums.sums(draft, files)})
+        checksums.note(draft, files)

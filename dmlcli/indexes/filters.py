@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.errors import UsageError
-from dmlcli.indexes.items import FIXED, name
+from dmlcli.indexes.item_table import FIXED, name
 
 LONGEST = 20.0  # seconds that one filter may take
 _STEPS = 1000  # of SQLite's machine between two looks at the clock

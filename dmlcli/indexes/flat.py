@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmlcli.arrays import Vectors
-from dmlcli.indexes.items import NO_IDS, Ids
+from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.types import Vectors
 
 if TYPE_CHECKING:
     from dmlcli.indexes.searcher import Scores, Searcher

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from dmlcli.arrays import Vectors
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes.item_table import Ids
+from dmlcli.types import Vectors
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Box, Photo

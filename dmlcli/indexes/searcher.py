@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.arrays import Vectors
-from dmlcli.indexes import kinds
-from dmlcli.indexes.items import NO_IDS, Ids
+from dmlcli.indexes import faiss_kinds
+from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.types import Vectors
 
 _FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
 _BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
@@ -60,8 +60,8 @@ class Searcher:
     @cached_property
     def _flat(self) -> Any:
         """The exact rows, by place."""
-        inner = kinds.inner(self.rows or self.near)
-        return kinds.downcast(inner.storage) if hasattr(inner, "storage") else inner
+        inner = faiss_kinds.inner(self.rows or self.near)
+        return faiss_kinds.downcast(inner.storage) if hasattr(inner, "storage") else inner
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Scores, Ids]:
         """Scores and ids (Q, k) of the nearest, best first; id -1 where there are fewer than k.
@@ -69,7 +69,7 @@ class Searcher:
         Args:
             among: the only ids that may be found; None for all.
         """
-        kinds.use_all_cores(len(queries) >= _TEAM)
+        faiss_kinds.use_all_cores(len(queries) >= _TEAM)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         allowed = self._alive if among is None and len(self.dead) else among if among is None else self._among(among)
         count = self.total if allowed is None else int(np.count_nonzero(allowed))
@@ -129,11 +129,13 @@ class Searcher:
 
     def _near(self, queries: Vectors, k: int, allowed: Allowed | None, further: int) -> tuple[Scores, Ids]:
         if allowed is None:
-            return kinds.search(self.near, queries, k)
+            return faiss_kinds.search(self.near, queries, k)
         try:
-            return kinds.search(self.near, queries, k, kinds.parameters(self.near, kinds.selector(allowed), further))
+            return faiss_kinds.search(
+                self.near, queries, k, faiss_kinds.parameters(self.near, faiss_kinds.selector(allowed), further)
+            )
         except RuntimeError:  # a kind that takes no selector is asked for more, and what may not be found is left out
-            scores, ids = kinds.search(self.near, queries, min(2 * further * k, self.near.ntotal))
+            scores, ids = faiss_kinds.search(self.near, queries, min(2 * further * k, self.near.ntotal))
         ids[~allowed[ids]] = -1
         best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
@@ -159,6 +161,6 @@ class Searcher:
 
     def _scan(self, queries: Vectors, k: int, allowed: Allowed | None) -> tuple[Scores, Ids]:
         """The best k by a scan of the exact rows."""
-        places = None if allowed is None else kinds.selector(allowed[self.ids])
-        scores, found = kinds.search(self._flat, queries, k, kinds.parameters(self._flat, places, 1))
+        places = None if allowed is None else faiss_kinds.selector(allowed[self.ids])
+        scores, found = faiss_kinds.search(self._flat, queries, k, faiss_kinds.parameters(self._flat, places, 1))
         return scores, self.ids[found]

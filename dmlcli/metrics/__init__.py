@@ -4,7 +4,7 @@ Nothing in `ranked` and `certainty` sees a vector: a ranking is the sorted list 
 relevant images came. `pairs`, `clusters` and `shape` judge what ranks cannot tell.
 """
 
-from dmlcli.metrics.certainty import Interval, Values, interval95, intervals95, mean
+from dmlcli.metrics.confidence import Interval, Values, interval95, intervals95, mean
 from dmlcli.metrics.ranked import DEFAULT, map_at_r, r_precision, recall_at, score
 
 __all__ = [

@@ -3,13 +3,13 @@
 A room holds a family; what is written in one is called `options.NAME` in the signatures of the verbs.
 """
 
-from dmlcli.options.batches import *
 from dmlcli.options.catalog import *
 from dmlcli.options.embed import *
 from dmlcli.options.eval import *
-from dmlcli.options.fitting import *
 from dmlcli.options.index import *
 from dmlcli.options.network import *
-from dmlcli.options.places import *
+from dmlcli.options.optimization import *
+from dmlcli.options.paths import *
 from dmlcli.options.query import *
 from dmlcli.options.run import *
+from dmlcli.options.sampling import *

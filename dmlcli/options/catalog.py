@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from dmlcli.spelling import Argument, Option
+from dmlcli.options.spec import Argument, Option
 
 CatalogPath = Annotated[
     Path, Argument(help="Folder of products, table of images, or unpacked data set.", show_default=False)

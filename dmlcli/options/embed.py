@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dmlcli.spelling import Argument, Option
+from dmlcli.options.spec import Argument, Option
 
 if TYPE_CHECKING:  # what a caller in Python may pass
-    from dmlcli.inputs import Names as _Names
+    from dmlcli.arguments import Names as _Names
 else:  # what the command line reads
     _Names = list[str] | None
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dmlcli.spelling import Option
+from dmlcli.options.spec import Option
 
 if TYPE_CHECKING:  # what a caller in Python may pass
-    from dmlcli.inputs import Names as _Names
+    from dmlcli.arguments import Names as _Names
 
     _WithCommas = _Names
 else:  # what the command line reads

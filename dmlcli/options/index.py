@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from dmlcli.spelling import Option
+from dmlcli.options.spec import Option
 
 Auto = Annotated[
     bool,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dmlcli.spelling import Argument, Option
+from dmlcli.options.spec import Argument, Option
 
 if TYPE_CHECKING:  # what a caller in Python may pass
     from collections.abc import Iterable

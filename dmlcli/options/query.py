@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from dmlcli.spelling import Argument, Option
+from dmlcli.options.spec import Argument, Option
 
 if TYPE_CHECKING:  # what a caller in Python may pass
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from dmlcli.inputs import Names as _Names
-    from dmlcli.search.photos import Photos as _Photos
+    from dmlcli.arguments import Names as _Names
+    from dmlcli.search.photo_inputs import Photos as _Photos
 
     _Vectors = Path | str | NDArray[Any] | Iterable[Path | str | NDArray[Any]] | None
 else:  # what the command line reads

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from dmlcli.spelling import Option
+from dmlcli.options.spec import Option
 
 TrainSeed = Annotated[
     int | None,

@@ -9,9 +9,9 @@ Ties count against the search: whatever is wrong and as close as something right
 maps everything to one point scores 0.
 """
 
-from dmlcli.ranking.choose import find, rankings
-from dmlcli.ranking.found import TIE, Found, Groups, Ranks, Rows, Scores
-from dmlcli.ranking.rows import Similarities, block_rows, rank, search
+from dmlcli.ranking.relevance import TIE, Found, Groups, Ranks, Rows, Scores
+from dmlcli.ranking.row_search import Similarities, block_rows, rank, search
+from dmlcli.ranking.search import find, rankings
 
 __all__ = [
     "TIE",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dmlcli.report.insight import Insight
+from dmlcli.report.error_analysis import Insight
 from dmlcli.report.skipped import Skipped
 
 

@@ -19,11 +19,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli import records
-from dmlcli.arrays import Vectors
 from dmlcli.errors import CannotRun
 from dmlcli.indexes.gallery import Gallery, ItemTable
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes.item_table import Ids
+from dmlcli.storage import records
+from dmlcli.types import Vectors
 
 REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalogue's own images are

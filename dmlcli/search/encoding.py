@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlcli.arrays import Forward, Vectors, View
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
-from dmlcli.search.sources import Source
+from dmlcli.search.query_inputs import Source
+from dmlcli.types import Forward, Vectors, View
 
 
 class Encoded(NamedTuple):

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from dmlcli import feeding
-from dmlcli.arrays import Forward, Pixels, View
+from dmlcli import prefetch
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
 from dmlcli.search.encoding import Encoded, made
-from dmlcli.search.sources import Source
+from dmlcli.search.query_inputs import Source
+from dmlcli.types import Forward, Pixels, View
 
 _BATCH = 8  # photos encoded at a time at most
 _PATIENCE = 0.1  # seconds until a stage that has nothing to do looks whether it is still wanted
@@ -35,10 +35,10 @@ def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[
         forward: pixels (B, 3, H, W) to unit vectors (B, D).
     """
     stopped = Event()
-    ahead = _BATCH + 2 * feeding.cores()  # decoded before their turn; of each, some 0.6 MB of pixels wait
+    ahead = _BATCH + 2 * prefetch.cores()  # decoded before their turn; of each, some 0.6 MB of pixels wait
     decoded: Queue[_Decoded | BaseException | None] = Queue(ahead)
     encoded: Queue[list[Encoded] | BaseException | None] = Queue(2)
-    with ThreadPoolExecutor(feeding.cores()) as pool:
+    with ThreadPoolExecutor(prefetch.cores()) as pool:
 
         def read() -> None:
             for source in sources:

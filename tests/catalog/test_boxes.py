@@ -19,7 +19,7 @@ from dmlcli.catalog import Box, Catalog, Columns, Item, Photo, open_catalog
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import ImageError, UsageError
 from dmlcli.image import ImageSettings, Pixels, cropped, open_image, view
-from dmlcli.sheet import strip
+from dmlcli.pages.contact_sheet import strip
 from tests.conftest import Cli, encoded, photo
 
 SETTINGS = ImageSettings(resize=16, crop=16)

@@ -6,7 +6,7 @@ import pytest
 
 from dmlcli import progress
 from dmlcli.catalog import open_catalog
-from dmlcli.catalog.names import is_users
+from dmlcli.catalog.file_names import is_users
 from tests.conftest import place
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dmlcli import progress
 from dmlcli.catalog import numbers
-from dmlcli.catalog.table import Table
+from dmlcli.catalog.table_data import Table
 from tests.catalog.test_dialects import Messages
 
 

@@ -14,7 +14,7 @@ from tests.conftest import Cli, Mission, process
 VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
 LOADED = (
     "import json, sys\n"
-    "from dmlcli.cli.start import run\n"
+    "from dmlcli.cli.main import run\n"
     "code = run(sys.argv[1:])\n"
     "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)\n"
 )

@@ -16,8 +16,8 @@ from rich.progress import TextColumn
 
 from dmlcli import progress
 from dmlcli import report as report_package
-from dmlcli.cli import edge, live, look, render
-from dmlcli.cli.bar import Teller
+from dmlcli.cli import formatting, global_options, live_table, render
+from dmlcli.cli.progress_bar import Teller
 from dmlcli.learn.recipe import Recipe
 from tests.conftest import Cli, Mission, make_shop, process
 
@@ -58,7 +58,7 @@ def reports() -> list[tuple[str, str | None]]:
     listed = []
     for room in rooms:
         verb = room.removesuffix("_plan")
-        formats = [None, *get_args(get_args(edge.printing(verb)["format"][0])[0])]
+        formats = [None, *get_args(get_args(global_options.printing(verb)["format"][0])[0])]
         listed += [
             (room, format)
             for kind in formats
@@ -109,9 +109,9 @@ def test_a_path_goes_out_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
 
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", out)
-    look.path("a\x1b\r\udcff=.jpg", "\0")
+    formatting.path("a\x1b\r\udcff=.jpg", "\0")
     monkeypatch.setattr("os.fsencode", ascii_only)  # as in a locale without UTF-8
-    look.path("名\udcff", "\n")
+    formatting.path("名\udcff", "\n")
     assert out.buffer.getvalue() == b"a\x1b\r\xff=.jpg\0" + "名".encode() + b"\xff\n"
 
 
@@ -123,7 +123,7 @@ def test_errors_hints_notes_warnings_and_progress_are_safe(capsys: pytest.Captur
     teller.warn(HOSTILE)
     shown = capsys.readouterr().err
     assert not {*shown} & ACTS and shown.count("\n") == 2
-    bar = live.bar()
+    bar = live_table.bar()
     bar.add_task("[/x]", total=1)
     column = bar.columns[0]
     assert isinstance(column, TextColumn) and column.render(bar.tasks[0]).plain == "[/x]"

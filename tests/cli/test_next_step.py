@@ -8,7 +8,7 @@ import pytest
 
 from dmlcli import progress
 from dmlcli.cli import next_step
-from dmlcli.cli.bar import Teller
+from dmlcli.cli.progress_bar import Teller
 from dmlcli.cli.views import train_plan as view
 from dmlcli.report.train_plan import PlanReport
 from tests.conftest import Cli, make_shop

@@ -10,7 +10,7 @@ from dmlcli import progress
 from dmlcli import report as report_package
 from dmlcli.cli import render
 from dmlcli.cli import views as views_package
-from dmlcli.cli.bar import Teller
+from dmlcli.cli.progress_bar import Teller
 from dmlcli.errors import CannotRun
 from dmlcli.report.embed import EmbedReport
 from dmlcli.report.eval import EvalReport

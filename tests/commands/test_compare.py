@@ -8,7 +8,7 @@ import pytest
 
 import dmlcli
 from dmlcli import progress
-from dmlcli.cli.bar import Teller
+from dmlcli.cli.progress_bar import Teller
 from dmlcli.cli.views import compare as view
 from dmlcli.errors import CatalogError, UsageError
 from dmlcli.report.compare import CompareReport, Contender, recommend

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dmlcli import indexes
-from dmlcli.cli.start import run
+from dmlcli.cli.main import run
 from tests.conftest import Cli, Mission, make_shop
 
 pytestmark = pytest.mark.slow

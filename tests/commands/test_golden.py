@@ -8,7 +8,7 @@ import pytest
 
 import dmlcli
 from dmlcli.indexes import open_index
-from dmlcli.indexes.choose import candidates
+from dmlcli.indexes.auto_kind import candidates
 from tests.conftest import SAMPLE, Cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*are few for")]

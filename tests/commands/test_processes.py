@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dmlcli import processes, runs
+from dmlcli import dist_env, runs
 from dmlcli.catalog import open_catalog
 from dmlcli.errors import LostProcess, PartError, UsageError
 from dmlcli.model import open_model
@@ -32,23 +32,23 @@ def together(monkeypatch: pytest.MonkeyPatch, rank: int = 0, world: int = 2, **m
 
 
 def test_alone_unless_torchrun_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (processes.rank(), processes.world(), processes.neighbours()) == (0, 1, 1)
-    assert not processes.were_restarted() and processes.exit_code(3) == 3
+    assert (dist_env.rank(), dist_env.world(), dist_env.neighbours()) == (0, 1, 1)
+    assert not dist_env.were_restarted() and dist_env.exit_code(3) == 3
     monkeypatch.setenv("WORLD_SIZE", "4")  # left over in an environment: nobody has a number
-    assert processes.world() == 1
+    assert dist_env.world() == 1
     together(monkeypatch, 1, 4)
-    assert (processes.rank(), processes.world(), processes.neighbours()) == (1, 4, 2)
-    assert processes.exit_code(3) == 0 and processes.exit_code(4) == 4  # torchrun would start all again
+    assert (dist_env.rank(), dist_env.world(), dist_env.neighbours()) == (1, 4, 2)
+    assert dist_env.exit_code(3) == 0 and dist_env.exit_code(4) == 4  # torchrun would start all again
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert processes.were_restarted()
+    assert dist_env.were_restarted()
 
 
 def test_errors_are_told_once_and_by_whom_they_concern(monkeypatch: pytest.MonkeyPatch) -> None:
     together(monkeypatch, 1)
-    with pytest.raises(PartError, match="process 1 of 2: no") as caught, processes.a_part():
+    with pytest.raises(PartError, match="process 1 of 2: no") as caught, dist_env.a_part():
         raise UsageError("no")
-    assert processes.is_told(caught.value) and not processes.is_told(UsageError("no"))
-    with pytest.raises(LostProcess), processes.a_part():
+    assert dist_env.is_told(caught.value) and not dist_env.is_told(UsageError("no"))
+    with pytest.raises(LostProcess), dist_env.a_part():
         raise LostProcess("gone")
 
 

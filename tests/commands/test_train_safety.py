@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dmlcli import indexes, kept_models, runs
+from dmlcli import indexes, model_history, runs
 from dmlcli.learn.data import feature_cache
 from dmlcli.learn.networks import onnx_export
 from dmlcli.learn.training import candidate
@@ -79,7 +79,7 @@ def test_queries_are_answered_at_every_moment_of_a_second_training(
         return asking
 
     monkeypatch.setattr(indexes, "build", around(indexes.build))
-    monkeypatch.setattr(kept_models, "place", around(kept_models.place))
+    monkeypatch.setattr(model_history, "place", around(model_history.place))
     assert told(train("--dim", 6))["fingerprint"] != before
     ask()
     assert len(answered) >= 7 and set(answered) == {0}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dmlcli import metrics
 from dmlcli.catalog import Item
-from dmlcli.evaluation.judge import judge
 from dmlcli.evaluation.protocol import exclusion
+from dmlcli.evaluation.query_results import judge
 from dmlcli.ranking import TIE, rankings
 
 NAMES = ("recall@1", "recall@2", "recall@7", "map@r", "r_precision", "map", "mrr")

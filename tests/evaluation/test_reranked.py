@@ -13,9 +13,9 @@ import pytest
 
 from dmlcli.catalog import Item
 from dmlcli.errors import UsageError
-from dmlcli.evaluation.judge import judge
+from dmlcli.evaluation.query_results import judge
 from dmlcli.evaluation.reranked import Reranker
-from dmlcli.metrics import certainty
+from dmlcli.metrics import confidence
 from dmlcli.ranking import Groups, search
 from dmlcli.search import rerank
 from tests.commands.test_eval import npz
@@ -81,7 +81,7 @@ def test_gains_are_those_of_plain_loops(cli: Cli, tmp_path: Path, protocol: str)
             assert one["metrics"][name] == pytest.approx(np.nanmean(expected))
             assert one["plain"][name] == told["metrics"][name] == pytest.approx(np.nanmean(plain[name]))
             assert one["difference"][name] == pytest.approx(np.nanmean(gaps))
-            low, high = certainty.interval95(gaps, asked, seed=5) or (0, 0)
+            low, high = confidence.interval95(gaps, asked, seed=5) or (0, 0)
             assert one["evidence"][name] == (low > 0 or high < 0)
         assert one["milliseconds"] > 0 and set(one["metrics"]) == set(told["metrics"])
     assert told["reranked"][0]["difference"]["map@r"] > 0.01

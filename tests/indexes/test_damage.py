@@ -35,7 +35,7 @@ VALUES: list[Any] = [None, True, -1, 0, 1e308, 10**30, "", "x", "\0", [], {}, [1
 
 def ended(*arguments: object, longest: float = WAITING) -> tuple[int, str]:
     """Exit code and output of a command line in a forked process, which need not import anything again."""
-    for name in ("dmlcli.encoder", "dmlcli.indexes.kinds", "dmlcli.search.answers", "onnxruntime"):
+    for name in ("dmlcli.encoder", "dmlcli.indexes.faiss_kinds", "dmlcli.search.query_engine", "onnxruntime"):
         import_module(name)  # here, so that no fork has to
     read, write = os.pipe()
     child = os.fork()
@@ -46,7 +46,7 @@ def ended(*arguments: object, longest: float = WAITING) -> tuple[int, str]:
         sys.stdout, sys.stderr = (open(handle, "w", closefd=False) for handle in (1, 2))  # noqa: SIM115
         resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST))
         try:
-            from dmlcli.cli.start import run
+            from dmlcli.cli.main import run
 
             code = run([str(argument) for argument in arguments])
         except BaseException:

@@ -10,7 +10,7 @@ import pytest
 from dmlcli.catalog import Item
 from dmlcli.embeddings import Embeddings, FileState
 from dmlcli.errors import UsageError
-from dmlcli.indexes import filters, items
+from dmlcli.indexes import filters, item_table
 
 ROWS = [("7.00", "007", "4006381333931", "9"), ("150.00", "12", "4006381333948", "call us"), ("", "3", "", "11")]
 
@@ -24,8 +24,8 @@ def table(tmp_path: Path) -> sqlite3.Connection:
     ]
     states = [FileState(1, 1, str(row)) for row in range(3)]
     made = Embeddings(Path("/shop"), rows, states, np.eye(3, dtype=np.float32), "")
-    items.write(tmp_path / "items.sqlite", made, np.arange(3))
-    return items.connect(tmp_path / "items.sqlite")
+    item_table.write(tmp_path / "items.sqlite", made, np.arange(3))
+    return item_table.connect(tmp_path / "items.sqlite")
 
 
 @pytest.mark.parametrize(
@@ -104,5 +104,5 @@ def test_a_column_that_is_not_there_or_is_empty(
 
 def test_an_index_of_a_folder_has_no_other_columns() -> None:
     with pytest.raises(UsageError, match="there is no column price") as caught:
-        filters.check("price < 20", [*items.FIXED])
+        filters.check("price < 20", [*item_table.FIXED])
     assert "others come from a table of images" in caught.value.hint and "did you mean" not in caught.value.hint

@@ -6,15 +6,15 @@ import faiss
 import numpy as np
 import pytest
 
-from dmlcli.arrays import Vectors
-from dmlcli.indexes import graphs, kinds
+from dmlcli.indexes import faiss_kinds, graphs
+from dmlcli.types import Vectors
 from tests.indexes.test_indexes import clustered
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Several lay links in any order, and lose other rows each time."""
-    kinds.use_all_cores(False)
+    faiss_kinds.use_all_cores(False)
 
 
 def missed(graph: Any, rows: Vectors) -> int:
@@ -35,11 +35,11 @@ def test_rows_that_no_link_leads_to_get_one() -> None:
 @pytest.mark.parametrize("kind", ["HNSW4", "PCA16,HNSW4"])
 def test_what_is_added_to_an_index_is_within_reach(kind: str) -> None:
     rows = clustered().vectors
-    index = kinds.create(kind, rows.shape[1])
-    kinds.train(index, rows)
+    index = faiss_kinds.create(kind, rows.shape[1])
+    faiss_kinds.train(index, rows)
     for part in (np.arange(300), np.arange(300, 400)):
-        kinds.add(index, rows[part], part)
-    graph = kinds.core(index)
+        faiss_kinds.add(index, rows[part], part)
+    graph = faiss_kinds.core(index)
     assert graphs.connect(graph) == 0
     graph.hnsw.efSearch = len(rows)
     assert (index.search(rows, 1)[1][:, 0] == np.arange(len(rows))).all()

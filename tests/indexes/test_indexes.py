@@ -14,7 +14,7 @@ import pytest
 from dmlcli import indexes
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError, UsageError
-from dmlcli.indexes import choose
+from dmlcli.indexes import auto_kind
 from dmlcli.indexes.searcher import Searcher
 from tests.conftest import make_embeddings
 
@@ -338,24 +338,24 @@ def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
 
 def test_a_sample_keeps_the_neighbours_of_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each product has ten images here: of 40 rows out of 400 drawn alone, hardly two would be of one product."""
-    monkeypatch.setattr(choose, "_TRIAL", 40)
-    monkeypatch.setattr(choose, "_QUERIES", 5)
-    whole = choose.draw(clustered().vectors, np.arange(400))
-    thin = choose.thin(whole)
+    monkeypatch.setattr(auto_kind, "_TRIAL", 40)
+    monkeypatch.setattr(auto_kind, "_QUERIES", 5)
+    whole = auto_kind.draw(clustered().vectors, np.arange(400))
+    thin = auto_kind.thin(whole)
     assert 45 <= len(thin.ids) <= 95
     assert np.array_equal(thin.vectors[thin.asking], whole.vectors[whole.asking])
     assert np.array_equal(thin.vectors[thin.others], whole.vectors[whole.others])
-    found = choose.make("Flat", thin.vectors, thin.ids)
+    found = auto_kind.make("Flat", thin.vectors, thin.ids)
     assert thin.measure(Searcher(found.near)).recall == 1
 
 
 def test_building_counts_as_much_as_the_first_queries() -> None:
-    graph = choose.Trial("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
-    cells = choose.Trial("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
-    lossy = choose.Trial("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
+    graph = auto_kind.Trial("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
+    cells = auto_kind.Trial("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
+    lossy = auto_kind.Trial("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
     assert cells.cost < graph.cost < 760
-    assert choose.why(cells, [cells, graph, lossy]) == (
+    assert auto_kind.why(cells, [cells, graph, lossy]) == (
         "of 2 kinds that keep the wish, the one built and asked 100,000 times the soonest; HNSW32 would answer in "
         "500 µs instead of 900, but takes 12 min to build instead of 60 s; left out: SQ8 (recall 0.900)"
     )
-    assert "would answer" not in choose.why(cells, [cells, lossy])
+    assert "would answer" not in auto_kind.why(cells, [cells, lossy])

@@ -6,7 +6,7 @@ import pytest
 from dmlcli import metrics
 from dmlcli.errors import UsageError
 from dmlcli.metrics import ranked
-from dmlcli.metrics.certainty import macro_mean, means
+from dmlcli.metrics.confidence import macro_mean, means
 
 FIRST = np.array([1, 3, 6])  # relevance 1,0,1,0,0,1
 SECOND = np.array([2, 3])  # relevance 0,1,1

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dmlcli import metrics
-from dmlcli.ranking import Found, Groups, block_rows, find, rankings, search, tiles
+from dmlcli.ranking import Found, Groups, block_rows, find, rankings, search, tile_search
 from dmlcli.ranking import rank as rank_of
 from tests.conftest import make_embeddings
 
@@ -145,7 +145,7 @@ def test_tiles_and_rows_find_the_same(side: int) -> None:
     for seed in range(18):
         vectors, names, own = awkward(seed)
         products = Groups([names[row] for row in own], names)
-        by_tile = {found.query: found for found in tiles.search(vectors, own, products, side)}
+        by_tile = {found.query: found for found in tile_search.search(vectors, own, products, side)}
         assert sorted(by_tile) == list(range(len(own)))
         for similarities in search(vectors[own], vectors, products, own_rows=own):
             expected, found = similarities.found(), by_tile[similarities.query]
@@ -160,13 +160,13 @@ def test_tiles_and_rows_find_the_same(side: int) -> None:
 def test_tiles_are_only_taken_where_similarities_are_the_same_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with a zero vector, an exclusion, few queries or large products, nor for whom needs every similarity."""
     taken: list[int] = []
-    by_tiles = tiles.search
+    by_tiles = tile_search.search
 
     def counted(gallery: NDArray[np.float32], *rest: Any) -> Iterator[Found]:
         taken.append(len(gallery))
         return by_tiles(gallery, *rest)
 
-    monkeypatch.setattr(tiles, "search", counted)
+    monkeypatch.setattr(tile_search, "search", counted)
     vectors, own = make_embeddings(np.random.default_rng(0).normal(size=(60, 5)), ["a"] * 60).vectors, np.arange(60)
     few, many = [str(row // 3) for row in own], [str(row // 30) for row in own]
     holed = vectors.copy()
@@ -211,8 +211,8 @@ def test_of_equally_close_wrong_images_the_first_is_named_whichever_tile_is_done
     names, own = ["a"] * 2 + ["b", "c"] * 15, np.arange(32)
 
     def closest() -> dict[int, int]:
-        return {found.query: found.wrong_row for found in tiles.search(vectors, own, Groups(names, names), 8)}
+        return {found.query: found.wrong_row for found in tile_search.search(vectors, own, Groups(names, names), 8)}
 
     forwards = closest()
-    monkeypatch.setattr(tiles, "ThreadPoolExecutor", Backwards)
+    monkeypatch.setattr(tile_search, "ThreadPoolExecutor", Backwards)
     assert closest() == forwards

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dmlcli.errors import CatalogError, ImageError
-from dmlcli.search.sources import Source
+from dmlcli.search.query_inputs import Source
 from dmlcli.search.stream import encode
 from tests.conftest import Mission
 

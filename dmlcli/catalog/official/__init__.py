@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from dmlcli.catalog.catalog import Benchmark, Catalog, Item
 from dmlcli.catalog.folders import sub_folders
-from dmlcli.catalog.items import Benchmark, Catalog, Item
 from dmlcli.catalog.official import (
     cars196,
     cub200,

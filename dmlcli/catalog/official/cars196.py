@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmlcli.catalog.items import Benchmark, Item, Published
+from dmlcli.catalog.catalog import Benchmark, Item, Published
 from dmlcli.catalog.official import lists
 from dmlcli.errors import CannotRun, CatalogError
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dmlcli.catalog.items import Benchmark, Item, Published
+from dmlcli.catalog.catalog import Benchmark, Item, Published
 from dmlcli.catalog.official import lists
 
 BENCHMARK = Benchmark(

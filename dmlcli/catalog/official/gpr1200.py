@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dmlcli.catalog.catalog import Benchmark, Item, Published
 from dmlcli.catalog.folders import sub_folders
-from dmlcli.catalog.items import Benchmark, Item, Published
 
 BENCHMARK = Benchmark(
     name="gpr1200",

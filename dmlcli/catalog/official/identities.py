@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dmlcli import progress
-from dmlcli.catalog.items import Item
+from dmlcli.catalog.catalog import Item
 from dmlcli.errors import CatalogError
 
 _FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}

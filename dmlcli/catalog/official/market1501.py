@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dmlcli.catalog.items import Benchmark, Published
+from dmlcli.catalog.catalog import Benchmark, Published
 from dmlcli.catalog.official import identities
 from dmlcli.catalog.official.identities import items
 

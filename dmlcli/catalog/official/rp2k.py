@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from dmlcli.catalog.catalog import Benchmark, Item, Published
 from dmlcli.catalog.folders import walk
-from dmlcli.catalog.items import Benchmark, Item, Published
 
 BENCHMARK = Benchmark(
     name="rp2k",

@@ -7,7 +7,7 @@ first image of a vehicle in a list is its gallery, the others are queries.
 from collections.abc import Iterator
 from pathlib import Path
 
-from dmlcli.catalog.items import Benchmark, Item, Published
+from dmlcli.catalog.catalog import Benchmark, Item, Published
 from dmlcli.catalog.official import lists
 
 _SIZES = (800, 1600, 2400)

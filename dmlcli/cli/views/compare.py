@@ -2,7 +2,7 @@
 
 import shlex
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.compare import CompareReport
 
 
@@ -11,19 +11,23 @@ def show(report: CompareReport) -> None:
     known = any(one.known_map_at_r is not None for one in report.contenders)
     own = ["known: R@1", "MAP@R"] if known else []
     new = ["new: R@1", "MAP@R", "95 % interval", "over frozen", "95 % interval"]
-    table = look.table("loss", *new, *own, "seconds")
+    table = formatting.table("loss", *new, *own, "seconds")
     for column in range(1, 2 + len(new) + len(own)):
         table.columns[column].justify = "right"
     for one in report.contenders:
         gain = "-" if one.gain is None else f"{100 * one.gain:+.1f}"
-        scores = [look.percent(one.recall_at_1), look.percent(one.map_at_r), look.span(one.interval95)]
-        seen = [look.percent(one.known_recall_at_1), look.percent(one.known_map_at_r)] if known else []
-        span = look.span(one.gain_interval95, "+.1f")
-        look.add_row(table, one.name, *scores, gain, span, *seen, f"{one.seconds:.1f}")
-    fitted = f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"
-    look.say(f"fitted on {fitted}; {report.protocol}")
-    look.console().print(table)
-    look.cautions([f"{one.name}: {one.trouble}" for one in report.contenders if one.trouble])
-    look.err(report.why)
+        scores = [
+            formatting.percent(one.recall_at_1),
+            formatting.percent(one.map_at_r),
+            formatting.span(one.interval95),
+        ]
+        seen = [formatting.percent(one.known_recall_at_1), formatting.percent(one.known_map_at_r)] if known else []
+        span = formatting.span(one.gain_interval95, "+.1f")
+        formatting.add_row(table, one.name, *scores, gain, span, *seen, f"{one.seconds:.1f}")
+    fitted = f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"
+    formatting.say(f"fitted on {fitted}; {report.protocol}")
+    formatting.console().print(table)
+    formatting.cautions([f"{one.name}: {one.trouble}" for one in report.contenders if one.trouble])
+    formatting.err(report.why)
     loss = f" --loss {shlex.quote(report.recommended)}" if report.recommended else ""
-    look.hint(f"dmlcli train CATALOG{loss}")
+    formatting.hint(f"dmlcli train CATALOG{loss}")

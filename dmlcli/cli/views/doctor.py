@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dmlcli import printable
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.doctor import Census, DoctorReport, Problem
 
 _SHOWN = 3  # of each problem, to people
@@ -70,22 +70,22 @@ def _table(report: DoctorReport, problems: Iterator[Problem]) -> None:
             if name in kinds and kinds[name].first[0].severity == severity:
                 _group(name, kinds[name], report.root)
     number = sum(kind.number for kind in kinds.values() if kind.first[0].severity == "problem")
-    print(look.count(number, "problem") if number else "no problems")
+    print(formatting.count(number, "problem") if number else "no problems")
 
 
 def _group(name: str, kind: _Kind, root: str) -> None:
     from rich.text import Text
 
     def dim(text: str) -> Text:
-        return look.text(text, style="dim")
+        return formatting.text(text, style="dim")
 
     mark = ("●", "red") if kind.first[0].severity == "problem" else ("○", "dim")
-    console = look.console()
-    title = look.text(f"{_TITLES.get(name, name)}: {kind.number}", style="bold")
+    console = formatting.console()
+    title = formatting.text(f"{_TITLES.get(name, name)}: {kind.number}", style="bold")
     console.print(Text.assemble(mark, " ", title, dim(f"  {name}")))
     for problem in kind.first:
         other = f" = {_short(problem.other, root)}" if problem.other else ""
-        line = Text.assemble(look.text(f"    {_short(problem.path, root)}{other}"), dim(f"  {problem.detail}"))
+        line = Text.assemble(formatting.text(f"    {_short(problem.path, root)}{other}"), dim(f"  {problem.detail}"))
         console.print(line, soft_wrap=True)
     if kind.number > _SHOWN:
         console.print(dim(f"    … and {kind.number - _SHOWN} more (--format jsonl lists all)"))
@@ -94,14 +94,14 @@ def _group(name: str, kind: _Kind, root: str) -> None:
 
 
 def _census(census: Census) -> None:
-    parts = [f"{look.count(census.images, 'image')} of {look.count(census.products, 'product')}"]
+    parts = [f"{formatting.count(census.images, 'image')} of {formatting.count(census.products, 'product')}"]
     if census.categories:
-        parts.append(look.count(census.categories, "category", "categories"))
+        parts.append(formatting.count(census.categories, "category", "categories"))
     if census.without_product:
         parts.append(f"{census.without_product} without a product")
-    look.say("; ".join(parts))
+    formatting.say("; ".join(parts))
     if census.splits:
-        look.say("splits: " + ", ".join(f"{name} {number}" for name, number in census.splits.items()))
+        formatting.say("splits: " + ", ".join(f"{name} {number}" for name, number in census.splits.items()))
     if not census.histogram:
         print()
         return
@@ -125,13 +125,18 @@ def _short(path: str, root: str) -> str:
 
 def _jsonl(report: DoctorReport, problems: Iterator[Problem]) -> None:
     for problem in problems:
-        look.row(printable.dumps({"schema": look.SCHEMA} | asdict(problem)), flush=True)
+        formatting.row(printable.dumps({"schema": formatting.SCHEMA} | asdict(problem)), flush=True)
 
 
 def _json(report: DoctorReport, problems: Iterator[Problem]) -> None:
     listed = [asdict(problem) for problem in problems]
-    whole = {"schema": look.SCHEMA, "catalog": report.catalog, "root": report.root, "census": asdict(report.census)}
-    look.row(printable.dumps(whole | {"problems": listed}))
+    whole = {
+        "schema": formatting.SCHEMA,
+        "catalog": report.catalog,
+        "root": report.root,
+        "census": asdict(report.census),
+    }
+    formatting.row(printable.dumps(whole | {"problems": listed}))
 
 
 _WRITERS: dict[str, Callable[[DoctorReport, Iterator[Problem]], None]] = {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from dmlcli import printable
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.errors import UsageError
 from dmlcli.report.duplicates import DuplicatesReport
 
@@ -22,31 +22,33 @@ def show(report: DuplicatesReport, format: str, nul: bool) -> int:
             kept = {group[0].image}
             for member in group[1:]:
                 if member.image not in kept:  # of several parts of one photo, the photo is named once or is kept
-                    look.path(member.image, end="\0" if nul else "\n")
+                    formatting.path(member.image, end="\0" if nul else "\n")
                     kept.add(member.image)
     else:
         _WRITERS[format](report)
     sys.stdout.flush()
-    look.cautions(report.cautions)
+    formatting.cautions(report.cautions)
     return int(report.says_no)
 
 
 def _table(report: DuplicatesReport) -> None:
     images = report.of == "images"
     for number, group in enumerate(report.groups[:_MOST_SHOWN], start=1):
-        table = look.table("score", "product", *(["image"] if images else []), title=look.text(f"group {number}"))
+        table = formatting.table(
+            "score", "product", *(["image"] if images else []), title=formatting.text(f"group {number}")
+        )
         table.columns[0].justify = "right"
         for member in group[:_MOST_MEMBERS]:
-            image = [look.text(member.image, style="dim", fold=True)] if images else []
-            look.add_row(table, f"{member.score:.3f}", member.product or "-", *image)
+            image = [formatting.text(member.image, style="dim", fold=True)] if images else []
+            formatting.add_row(table, f"{member.score:.3f}", member.product or "-", *image)
         if len(group) > _MOST_MEMBERS:
-            more = look.text(f"… and {len(group) - _MOST_MEMBERS} more (--format jsonl lists all)", style="dim")
+            more = formatting.text(f"… and {len(group) - _MOST_MEMBERS} more (--format jsonl lists all)", style="dim")
             table.add_row("", more, *([""] if images else []))
-        look.console().print(table)
+        formatting.console().print(table)
     if len(report.groups) > _MOST_SHOWN:
         print(f"… and {len(report.groups) - _MOST_SHOWN} more groups (--format jsonl lists all)")
     grouped = sum(len(group) for group in report.groups)
-    found = f"{look.count(len(report.groups), 'group')} of {grouped} {report.of}" if grouped else "none"
+    found = f"{formatting.count(len(report.groups), 'group')} of {grouped} {report.of}" if grouped else "none"
     print(f"{found} at a cosine of {report.threshold:g} or more, among {report.searched} {report.of}")
 
 
@@ -58,22 +60,22 @@ def _rows(report: DuplicatesReport) -> Iterator[list[str]]:
 
 def _tsv(report: DuplicatesReport) -> None:
     for row in _rows(report):
-        look.row(printable.tsv(row))
+        formatting.row(printable.tsv(row))
 
 
 def _csv(report: DuplicatesReport) -> None:
     for row in (["group", "score", "product", "image"], *_rows(report)):
-        look.row(printable.csv(row))
+        formatting.row(printable.csv(row))
 
 
 def _jsonl(report: DuplicatesReport) -> None:
     for number, group in enumerate(report.groups, start=1):
         members = [asdict(member) for member in group]
-        look.row(printable.dumps({"schema": look.SCHEMA, "group": number, "members": members}))
+        formatting.row(printable.dumps({"schema": formatting.SCHEMA, "group": number, "members": members}))
 
 
 def _json(report: DuplicatesReport) -> None:
-    look.row(printable.dumps({"schema": look.SCHEMA} | asdict(report)))
+    formatting.row(printable.dumps({"schema": formatting.SCHEMA} | asdict(report)))
 
 
 _WRITERS: dict[str, Callable[[DuplicatesReport], None]] = {

@@ -1,13 +1,13 @@
 """What embedding made."""
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.embed import EmbedReport
 
 
 def show(report: EmbedReport) -> None:
     """Show it as text."""
     known = report.images - report.computed
-    look.facts(
+    formatting.facts(
         [
             ("embeddings", report.output),
             ("images", f"{report.images}  ({report.computed} computed, {known} known)"),

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from dmlcli import printable
-from dmlcli.cli import look
+from dmlcli.cli import formatting
+from dmlcli.evaluation.metric_labels import metric_title
 from dmlcli.evaluation.published import among
-from dmlcli.evaluation.titles import metric_title
 from dmlcli.report.eval import Against, EvalReport, Reranked
 
 _WORST = 3
@@ -17,16 +17,20 @@ _COMPARED_NUMBERS = ["other", "difference", "difference_low", "difference_high"]
 
 def show(report: EvalReport) -> None:
     """Show it as text."""
-    queries = f"{look.count(report.queries, 'query', 'queries')} of {look.count(report.products, 'product')}"
+    queries = (
+        f"{formatting.count(report.queries, 'query', 'queries')} of {formatting.count(report.products, 'product')}"
+    )
     label = ", includes training products" if report.includes_training else ""
-    look.say(f"{report.protocol}: {queries} among {look.count(report.gallery, 'image')} ({report.scope}{label})")
+    formatting.say(
+        f"{report.protocol}: {queries} among {formatting.count(report.gallery, 'image')} ({report.scope}{label})"
+    )
     headings, rows = _cells(report)
-    table = look.table(*headings)
+    table = formatting.table(*headings)
     for column in range(1, len(headings)):
         table.columns[column].justify = "right"
     for row in rows:
-        look.add_row(table, *row)
-    look.console().print(table)
+        formatting.add_row(table, *row)
+    formatting.console().print(table)
     if report.reranked:
         _reranked(report)
     if report.against is not None:
@@ -99,7 +103,7 @@ def _with_reranked(
 def _gap(other: Against | Reranked, name: str) -> list[str]:
     """Difference, its interval, and whether it may be chance."""
     gap = other.difference[name]
-    told = [f"{100 * gap:+.1f}" if gap is not None else "-", look.span(other.interval95[name], "+.1f")]
+    told = [f"{100 * gap:+.1f}" if gap is not None else "-", formatting.span(other.interval95[name], "+.1f")]
     return [*told, "" if other.evidence[name] else "no evidence"]
 
 
@@ -136,14 +140,14 @@ TABLES: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
 
 def _reranked(report: EvalReport) -> None:
     """A block of rows for each way, and how long it takes."""
-    table = look.table("re-ranking", "metric", "score", *_COMPARED[1:], "ms a query")
+    table = formatting.table("re-ranking", "metric", "score", *_COMPARED[1:], "ms a query")
     for column in (2, 3, 4, 6):
         table.columns[column].justify = "right"
     for one in report.reranked:
         for place, (name, score) in enumerate(one.metrics.items()):
             first = (one.name, f"{one.milliseconds:.1f}") if not place else ("", "")
-            look.add_row(table, first[0], metric_title(name), _percent(score), *_gap(one, name), first[1])
-    look.console().print(table)
+            formatting.add_row(table, first[0], metric_title(name), _percent(score), *_gap(one, name), first[1])
+    formatting.console().print(table)
 
 
 def _verdict(against: Against) -> None:
@@ -151,25 +155,29 @@ def _verdict(against: Against) -> None:
     name = "map@r" if "map@r" in against.difference else next(iter(against.difference))
     gap = against.difference[name]
     if gap is None:
-        look.say(f"against {against.name}: there is no score to compare")
+        formatting.say(f"against {against.name}: there is no score to compare")
     elif not against.evidence[name]:
-        look.say(f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})")
+        formatting.say(
+            f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})"
+        )
     else:
         better = "better" if gap > 0 else "worse"
-        look.say(f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0")
+        formatting.say(
+            f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0"
+        )
 
 
 def _literature(report: EvalReport) -> None:
     ks = list(dict.fromkeys(name for row in report.published for name in row.recall))
-    table = look.table("method", "year", "network", "dim", *(metric_title(name) for name in ks), "source", "")
+    table = formatting.table("method", "year", "network", "dim", *(metric_title(name) for name in ks), "source", "")
     for column in range(3, 4 + len(ks)):
         table.columns[column].justify = "right"
     for row, own in among(report):
         scores = [f"{100 * value:.1f}" if (value := row.recall.get(name)) is not None else "-" for name in ks]
         year, dim = ("", "") if own else (str(row.year), str(row.dim or "-"))
         cells = [row.method, year, row.network, dim, *scores, row.source, row.mark]
-        look.add_row(table, *cells, style="bold green" if own else "")
-    look.console().print(table)
+        formatting.add_row(table, *cells, style="bold green" if own else "")
+    formatting.console().print(table)
     print("V: read in the source; M: from memory of the paper. Most papers chose their epoch on the test set.")
 
 
@@ -180,27 +188,27 @@ def _failures(report: EvalReport) -> None:
         told = []
         for one in worst:
             other = f", {one.times} taken for {one.taken_for}" if one.taken_for else ""
-            told.append(f"{one.name} ({look.percent(one.recall_at_1)} of {one.queries}{other})")
-        look.note(f"worst products: {'; '.join(told)}")
+            told.append(f"{one.name} ({formatting.percent(one.recall_at_1)} of {one.queries}{other})")
+        formatting.note(f"worst products: {'; '.join(told)}")
 
 
 def _notes(report: EvalReport) -> None:
     """What the score rests on, to stderr."""
     if report.without_positive:
         count = "count as 0" if report.missing_as_zero else "do not count"
-        look.note(f"{report.without_positive} queries have no image of their product to find and {count}")
+        formatting.note(f"{report.without_positive} queries have no image of their product to find and {count}")
     if report.includes_training:
-        look.note("this score includes training products: new ones will do worse")
+        formatting.note("this score includes training products: new ones will do worse")
     if report.trained_products:
-        look.note(f"the model was trained on {report.trained_products} of these products")
-    look.cautions(report.warnings)
+        formatting.note(f"the model was trained on {report.trained_products} of these products")
+    formatting.cautions(report.warnings)
     if all(value is None for value in report.metrics.values()):
-        look.err("dmlcli: no query has an image of its product to find, so there is no score")
+        formatting.err("dmlcli: no query has an image of its product to find, so there is no score")
     for short in report.failed:
-        look.err(f"dmlcli: not met: {short}")
+        formatting.err(f"dmlcli: not met: {short}")
     if report.page is not None:
-        look.hint(f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {shlex.quote(report.page)}")
+        formatting.hint(f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {shlex.quote(report.page)}")
 
 
 def _percent(score: float | None) -> str:
-    return look.percent(score) if score is not None else "-"
+    return formatting.percent(score) if score is not None else "-"

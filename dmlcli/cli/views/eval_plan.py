@@ -1,17 +1,17 @@
 """What an evaluation would do (`eval --dry-run`)."""
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.eval_plan import EvalPlan
 
 
 def show(report: EvalPlan) -> None:
     """Show it as text."""
-    look.facts(
+    formatting.facts(
         [
             ("protocol", f"{report.protocol} ({report.scope})"),
             ("queries", f"{report.queries} among {report.gallery} images, {report.dim} dimensions"),
-            ("to embed", look.count(report.to_embed, "image")),
+            ("to embed", formatting.count(report.to_embed, "image")),
             ("peak memory", f"{report.peak_bytes / 2**20:.0f} MB on top of the program"),
-            ("search", f"about {look.seconds(report.seconds)}"),
+            ("search", f"about {formatting.seconds(report.seconds)}"),
         ]
     )

@@ -1,6 +1,6 @@
 """What indexing made."""
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.index import IndexReport
 
 
@@ -10,10 +10,10 @@ def show(report: IndexReport) -> None:
     quality = "exact" if report.recall == 1 and report.microseconds is None else f"recall@10 {report.recall:.3f}"
     found = f"{100 * (report.parity or 0):.1f} % of the ten nearest by exact search"
     parity = [("parity", found)] if report.parity is not None else []
-    look.facts(
+    formatting.facts(
         [
             ("index", report.output),
-            ("images", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
+            ("images", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
             ("changed", f"{report.added} added, {report.removed} removed"),
             ("kind", f"{report.kind}, {report.dim} dimensions"),
             ("search", f"{quality}{speed}, {report.memory / 1e6:,.1f} MB of memory"),
@@ -22,4 +22,4 @@ def show(report: IndexReport) -> None:
             ("model", report.model or "none: bare embeddings"),
         ]
     )
-    look.hint("dmlcli query img.jpg" + ("" if report.model else " --model MODEL"))
+    formatting.hint("dmlcli query img.jpg" + ("" if report.model else " --model MODEL"))

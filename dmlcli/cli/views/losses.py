@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.losses import LossesReport, LossRow
 
 
@@ -12,13 +12,13 @@ def show(report: LossesReport) -> None:
     if len(report.losses) == 1:
         _loss(report.losses[0])
         return
-    table = look.table("loss", "family", "batches", "learns", "defaults", "paper")
+    table = formatting.table("loss", "family", "batches", "learns", "defaults", "paper")
     for loss in report.losses:
         defaults = ", ".join(f"{s.name} {_setting(s.default)}" for s in loss.settings if s.name != "normalize")
         learned, paper = ", ".join(loss.parameters), _paper(loss.source)
-        look.add_row(table, loss.name, loss.family, loss.sampler, learned, defaults, paper)
-    look.console().print(table)
-    look.hint("dmlcli losses NAME")
+        formatting.add_row(table, loss.name, loss.family, loss.sampler, learned, defaults, paper)
+    formatting.console().print(table)
+    formatting.hint("dmlcli losses NAME")
 
 
 def _paper(source: str) -> str:
@@ -36,17 +36,17 @@ def _loss(loss: LossRow) -> None:
         ("published", loss.published or "-"),
         ("source", loss.source),
     ]
-    grid = look.table("", "", title=None)
+    grid = formatting.table("", "", title=None)
     grid.show_header = False
     for name, text in rows:
-        look.add_row(grid, look.text(name, "bold" if name == loss.name else "dim"), text)
-    look.console().print(grid)
+        formatting.add_row(grid, formatting.text(name, "bold" if name == loss.name else "dim"), text)
+    formatting.console().print(grid)
     print("\n".join(f"    {line}" for line in loss.formula.splitlines()) + "\n")
-    settings = look.table("setting", "default", "takes", "meaning")
+    settings = formatting.table("setting", "default", "takes", "meaning")
     for setting in loss.settings:
-        look.add_row(settings, setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
-    look.console().print(settings)
-    look.hint(f"dmlcli train CATALOG --loss {loss.name}")
+        formatting.add_row(settings, setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
+    formatting.console().print(settings)
+    formatting.hint(f"dmlcli train CATALOG --loss {loss.name}")
 
 
 def _setting(value: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli import printable
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.query import Answer, QueryReport
 
 
@@ -27,35 +27,35 @@ def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = Fa
                 _stages(answer)
     if format == "json":
         skipped = [asdict(failure) for failure in report.skipped]
-        whole = {"schema": look.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}
+        whole = {"schema": formatting.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}
         _line(printable.dumps(whole))
     if not count and not report.skipped:
-        look.err("dmlcli: nothing was asked: no photo was named")
-    look.skipped(report.skipped)
-    return look.exit_code(report.skipped, says_no=not hits)
+        formatting.err("dmlcli: nothing was asked: no photo was named")
+    formatting.skipped(report.skipped)
+    return formatting.exit_code(report.skipped, says_no=not hits)
 
 
 def _answer_table(answer: Answer, _: str) -> None:
-    table = look.table("", "score", "product", "image", title=look.text(answer.query))
+    table = formatting.table("", "score", "product", "image", title=formatting.text(answer.query))
     for column in (0, 1):
         table.columns[column].justify = "right"
     for hit in answer.hits:
         style = "bold" if hit.rank == 1 else ""
-        score, product = look.text(f"{hit.score:.3f}", style), look.text(hit.product or "-", style)
-        look.add_row(table, str(hit.rank), score, product, look.text(hit.image, "dim", fold=True))
+        score, product = formatting.text(f"{hit.score:.3f}", style), formatting.text(hit.product or "-", style)
+        formatting.add_row(table, str(hit.rank), score, product, formatting.text(hit.image, "dim", fold=True))
     if not answer.hits:
-        look.add_row(table, "", "", look.text(_why_empty(answer), "dim"), "")
-    look.console().print(table)
+        formatting.add_row(table, "", "", formatting.text(_why_empty(answer), "dim"), "")
+    formatting.console().print(table)
 
 
 def _with_pictures() -> Callable[[Answer, str], None]:
     """Tables with the pictures above, drawn as the terminal says it can."""
-    from dmlcli.cli import pictures
+    from dmlcli.cli import terminal_images
 
-    terminal = pictures.ask()
+    terminal = terminal_images.ask()
 
     def write(answer: Answer, end: str) -> None:
-        pictures.show(answer, terminal)
+        terminal_images.show(answer, terminal)
         _answer_table(answer, end)
 
     return write
@@ -69,9 +69,9 @@ def _why_empty(answer: Answer) -> str:
 
 def _stages(answer: Answer) -> None:
     """What --explain tells, on stderr, so that the hits can still be piped."""
-    look.err(f"{answer.query}: {sum(stage.seconds for stage in answer.stages) * 1000:.1f} ms")
+    formatting.err(f"{answer.query}: {sum(stage.seconds for stage in answer.stages) * 1000:.1f} ms")
     for stage in answer.stages:
-        look.err(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}")
+        formatting.err(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}")
 
 
 def _rows(answer: Answer) -> Iterable[list[str]]:
@@ -89,12 +89,12 @@ def _answer_csv(answer: Answer, _: str) -> None:
 
 
 def _answer_jsonl(answer: Answer, _: str) -> None:
-    _line(printable.dumps({"schema": look.SCHEMA} | _answer_json(answer)))
+    _line(printable.dumps({"schema": formatting.SCHEMA} | _answer_json(answer)))
 
 
 def _answer_paths(answer: Answer, end: str) -> None:
     for hit in answer.hits:
-        look.path(hit.image, end)
+        formatting.path(hit.image, end)
 
 
 def _answer_json(answer: Answer) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
 
 def _line(text: str) -> None:
     """Print and flush, so that `| head` and `| jq` see each answer at once."""
-    look.row(text, flush=True)
+    formatting.row(text, flush=True)
 
 
 _ANSWER_WRITERS: dict[str, Callable[[Answer, str], None]] = {

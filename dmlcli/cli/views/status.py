@@ -1,6 +1,6 @@
 """What the workspace holds, and the next command."""
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.status import RunRow, StatusReport
 
 _RUNS = 5  # told, the newest first; --format json has all
@@ -9,7 +9,7 @@ _RUNS = 5  # told, the newest first; --format json has all
 def show(report: StatusReport) -> None:
     """Show it as text."""
     if report.workspace is None:
-        look.say("no workspace here or above")
+        formatting.say("no workspace here or above")
     else:
         rows = [("workspace", report.workspace)]
         rows += [(name, value) for name, value in (report.model or {"model": "none"}).items()]
@@ -18,12 +18,12 @@ def show(report: StatusReport) -> None:
                 (name, f"{made['images']} images, {made['dim']} dimensions, of {made['root']}" if made else "none")
             )
         rows += [("run" if one is report.runs[-1] else "", _run(one)) for one in report.runs[: -_RUNS - 1 : -1]]
-        look.facts(rows)
-    look.cautions(report.cautions)
-    look.hint(report.next)
+        formatting.facts(rows)
+    formatting.cautions(report.cautions)
+    formatting.hint(report.next)
 
 
 def _run(run: RunRow) -> str:
-    score = "" if run.score is None else f", MAP@R {look.percent(run.score)}"
+    score = "" if run.score is None else f", MAP@R {formatting.percent(run.score)}"
     chosen = f", {run.chosen} chosen" if run.chosen else ""
-    return f"{run.id}  {run.state}, {look.count(run.epochs, 'epoch')}{score}{chosen}"
+    return f"{run.id}  {run.state}, {formatting.count(run.epochs, 'epoch')}{score}{chosen}"

@@ -2,7 +2,7 @@
 
 import shlex
 
-from dmlcli.cli import look
+from dmlcli.cli import formatting
 from dmlcli.report.train import TrainReport
 
 
@@ -10,7 +10,7 @@ def show(report: TrainReport) -> None:
     """Show it as text."""
     rows = [
         ("model", f"{report.model}  ({report.fingerprint})"),
-        ("catalogue", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
+        ("catalogue", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
         ("validation", report.validation),
         ("MAP@R", _change(report)),
         *((f"  {name} products", _gain(one["chosen"], one["frozen"])) for name, one in report.searches.items()),
@@ -18,10 +18,10 @@ def show(report: TrainReport) -> None:
         *([("reason", report.reason)] if report.reason else []),
         *([("replaced", _way_back(report.replaced))] if report.replaced else []),
         ("index", report.index or "none (--no-index)"),
-        ("time", look.seconds(report.seconds)),
+        ("time", formatting.seconds(report.seconds)),
     ]
-    look.facts(rows)
-    look.hint("dmlcli query img.jpg" if report.index else "dmlcli index CATALOG")
+    formatting.facts(rows)
+    formatting.hint("dmlcli query img.jpg" if report.index else "dmlcli index CATALOG")
 
 
 def _way_back(replaced: str) -> str:
@@ -35,4 +35,4 @@ def _change(report: TrainReport) -> str:
 
 
 def _gain(score: float, frozen: float) -> str:
-    return f"{look.percent(score)}, frozen backbone {look.percent(frozen)} ({100 * (score - frozen):+.1f})"
+    return f"{formatting.percent(score)}, frozen backbone {formatting.percent(frozen)} ({100 * (score - frozen):+.1f})"

@@ -1,6 +1,6 @@
 """What a training run would do (`train --dry-run`)."""
 
-from dmlcli.cli import look, next_step
+from dmlcli.cli import formatting, next_step
 from dmlcli.learn.recipe import Recipe
 from dmlcli.report.train_plan import PlanReport
 
@@ -10,15 +10,15 @@ def show(report: PlanReport) -> None:
     usual = vars(Recipe())
     asked = [f"{name} {value}" for name, value in report.recipe.items() if value != usual[name]]
     rows = [
-        ("catalogue", f"{look.count(report.images, 'image')} of {look.count(report.products, 'product')}"),
+        ("catalogue", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
         *(("unusual", told) for told in report.unusual),
         ("validation", report.validation),
         ("recipe", f"{report.recipe['loss']} on {report.recipe['backbone']}, --tune {report.recipe['tune']}"),
         *([("after the head", report.deeper)] if report.deeper else []),
         ("other than usual", ", ".join(asked) or "nothing"),
-        *((name, look.seconds(part)) for name, part in report.parts.items()),
-        ("in all", f"about {look.seconds(report.seconds)}; training may stop earlier"),
+        *((name, formatting.seconds(part)) for name, part in report.parts.items()),
+        ("in all", f"about {formatting.seconds(report.seconds)}; training may stop earlier"),
         ("memory", f"about {report.memory / 2**30:.1f} GB"),
     ]
-    look.facts(rows)
-    look.hint(next_step.again(without="--dry-run"))
+    formatting.facts(rows)
+    formatting.hint(next_step.again(without="--dry-run"))

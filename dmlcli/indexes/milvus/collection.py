@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import progress
-from dmlcli.arrays import Vectors
 from dmlcli.catalog import Box, Photo
 from dmlcli.embeddings import box_of
 from dmlcli.errors import CannotRun, IndexFileError, UsageError, nearest
 from dmlcli.indexes.gallery import Found
-from dmlcli.indexes.items import Ids
-from dmlcli.indexes.milvus import kinds, rows
+from dmlcli.indexes.item_table import Ids
+from dmlcli.indexes.milvus import entities, index_params
 from dmlcli.indexes.milvus.address import Address
-from dmlcli.indexes.milvus.conditions import text, translate
-from dmlcli.indexes.milvus.rows import Record
+from dmlcli.indexes.milvus.entities import Record
+from dmlcli.indexes.milvus.filters import text, translate
 from dmlcli.indexes.milvus.server import MOST, Server
+from dmlcli.types import Vectors
 
 _NUMBERS = 1 << 21  # of vectors that are fetched at once
 _QUERIES = 64  # searched at once
@@ -94,7 +94,7 @@ class Collection:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the collection {self.dim}")
         self._seen.clear()
         k = min(k, MOST)
-        settings, condition = kinds.to_search(self.record.kind, k), "" if among is None else among.text
+        settings, condition = index_params.to_search(self.record.kind, k), "" if among is None else among.text
         found = []
         for start in range(0, len(vectors), _QUERIES):
             block = vectors[start : start + _QUERIES]
@@ -109,7 +109,7 @@ class Collection:
         ids = np.full((len(vectors), k), -1, np.int64)
         for start in range(0, len(vectors), _QUERIES):
             found = self.server.search(
-                vectors[start : start + _QUERIES], k, kinds.to_search(self.record.kind, k), strong=True
+                vectors[start : start + _QUERIES], k, index_params.to_search(self.record.kind, k), strong=True
             )
             for place, hits in enumerate(found, start):
                 scores[place, : len(hits)] = [hit["distance"] for hit in hits]
@@ -136,7 +136,7 @@ class Collection:
         """The category of an item, and the user's own columns."""
         row = self._row(number)
         own = {name: _value(row.get(field)) for name, field, _ in self.record.columns}
-        return rows.name(row["category"]), own
+        return entities.name(row["category"]), own
 
     def box(self, number: int) -> Box | None:
         """The part of its file that an image is; None: all of it."""
@@ -144,20 +144,20 @@ class Collection:
 
     def of_product(self, product: str, among: Condition | None = None) -> Ids:
         """The ids of the images of a product, of those that a filter left; none where it is not known."""
-        condition = f"product == {text(rows.stored(product))}"
+        condition = f"product == {text(entities.stored(product))}"
         return self._ids(f"({condition}) and ({among.text})" if among is not None else condition)
 
     def named(self, asked: str) -> tuple[Ids, Photo]:
         """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
         ids = self.of_product(asked)
         for path in dict.fromkeys((asked, os.path.relpath(Path(asked).resolve(), self.root))):
-            ids = ids if len(ids) else self._ids(f"path == {text(rows.stored(path))}")
+            ids = ids if len(ids) else self._ids(f"path == {text(entities.stored(path))}")
         if not len(ids):
             some = self.server.some('product != ""', ["product"], _GUESSED_AMONG)
-            known = sorted({rows.name(row["product"]) for row in some})
+            known = sorted({entities.name(row["product"]) for row in some})
             raise UsageError(f"nothing in the collection is called '{asked}'", hint=nearest(asked, known))
         first = self._row(int(ids[0]))
-        return ids, Photo(self.root / rows.name(first["path"]), box_of(first["box"]))
+        return ids, Photo(self.root / entities.name(first["path"]), box_of(first["box"]))
 
     def usual_images(self) -> float:
         """The median number of images of a product; 0 where there are no products."""
@@ -167,14 +167,14 @@ class Collection:
     def products(self) -> tuple[Ids, list[str]]:
         """Every id, ascending, with its product."""
         found = sorted(
-            (row["id"], rows.name(row["product"])) for page in self.server.every(["product"]) for row in page
+            (row["id"], entities.name(row["product"])) for page in self.server.every(["product"]) for row in page
         )
         return np.array([number for number, _ in found], dtype=np.int64), [product for _, product in found]
 
     def kept(self) -> dict[str, Any] | None:
         """The note in the collection, None where there is none, or a damaged one."""
         try:
-            note = json.loads(self.server.notes().get(rows.NOTE, ""))
+            note = json.loads(self.server.notes().get(entities.NOTE, ""))
         except ValueError:
             return None
         return note if isinstance(note, dict) else None
@@ -182,7 +182,7 @@ class Collection:
     def keep(self, note: dict[str, Any]) -> None:
         """Keep a note in the collection, if it may be changed."""
         with suppress(CannotRun):
-            self.server.note(rows.NOTE, json.dumps(note))
+            self.server.note(entities.NOTE, json.dumps(note))
 
     @property
     def _shown(self) -> list[str]:
@@ -201,7 +201,7 @@ class Collection:
     def _found(self, hit: dict[str, Any]) -> Found:
         row = hit["entity"]
         score = min(float(hit["distance"]), 1.0)
-        return Found(hit["id"], score, rows.name(row["product"]), rows.name(row["path"]), self.root)
+        return Found(hit["id"], score, entities.name(row["product"]), entities.name(row["path"]), self.root)
 
 
 def open_collection(address: Address) -> Collection:
@@ -221,9 +221,9 @@ def open_collection(address: Address) -> Collection:
 
 def read_record(server: Server) -> Record | None:
     """The record of a collection; None where its first push was stopped before it was written."""
-    stored = server.notes().get(rows.RECORD)
-    return rows.record_of(stored, str(server.address)) if stored else None
+    stored = server.notes().get(entities.RECORD)
+    return entities.record_of(stored, str(server.address)) if stored else None
 
 
 def _value(stored: Any) -> Any:
-    return rows.name(stored) if isinstance(stored, str) else stored
+    return entities.name(stored) if isinstance(stored, str) else stored

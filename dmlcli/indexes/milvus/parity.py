@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmlcli.embeddings import Vectors
-from dmlcli.indexes import kinds
-from dmlcli.indexes.items import Ids
+from dmlcli.indexes import faiss_kinds
+from dmlcli.indexes.item_table import Ids
 from dmlcli.indexes.milvus.collection import Collection
 
 _QUERIES, _NEAREST, _TIMED = 400, 10, 20
@@ -36,7 +36,7 @@ def measure(collection: Collection, vectors: Vectors, ids: Ids, seed: int = 0) -
     chosen = np.random.default_rng(seed).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False)
     queries = np.ascontiguousarray(vectors[np.sort(chosen)], dtype=np.float32)
     k = min(_NEAREST, len(vectors))
-    kinds.use_all_cores()
+    faiss_kinds.use_all_cores()
     exact, _ = faiss.knn(queries, np.ascontiguousarray(vectors, dtype=np.float32), k, metric=faiss.METRIC_INNER_PRODUCT)
     scores, found = collection.nearest(queries, k)
     order = np.argsort(ids)

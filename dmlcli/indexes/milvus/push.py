@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from dmlcli import progress
-from dmlcli.embeddings import Embeddings, absence
+from dmlcli.embeddings import Embeddings, missing_images
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
-from dmlcli.indexes.choose import AUTO_FROM, TARGET
-from dmlcli.indexes.items import Ids
-from dmlcli.indexes.milvus import kinds, parity, rows
+from dmlcli.indexes.auto_kind import AUTO_FROM, TARGET
+from dmlcli.indexes.item_table import Ids
+from dmlcli.indexes.milvus import entities, index_params, parity
 from dmlcli.indexes.milvus.address import Address
 from dmlcli.indexes.milvus.collection import Collection, read_record
-from dmlcli.indexes.milvus.rows import Record, Rows
+from dmlcli.indexes.milvus.entities import Record, Rows
 from dmlcli.indexes.milvus.server import Server
 
 _BYTES = 1 << 23  # written at once
@@ -93,7 +93,7 @@ def push(
     """
     if not embeddings.items:
         raise IndexFileError("there is nothing to push: no image could be embedded")
-    content = rows.contents(embeddings)
+    content = entities.contents(embeddings)
     made = Rows(embeddings, content)
     record = Record(
         model=embeddings.model,
@@ -101,7 +101,7 @@ def push(
         views=embeddings.views,
         root=str(embeddings.root.resolve()),
         dim=embeddings.dim,
-        kind=kinds.check(kind) if kind else kinds.fitting(len(content)),
+        kind=index_params.check(kind) if kind else index_params.fitting(len(content)),
         columns=made.columns,
         next_id=0,
         whole=False,
@@ -137,7 +137,7 @@ def push(
 def _why(kind: str, asked: bool) -> str:
     if asked:
         return "asked for"
-    return f"exact search is quick below {AUTO_FROM:,} images" if kind == kinds.EXACT else "as Milvus chooses"
+    return f"exact search is quick below {AUTO_FROM:,} images" if kind == index_params.EXACT else "as Milvus chooses"
 
 
 def _fitting(server: Server, there: Record, wanted: Record, update: bool, replacing: bool) -> Record | None:
@@ -159,15 +159,15 @@ def _fitting(server: Server, there: Record, wanted: Record, update: bool, replac
 
 def _check_removal(server: Server, embeddings: Embeddings) -> None:
     """Raise CannotRun where so much would be removed that a disk may be missing; a moved image counts as removed."""
-    held = [(rows.name(row["path"]), "") for page in server.every(["path"]) for row in page]
-    absence.check(held, ((item.path, item.path) for item in embeddings.items), f"{server.address}")
+    held = [(entities.name(row["path"]), "") for page in server.every(["path"]) for row in page]
+    missing_images.check(held, ((item.path, item.path) for item in embeddings.items), f"{server.address}")
 
 
 def _marks(server: Server) -> _There:
     """The marks of all rows that are there."""
     pages = [
-        np.array([(row["id"], *(row[name] for name in rows.MARKS)) for row in page], dtype=np.int64)
-        for page in server.every(rows.MARKS)
+        np.array([(row["id"], *(row[name] for name in entities.MARKS)) for row in page], dtype=np.int64)
+        for page in server.every(entities.MARKS)
     ]
     found = np.concatenate(pages) if pages else np.zeros((0, 3), np.int64)
     found = found[np.argsort(found[:, 0])]
@@ -213,7 +213,7 @@ def _fill(server: Server, made: Rows, ids: Ids, written: Ids) -> None:
 
 
 def _write(server: Server, record: Record) -> None:
-    server.note(rows.RECORD, record.as_text())
+    server.note(entities.RECORD, record.as_text())
 
 
 def _checked(collection: Collection, embeddings: Embeddings, ids: Ids) -> parity.Parity:
@@ -227,7 +227,7 @@ def _checked(collection: Collection, embeddings: Embeddings, ids: Ids) -> parity
             hint="is somebody else pushing into it? push again",
         )
     found = parity.measure(collection, embeddings.vectors, ids)
-    if found.share < (1 if collection.record.kind == kinds.EXACT else TARGET):
+    if found.share < (1 if collection.record.kind == index_params.EXACT else TARGET):
         missing = 100 * (1 - found.share)
         progress.warn(f"{missing:.1f} % of the ten nearest by exact search are not found in {collection.place}")
     return found

@@ -17,10 +17,10 @@ import numpy as np
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun, IndexFileError, nearest
-from dmlcli.indexes.items import Ids
-from dmlcli.indexes.milvus import kinds, rows
+from dmlcli.indexes.item_table import Ids
+from dmlcli.indexes.milvus import entities, index_params
 from dmlcli.indexes.milvus.address import TOKEN, Address
-from dmlcli.indexes.milvus.conditions import ALWAYS
+from dmlcli.indexes.milvus.filters import ALWAYS
 
 MOST = 16_384  # hits of a search and rows of a query, by Milvus
 _CONNECTING, _READING, _WRITING = 10, 60, 300  # seconds
@@ -81,7 +81,7 @@ class Server:
         if not self._ask(lambda: self._client.has_collection(self.address.collection, timeout=_READING)):
             return False
         fields = {field["name"] for field in self._described()["fields"]}
-        if not fields >= {"id", "vector", "path", "product", "box", *rows.MARKS}:
+        if not fields >= {"id", "vector", "path", "product", "box", *entities.MARKS}:
             raise IndexFileError(
                 f"the collection {self.address} was not made by dmlcli", hint="name another one with --to"
             )
@@ -103,16 +103,16 @@ class Server:
         schema = self._milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", of.INT64, is_primary=True)
         schema.add_field("vector", of.FLOAT_VECTOR, dim=dim)
-        for field in rows.FIXED[1:]:
-            schema.add_field(field.field, of.VARCHAR, max_length=rows.LONGEST)
-        schema.add_field("box", of.VARCHAR, max_length=rows.LONGEST)
-        for name in rows.MARKS:
+        for field in entities.FIXED[1:]:
+            schema.add_field(field.field, of.VARCHAR, max_length=entities.LONGEST)
+        schema.add_field("box", of.VARCHAR, max_length=entities.LONGEST)
+        for name in entities.MARKS:
             schema.add_field(name, of.INT64)
         for _, name, written in columns:
-            longest = {"max_length": rows.LONGEST} if written == "TEXT" else {}
+            longest = {"max_length": entities.LONGEST} if written == "TEXT" else {}
             schema.add_field(name, types[written], nullable=True, **longest)
         index = self._milvus.MilvusClient.prepare_index_params()
-        index.add_index("vector", index_type=kind, metric_type="IP", params=kinds.to_build(kind))
+        index.add_index("vector", index_type=kind, metric_type="IP", params=index_params.to_build(kind))
         self._ask(
             lambda: self._client.create_collection(
                 self.address.collection, schema=schema, index_params=index, timeout=_WRITING

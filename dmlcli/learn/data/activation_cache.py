@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmlcli import disk, feeding, progress, records
+from dmlcli import prefetch, progress, storage
 from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun
 from dmlcli.image import Pixels
 from dmlcli.learn.data.augmentation import fixed_view
 from dmlcli.learn.networks.inference import search_dtype
 from dmlcli.model import Model
+from dmlcli.storage import records
 
 _ROWS, _MARKS = "maps.npy", "maps.json"
 _SHARE = 0.5  # of the free disk
@@ -89,11 +90,11 @@ class Maps:
                 return rows
         except (OSError, ValueError, KeyError):
             pass
-        with disk.new_folder(place, (_ROWS, _MARKS)) as draft:
-            with disk.npy_rows(draft / _ROWS, np.float16, (len(self.files), *shape)) as append:
+        with storage.new_folder(place, (_ROWS, _MARKS)) as draft:
+            with storage.npy_rows(draft / _ROWS, np.float16, (len(self.files), *shape)) as append:
                 for maps in self._computed(view, below, device):
                     append(maps)
-            disk.write_json(draft / _MARKS, {"digests": [*self.digests]})
+            storage.write_json(draft / _MARKS, {"digests": [*self.digests]})
         return np.load(place / _ROWS, mmap_mode="r")  # type: ignore[no-any-return]
 
     def _computed(self, view: str, below: Below, device: torch.device) -> Iterator[Rows]:
@@ -107,7 +108,7 @@ class Maps:
             return maps
 
         told = progress.track(self.files, f"maps, {view.split('-')[0]} view")
-        with closing(feeding.in_order(lambda file: looked(file.read_bytes()), told, 2 * _BATCH)) as read:
+        with closing(prefetch.in_order(lambda file: looked(file.read_bytes()), told, 2 * _BATCH)) as read:
             batch: list[Pixels] = []
             for one in read:
                 batch.append(one.result())

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlcli import feeding
+from dmlcli import prefetch
 from dmlcli.catalog import Photo
 from dmlcli.embeddings import Forward, Vectors
 from dmlcli.image import ImageSettings, view
@@ -21,7 +21,7 @@ _BATCH = 64
 
 def features_of(files: Sequence[Photo], settings: ImageSettings, forward: Forward) -> Tensor:
     """What `forward` makes of the plain view of each file: (N, D)."""
-    with closing(feeding.in_order(lambda file: view(file.read_bytes(), settings), files, 2 * _BATCH)) as read:
+    with closing(prefetch.in_order(lambda file: view(file.read_bytes(), settings), files, 2 * _BATCH)) as read:
         rows: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped((one.result() for one in read), _BATCH)]
     return torch.from_numpy(np.concatenate(rows))
 
@@ -34,7 +34,7 @@ def random_views(
     def read(row: int) -> Vectors:
         return random_view(files[row].read_bytes(), settings, random.Random(f"{seed}/{row}"), augment)
 
-    with ThreadPoolExecutor(feeding.cores()) as threads:
+    with ThreadPoolExecutor(prefetch.cores()) as threads:
         waiting: tuple[list[int], Iterator[Vectors]] | None = None
         for rows in chain(batched, [None]):
             coming = (rows, threads.map(read, rows)) if rows is not None else None

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -43,20 +43,20 @@ class Angular(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over ordered positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        similarity = pairs.similarity(images, others)  # (B, Q)
-        columns, real = pairs.compact(positive)  # (B, K)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        similarity = pairwise.similarity(images, others)  # (B, Q)
+        columns, real = pairwise.compact(positive)  # (B, K)
         close = 2 * (1 + self.tangent) * similarity.gather(1, columns)  # (B, K)
 
         def rivals(similarity: Tensor, others: Tensor, partners: Tensor) -> Tensor:
             # without references the partners' similarities are rows of the anchors' own matrix
-            theirs = similarity[partners] if references is None else pairs.similarity(others[partners], others)
-            return pairs.logsumexp(4 * self.tangent * (similarity + theirs), negative)  # (B,)
+            theirs = similarity[partners] if references is None else pairwise.similarity(others[partners], others)
+            return pairwise.logsumexp(4 * self.tangent * (similarity + theirs), negative)  # (B,)
 
         # one positive of each anchor at a time, recomputed in the backward pass: memory B x Q, whatever K is
         far = [checkpoint(rivals, similarity, others, partners, use_reentrant=False) for partners in columns.unbind(-1)]
-        return pairs.mean(F.softplus(torch.stack(far, dim=-1) - close), real & negative.any(-1, keepdim=True))
+        return pairwise.mean(F.softplus(torch.stack(far, dim=-1) - close), real & negative.any(-1, keepdim=True))
 
 
 def definition(loss: Angular, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -49,11 +49,11 @@ class Arcface(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        weight = pairs.prepare(self.weight, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        weight = pairwise.prepare(self.weight, normalize=self.normalize)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
-            cosine = pairs.similarity(images, weight)  # (B, C)
+            cosine = pairwise.similarity(images, weight)  # (B, C)
             own = proxies.widen(cosine.gather(1, labels[:, None]), self.margin)  # (B, 1)
             return F.cross_entropy(self.scale * cosine.scatter(1, labels[:, None], own), labels, reduction="none")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -54,11 +54,11 @@ class BinomialDeviance(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over positives plus mean over negatives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        beyond = self.alpha * (pairs.similarity(images, others) - self.beta)  # (B, Q)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        beyond = self.alpha * (pairwise.similarity(images, others) - self.beta)  # (B, Q)
         deviance = F.softplus(torch.where(positive, -beyond, self.cost * beyond))  # (B, Q)
-        return pairs.mean(deviance, positive) + pairs.mean(deviance, negative)
+        return pairwise.mean(deviance, positive) + pairwise.mean(deviance, negative)
 
 
 def definition(loss: BinomialDeviance, embeddings: Tensor, labels: Tensor) -> Tensor:

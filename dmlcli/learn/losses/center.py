@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -43,8 +43,8 @@ class Center(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        centers = pairs.prepare(self.centers, normalize=False)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        centers = pairwise.prepare(self.centers, normalize=False)
         return (images - centers[labels]).square().sum(-1).mean()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -45,15 +45,15 @@ class Circle(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        similarity = pairs.similarity(images, others)  # (B, Q)
-        columns, real = pairs.compact(positive)  # (B, K)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        similarity = pairwise.similarity(images, others)  # (B, Q)
+        columns, real = pairwise.compact(positive)  # (B, K)
         close = similarity.gather(1, columns)  # (B, K)
         pull = -self.gamma * F.relu(1 + self.m - close.detach()) * (close - (1 - self.m))  # (B, K)
         push = self.gamma * F.relu(similarity.detach() + self.m) * (similarity - self.m)  # (B, Q)
-        both = pairs.logsumexp(pull, real) + pairs.logsumexp(push, negative)  # (B,)
-        return pairs.mean(F.softplus(both), positive.any(-1) & negative.any(-1))
+        both = pairwise.logsumexp(pull, real) + pairwise.logsumexp(push, negative)  # (B,)
+        return pairwise.mean(F.softplus(both), positive.any(-1) & negative.any(-1))
 
 
 def definition(loss: Circle, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import medoids, pairs
+from dmlcli.learn.losses import medoids, pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -54,9 +54,9 @@ class Clustering(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """The whole batch's hinge: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
         with torch.no_grad():
-            distance = self._distance(pairs.squared_distance(images, images))  # (B, B)
+            distance = self._distance(pairwise.squared_distance(images, images))  # (B, B)
             true, found, unlike = medoids.search(distance, labels, self.gamma, self.pam_iters)  # (B,), (B,), 1 - NMI
         to_true, to_found = (
             self._distance((images - images[medoid]).square().sum(-1)).sum() for medoid in (true, found)
@@ -64,7 +64,7 @@ class Clustering(Loss):
         return F.relu(to_true - to_found + self.gamma * unlike)
 
     def _distance(self, squared: Tensor) -> Tensor:
-        return pairs.root(squared) if self.distance == "euclidean" else squared
+        return pairwise.root(squared) if self.distance == "euclidean" else squared
 
 
 def definition(loss: Clustering, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def definition(loss: Clustering, embeddings: Tensor, labels: Tensor) -> Tensor:
 
     def distance(i: int, j: int) -> Tensor:
         squared = (x[i] - x[j]).square().sum()
-        return squared if loss.distance == "squared" else pairs.root(squared)
+        return squared if loss.distance == "squared" else pairwise.root(squared)
 
     d = [[float(distance(i, j).detach()) for j in rows] for i in rows]
 

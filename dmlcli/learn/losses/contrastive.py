@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -61,16 +61,16 @@ class Contrastive(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Positive part plus negative part: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0 (>= -1 in the cosine form)."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        columns, real = pairs.compact(positive)  # (B, K)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        columns, real = pairwise.compact(positive)  # (B, K)
         if self.form == "cosine":
-            similarity = pairs.similarity(images, others)  # (B, Q)
+            similarity = pairwise.similarity(images, others)  # (B, Q)
             apart = 1 - similarity.gather(1, columns)  # (B, K)
             pull = apart * (apart > self.pos_margin)
             push = similarity * (similarity > self.neg_margin)
         else:
-            distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
+            distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
             pull = F.relu(distance.gather(1, columns) - self.pos_margin)  # (B, K)
             push = F.relu(self.neg_margin - distance)  # (B, Q)
         if self.form == "hadsell":

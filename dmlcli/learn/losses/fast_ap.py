@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses import pairwise, soft_ranks
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -42,15 +42,17 @@ class FastAp(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        positive, negative = pairs.masks(labels)
-        squared = pairs.squared_distance(images, images)  # (B, B)
-        negatives, positives = ranks.soft_histograms(squared / 4, positive, negative, self.num_bins).unbind(1)  # (B, L)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels)
+        squared = pairwise.squared_distance(images, images)  # (B, B)
+        negatives, positives = soft_ranks.soft_histograms(squared / 4, positive, negative, self.num_bins).unbind(
+            1
+        )  # (B, L)
         nearer_positives = positives.cumsum(-1)
         nearer = nearer_positives + negatives.cumsum(-1)
         precision = nearer_positives / torch.where(nearer > 0, nearer, 1.0)  # (B, L)
         average = (positives * precision).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
-        return pairs.mean(1 - average, positive.any(-1))
+        return pairwise.mean(1 - average, positive.any(-1))
 
 
 def definition(loss: FastAp, embeddings: Tensor, labels: Tensor) -> Tensor:

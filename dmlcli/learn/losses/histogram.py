@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses import pairwise, soft_ranks
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -41,10 +41,10 @@ class Histogram(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Overlap of the two distributions: (B, D), (B,) -> scalar in [0, 1]."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        positive, negative = pairs.masks(labels)
-        similarity = pairs.similarity(images, images)  # (B, B): each pair twice, which leaves the shares as they are
-        counts = ranks.soft_histograms((similarity + 1) / 2, positive, negative, self.num_bins).sum(0)  # (2, R)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels)
+        similarity = pairwise.similarity(images, images)  # (B, B): each pair twice, which leaves the shares as they are
+        counts = soft_ranks.soft_histograms((similarity + 1) / 2, positive, negative, self.num_bins).sum(0)  # (2, R)
         negatives, positives = counts[0] / negative.sum().clamp_min(1), counts[1] / positive.sum().clamp_min(1)  # (R,)
         return (negatives * positives.cumsum(-1)).sum()
 

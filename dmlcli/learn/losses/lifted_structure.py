@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -60,22 +60,22 @@ class LiftedStructure(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over positive pairs (original) or over anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        columns, real = pairs.compact(positive)  # (B, K)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        columns, real = pairwise.compact(positive)  # (B, K)
         valid = positive.any(-1) & negative.any(-1)  # (B,)
         if self.form == "cosine":
-            similarity = pairs.similarity(images, others)  # (B, Q)
-            pull = pairs.logsumexp(-self.beta * similarity.gather(1, columns), real) / self.beta  # (B,)
-            push = pairs.logsumexp(self.alpha * similarity, negative) / self.alpha  # (B,)
-            return pairs.mean(2 * (pull + push), valid)
-        distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
-        push = pairs.logsumexp(self.margin - distance, negative)  # (B,)
+            similarity = pairwise.similarity(images, others)  # (B, Q)
+            pull = pairwise.logsumexp(-self.beta * similarity.gather(1, columns), real) / self.beta  # (B,)
+            push = pairwise.logsumexp(self.alpha * similarity, negative) / self.alpha  # (B,)
+            return pairwise.mean(2 * (pull + push), valid)
+        distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
+        push = pairwise.logsumexp(self.margin - distance, negative)  # (B,)
         apart = distance.gather(1, columns)  # (B, K)
         if self.form == "smooth":
-            return pairs.mean(F.relu(pairs.logsumexp(apart, real) + push), valid)
+            return pairwise.mean(F.relu(pairwise.logsumexp(apart, real) + push), valid)
         violation = torch.logaddexp(push[:, None], push[columns]) + apart  # (B, K)
-        return pairs.mean(F.relu(violation).square() / 2, real)
+        return pairwise.mean(F.relu(violation).square() / 2, real)
 
 
 def definition(loss: LiftedStructure, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses import miners, pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -64,8 +64,8 @@ class Margin(Loss):
         triplets: Tensor | None = None,
     ) -> Tensor:
         """Mean active hinge of the `triplets` (T, 3), or of those drawn: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
         if triplets is None:
             triplets = self._draw(distance.detach(), labels, reference_labels, embeddings.shape[1])
         anchor, positive, negative = triplets.unbind(-1)  # (T,) each
@@ -78,7 +78,7 @@ class Margin(Loss):
     @torch.no_grad()
     def _draw(self, distance: Tensor, labels: Tensor, reference_labels: Tensor | None, dim: int) -> Tensor:
         """Triplets (T, 3): each positive pair with a negative drawn for it."""
-        positive, negative = pairs.masks(labels, reference_labels)
+        positive, negative = pairwise.masks(labels, reference_labels)
         weights = miners.distance_weights(distance, negative, dim, self.cutoff, self.nonzero_loss_cutoff)  # (B, Q)
         return miners.draw_negatives(positive, weights)
 

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 
 
 def multi_similarity_pairs(
@@ -52,13 +52,13 @@ def distance_weights(
     logits = (2.0 - dim) * clamped.log() - (dim - 3) / 2 * (1 - clamped.square() / 4).clamp_min(1e-8).log()
     near = negative & (distance < nonzero_loss_cutoff)
     far = negative & ~near.any(-1, keepdim=True)
-    logits = torch.where(far, 0.0, logits).masked_fill(~(near | far), pairs.EMPTY)  # (B, Q)
+    logits = torch.where(far, 0.0, logits).masked_fill(~(near | far), pairwise.EMPTY)  # (B, Q)
     return torch.where(near | far, logits.softmax(-1), 0.0)  # by row: one global maximum would leave most rows empty
 
 
 def draw_negatives(positive: Tensor, weights: Tensor) -> Tensor:
     """Triplets (T, 3): each positive pair of the mask (B, Q) with a negative drawn by the weights (B, Q) of its row."""
-    columns, real = pairs.compact(positive & (weights > 0).any(-1, keepdim=True))  # (B, K)
+    columns, real = pairwise.compact(positive & (weights > 0).any(-1, keepdim=True))  # (B, K)
     drawable = torch.where(real[:, :1], weights, 1.0)  # rows that draw nothing must not be empty either
     drawn = torch.multinomial(drawable, columns.shape[1], replacement=True)  # (B, K)
     anchors = torch.arange(len(weights), device=weights.device)[:, None].expand_as(columns)

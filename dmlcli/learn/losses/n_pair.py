@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses import miners, pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -41,14 +41,14 @@ class NPair(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
         first, second = miners.first_two(labels)  # (n,) each
         if len(first) == 0:
             return images.sum() * 0
         anchors, partners = images[first], images[second]  # (n, D)
-        similarity = pairs.similarity(anchors, partners)  # (n, n)
+        similarity = pairwise.similarity(anchors, partners)  # (n, n)
         ahead = similarity - similarity.diagonal()[:, None]  # how far each rival is ahead of the partner
-        ranking = pairs.log1p_sum_exp(ahead, ~torch.eye(len(first), dtype=torch.bool, device=labels.device)).mean()
+        ranking = pairwise.log1p_sum_exp(ahead, ~torch.eye(len(first), dtype=torch.bool, device=labels.device)).mean()
         length = (anchors.square().sum(-1) + partners.square().sum(-1)).mean() / 2
         return ranking + self.l2_reg * length
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses import miners, pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -55,19 +55,19 @@ class NPairAngular(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
         first, second = miners.first_two(labels)  # (n,) each
         if len(first) == 0:
             return images.sum() * 0
         anchors, partners = images[first], images[second]  # (n, D)
         length = (anchors.square().sum(-1) + partners.square().sum(-1)).mean() / 2
         rival = ~torch.eye(len(first), dtype=torch.bool, device=labels.device)  # (n, n)
-        dots = pairs.similarity(anchors, partners)  # (n, n)
-        n_pair = pairs.log1p_sum_exp(dots - dots.diagonal()[:, None], rival).mean()
+        dots = pairwise.similarity(anchors, partners)  # (n, n)
+        n_pair = pairwise.log1p_sum_exp(dots - dots.diagonal()[:, None], rival).mean()
         anchors, partners = F.normalize(anchors, dim=-1), F.normalize(partners, dim=-1)
         close = 2 * (1 + self.tangent) * (anchors * partners).sum(-1, keepdim=True)  # (n, 1)
-        far = 4 * self.tangent * pairs.similarity(anchors + partners, partners)  # (n, n)
-        return n_pair + self.l2_reg * length + self.lam * pairs.log1p_sum_exp(far - close, rival).mean()
+        far = 4 * self.tangent * pairwise.similarity(anchors + partners, partners)  # (n, n)
+        return n_pair + self.l2_reg * length + self.lam * pairwise.log1p_sum_exp(far - close, rival).mean()
 
 
 def definition(loss: NPairAngular, embeddings: Tensor, labels: Tensor) -> Tensor:

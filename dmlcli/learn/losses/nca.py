@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -44,16 +44,16 @@ class Nca(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over anchors that have positives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
         # -|x - y|^2 without |x|^2, which an image has in common with all others
-        logits = pairs.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)  # (B, Q)
+        logits = pairwise.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)  # (B, Q)
         valid = positive.any(-1)  # (B,)
         if self.k is not None:
             positive, negative = self._neighbours(logits, positive, negative)
-        columns, real = pairs.compact(positive)  # (B, K)
-        own = pairs.logsumexp(logits.gather(1, columns), real)  # (B,)
-        return pairs.mean(pairs.logsumexp(logits, positive | negative) - own, valid)
+        columns, real = pairwise.compact(positive)  # (B, K)
+        own = pairwise.logsumexp(logits.gather(1, columns), real)  # (B,)
+        return pairwise.mean(pairwise.logsumexp(logits, positive | negative) - own, valid)
 
     @torch.no_grad()
     def _neighbours(self, logits: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

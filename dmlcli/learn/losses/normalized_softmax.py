@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -46,11 +46,11 @@ class NormalizedSoftmax(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        weight = pairs.prepare(self.weight, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        weight = pairwise.prepare(self.weight, normalize=self.normalize)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
-            logits = pairs.similarity(images, weight) / self.temperature  # (B, C)
+            logits = pairwise.similarity(images, weight) / self.temperature  # (B, C)
             return F.cross_entropy(logits, labels, reduction="none")
 
         return proxies.by_slices(surprise, images, labels, len(weight)).mean()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -42,13 +42,13 @@ class NtXent(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        logits = pairs.similarity(images, others) / self.temperature  # (B, Q)
-        rivals = pairs.logsumexp(logits, negative)[:, None]  # (B, 1)
-        columns, real = pairs.compact(positive)  # (B, K)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)
+        rivals = pairwise.logsumexp(logits, negative)[:, None]  # (B, 1)
+        columns, real = pairwise.compact(positive)  # (B, K)
         surprise = F.softplus(rivals - logits.gather(1, columns))  # (B, K)
-        return pairs.mean(surprise, real & negative.any(-1, keepdim=True))
+        return pairwise.mean(surprise, real & negative.any(-1, keepdim=True))
 
 
 def definition(loss: NtXent, embeddings: Tensor, labels: Tensor) -> Tensor:

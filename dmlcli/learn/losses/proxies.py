@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 
 LARGEST = 2**26  # entries of a similarity matrix that is kept for the backward pass: 256 MB; larger ones are sliced
 
@@ -34,4 +34,4 @@ def widen(cosine: Tensor, margin: float) -> Tensor:
 
     Source: Deng et al., ArcFace, CVPR 2019, and its authors' code for the angles beyond pi.
     """
-    return torch.where(cosine >= -math.cos(margin), pairs.turn(cosine, margin), cosine - margin * math.sin(margin))
+    return torch.where(cosine >= -math.cos(margin), pairwise.turn(cosine, margin), cosine - margin * math.sin(margin))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 _SAFE = 60.0  # exponents below which thousands of terms stay far from the end of float32
@@ -51,8 +51,8 @@ class ProxyAnchor(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over proxies of how badly their images are placed: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        centers = pairs.prepare(self.proxies, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        centers = pairwise.prepare(self.proxies, normalize=self.normalize)
 
         value: Tensor = _PullAndPush.apply(centers, images, labels, self.alpha, self.margin)
         return value
@@ -100,11 +100,11 @@ class _PullAndPush(torch.autograd.Function):
 
 def _plainly(centers: Tensor, images: Tensor, labels: Tensor, alpha: float, margin: float) -> Tensor:
     """The formula alone: (C, D), (B, D), (B,) -> scalar; autograd differentiates it any number of times."""
-    similarity = pairs.similarity(centers, images)  # (C, B)
+    similarity = pairwise.similarity(centers, images)  # (C, B)
     own = torch.arange(len(centers), device=labels.device)[:, None] == labels  # (C, B)
-    pull = pairs.log1p_sum_exp(-alpha * (similarity - margin), own)
-    push = pairs.log1p_sum_exp(alpha * (similarity + margin), ~own)
-    return pairs.mean(pull, own.any(-1)) + push.mean()
+    pull = pairwise.log1p_sum_exp(-alpha * (similarity - margin), own)
+    push = pairwise.log1p_sum_exp(alpha * (similarity + margin), ~own)
+    return pairwise.mean(pull, own.any(-1)) + push.mean()
 
 
 def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -113,7 +113,7 @@ def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tens
     terms = (exponents - highest[labels]).exp()
     sums = (-highest).exp().index_add(0, labels, terms)  # (C,)
     used = torch.bincount(labels, minlength=count) > 0
-    return pairs.mean(sums.log() + highest, used), terms / sums[labels] / used.sum()
+    return pairwise.mean(sums.log() + highest, used), terms / sums[labels] / used.sum()
 
 
 def _of_others(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -44,15 +44,15 @@ class ProxyNca(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar; 0 where there is only one label."""
-        images = pairs.prepare(embeddings, normalize=self.normalize) * self.scale
-        centers = pairs.prepare(self.proxies, normalize=self.normalize) * self.scale
+        images = pairwise.prepare(embeddings, normalize=self.normalize) * self.scale
+        centers = pairwise.prepare(self.proxies, normalize=self.normalize) * self.scale
         if len(centers) == 1:
             return images.sum() * 0 + centers.sum() * 0
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
             # -|x - p|^2 without |x|^2, which the own proxy and the rivals have in common
-            logits = pairs.similarity(2 * images, centers) - centers.square().sum(-1)  # (B, C)
-            rivals = logits.scatter(1, labels[:, None], pairs.EMPTY).logsumexp(-1)  # (B,)
+            logits = pairwise.similarity(2 * images, centers) - centers.square().sum(-1)  # (B, C)
+            rivals = logits.scatter(1, labels[:, None], pairwise.EMPTY).logsumexp(-1)  # (B,)
             return rivals - logits.gather(1, labels[:, None])[:, 0]
 
         return proxies.by_slices(surprise, images, labels, len(centers)).mean()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -46,12 +46,12 @@ class ProxyNcaPp(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize) * self.scale
-        centers = pairs.prepare(self.proxies, normalize=self.normalize) * self.scale
+        images = pairwise.prepare(embeddings, normalize=self.normalize) * self.scale
+        centers = pairwise.prepare(self.proxies, normalize=self.normalize) * self.scale
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
             # -|x - p|^2 without |x|^2, which all proxies have in common
-            logits = pairs.similarity(2 * images, centers) - centers.square().sum(-1)  # (B, C)
+            logits = pairwise.similarity(2 * images, centers) - centers.square().sum(-1)  # (B, C)
             return F.cross_entropy(logits, labels, reduction="none")
 
         return proxies.by_slices(surprise, images, labels, len(centers)).mean()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -60,10 +60,10 @@ class RankedList(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over all B anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        distance = pairs.root(pairs.squared_distance(images, others))  # (B, Q)
-        columns, real = pairs.compact(positive)  # (B, K)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
+        columns, real = pairwise.compact(positive)  # (B, K)
         pull = self._weighted(F.relu(distance.gather(1, columns) - (self.alpha - self.margin)), real, self.Tp)  # (B,)
         push = self._weighted(F.relu(self.alpha - distance), negative, self.Tn)  # (B,)
         return ((1 - self.lam) * pull + self.lam * push).mean()
@@ -72,7 +72,7 @@ class RankedList(Loss):
         """Mean (B,) of each row's violations (B, Q) where `mask`, with weights exp(temperature * violation)."""
         active = mask & (violation > 0)
         logits = temperature * (violation.detach() if self.detach_weights else violation)
-        weights = logits.masked_fill(~active, pairs.EMPTY).softmax(-1)  # (B, Q)
+        weights = logits.masked_fill(~active, pairwise.EMPTY).softmax(-1)  # (B, Q)
         return (weights * violation * mask).sum(-1)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses import pairwise, soft_ranks
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -56,17 +56,17 @@ class RecallAtK(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        positive, negative = pairs.masks(labels)
-        similarity = pairs.similarity(images, images)  # (B, B)
-        field = similarity if self.include_self else similarity.masked_fill(~(positive | negative), pairs.EMPTY)
-        columns, real = pairs.compact(positive)  # (B, K)
-        rank = ranks.soft_ranks(similarity.gather(1, columns), field, self.tau2)  # (B, K)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels)
+        similarity = pairwise.similarity(images, images)  # (B, B)
+        field = similarity if self.include_self else similarity.masked_fill(~(positive | negative), pairwise.EMPTY)
+        columns, real = pairwise.compact(positive)  # (B, K)
+        rank = soft_ranks.soft_ranks(similarity.gather(1, columns), field, self.tau2)  # (B, K)
         recalls = []
         for k in (min(k, len(images)) for k in self.k_vals):
             found = torch.where(real, torch.sigmoid((k - rank) / self.tau1), 0.0).sum(-1)  # (B,)
             recalls.append(found.clamp_max(k) / real.sum(-1).clamp(1, k))
-        return pairs.mean(1 - torch.stack(recalls).mean(0), positive.any(-1))
+        return pairwise.mean(1 - torch.stack(recalls).mean(0), positive.any(-1))
 
 
 def definition(loss: RecallAtK, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -53,13 +53,13 @@ class SignalToNoise(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Positive part plus negative part plus penalty: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
         signal, noisy = images - images.mean(-1, keepdim=True), others - others.mean(-1, keepdim=True)
         power = signal.square().sum(-1, keepdim=True).clamp_min(1e-12)  # (B, 1)
-        distance = pairs.squared_distance(signal, noisy) / power  # (B, Q)
+        distance = pairwise.squared_distance(signal, noisy) / power  # (B, Q)
         pull, push = F.relu(distance - self.pos_margin), F.relu(self.neg_margin - distance)
-        contrast = pairs.mean(pull, positive & (pull > 0)) + pairs.mean(push, negative & (push > 0))
+        contrast = pairwise.mean(pull, positive & (pull > 0)) + pairwise.mean(push, negative & (push > 0))
         return contrast + self.zero_mean * images.sum(-1).abs().mean()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, ranks
+from dmlcli.learn.losses import pairwise, soft_ranks
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -51,17 +51,17 @@ class SmoothAp(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        positive, negative = pairs.masks(labels)
-        similarity = pairs.similarity(images, images)  # (B, B)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels)
+        similarity = pairwise.similarity(images, images)  # (B, B)
         hits = ~negative if self.include_self else positive
-        columns, real = pairs.compact(hits)  # (B, K)
-        field = similarity.masked_fill(~(hits | negative), pairs.EMPTY)  # (B, B)
-        values = similarity.gather(1, columns).masked_fill(~real, pairs.EMPTY)  # (B, K)
-        rank_of_hits = ranks.soft_ranks(values, values, self.temperature)  # (B, K)
-        rank_of_all = ranks.soft_ranks(values, field, self.temperature)  # (B, K)
+        columns, real = pairwise.compact(hits)  # (B, K)
+        field = similarity.masked_fill(~(hits | negative), pairwise.EMPTY)  # (B, B)
+        values = similarity.gather(1, columns).masked_fill(~real, pairwise.EMPTY)  # (B, K)
+        rank_of_hits = soft_ranks.soft_ranks(values, values, self.temperature)  # (B, K)
+        rank_of_all = soft_ranks.soft_ranks(values, field, self.temperature)  # (B, K)
         average = torch.where(real, rank_of_hits / rank_of_all, 0.0).sum(-1) / real.sum(-1).clamp_min(1)  # (B,)
-        return pairs.mean(1 - average, positive.any(-1))
+        return pairwise.mean(1 - average, positive.any(-1))
 
 
 def definition(loss: SmoothAp, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 _SLICE = 64  # images whose softmax is made at a time
@@ -62,11 +62,11 @@ class SoftTriple(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images plus the merging term: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        centers = pairs.prepare(self.centers, normalize=self.normalize)  # (C, K, D)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        centers = pairwise.prepare(self.centers, normalize=self.normalize)  # (C, K, D)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
-            sharp = pairs.similarity(images / self.gamma, centers.flatten(0, 1))  # (B, C K)
+            sharp = pairwise.similarity(images / self.gamma, centers.flatten(0, 1))  # (B, C K)
             relaxed = self.gamma * _Relaxed.apply(sharp.view(-1, *centers.shape[:2]))  # (B, C)
             own = labels[:, None]
             logits = self.la * relaxed.scatter(1, own, relaxed.gather(1, own) - self.margin)  # (B, C)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -47,11 +47,11 @@ class Softmax(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        weight = pairs.prepare(self.weight, normalize=self.normalize)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        weight = pairwise.prepare(self.weight, normalize=self.normalize)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
-            logits = pairs.similarity(images, weight) + self.bias  # (B, C)
+            logits = pairwise.similarity(images, weight) + self.bias  # (B, C)
             return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
 
         return proxies.by_slices(surprise, images, labels, len(weight)).mean()

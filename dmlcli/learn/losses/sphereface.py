@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -57,12 +57,12 @@ class Sphereface(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        weight = pairs.prepare(self.weight, normalize=True)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        weight = pairwise.prepare(self.weight, normalize=True)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
             length = images.norm(dim=-1, keepdim=True)  # (B, 1)
-            cosine = pairs.similarity(F.normalize(images, dim=-1), weight)  # (B, C)
+            cosine = pairwise.similarity(F.normalize(images, dim=-1), weight)  # (B, C)
             own = cosine.gather(1, labels[:, None])  # (B, 1)
             own = (self._psi(own) + self.lam * own) / (1 + self.lam)
             logits = self.scale * length * cosine.scatter(1, labels[:, None], own)  # (B, C)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs, proxies
+from dmlcli.learn.losses import pairwise, proxies
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -56,11 +56,11 @@ class SubCenterArcface(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over images: (B, D), (B,) -> scalar >= 0."""
-        images = pairs.prepare(embeddings, normalize=self.normalize)
-        weight = pairs.prepare(self.weight, normalize=self.normalize)  # (C, K, D)
+        images = pairwise.prepare(embeddings, normalize=self.normalize)
+        weight = pairwise.prepare(self.weight, normalize=self.normalize)  # (C, K, D)
 
         def surprise(images: Tensor, labels: Tensor) -> Tensor:
-            each = pairs.similarity(images, weight.flatten(0, 1)).view(-1, *weight.shape[:2])  # (B, C, K)
+            each = pairwise.similarity(images, weight.flatten(0, 1)).view(-1, *weight.shape[:2])  # (B, C, K)
             cosine = each.max(-1).values  # (B, C)
             own = proxies.widen(cosine.gather(1, labels[:, None]), self.margin)  # (B, 1)
             return F.cross_entropy(self.scale * cosine.scatter(1, labels[:, None], own), labels, reduction="none")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -43,12 +43,12 @@ class Supcon(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        logits = pairs.similarity(images, others) / self.temperature  # (B, Q)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)
         own = (logits * positive).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
-        surprise = pairs.logsumexp(logits, positive | negative) - own  # (B,)
-        return pairs.mean(surprise, positive.any(-1) & negative.any(-1))
+        surprise = pairwise.logsumexp(logits, positive | negative) - own  # (B,)
+        return pairwise.mean(surprise, positive.any(-1) & negative.any(-1))
 
 
 def definition(loss: Supcon, embeddings: Tensor, labels: Tensor) -> Tensor:

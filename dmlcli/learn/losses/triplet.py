@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dmlcli.learn.losses import miners, pairs
+from dmlcli.learn.losses import miners, pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -64,14 +64,14 @@ class Triplet(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean violation of the mined triplets: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        distance = pairs.squared_distance(images, others)  # (B, Q)
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        distance = pairwise.squared_distance(images, others)  # (B, Q)
         if not self.squared:
-            distance = pairs.root(distance)
-        positive, negative = pairs.masks(labels, reference_labels)
+            distance = pairwise.root(distance)
+        positive, negative = pairwise.masks(labels, reference_labels)
         if self.mining == "batch-hard":
             return self._hardest(distance, positive, negative)
-        columns, valid = pairs.compact(positive)  # (B, K)
+        columns, valid = pairwise.compact(positive)  # (B, K)
         valid = valid & negative.any(-1, keepdim=True)
         to_positive = distance.gather(1, columns)  # (B, K)
         if self.mining == "semi-hard":
@@ -87,7 +87,7 @@ class Triplet(Loss):
         return F.softplus(gap + self.margin) if self.soft else F.relu(gap + self.margin)
 
     def _reduce(self, violation: Tensor, valid: Tensor) -> Tensor:
-        return pairs.mean(violation, valid & (violation > 0) if self.reduction == "nonzero" else valid)
+        return pairwise.mean(violation, valid & (violation > 0) if self.reduction == "nonzero" else valid)
 
     def _hardest(self, distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         farthest, nearest, valid = miners.batch_hard(distance.detach(), positive, negative)  # (B,)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairs
+from dmlcli.learn.losses import pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -51,13 +51,13 @@ class TupletMargin(Loss):
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         """Mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
-        images, others = pairs.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairs.masks(labels, reference_labels)
-        similarity = pairs.similarity(images, others)  # (B, Q)
-        rivals = pairs.logsumexp(self.scale * similarity, negative)[:, None]  # (B, 1)
-        columns, real = pairs.compact(positive)  # (B, K)
-        partner = pairs.turn(similarity.gather(1, columns), -self.margin)  # (B, K)
-        return pairs.mean(F.softplus(rivals - self.scale * partner), real & negative.any(-1, keepdim=True))
+        images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
+        positive, negative = pairwise.masks(labels, reference_labels)
+        similarity = pairwise.similarity(images, others)  # (B, Q)
+        rivals = pairwise.logsumexp(self.scale * similarity, negative)[:, None]  # (B, 1)
+        columns, real = pairwise.compact(positive)  # (B, K)
+        partner = pairwise.turn(similarity.gather(1, columns), -self.margin)  # (B, K)
+        return pairwise.mean(F.softplus(rivals - self.scale * partner), real & negative.any(-1, keepdim=True))
 
 
 def definition(loss: TupletMargin, embeddings: Tensor, labels: Tensor) -> Tensor:

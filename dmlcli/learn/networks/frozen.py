@@ -10,7 +10,6 @@ from dmlcli import model
 from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Forward
 from dmlcli.errors import CatalogError, ImageError, ModelError
-from dmlcli.graph import open_graph
 from dmlcli.image import Pixels, view
 from dmlcli.learn.networks import inference, onnx_export
 from dmlcli.learn.networks.backbone import build_backbone, feature_dim
@@ -18,6 +17,7 @@ from dmlcli.learn.networks.heads import IdentityHead
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.pretrained import Weights
 from dmlcli.model import Model, ModelRecord, open_model
+from dmlcli.onnx_runtime import open_graph
 
 _SAMPLES = 8  # images on which an inference graph is compared with its network
 

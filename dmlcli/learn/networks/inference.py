@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dmlcli import processes, progress
+from dmlcli import dist_env, progress
 from dmlcli.embeddings import Forward
 from dmlcli.errors import UsageError
 from dmlcli.image import Pixels
@@ -19,12 +19,12 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"
-    if name.startswith("cuda") and processes.world() > 1:
+    if name.startswith("cuda") and dist_env.world() > 1:
         if name != "cuda":
             raise UsageError(
                 f"--device {name} is one GPU, and each process takes its own", hint="--device cuda, or leave it out"
             )
-        name = f"cuda:{processes.place()}"
+        name = f"cuda:{dist_env.place()}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

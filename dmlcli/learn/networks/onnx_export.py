@@ -16,12 +16,12 @@ import torch
 from onnx.compose import add_prefix, merge_models
 from torch import Tensor, nn
 
-from dmlcli import disk, model, progress
+from dmlcli import model, progress, storage
 from dmlcli.embeddings import Vectors
-from dmlcli.graph import open_graph, optimise
 from dmlcli.image import Pixels
 from dmlcli.learn.networks.network import Network
 from dmlcli.model import Model, ModelRecord
+from dmlcli.onnx_runtime import open_graph, optimise
 
 _TOLERANCE = 1e-3  # of the cosine between the graph's vector and the network's
 _LIBRARIES = ("dmlcli", "torch", "torchvision", "onnx", "onnxruntime")
@@ -78,7 +78,7 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
         optimise(plain, file, model.GRAPH_WEIGHTS)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
-        disk.check_room(file, error)
+        storage.check_room(file, error)
         raise _Unfaithful(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
     finally:
         plain.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from dmlcli import disk, progress
+from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, UsageError, WeightsError, nearest
 from dmlcli.image import ImageSettings
 from dmlcli.learn.networks import timm_backbones
@@ -117,7 +117,7 @@ def _download(url: str, file: Path) -> None:
 
     try:
         digest = hashlib.sha256()
-        with disk.new_file(file) as draft, urlopen(url, timeout=_TIMEOUT) as response, draft.open("wb") as stream:
+        with storage.new_file(file) as draft, urlopen(url, timeout=_TIMEOUT) as response, draft.open("wb") as stream:
             size = int(response.headers.get("Content-Length", 0))
             chunks = iter(lambda: response.read(1 << 16), b"")
             for chunk in progress.track(chunks, f"downloading {file.name}", -(-size // (1 << 16)) or None):
@@ -129,7 +129,7 @@ def _download(url: str, file: Path) -> None:
     except WeightsError:
         raise
     except (OSError, CannotRun) as error:
-        if isinstance(error, disk.CannotWrite) and error.is_full:
+        if isinstance(error, storage.CannotWrite) and error.is_full:
             raise
         if isinstance(error, HTTPError):
             error.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dmlcli import disk
+from dmlcli import storage
 from dmlcli.errors import CannotRun
 
 _SPARING = 20  # a checkpoint is written when training took this many times as long as writing the one before
@@ -28,7 +28,7 @@ class Checkpoint:
         started = time.monotonic()
         if self.file is None or started < self._next:
             return
-        with disk.new_file(self.file) as draft:
+        with storage.new_file(self.file) as draft:
             torch.save(state, draft)
         ended = time.monotonic()
         self._next = ended + _SPARING * (ended - started)

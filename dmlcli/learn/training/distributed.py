@@ -18,7 +18,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from dmlcli import feeding, processes
+from dmlcli import dist_env, prefetch
 from dmlcli.errors import LostProcess, TrainingError, UsageError
 from dmlcli.learn.recipe import Recipe
 
@@ -33,11 +33,11 @@ def joined() -> Iterator[None]:
 
     Errors: LostProcess where one of the others ends before its time.
     """
-    if processes.world() == 1:
+    if dist_env.world() == 1:
         yield
         return
-    with feeding.shared_by(processes.neighbours()):
-        torch.set_num_threads(feeding.cores())
+    with prefetch.shared_by(dist_env.neighbours()):
+        torch.set_num_threads(prefetch.cores())
         try:
             distributed.init_process_group(timeout=_PATIENCE)
             yield
@@ -57,7 +57,7 @@ def joined() -> Iterator[None]:
 
 def check_shareable(recipe: Recipe, device: torch.device) -> None:
     """Raise UsageError where the training that is asked for cannot be shared by the processes there are."""
-    count, hint = processes.world(), "leave --processes out"
+    count, hint = dist_env.world(), "leave --processes out"
     if count == 1:
         return
     if recipe.tune == "none":
@@ -86,8 +86,8 @@ def share_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
 
 def take_all_cores() -> None:
     """Whoever works alone works on all processors; torchrun gives each process one."""
-    if processes.world() > 1:
-        torch.set_num_threads(feeding.cores())
+    if dist_env.world() > 1:
+        torch.set_num_threads(prefetch.cores())
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def own_chance(moment: str) -> Iterator[None]:
         return
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(random.Random(f"{moment}/{processes.rank()}").getrandbits(63))
+        torch.manual_seed(random.Random(f"{moment}/{dist_env.rank()}").getrandbits(63))
         yield
 
 

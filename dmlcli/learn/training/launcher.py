@@ -17,9 +17,9 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from dmlcli import feeding, progress
+from dmlcli import prefetch, progress
+from dmlcli.dist_env import ATTEMPT
 from dmlcli.errors import CannotRun
-from dmlcli.processes import ATTEMPT
 
 _RESTARTS = 3
 _GRACE = 600  # seconds that processes have after Ctrl-C to save what there is
@@ -30,7 +30,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
 
     Errors: CannotRun where processes are lost again and again.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(feeding.cores()))  # of the leader, while it works alone
+    os.environ.setdefault("OMP_NUM_THREADS", str(prefetch.cores()))  # of the leader, while it works alone
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_GRACE))
     with _manners_kept():
         for attempt in range(_RESTARTS + 1):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dmlcli import disk
+from dmlcli import storage
 from dmlcli.errors import CannotRun
 
 _GROUPS = {"loss": "training", "learning_rate": "training", "seconds": "pace", "images": "pace"}
@@ -23,7 +23,7 @@ class Board:
         except ImportError as error:
             raise CannotRun("TensorBoard is not installed", hint="pip install 'dmlcli[tensorboard]'") from error
         self._folder = folder
-        with disk.writing(folder):
+        with storage.writing(folder):
             for old in folder.glob("events.out.tfevents.*"):
                 old.unlink()
             self._writer: Any = SummaryWriter(str(folder))
@@ -32,7 +32,7 @@ class Board:
 
     def told(self, row: Mapping[str, Any]) -> None:
         """Write the numbers of a line, at its epoch; 0 is what comes before the first."""
-        with disk.writing(self._folder):
+        with storage.writing(self._folder):
             for name, value in row.items():
                 if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
                     group = _GROUPS.get(name, "validation" if name in ("map@r", "known", "new") else "health")

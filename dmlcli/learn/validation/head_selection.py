@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from dmlcli import disk, progress, records
+from dmlcli import progress, storage
 from dmlcli.learn.networks.heads import BlendHead
 from dmlcli.learn.networks.lda import CAREFUL, SETTINGS, ClosedForm, Setting, split_dim
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.open_set import Strangers
 from dmlcli.learn.validation.scoring import together
 from dmlcli.learn.validation.training_data import Lesson
+from dmlcli.storage import records
 
 _MOST_RECALLED = 20_000  # products; the means of more would weigh more than the backbone
 
@@ -81,7 +82,7 @@ class Folds:
             self._done = [*self._done[:number], compute()]
             if self._file is not None:
                 folds = [[[list(astuple(one.setting)), one.scores, one.closest] for one in fold] for fold in self._done]
-                disk.write_json(self._file, {"folds": folds})
+                storage.write_json(self._file, {"folds": folds})
         return self._done[number]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks import losses as benchmark
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
-from dmlcli.learn.losses import miners, pairs, proxies
+from dmlcli.learn.losses import miners, pairwise, proxies
 from tests.places import DATA, ROOT
 
 NAMES = losses.names()
@@ -427,14 +427,14 @@ def test_miners_equal_the_reference_values(case: dict[str, Any], arrays: Any) ->
     def read(key: str) -> Tensor:
         return torch.tensor(arrays[f"{case['id']}/{key}"])
 
-    images, labels = pairs.prepare(read("emb"), normalize=True), read("labels")
+    images, labels = pairwise.prepare(read("emb"), normalize=True), read("labels")
     others, other_labels = images, None
     if case["refs"]:
-        others, other_labels = pairs.prepare(read("ref_emb"), normalize=True), read("ref_labels")
-    positive, negative = pairs.masks(labels, other_labels)
-    distance = pairs.root(pairs.squared_distance(images, others))
+        others, other_labels = pairwise.prepare(read("ref_emb"), normalize=True), read("ref_labels")
+    positive, negative = pairwise.masks(labels, other_labels)
+    distance = pairwise.root(pairwise.squared_distance(images, others))
     if case["loss"] == "miner:multi-similarity":
-        similarity = pairs.similarity(images, others)
+        similarity = pairwise.similarity(images, others)
         hard = miners.multi_similarity_pairs(similarity, positive, negative, case["hyper"]["epsilon"])
         assert torch.equal(hard[0], read("pos_mask")) and torch.equal(hard[1], read("neg_mask"))
     elif case["loss"] == "miner:batch-hard":

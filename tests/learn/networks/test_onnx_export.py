@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dmlcli.disk import CannotWrite
-from dmlcli.graph import open_graph
 from dmlcli.image import ImageSettings
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.heads import BlendHead, IdentityHead
@@ -19,6 +17,8 @@ from dmlcli.learn.networks.inference import open_network
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.pretrained import resolve
 from dmlcli.model import ModelRecord, open_model
+from dmlcli.onnx_runtime import open_graph
+from dmlcli.storage import CannotWrite
 from tests.learn.networks.test_network import FAMILIES
 
 SETTINGS = ImageSettings(resize=32, crop=32)

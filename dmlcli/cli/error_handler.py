@@ -1,0 +1,122 @@
+"""Where every command ends: in what it has to show, or in a message, and in an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dmlcli import dist_env, interrupts, progress
+from dmlcli.cli import formatting, next_step, render
+from dmlcli.cli.progress_bar import Teller
+from dmlcli.errors import DmlcliError, Interrupted, UsageError
+
+
+def guarded(
+    verb: Callable[[], Any],
+    format: str | None = None,
+    quiet: bool = False,
+    debug: bool = False,
+    show: bool = False,
+    nul: bool = False,
+) -> int:
+    """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
+    teller = Teller(quiet or dist_env.rank() > 0)
+    progress.listen(teller)
+    try:
+        interrupts.work(lambda: _interruption(format))
+        if nul and format != "paths":
+            raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
+        if show and (format not in (None, "table") or not sys.stdout.isatty()):
+            raise UsageError("--show draws above tables on a terminal", hint="--sheet out.png draws into a file")
+        try:
+            report = verb()
+        finally:
+            teller.close()
+        try:
+            code = render.show(report, format, nul, show)
+        except (BrokenPipeError, SystemExit):  # Rich turns a closed pipe into an exit with 1
+            pipe_closed()
+            code = formatting.exit_code(
+                getattr(report, "skipped", None) or (), says_no=getattr(report, "says_no", False)
+            )
+    except (Exception, KeyboardInterrupt) as error:
+        code = ended(error, format, debug)
+    interrupts.done(dist_env.exit_code(code))
+    return code
+
+
+def ended(error: BaseException, format: str | None, debug: bool) -> int:
+    """Say why a command ended with an error, and return its exit code.
+
+    Args:
+        error: any exception; all that is no DmlcliError, no error of the system and no signal is a bug.
+        format: the format of the output, which is that of the message too.
+        debug: whether to print the trace.
+
+    Returns:
+        The exit code: that of the signal after one, even where it surfaced as another error.
+    """
+    if interrupts.received() or isinstance(error, KeyboardInterrupt | Interrupted):
+        said = (str(error), error.hint) if isinstance(error, Interrupted) else _stopped()
+        code = interrupts.exit_code()
+        return code if dist_env.rank() > 0 else failed(*said, code, format, debug)
+    if isinstance(error, DmlcliError):
+        told = dist_env.is_told(error)
+        return failed(str(error), error.hint, error.exit_code, format, debug) if told else error.exit_code
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for its name
+        hint = "a smaller --batch-size needs less, --chunk N keeps the batch, --device cpu uses other memory"
+        return failed("the GPU is out of memory", hint, 4, format, debug)
+    if isinstance(error, MemoryError):
+        return failed("out of memory", "a smaller --batch-size or catalog needs less", 4, format, debug)
+    if isinstance(error, FileNotFoundError) and not _has_folder():
+        return failed("the current folder has been deleted", "cd to a folder that exists", 4, format, debug)
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return failed(f"{error.strerror or error}{where}", "", 4, format, debug)
+    hint = "this is a bug in dmlcli; please report it with the trace that --debug shows"
+    return failed(f"{type(error).__name__}: {error}", hint, DmlcliError.exit_code, format, debug)
+
+
+def failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
+    """Say what went wrong, and return the exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(render.error_text(message, next_step.complete(hint), code, format), file=sys.stderr)
+    return code
+
+
+def pipe_closed() -> int:
+    """The reader has seen enough; nothing more to say, also not when Python flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def asked_format(arguments: list[str]) -> str | None:
+    """The format on a command line that could not be parsed."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith("--format"):
+            return argument.partition("=")[2] or next(iter(arguments[place + 1 :]), None)
+    return None
+
+
+def _stopped() -> tuple[str, str]:
+    """The message and the hint of an interrupted command."""
+    kept, hint = interrupts.kept()
+    return f"interrupted; {kept}" if kept else "interrupted", hint
+
+
+def _interruption(format: str | None) -> str:
+    """What an interrupted command prints where it ends without coming back here."""
+    return render.error_text(*_stopped(), interrupts.exit_code(), format)
+
+
+def _has_folder() -> bool:
+    """Whether the current folder exists."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True

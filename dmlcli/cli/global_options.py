@@ -1,0 +1,59 @@
+"""The options of the terminal, which a verb takes beside its own; the Python API has no use for them."""
+
+from typing import Annotated, Any, Literal
+
+from dmlcli.options.spec import Option
+
+Taken = dict[str, tuple[Any, Any]]  # by parameter: its kind and spelling, and its default
+
+_PLAIN = Literal["table", "json"]
+_ANSWERS = Literal["table", "tsv", "csv", "jsonl", "json", "paths"]
+_FORMATS: dict[str, Any] = {
+    "train": _PLAIN,
+    "embed": _PLAIN,
+    "index": _PLAIN,
+    "eval": Literal["table", "json", "csv", "markdown", "latex"],
+    "compare": _PLAIN,
+    "losses": _PLAIN,
+    "status": _PLAIN,
+    "query": _ANSWERS,
+    "doctor": Literal["table", "jsonl", "json"],
+    "duplicates": _ANSWERS,
+}
+VERBS = tuple(_FORMATS)  # in the order of the help
+_DECODES = ("train", "embed", "index", "eval", "compare", "query", "doctor")
+_SHARES = ("train", "embed")
+
+
+def printing(verb: str) -> Taken:
+    """How to print, and how much to say: what `guard.guarded` takes."""
+    usual = "table on a terminal, else tsv" if _FORMATS[verb] is _ANSWERS else "table"
+    taken: Taken = {
+        "format": (
+            Annotated[_FORMATS[verb] | None, Option(help=f"How to print.  [default: {usual}]", show_default=False)],
+            None,
+        ),
+        "quiet": (Annotated[bool, Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
+        "debug": (Annotated[bool, Option("--debug", help="Show the whole trace of an error.")], False),
+    }
+    if _FORMATS[verb] is _ANSWERS:
+        taken["nul"] = (Annotated[bool, Option("-0", "--print0", help="End each of --format paths with NUL.")], False)
+    if verb == "query":
+        taken["show"] = (Annotated[bool, Option("--show", help="Draw the pictures in the terminal too.")], False)
+    return taken
+
+
+def before(verb: str) -> Taken:
+    """What is seen to before the verb starts."""
+    taken: Taken = {}
+    if verb in _DECODES:
+        spelt = Option(min=1, help="Refuse larger pictures, unopened.  [default: 200 million]", show_default=False)
+        taken["max_pixels"] = (Annotated[int | None, spelt], None)
+    if verb in _SHARES:
+        spelt = Option(
+            min=1,
+            help="Share the work among so many processes on this machine (torchrun starts them).  [default: 1]",
+            show_default=False,
+        )
+        taken["processes"] = (Annotated[int | None, spelt], None)
+    return taken

@@ -1,0 +1,160 @@
+"""Where the search fails: by product and category, the worst queries, confused pairs, scores and thresholds."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.catalog import Item
+from dmlcli.evaluation.query_results import Floats, Judged
+from dmlcli.metrics import ranked
+from dmlcli.report.error_analysis import Confusion, GroupScore, Histogram, Insight, Miss, Threshold
+from dmlcli.report.query import Hit, Part
+
+_BINS = 40
+_ACCEPTS = (0.01, 0.05, 0.1)  # false accept rates for which a threshold is told
+MISSES, _HITS, _CONFUSIONS = 24, 5, 30
+Closest = Callable[[int, int], list[tuple[int, float]]]  # query, count -> gallery rows with their similarity
+
+
+def insight(
+    judged: Judged,
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    roots: tuple[Path, Path],
+    closest: Closest,
+    shape: dict[str, float | int | None],
+) -> Insight:
+    """All there is to learn from one search.
+
+    Args:
+        asked, shelf: what the queries and the gallery show.
+        roots: what the paths of the queries and of the gallery are relative to.
+        closest: the best hits of one query; only asked for the worst ones.
+    """
+    top, valid = judged.top_right, np.array([len(ranks) > 0 for ranks in judged.rankings], dtype=np.bool_)
+    precision = ranked.score(judged.rankings, ("map@r",))["map@r"]
+    mistakes = _mistakes(judged, asked, shelf, roots, valid & ~top)
+    sizes = Counter(item.product for item, counts in zip(asked, valid, strict=True) if counts)
+    often = sorted(mistakes.items(), key=lambda pair: (-pair[1].times, pair[0]))
+    return Insight(
+        products=_groups([item.product for item in asked], valid, top, precision, mistakes),
+        categories=_groups([item.category for item in asked], valid, top, precision, {}),
+        misses=_misses(judged, asked, shelf, roots, closest, valid & ~top),
+        confusions=tuple(
+            Confusion(product, other, one.times, sizes[product], *one[1:])
+            for (product, other), one in often[:_CONFUSIONS]
+        ),
+        histogram=_histogram(judged),
+        thresholds=_thresholds(judged, valid, top),
+        shape=shape,
+    )
+
+
+class _Mistake(NamedTuple):
+    """One product taken for another: how often, and the surest case of it."""
+
+    times: int
+    image: str = ""
+    taken_for_image: str = ""
+    box: Part = None
+    taken_for_box: Part = None
+
+
+def _mistakes(
+    judged: Judged,
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    roots: tuple[Path, Path],
+    missed: NDArray[np.bool_],
+) -> dict[tuple[str, str], _Mistake]:
+    queries = defaultdict(list)
+    for query in np.flatnonzero(missed & (judged.wrong_row >= 0)).tolist():
+        queries[asked[query].product, shelf[judged.wrong_row[query]].product].append(query)
+    found = {}
+    for pair, members in queries.items():
+        worst = max(members, key=lambda query: judged.wrong[query])
+        item, other = asked[worst], shelf[judged.wrong_row[worst]]
+        paths = str(roots[0] / item.path), str(roots[1] / other.path)
+        found[pair] = _Mistake(len(members), *paths, item.box, other.box)
+    return found
+
+
+def _groups(
+    names: Sequence[str],
+    valid: NDArray[np.bool_],
+    top: NDArray[np.bool_],
+    precision: Floats,
+    mistakes: dict[tuple[str, str], _Mistake],
+) -> tuple[GroupScore, ...]:
+    """The scores of each product or category, the worst first."""
+    rows = defaultdict(list)
+    for query in np.flatnonzero(valid).tolist():
+        if names[query]:
+            rows[names[query]].append(query)
+    worst: dict[str, tuple[str, _Mistake]] = {}
+    for (name, other), mistake in sorted(mistakes.items()):
+        if name not in worst or mistake.times > worst[name][1].times:
+            worst[name] = other, mistake
+    scores = []
+    for name, queries in rows.items():
+        values = precision[queries][~np.isnan(precision[queries])]
+        depth = float(values.mean()) if len(values) else None
+        other, mistake = worst.get(name, ("", _Mistake(0)))
+        scores.append(GroupScore(name, len(queries), float(top[queries].mean()), depth, other, *mistake))
+    return tuple(sorted(scores, key=lambda score: (score.recall_at_1, score.map_at_r or 0, score.name)))
+
+
+def _misses(
+    judged: Judged,
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    roots: tuple[Path, Path],
+    closest: Closest,
+    missed: NDArray[np.bool_],
+) -> tuple[Miss, ...]:
+    """The worst queries, at most three of one product: those whose wrong answer was surest."""
+    short = judged.wrong - judged.right
+    told: Counter[str] = Counter()
+    misses: list[Miss] = []
+    for query in sorted(np.flatnonzero(missed).tolist(), key=lambda query: float(-short[query])):
+        item = asked[query]
+        if told[item.product] == 3 or len(misses) == MISSES:
+            continue
+        told[item.product] += 1
+        hits = tuple(
+            Hit(place, score, shelf[row].product, str(roots[1] / shelf[row].path), box=shelf[row].box)
+            for place, (row, score) in enumerate(closest(query, _HITS), start=1)
+        )
+        first = judged.rankings[query][0]
+        misses.append(Miss(str(roots[0] / item.path), item.product, int(min(first, len(shelf))), hits, item.box))
+    return tuple(misses)
+
+
+def _histogram(judged: Judged) -> Histogram | None:
+    right, wrong = judged.right[~np.isnan(judged.right)], judged.wrong[~np.isnan(judged.wrong)]
+    if not len(right) or not len(wrong):
+        return None
+    low = float(np.floor(10 * min(right.min(), wrong.min())) / 10)
+    high = 1.0 if max(right.max(), wrong.max()) <= 1.001 else float(max(right.max(), wrong.max()))
+    counts = [np.histogram(np.clip(scores, low, high), _BINS, (low, high))[0].tolist() for scores in (right, wrong)]
+    return Histogram(low, high, tuple(counts[0]), tuple(counts[1]))
+
+
+def _thresholds(judged: Judged, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
+    """A photo of a product that is not in the gallery finds, at best, what is the closest wrong image of a query."""
+    strangers = np.sort(judged.wrong[~np.isnan(judged.wrong)])
+    if not len(strangers) or not valid.any():
+        return ()
+    first = np.fmax(judged.right, judged.wrong)[valid]
+    found = []
+    for rate in _ACCEPTS:
+        place = min(int(np.ceil((1 - rate) * len(strangers))), len(strangers) - 1)
+        score = float(np.nextafter(np.float32(strangers[place]), np.float32(2))) if place else float(strangers[0])
+        accepted = float((strangers >= score).mean())
+        answered = first >= score
+        found.append(Threshold(score, accepted, float(answered.mean()), float((answered & top[valid]).mean())))
+    return tuple(found)

@@ -1,0 +1,105 @@
+"""What was asked for by name: metrics, and the scores below which a pipeline shall stop."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dmlcli.errors import UsageError, nearest
+from dmlcli.metrics import clusters, ranked, verification
+
+CATEGORY = ("hit@category", "recall@1_within_category")
+_ALIASES = {"p@1": "precision@1", "rp": "r_precision"}
+_SINGLE_SHOT = re.compile(r"cmc_single_shot@([1-9]\d{0,8})")
+_FMR = (0.01, 0.001)
+KNOWN = (*ranked.KNOWN, "macro_…", *CATEGORY, "cmc_single_shot@K", *verification.NAMES, *clusters.NAMES)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Metrics by the way they are measured; `order` is how they are reported."""
+
+    order: tuple[str, ...]
+    ranked: list[str] = field(default_factory=list)
+    category: list[str] = field(default_factory=list)
+    single_shot: list[int] = field(default_factory=list)
+    pairs: list[str] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
+
+    @property
+    def by_query(self) -> list[str]:
+        """Those that have a value for each query, and so an interval."""
+        return [name for name in self.order if name not in self.pairs and name not in self.clusters]
+
+
+def wanted(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> Wanted:
+    """The metrics to report.
+
+    Args:
+        asked: names with commas between them, `all`, or None for the usual ones.
+        recall: the K of the usual ones.
+        also: names that are needed in any case.
+
+    Errors: UsageError for a name that is not known.
+    """
+    usual = [f"recall@{k}" for k in recall] + ["map@r", "r_precision"]
+    names = usual
+    if asked == "all":
+        names = [*usual, "precision@1", "map", "map@10", "mrr", "minp", "macro_recall@1", "macro_map@r", *CATEGORY]
+        names += ["cmc_single_shot@1", "auc", "eer", *(f"fnmr@fmr={rate}" for rate in _FMR), *clusters.NAMES]
+    elif asked is not None:
+        names = [name.strip().lower() for name in asked.split(",") if name.strip()]
+    names = list(dict.fromkeys(_ALIASES.get(name, name) for name in [*names, *also]))
+    if not names:
+        raise UsageError("--metrics names no metric", hint=f"known: {', '.join(KNOWN)}")
+    found = Wanted(tuple(names))
+    for name in names:
+        if shot := _SINGLE_SHOT.fullmatch(name):
+            found.single_shot.append(int(shot[1]))
+        elif name in CATEGORY:
+            found.category.append(name)
+        elif name in clusters.NAMES:
+            found.clusters.append(name)
+        elif name in ("auc", "eer") or verification.rate(name) is not None:
+            found.pairs.append(name)
+        else:
+            _check(name)
+            found.ranked.append(name)
+    return found
+
+
+def gates(asked: list[str] | None) -> dict[str, float]:
+    """From `recall@1=0.8`, several with commas, to lowest scores by metric; raises UsageError for what is none."""
+    found = {}
+    for one in ",".join(asked or []).split(","):
+        if not one.strip():
+            continue
+        name, mark, number = one.strip().lower().rpartition("=")
+        try:
+            lowest = float(number)
+        except ValueError:
+            lowest = -1
+        if not mark or not 0 <= lowest <= 1:
+            raise UsageError(f"'{one.strip()}' is no lowest score", hint="--fail-under recall@1=0.8")
+        found[_ALIASES.get(name, name)] = lowest
+    for name in found:
+        wanted(name)
+    return found
+
+
+def failed(lowest: Mapping[str, float], metrics: Mapping[str, float | None]) -> tuple[str, ...]:
+    """What falls short, in words."""
+    short = []
+    for name, least in lowest.items():
+        score = metrics.get(name)
+        if score is None:
+            short.append(f"{name} has no value, {least:g} was asked for")
+        elif score < least:
+            short.append(f"{name} is {score:.4f}, below {least:g}")
+    return tuple(short)
+
+
+def _check(name: str) -> None:
+    try:
+        ranked.find(name)
+    except UsageError as error:
+        raise UsageError(str(error), hint=nearest(name, list(KNOWN))) from error

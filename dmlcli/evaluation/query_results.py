@@ -1,0 +1,138 @@
+"""One exact search, told query by query: ranks, the closest right and wrong image, and what was asked for beside it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli import progress
+from dmlcli.catalog import Item
+from dmlcli.metrics.verification import Pairs
+from dmlcli.ranking import TIE, Found, Groups, Ranks, Rows, Scores, Similarities, find
+
+Floats = NDArray[np.float64]
+SINGLE_SHOT_REPEATS = 10
+
+
+@dataclass
+class Judged:
+    """What came of a search; arrays are by query (Q,), NaN or -1 where there is nothing."""
+
+    products: list[str]
+    rankings: list[Ranks]
+    right: Floats  # similarity to the closest image of its product
+    right_row: Rows  # gallery row of it
+    wrong: Floats  # similarity to the closest image of another
+    wrong_row: Rows
+    extra: dict[str, Floats] = field(default_factory=dict)  # metrics that ranks cannot tell
+    pairs: Pairs | None = None
+
+    @property
+    def top_right(self) -> NDArray[np.bool_]:
+        """Whether the first hit is right, ties counted against the search."""
+        return np.array([len(ranks) > 0 and ranks[0] == 1 for ranks in self.rankings])
+
+    @property
+    def optimistic(self) -> NDArray[np.bool_]:
+        """Whether the first hit could be right if ties fell in favour of the search."""
+        return (self.right >= self.wrong - TIE) | (self.top_right & np.isnan(self.wrong))
+
+
+Watcher = Callable[[Found], None]  # sees what each query found
+
+
+def judge(
+    queries: Scores,
+    gallery: Scores,
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    *,
+    own_rows: Rows | None = None,
+    excluded: Callable[[int], Rows] | None = None,
+    single_shot: Sequence[int] = (),
+    pairs: bool = False,
+    watch: Watcher = lambda _: None,
+    see: Sequence[Callable[[Similarities], None]] = (),
+    seed: int = 0,
+) -> Judged:
+    """Search queries (Q, D) of `asked` among the gallery (G, D) of `shelf`.
+
+    Args:
+        own_rows: (Q,) the gallery row that each query is itself, which it may not find.
+        excluded: what else it may not find.
+        single_shot: the K of CMC with one random image of each product in the gallery, as for CUHK03.
+        pairs: whether to count the similarities of all pairs.
+        see: who else needs all similarities of a query; they do not write into them.
+    """
+    count = len(asked)
+    products = Groups([item.product for item in asked], [item.product for item in shelf])
+    nothing = np.full(count, np.nan)
+    judged = Judged(
+        [item.product for item in asked],
+        [np.empty(0, dtype=np.int64)] * count,
+        nothing.copy(),
+        np.full(count, -1),
+        nothing.copy(),
+        np.full(count, -1),
+        pairs=Pairs() if pairs else None,
+    )
+    see = [*see]
+    if (counted := judged.pairs) is not None:
+        see.append(lambda one: counted.add(one.right, one.wrong))
+    if single_shot:
+        see.append(_SingleShot(products, single_shot, count, judged.extra, seed).see)
+    if any(item.category for item in asked) and any(item.category for item in shelf):
+        see.append(_Categories(asked, shelf, judged.extra).see)  # last: it writes into the similarities
+    found = find(queries, gallery, products, own_rows=own_rows, excluded=excluded, see=see)
+    for one in progress.track(found, "searching", count):
+        judged.rankings[one.query] = one.ranks
+        if one.wrong > -np.inf:
+            judged.wrong[one.query], judged.wrong_row[one.query] = one.wrong, one.wrong_row
+        if len(one.right):
+            judged.right[one.query], judged.right_row[one.query] = one.right[0], one.right_rows[0]
+        watch(one)
+    return judged
+
+
+class _Categories:
+    """Is the first hit at least of the right category, and is it right among those of the category?"""
+
+    def __init__(self, asked: Sequence[Item], shelf: Sequence[Item], extra: dict[str, Floats]) -> None:
+        self._groups = Groups([item.category for item in asked], [item.category for item in shelf])
+        self._hit = extra["hit@category"] = np.full(len(asked), np.nan)
+        self._within = extra["recall@1_within_category"] = np.full(len(asked), np.nan)
+
+    def see(self, found: Similarities) -> None:
+        kin = self._groups.rows(found.query)
+        near = found.wrong[kin].max(initial=-np.inf)
+        right = found.right.max(initial=-np.inf)
+        found.wrong[kin] = -np.inf
+        far = found.wrong.max(initial=-np.inf)
+        if len(kin) and max(right, near) > -np.inf:
+            self._hit[found.query] = max(right, near) - TIE > far
+        if len(kin) and len(found.right):
+            self._within[found.query] = right - TIE > near
+
+
+class _SingleShot:
+    """CMC where the gallery holds one random image of each product: the mean over ten such galleries."""
+
+    def __init__(self, products: Groups, at: Sequence[int], queries: int, extra: dict[str, Floats], seed: int) -> None:
+        self._at = at
+        self._values = [extra.setdefault(f"cmc_single_shot@{k}", np.full(queries, np.nan)) for k in at]
+        self._order = np.argsort(products.of_gallery, kind="stable")
+        _, self._starts, self._sizes = np.unique(
+            products.of_gallery[self._order], return_index=True, return_counts=True
+        )
+        self._chance = np.random.default_rng(seed)
+
+    def see(self, found: Similarities) -> None:
+        if not len(found.right):
+            return
+        draws = self._chance.random((SINGLE_SHOT_REPEATS, len(self._sizes)))
+        picked = found.wrong[self._order[self._starts + (draws * self._sizes).astype(np.int64)]]  # (repeats, products)
+        right = self._chance.choice(found.right, SINGLE_SHOT_REPEATS)
+        ranks = 1 + (picked >= (right - TIE)[:, None]).sum(axis=1)
+        for k, values in zip(self._at, self._values, strict=True):
+            values[found.query] = (ranks <= k).mean()

@@ -1,0 +1,167 @@
+"""Ranked lists that another tool made: read, matched with the catalogue that knows the products, and judged.
+
+A list is what `dmlcli query` prints: JSON lines ({"query", "hits": [{"score", "image"}]}), or a table with the columns
+query, rank, score, product, image: CSV with a header, or TSV without. Only query and image are needed; the order is
+that of the scores, else of the ranks, else of the lines. The products in it are not believed: the catalogue knows.
+"""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dmlcli import printable
+from dmlcli.catalog import Item
+from dmlcli.errors import EmbeddingsError
+from dmlcli.evaluation.query_results import Judged
+from dmlcli.metrics.ranked import UNSEEN
+from dmlcli.ranking import TIE, Rows
+
+_COLUMNS = ("query", "rank", "score", "product", "image")
+Lists = dict[str, list[tuple[str, float]]]  # query -> image and score, higher is better
+
+
+def open_lists(file: Path) -> Lists:
+    """Read ranked lists; raises EmbeddingsError where the file holds none."""
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            read = _from_json if first.startswith("{") else _from_table
+            lists = read(stream.read().splitlines(), first)
+    except FileNotFoundError as error:
+        raise EmbeddingsError(f"there is no file {file}", hint="--ranked takes what dmlcli query prints") from error
+    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        raise EmbeddingsError(
+            f"{file} is no ranked list: {error}", hint="columns query, rank, score, product, image; or JSON lines"
+        ) from error
+    if not lists:
+        raise EmbeddingsError(f"{file} holds no ranked list", hint="--ranked takes what dmlcli query prints")
+    return lists
+
+
+def judge_lists(
+    lists: Lists,
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    roots: tuple[Path, Path],
+    excluded: Callable[[int], Rows] | None,
+) -> tuple[Judged, int, list[str]]:
+    """Judge lists as a search; returns also how many hits of each query are known, and what should be told.
+
+    A right image that is not in the list was not found within its length. A query without a list found nothing.
+    """
+    queries, rows = _places(asked, roots[0]), _places(shelf, roots[1])
+    found: dict[int, list[tuple[int, float]]] = {}
+    strangers = unknown = 0
+    for name, hits in lists.items():
+        query = queries.get(_key(Path(name))) if _key(Path(name)) in queries else queries.get(name)
+        if query is None:
+            strangers += 1
+            continue
+        places = [(rows.get(_key(Path(image)), rows.get(image, -1)), score) for image, score in hits]
+        unknown += sum(row < 0 for row, _ in places)
+        found[query] = [place for place in places if place[0] >= 0]
+    if not found:
+        example = next(iter(lists))
+        raise EmbeddingsError(
+            f"none of the {len(lists)} queries of the lists is in the catalogue, the first is {example}",
+            hint="--queries names the catalogue of the queries; paths must be those of the catalogue",
+        )
+    notes = []
+    if strangers:
+        notes.append(f"{strangers} lists belong to no query of the catalogue and do not count")
+    if unknown:
+        notes.append(f"{unknown} hits are images that the gallery does not know and are passed over")
+    if silent := len(asked) - len(found):
+        notes.append(f"{silent} queries have no list and count as not found")
+    return *_judge(found, asked, shelf, excluded), notes
+
+
+def _judge(
+    found: dict[int, list[tuple[int, float]]],
+    asked: Sequence[Item],
+    shelf: Sequence[Item],
+    excluded: Callable[[int], Rows] | None,
+) -> tuple[Judged, int]:
+    products = np.array([item.product for item in shelf])
+    members = defaultdict(list)
+    for row, item in enumerate(shelf):
+        members[item.product].append(row)
+    nothing = np.full(len(asked), np.nan)
+    judged = Judged(
+        [item.product for item in asked],
+        [],
+        nothing.copy(),
+        np.full(len(asked), -1),
+        nothing.copy(),
+        np.full(len(asked), -1),
+    )
+    depth = len(shelf)
+    for query, item in enumerate(asked):
+        gone = set(excluded(query).tolist()) if excluded else set()
+        hits = [(row, score) for row, score in dict(reversed(found.get(query, []))).items() if row not in gone]
+        hits.sort(key=lambda hit: -hit[1])
+        relevant = len(set(members[item.product]) - gone) if item.product else 0
+        right = [(row, score) for row, score in hits if products[row] == item.product]
+        wrong = [(row, score) for row, score in hits if products[row] != item.product]
+        behind = np.array([score for _, score in wrong])
+        ranks = [1 + place + int((behind >= score - TIE).sum()) for place, (_, score) in enumerate(right)]
+        judged.rankings.append(np.array(ranks + [UNSEEN] * (relevant - len(ranks)), dtype=np.int64))
+        if right:
+            judged.right_row[query], judged.right[query] = right[0]
+        if wrong:
+            judged.wrong_row[query], judged.wrong[query] = wrong[0]
+        if query in found and len(hits) < len(shelf) - len(gone):
+            depth = min(depth, len(hits))
+    return judged, depth
+
+
+def _from_json(lines: Sequence[str], _: str) -> Lists:
+    lists: Lists = {}
+    for line in lines:
+        if line.strip():
+            answer = json.loads(line)
+            for one in answer.get("answers", [answer]):
+                hits = one["hits"]
+                lists[str(one["query"])] = [
+                    (str(hit["image"]), float(hit["score"]) if "score" in hit else -float(place))
+                    for place, hit in enumerate(hits)
+                ]
+    return lists
+
+
+def _from_table(lines: Sequence[str], first: str) -> Lists:
+    plain = "\t" in first
+    table = csv.reader(lines, delimiter="\t" if plain else ",", quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
+    read = printable.from_tsv if plain else printable.from_csv
+    rows = [[read(cell) for cell in row] for row in table if row]
+    heading = list(_COLUMNS)
+    if "query" in [cell.strip().lower() for cell in rows[0]]:
+        heading = [cell.strip().lower() for cell in rows.pop(0)]
+    place = {name: heading.index(name) for name in _COLUMNS if name in heading}
+    if missing := [name for name in ("query", "image") if name not in place]:
+        raise ValueError(f"it has no column {' and no column '.join(missing)}")
+    lists: Lists = defaultdict(list)
+    for row in rows:
+        hits = lists[row[place["query"]]]
+        score = (
+            float(row[place["score"]])
+            if "score" in place
+            else -float(row[place["rank"]] if "rank" in place else len(hits))
+        )
+        hits.append((row[place["image"]], score))
+    return dict(lists)
+
+
+def _places(items: Sequence[Item], root: Path) -> dict[str, int]:
+    """The row of each image by its full path, and as the catalogue writes it."""
+    places = {item.path: row for row, item in enumerate(items)}
+    return places | {_key(root / item.path): row for row, item in enumerate(items)}
+
+
+def _key(path: Path) -> str:
+    return str(path.absolute())

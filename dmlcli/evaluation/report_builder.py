@@ -1,0 +1,159 @@
+"""From what was measured to the report: where it fails, whether another is better, how it stands in the literature."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import dmlcli
+from dmlcli.catalog import Benchmark
+from dmlcli.evaluation import published as literature
+from dmlcli.evaluation.error_analysis import insight
+from dmlcli.evaluation.inputs import Request, made_by, other_sides
+from dmlcli.evaluation.measure import Measured, Sides, measure, values_of
+from dmlcli.evaluation.min_scores import Wanted
+from dmlcli.evaluation.protocol import EXCLUSIONS, LEAVE_ONE_OUT, exclusion
+from dmlcli.evaluation.query_results import Floats, Judged
+from dmlcli.metrics import confidence
+from dmlcli.metrics.geometry import shape
+from dmlcli.report.eval import Against, EvalReport, Inflation, Reranked
+from dmlcli.report.skipped import Skipped
+from dmlcli.search.rerank import spell
+
+_RECALL = (1, 5, 10)
+_REORDERED = ("recall@1", "map@r")  # what is told of a re-ranking in any case
+
+
+def recall(published: str | None, official: Benchmark | None) -> tuple[int, ...]:
+    """The K of Recall@K that the papers report for a data set, else the usual ones."""
+    if published is not None:
+        return literature.BENCHMARKS[published].recall
+    return official.recall_at if official is not None else _RECALL
+
+
+def report(
+    request: Request, sides: Sides, found: Measured, seed: int, skipped: Sequence[Skipped], missing_as_zero: bool
+) -> EvalReport:
+    """All that one search tells."""
+    asked, shelf = sides.queries, sides.gallery
+    products = found.judged.products
+    model = made_by(sides, request)
+    intervals = confidence.intervals95(found.values, products, seed)
+    warnings = [*found.warnings, *([inflated(found.inflation)] if found.inflation else [])]
+    prints = {"queries": asked.fingerprint, "gallery": shelf.fingerprint}
+    return EvalReport(
+        protocol=sides.protocol,
+        queries=len(asked.items) + sides.unknown,
+        gallery=len(shelf.items),
+        products=len(set(products)),
+        trained_products=len(set(products) & set(model.record.products)) if model else 0,
+        without_positive=sides.unknown + sum(len(ranks) == 0 for ranks in found.judged.rankings),
+        metrics=found.metrics,
+        interval95={name: intervals.get(name) for name in found.metrics},
+        model=str(model.folder) if model else None,
+        seed=seed,
+        caution=model.record.caution if model else "",
+        skipped=tuple(skipped),
+        scope=sides.scope,
+        excluded=_excluded(sides),
+        includes_training=sides.includes_training,
+        missing_as_zero=missing_as_zero,
+        warnings=tuple(warnings),
+        inflation=found.inflation,
+        insight=insight(
+            found.judged,
+            asked.items,
+            shelf.items,
+            (asked.root, shelf.root),
+            lambda query, count: _closest(sides, found.judged, query, count),
+            shape(shelf.vectors, [item.product for item in shelf.items]) if shelf.vectors is not None else {},
+        ),
+        fingerprints={"model": shelf.model} | prints if shelf.model else prints,
+        versions={"dmlcli": dmlcli.__version__, "python": platform.python_version(), "numpy": np.__version__},
+    )
+
+
+def against(
+    told: EvalReport, request: Request, sides: Sides, found: Measured, wanted: Wanted, path: Path
+) -> EvalReport:
+    """Add the difference to another model on the same queries; intervals by drawing the same products for both."""
+    other = measure(other_sides(request, sides, path), wanted, told.seed, told.missing_as_zero)
+    gaps = {name: values - other.values[name] for name, values in found.values.items()}
+    compared = _compared(found.metrics, other.metrics, gaps, found.judged.products, told.seed)
+    return replace(told, against=Against(str(path), other.metrics, *compared))
+
+
+def reranked(told: EvalReport, sides: Sides, found: Measured, wanted: Wanted) -> EvalReport:
+    """Add what each re-ranking gains over the plain ranking, in the metrics that ranks tell."""
+    names = list(dict.fromkeys([*wanted.ranked, *_REORDERED]))
+    products = found.judged.products
+    plain = values_of(found.judged.rankings, names, sides, told.missing_as_zero)
+    before = confidence.means(plain, products)
+    rows = []
+    for one in found.reranked:
+        values = values_of(one.rankings, names, sides, told.missing_as_zero)
+        after = confidence.means(values, products)
+        gaps = {name: values[name] - plain[name] for name in names}
+        compared = _compared(after, before, gaps, products, told.seed)
+        rows.append(Reranked(spell(one.way), after, before, *compared, 1000 * one.seconds / max(len(one.rankings), 1)))
+    return replace(told, reranked=tuple(rows))
+
+
+def _compared(
+    these: Mapping[str, float | None],
+    those: Mapping[str, float | None],
+    gaps: Mapping[str, Floats],
+    products: Sequence[str],
+    seed: int,
+) -> tuple[dict[str, float | None], dict[str, tuple[float, float] | None], dict[str, bool]]:
+    """By metric: the difference of two scores, its interval from the gaps of the queries (Q,), whether that is sure."""
+    intervals = confidence.intervals95(gaps, products, seed)
+    pairs = [(name, these[name], those[name]) for name in these]
+    difference = {name: a - b if a is not None and b is not None else None for name, a, b in pairs}
+    spans = {name: intervals.get(name) for name in these}
+    return difference, spans, {name: span is not None and (span[0] > 0 or span[1] < 0) for name, span in spans.items()}
+
+
+def beside_published(told: EvalReport, name: str) -> EvalReport:
+    """Add the published results on a data set, and say where the own score was not taken in the same way."""
+    wrong = literature.objections(name, told.protocol, told.queries, told.gallery)
+    told = replace(told, published=literature.published(name))
+    if told.includes_training:
+        wrong.append("products that the model was trained on are among these")
+    return replace(told, warnings=(*told.warnings, *(f"not comparable with the published: {why}" for why in wrong)))
+
+
+def inflated(evidence: Inflation) -> str:
+    """The warning, with its evidence."""
+    kind = {
+        "series": "a photo of the same series (same folder and file name but for the number, same split and source)",
+        "neighbour": "the next or next but one shot by its number",
+        "copy": "a copy of the query",
+    }[evidence.kind]
+    chance = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""
+    return (
+        f"leave-one-out is inflated here: the closest right photo is {kind} for {100 * evidence.share:.0f} % of the "
+        f"right answers{chance}; without those, Recall@1 is {100 * evidence.without:.1f} % instead of "
+        f"{100 * evidence.recall_at_1:.1f} %. Queries of their own are the honest test (--queries, --query-split, or "
+        "--exclude-same session)"
+    )
+
+
+def _excluded(sides: Sides) -> str:
+    own = ["its own row"] if sides.protocol == LEAVE_ONE_OUT else []
+    return " and ".join(own + ([EXCLUSIONS[sides.same]] if sides.same else []))
+
+
+def _closest(sides: Sides, judged: Judged, query: int, count: int) -> list[tuple[int, float]]:
+    """The first hits of one query with their similarity; of a ranked list only the first wrong one was kept."""
+    asked, shelf = sides.queries, sides.gallery
+    if asked.vectors is None or shelf.vectors is None:
+        return [(int(judged.wrong_row[query]), float(judged.wrong[query]))]
+    scores = shelf.vectors @ asked.vectors[query]
+    excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
+    if excluded is not None:
+        scores[excluded(query)] = -np.inf
+    order = np.argsort(-scores, kind="stable")[:count]
+    return [(int(row), float(scores[row])) for row in order if scores[row] > -np.inf]

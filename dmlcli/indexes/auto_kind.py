@@ -1,0 +1,305 @@
+"""Which kind of index suits these vectors: candidates are tried on a sample of them and compared with exact search.
+
+A candidate's recall@10 is the share of an image's ten nearest others that its search finds, over images drawn from the
+catalogue. The sample holds these images, the nearest others of each, and others at random: of rows drawn alone, the
+nearest would be strangers, which are harder to find than what is looked for. On it every candidate is built; what it
+needs of time and memory is scaled to all rows, and of those that keep what was wished, the one whose building and first
+queries take the least time is built in full and measured again, with other images. Times are the processor's and not
+the clock's: what else the machine is busy with must not change the choice.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli import prefetch, progress
+from dmlcli.errors import CannotRun
+from dmlcli.indexes import faiss_kinds
+from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.indexes.searcher import Searcher
+from dmlcli.types import Vectors
+
+AUTO_FROM = 100_000  # images; with fewer, exact search is quick enough by itself
+TARGET = 0.98
+_TRIAL = 50_000  # rows on which candidates are tried
+_QUERIES, _NEAREST = 400, 10
+_TIMED = 50  # queries that are timed, one by one
+_QUICK = 2_000  # microseconds; what exact search answers in this is not worth less
+_ASKED = 100_000  # queries, whose time counts as much as that of building an index for them
+_AGAIN = (2, 8, 32)  # times as many as are asked for that are scored again by exact rows
+_TIE = 1e-6
+_SAME = 1e-4  # what a vector's product with itself may be below 1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an index is to be: of this kind (None: exact where that is quick by itself), this good, this small.
+
+    Where it is to be `chosen`, kinds are measured however few rows there are.
+    """
+
+    kind: str | None = None
+    recall: float = TARGET  # of the ten nearest, in (0, 1]
+    memory: int | None = None  # bytes
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well and how fast a search does."""
+
+    recall: float  # of the ten nearest
+    error: float  # standard error of it
+    itself: float  # share of images that find themselves
+    microseconds: float  # a query, alone, on one thread
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a candidate needs for all rows, as scaled from the sample, and why it was left out, if it was."""
+
+    kind: str
+    recall: float
+    microseconds: float
+    memory: int  # bytes
+    seconds: float  # to build, on all cores
+    refused: str = ""
+
+    @property
+    def cost(self) -> float:
+        """Seconds that it takes until it has answered as many queries as it is made for."""
+        return self.seconds + _ASKED * self.microseconds / 1e6
+
+
+class Filled(NamedTuple):
+    """An index of all rows, with the processor's seconds that it took."""
+
+    near: Any
+    rows: Any  # the exact rows beside it, None where the kind keeps them
+    trained: float
+    added: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows to search with, and how near their ten nearest others are."""
+
+    vectors: Vectors  # (N, D) all rows
+    ids: Ids  # (N,)
+    asking: Ids  # (Q,) rows that are searched with
+    others: Ids  # (Q, n) rows of their nearest others
+    tenth: NDArray[np.float32] = field(repr=False)  # (Q,) score of the last that should be found
+
+    @property
+    def nearest(self) -> int:
+        """How many should be found."""
+        return int(self.others.shape[1])
+
+    @cached_property
+    def _queries(self) -> Vectors:
+        return np.ascontiguousarray(self.vectors[self.asking], dtype=np.float32)
+
+    @cached_property
+    def _order(self) -> Ids:
+        return np.argsort(self.ids)
+
+    def measure(self, searcher: Searcher, timed: bool = True) -> Measured:
+        """Search with the sample, and compare with the truth; whatever is as near as the tenth is right."""
+        _, found = searcher.search(self._queries, self.nearest + 1)
+        rows = self._order[np.searchsorted(self.ids, found, sorter=self._order).clip(max=len(self.ids) - 1)]
+        right = np.zeros(found.shape, np.bool_)
+        itself = 0
+        for query, (own, vector) in enumerate(zip(self.asking, self._queries, strict=True)):
+            scores = self.vectors[rows[query]] @ vector
+            right[query] = (scores >= self.tenth[query] - _TIE) & (found[query] >= 0) & (rows[query] != own)
+            itself += bool(scores.max() > 1 - _SAME)
+        # where there is but one row, nothing else was to be found, and nothing was missed
+        recall = np.minimum(right.sum(axis=1), self.nearest) / self.nearest if self.nearest else np.ones(len(right))
+        started = time.process_time()
+        for vector in self._queries[:_TIMED] if timed else ():
+            searcher.search(vector[None], max(self.nearest, 1))
+        took = (time.process_time() - started) / min(_TIMED, len(self.asking))
+        error = float(recall.std() / math.sqrt(len(recall)))
+        return Measured(float(recall.mean()), error, itself / len(recall), took * 1e6)
+
+
+def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
+    """Draw rows to search with and find their nearest others by exact search."""
+    import faiss
+
+    asking = np.sort(np.random.default_rng(seed).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False))
+    nearest = min(_NEAREST, len(vectors) - 1)
+    queries = np.ascontiguousarray(vectors[asking], dtype=np.float32)
+    faiss_kinds.use_all_cores()
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    scores, found = faiss.knn(queries, rows, nearest + 1, metric=faiss.METRIC_INNER_PRODUCT)
+    # of k + 1 one is the row itself, unless equal ones pushed it out: then it is the last that is one too many
+    own = found == asking[:, None]
+    own[~own.any(axis=1), -1] = True
+    others, scores = (each[~own].reshape(len(asking), nearest) for each in (found, scores))
+    tenth = scores[:, -1] if nearest else np.full(len(asking), -1, np.float32)
+    return Sample(vectors, ids, asking, others, tenth)
+
+
+def thin(sample: Sample) -> Sample:
+    """A part of the rows to try candidates on, in which the same images have the same nearest others."""
+    count = len(sample.vectors)
+    drawn = np.random.default_rng(0).choice(count, min(_TRIAL, count), replace=False)
+    kept = np.unique(np.concatenate([drawn, sample.asking, sample.others.ravel()]))
+    vectors = np.ascontiguousarray(sample.vectors[kept], dtype=np.float32)
+    asking, others = (np.searchsorted(kept, rows) for rows in (sample.asking, sample.others))
+    return Sample(vectors, np.arange(len(kept)), asking, others, sample.tenth)
+
+
+def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], Measured]:
+    """The quickest settings that reach the target (by more than chance), else the best there are; they are set."""
+    reached: list[tuple[dict[str, int], Measured]] = []
+    best: tuple[dict[str, int], Measured] | None = None
+    for again in (0,) if faiss_kinds.scores_exactly(near) else _AGAIN:
+        before = 0.0
+        for setting in faiss_kinds.choices(near):
+            faiss_kinds.tune(near, setting)
+            searcher = Searcher(near, rows, again, dead)
+            found = sample.measure(searcher, timed=False)
+            settings = setting | ({"again": again} if again else {})
+            if best is None or found.recall > best[1].recall:
+                best = settings, found
+            if found.itself == 1 and (found.recall - found.error >= target or found.recall == 1):
+                reached.append((settings, sample.measure(searcher)))
+                break
+            if before > 0.5 and found.itself == 1 and found.recall - before < 0.002:
+                break  # going further does not help; scoring more of it again may
+            before = found.recall
+    assert best is not None
+    settings, measured = min(reached, key=lambda pair: pair[1].microseconds) if reached else best
+    faiss_kinds.tune(near, settings)
+    if not reached:
+        measured = sample.measure(Searcher(near, rows, settings.get("again", 0), dead))
+    return settings, measured
+
+
+def candidates(count: int, dim: int) -> list[str]:
+    """Kinds worth trying for so many rows: exact, rounded, in cells, as a graph."""
+    # four times the root, but no fewer rows in each than a mean can be taken of
+    power = min(round(math.log2(4 * math.sqrt(count))), int(math.log2(max(2, count / 39))))
+    cells = f"IVF{1 << power}"
+    pieces = next((dim // length for length in (4, 5, 3, 6, 7, 8, 2) if dim % length == 0), 0)
+    quantised = [f"{cells},PQ{pieces}"] if pieces else []  # in pieces of equal length, which a prime has not
+    return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", *quantised, f"{cells},RaBitQ", "HNSW32"]
+
+
+def choose(vectors: Vectors, wish: Wish) -> list[Trial]:
+    """What was tried, the best first; those that are no choice last, with the reason.
+
+    Errors: CannotRun where nothing keeps the wish, with the least memory that would do.
+    """
+    count, dim = vectors.shape
+    sample = thin(draw(vectors, np.arange(count), seed=1))
+    exact = _judged(_tried(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, wish), wish)
+    if not exact.refused and exact.microseconds <= _QUICK:
+        return [exact]
+    trials = [exact]
+    pairs = list(zip(candidates(count, dim), candidates(len(sample.ids), dim), strict=True))
+    for kind, small in progress.track(pairs, "trying kinds of index"):
+        trial = _judged(_tried(kind, small, sample, count, wish), wish)
+        progress.note(
+            f"{kind}: recall {trial.recall:.3f}, {trial.microseconds:,.0f} µs a query, "
+            f"{trial.memory / 1e6:,.0f} MB, {trial.seconds:,.0f} s to build{trial.refused and ': ' + trial.refused}"
+        )
+        trials.append(trial)
+    fitting = [trial for trial in trials if not trial.refused]
+    if not fitting:
+        good = [trial for trial in trials if trial.recall >= wish.recall]
+        least = min(good, key=lambda trial: trial.memory)
+        raise CannotRun(
+            f"no index of {count} images at recall {wish.recall} fits into {_megabytes(wish.memory or 0)}",
+            hint=f"--max-memory {_megabytes(least.memory)} is the least that does ({least.kind})",
+        )
+    return sorted(trials, key=lambda trial: (bool(trial.refused), trial.cost))
+
+
+def why(chosen: Trial, trials: list[Trial]) -> str:
+    """Why one was chosen, in a sentence."""
+    if len(trials) == 1:
+        return f"exact search takes {chosen.microseconds:,.0f} µs a query: nothing is gained by less"
+    left_out = [f"{trial.kind} ({trial.refused})" for trial in trials if trial.refused]
+    more = f"; left out: {', '.join(left_out)}" if left_out else ""
+    quickest = min((trial for trial in trials if not trial.refused), key=lambda trial: trial.microseconds)
+    if quickest is not chosen:
+        more = (
+            f"; {quickest.kind} would answer in {quickest.microseconds:,.0f} µs instead of {chosen.microseconds:,.0f}, "
+            f"but takes {_time(quickest.seconds)} to build instead of {_time(chosen.seconds)}{more}"
+        )
+    kept = len(trials) - len(left_out)
+    return f"of {kept} kinds that keep the wish, the one built and asked {_ASKED:,} times the soonest{more}"
+
+
+def _tried(kind: str, small: str, sample: Sample, count: int, wish: Wish) -> Trial:
+    """Build a candidate on the sample, measure it, and scale that to all rows."""
+    growth = count / len(sample.ids)
+    made = make(small, sample.vectors, sample.ids)
+    _, found = fit(made.near, made.rows, sample, wish.recall)
+    # a scan grows with the rows; with cells, their number and their length grow as the root; a graph hardly
+    slower = 0.6 if kind.startswith("IVF") else 0.3 if kind.startswith("HNSW") else 1
+    # as many rows for each cell, and each row held against all cells; a graph is searched for every row
+    training = growth if kind.startswith("IVF") else 1
+    adding = growth ** (1.5 if kind.startswith("IVF") else 1.2 if kind.startswith("HNSW") else 1)
+    seconds = (made.trained * training + made.added * adding) / prefetch.cores()
+    need = faiss_kinds.memory(faiss_kinds.create(kind, sample.vectors.shape[1]), count)
+    return Trial(kind, found.recall, found.microseconds * growth**slower, need, seconds)
+
+
+def make(kind: str, vectors: Vectors, ids: Ids) -> Filled:
+    """A filled index of a kind, and the exact rows beside it where the kind does not keep them."""
+    faiss_kinds.use_all_cores()
+    order = np.argsort(ids)
+    if (order == np.arange(len(order))).all():
+        ordered, sorted_ids = vectors, ids
+    else:
+        ordered, sorted_ids = vectors[order], ids[order]
+    near, rows = faiss_kinds.create(kind, vectors.shape[1]), None
+    started = time.process_time()
+    faiss_kinds.train(near, ordered)
+    trained = time.process_time()
+    faiss_kinds.add(near, ordered, sorted_ids)
+    if not faiss_kinds.keeps_rows(near):
+        rows = faiss_kinds.create(faiss_kinds.ROWS, vectors.shape[1])
+        faiss_kinds.add(rows, ordered, sorted_ids, "keeping rows")
+    return Filled(near, rows, trained - started, time.process_time() - trained)
+
+
+def in_order(wish: Wish, vectors: Vectors) -> Iterator[tuple[str, str, list[Trial]]]:
+    """Kinds to build, best first, each with why, and what was tried."""
+    if wish.kind is not None:
+        yield wish.kind, "asked for", []
+        return
+    if len(vectors) < AUTO_FROM and not wish.chosen and wish.memory is None:
+        yield faiss_kinds.EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
+        return
+    trials = choose(vectors, wish)
+    for trial in trials:
+        if not trial.refused:
+            yield trial.kind, why(trial, trials), trials
+
+
+def _judged(trial: Trial, wish: Wish) -> Trial:
+    reason = ""
+    if wish.memory is not None and trial.memory > wish.memory:
+        reason = f"needs {_megabytes(trial.memory)}"
+    elif trial.recall < wish.recall:
+        reason = f"recall {trial.recall:.3f}"
+    return replace(trial, refused=reason)
+
+
+def _megabytes(count: int) -> str:
+    return f"{max(1, math.ceil(count / 1e6))}M"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,108 @@
+"""The inference graph of a model, run without torch. The only file that knows ONNX Runtime.
+
+Its weights lie beside it in a file of their own, which is mapped into memory: what is in the graph itself would be
+parsed and copied at every start, and that takes longer than embedding a photo.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmlcli import prefetch
+from dmlcli.errors import ModelError
+from dmlcli.model import GRAPH_WEIGHTS
+from dmlcli.types import Forward, Pixels
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+
+def open_graph(file: Path, *, few: bool = False) -> Forward:
+    """A function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged.
+
+    The images of a batch go through one by one, as many at a time as there are cores: what a layer makes of one image
+    stays in a core's own memory, which that of a batch does not, and no thread waits for another. So a vector never
+    depends on what else was in the batch.
+
+    Args:
+        few: it will be called for an image or two, which is not worth laying the weights out for this processor first.
+    """
+    onnxruntime = _runtime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = prefetch.cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
+    options.log_severity_level = 3
+    if few:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was optimised once
+    try:
+        linked = _linked_weights(file)
+        if linked:
+            options.add_external_initializers_from_files_in_memory([GRAPH_WEIGHTS], [linked], [len(linked)])
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has a kind of its own for every way to fail
+        raise _damaged(file, error) from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shapes = [list(each.shape) for each in (*inputs, *outputs)]
+    if [len(shape) for shape in shapes] != [4, 2] or shapes[0][1] not in (3, None) or inputs[0].type != "tensor(float)":
+        raise _damaged(file, f"it does not turn pixels (B, 3, H, W) into vectors (B, D) but has the shapes {shapes}")
+    name = inputs[0].name
+    threads = None if few else _threads()
+
+    def run(image: Pixels) -> Pixels:  # (B, 3, H, W)
+        try:
+            found = np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
+        except Exception as error:
+            raise _damaged(file, error) from error
+        if found.shape[:-1] != image.shape[:1] or not np.isfinite(found).all():
+            raise _damaged(file, "what it computes is not a vector of finite numbers")
+        return found
+
+    def forward(batch: Pixels) -> Pixels:
+        if threads is None or len(batch) < 2:  # alone, an image has all cores
+            return run(batch)
+        return np.concatenate(list(threads.map(run, batch[:, None])))
+
+    return forward
+
+
+def _runtime() -> Any:
+    """ONNX Runtime, with its telemetry off: it would look up a host and keep a device id in the user's cache folder."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _linked_weights(file: Path) -> bytes:
+    """The weights beside a graph, where one of the two is a link, which ONNX Runtime does not follow; else nothing."""
+    weights = file.with_name(GRAPH_WEIGHTS)
+    return weights.read_bytes() if weights.exists() and (weights.is_symlink() or file.is_symlink()) else b""
+
+
+def _damaged(file: Path, error: object) -> ModelError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ModelError(f"the inference graph {file} is damaged: {reason}", hint="train it again")
+
+
+def _threads() -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # which a query of one photo does not wait for
+
+    return ThreadPoolExecutor(prefetch.cores(), thread_name_prefix="graph")
+
+
+def optimise(plain: Path, file: Path, weights: str) -> None:
+    """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine.
+
+    Args:
+        weights: the name of the file beside it that takes the weights.
+    """
+    onnxruntime = _runtime()
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(file)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(plain), options, providers=["CPUExecutionProvider"])

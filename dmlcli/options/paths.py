@@ -1,0 +1,21 @@
+"""Where things lie, and where they go."""
+
+from pathlib import Path
+from typing import Annotated
+
+from dmlcli.options.spec import Option
+
+ModelPath = Annotated[Path | None, Option("--model", help="Model folder.", show_default=False)]
+IndexPath = Annotated[
+    Path | None, Option("--index", help="Index folder, or milvus://host:19530/collection.", show_default=False)
+]
+WorkspacePath = Annotated[
+    Path | None,
+    Option("--workspace", "-w", help="Workspace folder; else the nearest .dmlcli above.", show_default=False),
+]
+ModelOut = Annotated[Path | None, Option("--output", "-o", help="Where the model goes.", show_default=False)]
+EmbeddingsOut = Annotated[
+    Path | None,
+    Option("--output", "-o", help="Folder, or a file: .npz, .npy, .parquet, .jsonl.", show_default=False),
+]
+IndexOut = Annotated[Path | None, Option("--output", "-o", help="Where the index goes.", show_default=False)]

@@ -1,0 +1,176 @@
+"""From what is asked to its answer: encode, fuse, search, re-rank, cut, fold into products, and what each step did."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.errors import ImageError, IndexFileError
+from dmlcli.indexes.gallery import Among, Gallery, ItemTable
+from dmlcli.report.query import Answer, Hit, Picture, Stage
+from dmlcli.report.skipped import Skipped
+from dmlcli.search.encoding import Encode
+from dmlcli.search.product_grouping import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
+from dmlcli.search.query_inputs import Source
+from dmlcli.types import Vectors
+
+if TYPE_CHECKING:
+    from dmlcli.search.rerank import Rerank
+
+_AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for what they must
+
+
+class Plan(NamedTuple):
+    """How every query of one command is answered."""
+
+    top_k: int
+    min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
+    among: Among | None = None  # what --where left
+    rerank: "Rerank | None" = None
+    pool: Pool | None = None  # None: hits are images, not products
+    fuse: bool = False  # whether all that is asked shows one thing
+    explain: bool = False
+    without: frozenset[int] = frozenset()  # ids of images that are not searched for
+
+
+class _Query(NamedTuple):
+    """One vector (D,) to search with, under its name, with the photos it was made of."""
+
+    name: str
+    vector: Vectors
+    photos: tuple[Picture | bytes, ...]
+    stages: tuple[Stage, ...]
+
+
+class Answerer:
+    """Answers queries of one index by one plan."""
+
+    def __init__(self, index: Gallery, items: ItemTable, plan: Plan, encode: Encode) -> None:
+        self._index, self._items, self._plan, self._encode = index, items, plan, encode
+
+    def answers(
+        self, asked: Iterable[Source], minus: Sequence[Source], skipped: list[Skipped] | None
+    ) -> Iterator[Answer]:
+        """One answer after the other, each as soon as it is there.
+
+        Args:
+            minus: what hits must not look like.
+            skipped: where photos that cannot be read are listed; None: such a photo is an error.
+        """
+        against = unit_mean(np.stack([one.vector for one in self._queries(minus, None)])) if minus else None
+        queries = self._queries(asked, skipped)
+        for query in _fused(list(queries)) if self._plan.fuse else queries:
+            yield self._answer(query if against is None else query._replace(vector=_away(query.vector, against)))
+
+    def _queries(self, asked: Iterable[Source], skipped: list[Skipped] | None) -> Iterator[_Query]:
+        for done in self._encode(asked):
+            source, failure = done.source, done.failure
+            if done.vector is not None:
+                yield _Query(source.name, done.vector, source.photos, done.stages if self._plan.explain else ())
+            elif failure is not None and skipped is None:
+                raise ImageError(
+                    f"{'stdin' if source.name == '-' else source.name}: {failure}", hint=failure.hint
+                ) from failure
+            elif skipped is not None:
+                skipped.append(Skipped(source.name, str(failure)))
+
+    def _answer(self, query: _Query) -> Answer:
+        plan, stages, since = self._plan, list(query.stages), time.perf_counter()
+
+        def lap(name: str, left: int) -> None:
+            nonlocal since
+            now = time.perf_counter()
+            stages.append(Stage(name, left, now - since))
+            since = now
+
+        found = self._search(query.vector)
+        closest = found[0].cosine if found else None
+        lap(f"search {'all' if plan.among is None else len(plan.among)} ({self._index.kind})", len(found))
+        if plan.rerank is not None and found:
+            found = self._reranked(query.vector, found, plan.rerank)
+            lap(f"re-rank by {plan.rerank.name}", len(found))
+        if plan.min_score is not None:
+            found = [one for one in found if one.cosine >= plan.min_score]
+            lap(f"cut below {plan.min_score:.3f}", len(found))
+        if plan.pool is not None:
+            found = fold(found, plan.pool, lambda products: self._means(query.vector, products))
+            lap(f"fold into products by {plan.pool}", len(found))
+        hits = tuple(self._hit(rank, one) for rank, one in enumerate(found[: plan.top_k], start=1))
+        lap("look up rows", len(hits))
+        told = tuple(stages) if plan.explain else ()
+        return Answer(query.name, hits, closest, plan.min_score, query.photos, told)
+
+    def _search(self, vector: Vectors) -> list[Candidate]:
+        """As many of the closest images as the later stages want to see."""
+        plan = self._plan
+        most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
+        depth = max(plan.top_k, plan.rerank.depth if plan.rerank else 0)
+        if plan.pool is not None:
+            depth = max(4 * depth, COMPARED if plan.pool == "mean" else VOTERS)
+        while most:
+            wanted = depth + len(plan.without)  # as if what is left out came first
+            rows = self._index.search(vector[None], min(wanted, most), among=plan.among)[0]
+            if not all(math.isfinite(row.score) for row in rows):
+                raise IndexFileError(
+                    f"a search in {self._index.place} gives scores that are not finite: its vectors are damaged",
+                    hint="dmlcli index CATALOG",
+                )
+            kept = [row for row in rows if row.id not in plan.without][:depth]
+            found = [Candidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
+            distinct = len({one.product or one.id for one in found})
+            enough = plan.pool in (None, "vote") or distinct >= plan.top_k or len(rows) < wanted
+            too_far = plan.min_score is not None and found and found[-1].cosine < plan.min_score
+            if enough or too_far:
+                return found
+            depth *= 4
+        return []
+
+    def _reranked(self, vector: Vectors, found: list[Candidate], rerank: "Rerank") -> list[Candidate]:
+        """The first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""
+        top, rest = found[: rerank.depth], found[rerank.depth :]
+        scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))
+        floor = float(scores.min())
+        new = [top[place]._replace(score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
+        return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
+
+    def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
+        """The mean cosine of all images of each product that the filter left."""
+        means = []
+        for product in products:
+            kept = self._items.of_product(product, self._plan.among)
+            means.append(float((self._index.vectors(kept) @ vector).mean()))
+        return np.array(means, dtype=np.float32)
+
+    def _hit(self, rank: int, found: Candidate) -> Hit:
+        category, columns = self._items.row(found.id)
+        image, box = _from_here(found.image), self._items.box(found.id)
+        return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)
+
+
+def _fused(queries: list[_Query]) -> list[_Query]:
+    """One query for all of them: the mean of their vectors; none where there is nothing left to search with."""
+    if not queries:
+        return []
+    first, others = queries[0], len(queries) - 1
+    name = f"{first.name} and {others} more" if others else first.name
+    photos = tuple(photo for query in queries for photo in query.photos)
+    stages = tuple(stage for query in queries for stage in query.stages)
+    return [_Query(name, unit_mean(np.stack([query.vector for query in queries])), photos, stages)]
+
+
+def _away(vector: Vectors, against: Vectors) -> Vectors:
+    """The query less half of what hits must not look like (Rocchio's formula), of unit length again."""
+    moved = vector - _AWAY * against
+    return np.asarray(moved / max(float(np.linalg.norm(moved)), 1e-12), dtype=np.float32)
+
+
+def _from_here(image: Path) -> str:
+    """The path as one would type it here."""
+    try:
+        return str(image.relative_to(Path.cwd()))
+    except ValueError:
+        return str(image)

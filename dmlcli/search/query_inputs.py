@@ -1,0 +1,188 @@
+"""What can be searched with: a photo, a vector from a file or from memory, what is indexed already."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dmlcli.errors import CannotRun, ImageError, UsageError
+from dmlcli.indexes.gallery import Gallery, ItemTable
+from dmlcli.report.query import Picture
+from dmlcli.search.product_grouping import unit_mean
+from dmlcli.types import Vectors
+
+TAKES = "query takes image files, folders of images, or - for stdin"
+_VECTORS = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
+_MOST_JSON = 1 << 28  # bytes; parsed, it takes several times as many
+_SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
+
+
+class Source(NamedTuple):
+    """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
+
+    name: str
+    photo: "bytes | Path | Picture | None" = None
+    vector: Vectors | None = None
+    part: Box | None = None  # of the photo that is meant; None: all of it
+    failure: ImageError | None = None  # why there is no photo to read
+
+    @property
+    def photos(self) -> tuple[Picture, ...]:
+        """What can be shown of it."""
+        return () if self.photo is None or self.failure else (self,)
+
+    def read_bytes(self) -> bytes:
+        """The bytes of the photo, or of its part; raises ImageError where there are none to be had."""
+        if self.part is None:
+            return self._whole()
+        from dmlcli.image import cut
+
+        return cut(self._whole(), self.part)
+
+    def _whole(self) -> bytes:
+        if isinstance(self.photo, bytes):
+            return self.photo
+        try:
+            if self.failure is not None:
+                raise self.failure
+            return _read(self.photo)
+        except ImageError as error:
+            if not error.hint or "--root" in error.hint:  # which a query has not
+                error.hint = TAKES
+            raise
+        except (OSError, ValueError) as error:  # a name that no file can have, among others
+            raise ImageError(getattr(error, "strerror", None) or str(error), hint=TAKES) from error
+
+
+def _read(photo: Path | Picture | None) -> bytes:
+    from dmlcli.image import read_file, status_of
+
+    if photo is None:
+        raise ImageError("there is no photo, only a vector")
+    if not isinstance(photo, Path):
+        return photo.read_bytes()
+    if not status_of(photo).st_size:  # never opened: some files of /proc are said to be empty and wait for ever
+        raise ImageError("the file is empty")
+    return read_file(photo)
+
+
+def vectors(given: Any, dim: int) -> list[Source]:
+    """Return one query for each of the vectors of a file, or of an array (D,) or (N, D).
+
+    Args:
+        given: the path of a .npy, .npz (`embeddings`, and `paths` where it has them) or .json file; or an array.
+        dim: the length of the index's vectors.
+
+    Raises:
+        CannotRun: the file cannot be read, or a vector is zero or not finite.
+        UsageError: the vectors have another length than `dim`.
+    """
+    if isinstance(given, np.ndarray):
+        name, names, rows = "vector", None, given
+    else:
+        name = str(given)
+        rows, names = _read_vectors(Path(given))
+    rows = np.atleast_2d(rows)
+    if not rows.size:
+        raise CannotRun(f"{name} holds no vectors: it is empty", hint=_VECTORS)
+    if rows.ndim != 2 or rows.shape[1] != dim:
+        raise UsageError(f"{name} holds vectors {rows.shape}, the index has {dim} dimensions", hint=_VECTORS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows = rows.astype(np.float32)
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(wrong):
+        raise CannotRun(f"{name} holds a vector that is zero or not finite, in row {wrong[0]}", hint=_VECTORS)
+    if names is None or len(names) != len(rows):
+        names = [name] if len(rows) == 1 else [f"{name}:{row}" for row in range(len(rows))]
+    rows = (rows / lengths).astype(np.float32)
+    return [Source(name, vector=row) for name, row in zip(names, rows, strict=True)]
+
+
+def _read_vectors(file: Path) -> tuple[np.ndarray[Any, Any], list[str] | None]:
+    """The numbers in a file as they are, and their names where it has them."""
+    from zipfile import BadZipFile
+
+    try:
+        if file.exists() and not file.is_file():
+            raise CannotRun(f"{file} is not a regular file", hint=_VECTORS)
+        if file.suffix != ".json":
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return _numbers(loaded), None
+            names = [str(path) for path in loaded["paths"]] if "paths" in loaded else None
+            return _numbers(loaded["embeddings"]), names
+        if file.stat().st_size > _MOST_JSON:
+            raise CannotRun(f"{file} is larger than {_MOST_JSON:,} bytes", hint="save large matrices as .npy")
+        return np.asarray(json.loads(file.read_text(encoding="utf-8-sig")), dtype=np.float64), None
+    except FileNotFoundError as error:
+        raise CannotRun(f"there is no file {file}", hint=_VECTORS) from error
+    except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile, MemoryError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CannotRun(f"cannot read vectors from {file}: {reason}", hint=_VECTORS) from error
+
+
+def _numbers(loaded: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if loaded.dtype.kind not in "fiu":
+        raise ValueError(f"its entries are {loaded.dtype}, not real numbers")
+    return loaded
+
+
+def indexed(name: str, index: Gallery, items: ItemTable) -> Source:
+    """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
+    ids, photo = items.named(name)
+    stored = index.vectors(ids)
+    if not np.isfinite(stored).all():
+        raise CannotRun(f"{name} has a vector in {index.place} that is not finite", hint="dmlcli index CATALOG")
+    return Source(name, photo, unit_mean(stored))
+
+
+def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[list[Source], frozenset[int]]:
+    """Return what to search away from, and the ids of the images to leave out.
+
+    Args:
+        names: photos, which are searched away from; indexed products, whose images are left out; or indexed images, for
+            which both is done.
+
+    Raises:
+        UsageError: something is neither.
+    """
+    away, left_out = [], set[int]()
+    for name in names:
+        if _is_file(name):
+            away.append(Source(name, Path(name)))
+            continue
+        images = items.of_product(name)
+        if not len(images):
+            away.append(indexed(name, index, items))
+            images, _ = items.named(name)
+        left_out.update(images.tolist())
+    return away, frozenset(left_out)
+
+
+def parts(sources: Iterable[Source], part: Box | None) -> Iterator[Source]:
+    """The sources, of whose photos a part is meant; those that are vectors already stay as they are."""
+    return (one._replace(part=part) if one.vector is None else one for one in sources)
+
+
+def box(text: str) -> Box:
+    """`x,y,width,height` of --crop, in pixels of the upright photo or in per cent of its sides (`25%,0,50%,100%`)."""
+    sides = [_SIDE.fullmatch(part.strip()) for part in text.split(",")]
+    hint = "--crop 40,0,300,300 (pixels), or --crop 25%,0,50%,100%"
+    if len(sides) != 4 or not all(sides):
+        raise UsageError(f"--crop {text} is not x,y,width,height", hint=hint)
+    parts = tuple((float(side[1]), side[2] == "%") for side in sides if side)
+    if not all(length for length, _ in parts[2:]):
+        raise UsageError(f"--crop {text} is empty", hint=hint)
+    return parts
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # too long for a file
+        return False

@@ -1,0 +1,51 @@
+"""What a reader needs to know of how folders and records are written. A query loads nothing else of this package."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from dmlcli.storage import paths
+
+T = TypeVar("T")
+
+
+def restore(target: Path) -> Path:
+    """Take back the previous folder where a writer was killed between its two renames; returns `target`."""
+    if not target.exists():
+        end = Path(os.path.realpath(target)) if target.is_symlink() else target
+        previous = paths.previous_of(end)
+        if previous.exists():
+            previous.rename(end)
+    return target
+
+
+def identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one that was put in its place; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def settled(folder: Path, read: Callable[[Path], T]) -> T:
+    """What `read` makes of a folder; read again where a writer put another in its place meanwhile."""
+    while True:
+        before = identity(folder)
+        try:
+            found = read(folder)
+        except Exception:
+            if identity(folder) == before:
+                raise
+        else:
+            if identity(folder) == before:
+                return found
+
+
+def dereference(named: dict[str, str], folder: Path) -> Path:
+    """The path that a record in `folder` names: where it lies from here, else where it was."""
+    if not named["relative"]:
+        return Path(named["absolute"])
+    absolute, moved = Path(named["absolute"]), restore((folder.resolve() / named["relative"]).resolve())
+    return moved if moved.exists() or not absolute.exists() else absolute

@@ -1,0 +1,39 @@
+"""Metrics and lowest scores by name."""
+
+import pytest
+
+from dmlcli.errors import UsageError
+from dmlcli.evaluation.min_scores import failed, gates, wanted
+
+
+def test_usual_metrics_and_named_ones() -> None:
+    assert wanted(None).order == ("recall@1", "recall@5", "recall@10", "map@r", "r_precision")
+    assert wanted(None, (1, 100)).order == ("recall@1", "recall@100", "map@r", "r_precision")
+    found = wanted("P@1, recall@2,recall@2,nmi,eer,hit@category,cmc_single_shot@5", also=["mrr"])
+    assert found.order == (
+        "precision@1", "recall@2", "nmi", "eer", "hit@category", "cmc_single_shot@5", "mrr",
+    )  # fmt: skip
+    assert (found.ranked, found.clusters, found.pairs) == (["precision@1", "recall@2", "mrr"], ["nmi"], ["eer"])
+    assert found.single_shot == [5] and "nmi" not in found.by_query and "hit@category" in found.by_query
+
+
+def test_all_are_known_by_name() -> None:
+    everything = wanted("all")
+    assert len(everything.order) > 20 and wanted(",".join(everything.order)) == everything
+
+
+@pytest.mark.parametrize("asked", ["", "recall", "fnmr@fmr=2", "cmc_single_shot@0"])
+def test_unknown_metrics_are_usage_errors(asked: str) -> None:
+    with pytest.raises(UsageError):
+        wanted(asked)
+
+
+def test_lowest_scores() -> None:
+    assert gates(["recall@1=0.8,map@r=0.5", "fnmr@fmr=0.01=0.2"]) == {
+        "recall@1": 0.8,
+        "map@r": 0.5,
+        "fnmr@fmr=0.01": 0.2,
+    }
+    assert gates(None) == {}
+    short = failed({"recall@1": 0.8, "map": 0.5, "mrr": 0.1}, {"recall@1": 0.79, "map": None, "mrr": 0.1})
+    assert short == ("recall@1 is 0.7900, below 0.8", "map has no value, 0.5 was asked for")

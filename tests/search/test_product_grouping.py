@@ -1,0 +1,47 @@
+"""The images of a product folded into one hit: by its best image, the mean of all, or the votes of the closest."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmlcli.search.product_grouping import VOTERS, Candidate, Pool, fold
+
+
+def folded(pool: Pool, rows: list[tuple[str, float]], means: dict[str, float] | None = None) -> list[tuple[str, float]]:
+    """The products, and their scores."""
+
+    def mean_of(products: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([(means or {})[product] for product in products], np.float32)
+
+    candidates = [Candidate(id, name, Path(f"{id}.jpg"), score, score) for id, (name, score) in enumerate(rows)]
+    return [(one.product, one.score) for one in fold(candidates, pool, mean_of)]
+
+
+def test_votes_are_shares_of_the_scores() -> None:
+    found = folded("vote", [("a", 0.6), ("b", 0.5), ("b", 0.4), ("c", 0.5)])
+    assert [name for name, _ in found] == ["b", "a", "c"]
+    assert [score for _, score in found] == pytest.approx([0.45, 0.3, 0.25])
+
+
+def test_images_that_point_away_do_not_vote() -> None:
+    """An image with a negative cosine adds nothing, and takes nothing from its product."""
+    found = folded("vote", [("a", 0.6), ("b", 0.4), ("a", -0.5), ("c", -0.1)])
+    assert [name for name, _ in found] == ["a", "b", "c"]
+    assert [score for _, score in found] == pytest.approx([0.6, 0.4, 0])
+    assert folded("vote", [("a", -0.2), ("b", -0.3)]) == [("a", 0), ("b", 0)]
+
+
+def test_only_the_closest_images_vote() -> None:
+    rows = [("a", 0.9)] * (VOTERS - 1) + [("b", 0.8)] + [("c", 0.7)] * 30
+    assert [name for name, _ in folded("vote", rows)] == ["a", "b"]
+
+
+def test_the_best_image_and_the_mean_of_all() -> None:
+    rows = [("a", 0.9), ("b", 0.8), ("", 0.7), ("a", 0.1)]
+    assert folded("max", rows) == [("a", 0.9), ("b", 0.8), ("", 0.7)]
+    found = folded("mean", rows, {"a": 0.5, "b": 0.8})
+    assert [name for name, _ in found] == ["b", "", "a"]
+    assert [score for _, score in found] == pytest.approx([0.8, 0.7, 0.5])
