@@ -27,8 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from dmlcli import metrics
 from dmlcli.catalog import OPEN_TO_TRAINING, Catalog, Columns, Item, TrainingSplit, open_catalog, split_for_training
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.training import candidate
+from dmlcli.learn.training import refit
+from dmlcli.learn.training.candidate import closed_trial
 from dmlcli.learn.validation import training_data
+from dmlcli.learn.validation.plan import make_plan
 from dmlcli.ranking import rankings
 from dmlcli.workspace import make
 
@@ -89,8 +91,8 @@ def _trained(
     rows = [row for row, item in enumerate(items) if item.product in known and item.split in splits]
     part = Catalog(matter.photos.root, [_sourced(items[row]) if pictures else items[row] for row in rows])
     own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
-    planned = candidate.plan(own, recipe)
-    head = candidate.finish(own, planned, planned.closed_trial(), recipe, torch.device("cpu")).head
+    planned = make_plan(own, recipe)
+    head = refit.finish(own, planned, closed_trial(planned), recipe, torch.device("cpu")).head
     with torch.no_grad():
         return head(matter.seen).numpy(), str(planned.setting)
 

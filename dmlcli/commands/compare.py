@@ -73,17 +73,18 @@ def compare(
     place = make(workspace)
 
     from dmlcli.learn.networks.inference import pick_device
-    from dmlcli.learn.training import candidate  # torch starts here
-    from dmlcli.learn.validation import folds, training_data
+    from dmlcli.learn.training.loss_comparison import compare_heads  # torch starts here
+    from dmlcli.learn.validation import training_data
+    from dmlcli.learn.validation.folds import describe, halved
 
     matter = training_data.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
-    rehearsal = folds.halved(matter.photos.items, matter.split)
+    rehearsal = halved(matter.photos.items, matter.split)
     lesson = matter.lesson(rehearsal.fit, rehearsal.searches)
     unlearned = _scores(lesson.validation, lesson.baseline.numpy())
     contenders = [_contender(FROZEN, unlearned, unlearned, lesson, 0.0)]
     closed: Scores | None = None
     began = time.perf_counter()
-    for spec, vectors, trouble in candidate.compare_heads(lesson, recipe, progress.track(specs, "losses")):
+    for spec, vectors, trouble in compare_heads(lesson, recipe, progress.track(specs, "losses")):
         seconds = time.perf_counter() - began
         if vectors is None:
             lost = (None,) * 7
@@ -98,7 +99,7 @@ def compare(
     return CompareReport(
         images=len(lesson.labels),
         products=lesson.products,
-        protocol=folds.describe([rehearsal], matter.photos.items),
+        protocol=describe([rehearsal], matter.photos.items),
         contenders=tuple(contenders),
         recommended=recommended,
         why=why,

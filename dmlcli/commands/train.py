@@ -271,10 +271,10 @@ def _unchanged(going: "Run", named: str | None, asked: dict[str, Any]) -> "Recip
 def _follow(device: str) -> NoReturn:
     """What a process does that does not lead: its part of the gradient training, and nothing after it."""
     from dmlcli.learn.networks.inference import pick_device
-    from dmlcli.learn.training import candidate
+    from dmlcli.learn.training import worker
 
     with dist_env.a_part():
-        candidate.follow(pick_device(device))
+        worker.follow(pick_device(device))
     raise SystemExit(0)
 
 

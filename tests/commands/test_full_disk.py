@@ -29,7 +29,7 @@ LIBRARIES = [
     "torchvision",
     "onnx",
     "dmlcli.cli.app",
-    "dmlcli.learn.training.candidate",
+    "dmlcli.learn.training.trainer",
 ]
 
 

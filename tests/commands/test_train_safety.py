@@ -12,8 +12,8 @@ import pytest
 from dmlcli import indexes, model_history, runs
 from dmlcli.learn.data import feature_cache
 from dmlcli.learn.networks import onnx_export
-from dmlcli.learn.training import candidate
 from dmlcli.learn.validation import head_selection
+from dmlcli.learn.validation.plan import Plan, make_plan
 from dmlcli.model import open_model
 from tests.conftest import Cli, Run, make_shop
 
@@ -213,13 +213,13 @@ def test_where_training_does_harm_the_model_is_the_frozen_backbone(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frozen backbone is said to find every new product; nothing that is trained can be as good."""
-    planned = candidate.plan
+    planned = make_plan
 
-    def harmed(*arguments: Any) -> candidate.Plan:
+    def harmed(*arguments: Any) -> Plan:
         found = planned(*arguments)
         return replace(found, frozen=[{"known": 0.0, "new": 1.1}] * len(found.lessons))
 
-    monkeypatch.setattr(candidate, "plan", harmed)
+    monkeypatch.setattr("dmlcli.learn.training.trainer.make_plan", harmed)
     catalog = make_shop(tmp_path / "more", products=8, images=4)
     report = told(train("--tune", "head", "--epochs", 1, "--no-index", catalog=catalog))
     assert report["chosen"] == "frozen backbone" and "worse for new products" in report["reason"]

@@ -30,10 +30,12 @@ from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.pretrained import Weights
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import Clock
-from dmlcli.learn.training import candidate, stage_selection
+from dmlcli.learn.training import stage_selection
 from dmlcli.learn.training.loop import fit
-from dmlcli.learn.validation import folds, synthetic_queries
-from dmlcli.learn.validation.head_selection import Choice, choose
+from dmlcli.learn.validation import synthetic_queries
+from dmlcli.learn.validation.folds import Rehearsal, describe, rehearsals
+from dmlcli.learn.validation.head_selection import Choice, choose, initial_network
+from dmlcli.learn.validation.plan import Plan, make_plan
 from dmlcli.learn.validation.training_data import Material, trunk_of
 from dmlcli.model import Model, open_model
 from dmlcli.workspace import Workspace
@@ -81,15 +83,15 @@ def estimate(
         return found
 
     matter = _imagined(photos, recipe, start, trunk, model, names, split)
-    made = folds.rehearsals(photos.items, matter.split, recipe.purpose, recipe.seed)
-    found.how = synthetic_queries.HOW if imitates else folds.describe(made, photos.items)
+    made = rehearsals(photos.items, matter.split, recipe.purpose, recipe.seed)
+    found.how = synthetic_queries.HOW if imitates else describe(made, photos.items)
     began = time.monotonic()
-    planned = candidate.plan(matter, recipe) if len(made) < 2 else _first_of(matter, recipe, made)
+    planned = make_plan(matter, recipe) if len(made) < 2 else _first_of(matter, recipe, made)
     rehearsal = time.monotonic() - began
     found.parts["rehearsals"] = rehearsal * max(1, len(made))
     found.parts["the last fit"] = rehearsal / 3
     lesson, at = planned.lessons[0], stage_selection.first(recipe, planned.only_closed)
-    network = candidate.start(matter, lesson, planned.setting, recipe)
+    network = initial_network(matter, lesson, planned.setting, recipe)
     while at != "none":
         for part, spent in _gradient(network, planned, stage_selection.at_depth(recipe, at), hardware, each).items():
             found.parts[part] = found.parts.get(part, 0.0) + spent
@@ -157,17 +159,15 @@ def _imagined(
     return Material(start, pretrained, trunk, model, photos, rows, views, unknown, [], maps, names, imitates)
 
 
-def _first_of(matter: Material, recipe: Recipe, made: list[folds.Rehearsal]) -> candidate.Plan:
+def _first_of(matter: Material, recipe: Recipe, made: list[Rehearsal]) -> Plan:
     """The plan after the first of several rehearsals: the others take as long."""
     lesson = matter.lesson(made[0].fit, made[0].searches)
     choice = Choice(CAREFUL, [], []) if recipe.head == "identity" else choose([lesson], recipe)
     frozen = [lesson.validation.scores(lesson.baseline.numpy())]
-    return candidate.Plan([lesson], "", choice.setting, frozen, choice.scores, choice.strangers)
+    return Plan([lesson], "", choice.setting, frozen, choice.scores, choice.strangers)
 
 
-def _gradient(
-    network: Network, planned: candidate.Plan, recipe: Recipe, hardware: torch.device, each: float
-) -> dict[str, float]:
+def _gradient(network: Network, planned: Plan, recipe: Recipe, hardware: torch.device, each: float) -> dict[str, float]:
     """Seconds of what is done at one depth; `each`: of one photo on its way through the backbone."""
     lesson = planned.lessons[0]
     if recipe.tune == "head":

@@ -13,11 +13,13 @@ from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import Clock
-from dmlcli.learn.training import candidate, distributed, stages
-from dmlcli.learn.training.candidate import Trial
+from dmlcli.learn.training import distributed, epochs, refit, stages
+from dmlcli.learn.training.candidate import Trial, closed_trial, frozen_trial
 from dmlcli.learn.training.checkpoint import Checkpoint
-from dmlcli.learn.validation import folds, synthetic_queries, training_data
-from dmlcli.learn.validation.head_selection import Folds
+from dmlcli.learn.validation import synthetic_queries, training_data
+from dmlcli.learn.validation.folds import fitted_in_the_end
+from dmlcli.learn.validation.head_selection import Folds, initial_network
+from dmlcli.learn.validation.plan import make_plan
 from dmlcli.model import Model
 from dmlcli.report.skipped import Skipped
 from dmlcli.runs import Run
@@ -72,28 +74,28 @@ def run(
     distributed.check_shareable(recipe, hardware)
     distributed.take_all_cores()
     if recipe.tune == "none":
-        start = training_data.start_of(recipe)
-        untrained = frozen.build(start, recipe.seed, recipe.pooling)
-        return Outcome(frozen.save(draft, untrained, start, photos, known=current), "frozen backbone")
+        weights = training_data.start_of(recipe)
+        untrained = frozen.build(weights, recipe.seed, recipe.pooling)
+        return Outcome(frozen.save(draft, untrained, weights, photos, known=current), "frozen backbone")
 
     matter = training_data.gather(
         photos, recipe, place, hardware, split_for_training, clock, synthetic_queries.is_needed
     )
     states = zip(matter.plain.items, matter.plain.states, strict=True)
     going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
-    planned = candidate.plan(matter, recipe, Folds(going.folds))
+    planned = make_plan(matter, recipe, Folds(going.folds))
     lesson = planned.lessons[0]
     for unusual in class_balance.describe(matter.photos.items, recipe):
         progress.note(unusual)
     progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
-    frozen_trial, best = planned.frozen_trial(), planned.closed_trial()
-    _tell(best, frozen_trial)
-    told(best.facts() | {"best": best.beats(frozen_trial)})
-    network = candidate.start(matter, lesson, planned.setting, recipe)
-    interrupted, first = False, planned.closed_trial(first=True)
+    baseline, best = frozen_trial(planned), closed_trial(planned)
+    _tell(best, baseline)
+    told(best.facts() | {"best": best.beats(baseline)})
+    network = initial_network(matter, lesson, planned.setting, recipe)
+    interrupted, first = False, closed_trial(planned, first=True)
     try:
         with distributed.joined():  # until here the other processes, if there are any, have waited
-            for trial in candidate.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
+            for trial in epochs.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
                 _tell(trial, first)
                 told(trial.facts() | {"best": trial.beats(first)})
                 first = trial if trial.beats(first) else first
@@ -102,17 +104,17 @@ def run(
         progress.note("interrupted: saving the best model so far")
 
     if first.trained:
-        best, frozen_trial = first, planned.frozen_trial(first=True)
+        best, baseline = first, frozen_trial(planned, first=True)
     closest, reason = None, ""
-    if not best.beats(frozen_trial):
-        reason = why_frozen(best, frozen_trial, recipe.purpose)
-        best, network = frozen_trial, matter.pretrained
+    if not best.beats(baseline):
+        reason = why_frozen(best, baseline, recipe.purpose)
+        best, network = baseline, matter.pretrained
     else:
-        closest = candidate.closeness(planned, best, recipe)
-        network = candidate.finish(matter, planned, best, recipe, hardware, again=not interrupted)
+        closest = refit.closeness(planned, best, recipe)
+        network = refit.finish(matter, planned, best, recipe, hardware, again=not interrupted)
     items = matter.photos.items
-    products = sorted({items[row].product for row in folds.fitted_in_the_end(items, matter.split)})
-    searches = {name: {"frozen": frozen_trial.scores[name], "chosen": score} for name, score in best.scores.items()}
+    products = sorted({items[row].product for row in fitted_in_the_end(items, matter.split)})
+    searches = {name: {"frozen": baseline.scores[name], "chosen": score} for name, score in best.scores.items()}
     record = replace(
         frozen.record(matter.start),
         recipe=vars(recipe),
@@ -121,7 +123,7 @@ def run(
         scores={
             "validation": planned.how,
             "map@r": best.score,
-            "frozen map@r": frozen_trial.score,
+            "frozen map@r": baseline.score,
             "searches": searches,
             "chosen": best.origin,
             "strangers": closest,
@@ -135,7 +137,7 @@ def run(
         model=model,
         origin=best.origin,
         validation=planned.how,
-        frozen_score=frozen_trial.score,
+        frozen_score=baseline.score,
         score=best.score,
         searches=searches,
         skipped=tuple(matter.skipped),
@@ -145,18 +147,18 @@ def run(
     )
 
 
-def why_frozen(best: Trial, frozen_trial: Trial, purpose: str) -> str:
+def why_frozen(best: Trial, baseline: Trial, purpose: str) -> str:
     """Say why the frozen backbone is kept: what the best of training scored in validation, and what `--for` does.
 
     Args:
         best: the best state that training came to.
-        frozen_trial: the frozen backbone in the same searches.
+        baseline: the frozen backbone in the same searches.
         purpose: the value of `--for`.
     """
     if not best.behind:
         return "training scored no better than the frozen backbone on held-out photos"
     scores = {
-        name: f"MAP@R {100 * score:.1f} %, frozen backbone {100 * frozen_trial.scores[name]:.1f} %"
+        name: f"MAP@R {100 * score:.1f} %, frozen backbone {100 * baseline.scores[name]:.1f} %"
         for name, score in best.scores.items()
     }
     worse = " and ".join(f"for {name} products ({scores[name]})" for name in best.behind)

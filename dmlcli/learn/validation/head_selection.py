@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from dmlcli import progress, storage
-from dmlcli.learn.networks.heads import BlendHead
+from dmlcli.learn.networks.heads import BlendHead, IdentityHead
 from dmlcli.learn.networks.lda import CAREFUL, SETTINGS, ClosedForm, Setting, split_dim
+from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.open_set import Strangers
 from dmlcli.learn.validation.scoring import together
-from dmlcli.learn.validation.training_data import Lesson
+from dmlcli.learn.validation.training_data import Lesson, Material
 from dmlcli.storage import records
 
 _MOST_RECALLED = 20_000  # products; the means of more would weigh more than the backbone
@@ -45,6 +46,15 @@ def solve(head: BlendHead, lesson: Lesson) -> ClosedForm:
         views = len(lesson.features)
         seen = head.before(lesson.features.flatten(0, 1))
         return ClosedForm(seen, lesson.labels.repeat(views), lesson.weights.repeat(views))
+
+
+def initial_network(material: Material, lesson: Lesson, setting: Setting, recipe: Recipe) -> Network:
+    """The frozen backbone with a head for a lesson, set by its closed form."""
+    trunk = material.trunk
+    head = IdentityHead(material.views.shape[-1]) if recipe.head == "identity" else new_head(lesson, recipe)
+    if isinstance(head, BlendHead):
+        solve(head, lesson).fill(head, setting)
+    return Network(trunk.backbone, head, trunk.image, pooling=trunk.pooling, mirror=trunk.mirror).eval()
 
 
 class Tried(NamedTuple):

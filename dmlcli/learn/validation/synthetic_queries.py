@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn.data import augmentation
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.validation import folds
+from dmlcli.learn.validation.folds import Search, fitted_in_the_end, rehearsals
 from dmlcli.learn.validation.scoring import Validation
 from dmlcli.learn.validation.training_data import Lesson, Material
 
@@ -31,14 +31,14 @@ def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
     Whoever asks for a deeper training gets it unjudged: a backbone that was shown imitations would learn them by heart.
     """
     items = photos.items
-    products = {items[row].product for row in folds.fitted_in_the_end(items, split)}
+    products = {items[row].product for row in fitted_in_the_end(items, split)}
     judged = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
-    return judged and not folds.rehearsals(items, split, recipe.purpose, recipe.seed)
+    return judged and not rehearsals(items, split, recipe.purpose, recipe.seed)
 
 
 def lessons(material: Material, recipe: Recipe) -> list[Lesson]:
     """A lesson for each family of views, and a third of the products, that it is kept from."""
-    rows = folds.fitted_in_the_end(material.photos.items, material.split)
+    rows = fitted_in_the_end(material.photos.items, material.split)
     names = sorted({material.photos.items[row].product for row in rows})
     random.Random(recipe.seed).shuffle(names)
     families = [name for name in material.names if name.startswith(tuple(augmentation.FAMILIES))]
@@ -56,7 +56,7 @@ def _lesson(material: Material, rows: Sequence[int], new: set[str], family: int,
     step = -(-len(rows) // _MOST_QUERIES)
     asked = {"known": [row for row in kept if items[row].product], "new": [row for row in rows if row not in {*kept}]}
     searches = {
-        name: folds.Search([count + row for row in queries[::step]], list(rows))
+        name: Search([count + row for row in queries[::step]], list(rows))
         for name, queries in asked.items()
         if queries and name in (recipe.purpose, *(("known", "new") if recipe.purpose == "both" else ()))
     }

@@ -9,11 +9,12 @@ from torch.nn import functional as F
 
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn.data import augmentation
-from dmlcli.learn.training import candidate
+from dmlcli.learn.training.candidate import closed_trial, frozen_trial
 from dmlcli.learn.validation import synthetic_queries
+from dmlcli.learn.validation.plan import make_plan
 from dmlcli.learn.validation.training_data import Material
 from tests.conftest import Cli, make_shop
-from tests.learn.training.test_candidate import gathered, recipe
+from tests.learn.training.test_epochs import gathered, recipe
 
 PRODUCTS = 9
 
@@ -59,9 +60,9 @@ def test_a_family_judges_where_it_was_not_fitted_on(material: Material) -> None:
 
 
 def test_the_closed_form_is_chosen_by_them_and_no_gradient_is_trusted(material: Material) -> None:
-    planned = candidate.plan(material, recipe("auto"))
+    planned = make_plan(material, recipe("auto"))
     assert planned.how == synthetic_queries.HOW and planned.only_closed
-    frozen, closed = planned.frozen_trial().score, planned.closed_trial().score
+    frozen, closed = frozen_trial(planned).score, closed_trial(planned).score
     assert frozen is not None and closed is not None and closed > 0
 
 

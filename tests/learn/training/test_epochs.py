@@ -23,10 +23,12 @@ from dmlcli.learn.networks.lda import CAREFUL
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import Clock
-from dmlcli.learn.training import candidate
+from dmlcli.learn.training import epochs, refit
+from dmlcli.learn.training.candidate import Trial, behind, closed_trial, frozen_trial
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.trainer import why_frozen
-from dmlcli.learn.validation.head_selection import choose
+from dmlcli.learn.validation.head_selection import choose, initial_network
+from dmlcli.learn.validation.plan import Plan, make_plan
 from dmlcli.learn.validation.training_data import Material
 from tests.conftest import make_embeddings, make_shop
 
@@ -86,10 +88,10 @@ def gathered(root: Path, products: int = PRODUCTS) -> Material:
     )
 
 
-def rehearsed(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[Material, candidate.Plan, Network]:
+def rehearsed(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[Material, Plan, Network]:
     material = gathered(root, products)
-    planned = candidate.plan(material, asked)
-    return material, planned, candidate.start(material, planned.lessons[0], planned.setting, asked)
+    planned = make_plan(material, asked)
+    return material, planned, initial_network(material, planned.lessons[0], planned.setting, asked)
 
 
 def test_labels_and_files_stand_in_the_order_of_the_features(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_the_baseline_is_the_backbone_as_published(tmp_path: Path) -> None:
 def test_the_setting_that_is_chosen_scores_as_told(tmp_path: Path) -> None:
     material, planned, _ = rehearsed(tmp_path, recipe())
     for lesson, told in zip(planned.lessons, planned.closed, strict=True):
-        network = candidate.start(material, lesson, planned.setting, recipe())
+        network = initial_network(material, lesson, planned.setting, recipe())
         with torch.no_grad():
             scores = lesson.validation.scores(network.head(lesson.validation_features).numpy())
         assert scores == pytest.approx(told, abs=1e-6) and set(told) == {"known", "new"}
@@ -132,9 +134,9 @@ def test_strangers_are_as_close_as_a_search_for_them_says(tmp_path: Path) -> Non
     """In each rehearsal: photos of products that were held out, searched among what was fitted on."""
     material = gathered(tmp_path)
     material.trunk.mirror = True
-    planned, found = candidate.plan(material, recipe()), []
+    planned, found = make_plan(material, recipe()), []
     for lesson in planned.lessons:
-        network = candidate.start(material, lesson, planned.setting, recipe())
+        network = initial_network(material, lesson, planned.setting, recipe())
         fitted = {file.path for file in lesson.files}
         rows = [row for row, item in enumerate(material.photos.items) if material.photos.photo(item).path in fitted]
         products = {material.photos.items[row].product for row in rows}
@@ -143,37 +145,37 @@ def test_strangers_are_as_close_as_a_search_for_them_says(tmp_path: Path) -> Non
             gallery, strangers = network.head(material.seen[rows]), network.head(material.seen[new])
         found.append(float(np.quantile((strangers @ gallery.T).max(1).values.numpy(), 0.95)))
     assert planned.strangers == pytest.approx(found, abs=1e-5)
-    told = candidate.closeness(planned, planned.closed_trial(), recipe())
+    told = refit.closeness(planned, closed_trial(planned), recipe())
     assert told == {"refused": 0.95, "threshold": pytest.approx(np.mean(found), abs=1e-5), "rehearsals": len(found)}
 
 
 def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_path: Path) -> None:
     material, planned, network = rehearsed(tmp_path, recipe(), products=3)
-    assert planned.setting == CAREFUL and planned.frozen_trial().score is None and "none" in planned.how
+    assert planned.setting == CAREFUL and frozen_trial(planned).score is None and "none" in planned.how
     assert choose([], recipe()) == (CAREFUL, [], [])
-    assert list(candidate.trials(network, planned, recipe(), CPU)) == []
-    closed = planned.closed_trial()
-    assert closed.beats(planned.frozen_trial())
-    shipped = candidate.finish(material, planned, closed, recipe(), CPU)
+    assert list(epochs.trials(network, planned, recipe(), CPU)) == []
+    closed = closed_trial(planned)
+    assert closed.beats(frozen_trial(planned))
+    shipped = refit.finish(material, planned, closed, recipe(), CPU)
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.means) == 3
 
 
 def test_gradient_training_must_be_clearly_better_than_the_closed_form() -> None:
-    closed = candidate.Trial("closed form", {"new": 0.5})
-    slightly, clearly = (candidate.Trial("epoch 1", {"new": score}, {}, 1) for score in (0.501, 0.51))
+    closed = Trial("closed form", {"new": 0.5})
+    slightly, clearly = (Trial("epoch 1", {"new": score}, {}, 1) for score in (0.501, 0.51))
     assert not slightly.beats(closed) and clearly.beats(closed) and clearly.beats(slightly)
-    assert candidate.Trial("closed form", {"new": 0.501}).beats(closed)
+    assert Trial("closed form", {"new": 0.501}).beats(closed)
 
 
 def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_not() -> None:
-    frozen = candidate.Trial("frozen backbone", {"known": 0.3, "new": 0.4})
+    frozen = Trial("frozen backbone", {"known": 0.3, "new": 0.4})
     scores = {"known": 0.9, "new": 0.39}
-    harmful = candidate.Trial("closed form", scores, behind=candidate.behind(scores, frozen.scores))
+    harmful = Trial("closed form", scores, behind=behind(scores, frozen.scores))
     assert harmful.behind == ("new",) and (harmful.score or 0) > (frozen.score or 0)
     assert not harmful.beats(frozen) and frozen.beats(harmful)
-    harmless = candidate.Trial("epoch 3", {"known": 0.4, "new": 0.4}, {}, 3)
+    harmless = Trial("epoch 3", {"known": 0.4, "new": 0.4}, {}, 3)
     assert harmless.beats(harmful) and harmless.beats(frozen)
-    epoch = candidate.Trial("epoch 4", scores, {}, 4, behind=("new",))
+    epoch = Trial("epoch 4", scores, {}, 4, behind=("new",))
     assert not epoch.beats(harmless) and not epoch.beats(frozen)
 
 
@@ -181,9 +183,9 @@ def test_where_training_does_harm_the_frozen_backbone_is_kept_and_the_reason_sai
     """All settings and all epochs are below it in one search."""
     _, planned, network = rehearsed(tmp_path, recipe())
     planned = replace(planned, frozen=[{"known": 0.0, "new": 1.1} for _ in planned.lessons])
-    trials = [planned.closed_trial(first=True), *candidate.trials(network, planned, recipe(), CPU)]
+    trials = [closed_trial(planned, first=True), *epochs.trials(network, planned, recipe(), CPU)]
     assert len(trials) == 4 and all(trial.behind == ("new",) for trial in trials)
-    best, frozen = planned.closed_trial(), planned.frozen_trial()
+    best, frozen = closed_trial(planned), frozen_trial(planned)
     assert not best.beats(frozen)
     said = why_frozen(best, frozen, "both")
     assert "worse for new products" in said and "frozen backbone 110.0 %" in said and "use --for known" in said
@@ -199,7 +201,7 @@ def test_patience_ends_training_after_so_many_epochs_without_a_gain_and_0_never(
     planned = replace(planned, frozen=[{"known": 0.0, "new": 0.0}] * len(planned.lessons))
     given = iter([0.9, *[0.5] * 20])
     planned.lessons[0].validation.judged = lambda _: ((s := next(given)) and {"known": s, "new": s}, {})  # type: ignore
-    trials = list(candidate.trials(network, planned, asked, CPU))
+    trials = list(epochs.trials(network, planned, asked, CPU))
     assert len(trials) == (7 if patience == 0 else 1 + patience)
 
 
@@ -208,7 +210,7 @@ def test_a_trial_can_be_put_back_as_it_was_scored(tmp_path: Path, how: str) -> N
     """Whatever came after it: the states of all trials are kept, then loaded into the network one by one."""
     asked = recipe(how, rate=0.01)
     _, planned, network = rehearsed(tmp_path, asked)
-    trials = list(candidate.trials(network, planned, asked, CPU))
+    trials = list(epochs.trials(network, planned, asked, CPU))
     assert [trial.origin for trial in trials] == ["epoch 1", "epoch 2", "epoch 3"]
     lesson = planned.lessons[0]
     for trial in trials:
@@ -229,9 +231,9 @@ def test_each_depth_trains_its_part_of_the_backbone(tmp_path: Path, how: str, ch
     """Interrupted (not again) or not, what ships has it, and a head for all products."""
     material, planned, network = rehearsed(tmp_path, recipe(how))
     before = {part: getattr(network.backbone, part).detach().clone() for part in ("below", "top")}
-    *_, last = candidate.trials(network, planned, recipe(how), CPU)
+    *_, last = epochs.trials(network, planned, recipe(how), CPU)
     assert all(torch.equal(getattr(network.backbone, part), weight) for part, weight in before.items())
-    shipped = candidate.finish(material, planned, last, recipe(how), CPU, again=again)
+    shipped = refit.finish(material, planned, last, recipe(how), CPU, again=again)
     for part, weight in before.items():
         assert torch.equal(getattr(shipped.backbone, part), weight) is (part not in changes)
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.means) == PRODUCTS
@@ -241,21 +243,21 @@ def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, planned, network = rehearsed(tmp_path, recipe("auto"))
-    assert {trial.depth for trial in candidate.trials(network, planned, recipe("auto"), CPU)} == {"head"}
+    assert {trial.depth for trial in epochs.trials(network, planned, recipe("auto"), CPU)} == {"head"}
     monkeypatch.setattr("dmlcli.learn.training.stage_selection._LEAST_IMAGES", 1)
-    trials = list(candidate.trials(network, planned, recipe("auto"), CPU, clock=Clock(3600)))
+    trials = list(epochs.trials(network, planned, recipe("auto"), CPU, clock=Clock(3600)))
     assert [trial.depth for trial in trials] == ["head"] * 3 + ["all"] * 3
     monkeypatch.setattr("dmlcli.learn.training.stage_selection._WORTH_EPOCHS", {"all": 10**9, "top": 1})
-    *_, last = candidate.trials(network, planned, recipe("auto"), CPU, clock=Clock(3600))
+    *_, last = epochs.trials(network, planned, recipe("auto"), CPU, clock=Clock(3600))
     assert last.depth == "top"
 
 
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
     _, planned, network = rehearsed(tmp_path, recipe("auto"), products=6)
     assert planned.setting == CAREFUL and "most careful" in planned.how and set(planned.closed[0]) == {"known"}
-    assert not list(candidate.trials(network, planned, recipe("auto"), CPU))
+    assert not list(epochs.trials(network, planned, recipe("auto"), CPU))
     _, sharp, network = rehearsed(tmp_path / "known", recipe("head", purpose="known"), products=6)
-    assert list(candidate.trials(network, sharp, recipe("head", purpose="known"), CPU))
+    assert list(epochs.trials(network, sharp, recipe("head", purpose="known"), CPU))
 
 
 def test_features_that_are_no_numbers_are_told(tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_features_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     with torch.no_grad():
         network.backbone.top.fill_(float("nan"))  # type: ignore[operator]
     with pytest.raises(TrainingError, match="epoch 1, step 1: NaN or infinity in the lengths of the embeddings"):
-        list(candidate.trials(network, planned, recipe("all"), CPU))
+        list(epochs.trials(network, planned, recipe("all"), CPU))
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -271,9 +273,9 @@ def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) 
     asked = recipe("all", epochs=1, head=kind, batch_norm="free")
     material, planned, network = rehearsed(tmp_path, asked)
     if kind == "identity":
-        assert planned.closed_trial().score is None
-    (trial,) = candidate.trials(network, planned, asked, CPU)
-    shipped = candidate.finish(material, planned, trial, asked, CPU)
+        assert closed_trial(planned).score is None
+    (trial,) = epochs.trials(network, planned, asked, CPU)
+    shipped = refit.finish(material, planned, trial, asked, CPU)
     assert shipped.head.settings.get("tuned", "identity") == kind and trial.score is not None
 
 
@@ -281,7 +283,7 @@ def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) 
 def test_every_head_starts_from_the_closed_form_and_learns(tmp_path: Path, kind: str) -> None:
     asked = recipe(head=kind, epochs=6, patience=0)
     _, planned, network = rehearsed(tmp_path, asked)
-    trials = list(candidate.trials(network, planned, asked, CPU))
+    trials = list(epochs.trials(network, planned, asked, CPU))
     losses = [trial.epoch.loss for trial in trials if trial.epoch]
     assert losses[-1] < losses[0]
 
@@ -289,9 +291,9 @@ def test_every_head_starts_from_the_closed_form_and_learns(tmp_path: Path, kind:
 def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     asked = recipe(epochs=400, rate=0.3)
     _, planned, network = rehearsed(tmp_path, asked)
-    trials = list(candidate.trials(network, planned, asked, CPU))
+    trials = list(epochs.trials(network, planned, asked, CPU))
     scores = [trial.score or 0.0 for trial in trials]
-    assert len(trials) < 200 and max(scores[-6:]) <= max([planned.closed_trial(first=True).score or 0, *scores[:-6]])
+    assert len(trials) < 200 and max(scores[-6:]) <= max([closed_trial(planned, first=True).score or 0, *scores[:-6]])
 
 
 @pytest.mark.parametrize("how", ["head", "all"])
@@ -301,7 +303,7 @@ def test_a_seed_makes_it_repeatable(tmp_path: Path, how: str) -> None:
         asked = recipe(how, epochs=2, seed=seed)
         _, planned, network = rehearsed(tmp_path / str(number), asked)
         torch.manual_seed(seed)
-        losses.append([trial.epoch.loss for trial in candidate.trials(network, planned, asked, CPU) if trial.epoch])
+        losses.append([trial.epoch.loss for trial in epochs.trials(network, planned, asked, CPU) if trial.epoch])
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -329,20 +331,20 @@ DAMAGE = {
 
 
 @pytest.fixture(scope="module")
-def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[candidate.Plan, Network, bytes]:
+def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Network, bytes]:
     """What two epochs began with, and their checkpoint."""
     folder = tmp_path_factory.mktemp("halfway")
     asked = recipe(epochs=2)
     _, planned, network = rehearsed(folder, asked)
     planned = replace(planned, closed=[{"known": 0.01, "new": 0.01}] * 3, frozen=[{"known": 0.0, "new": 0.0}] * 3)
     file = folder / "checkpoint.pt"
-    list(candidate.trials(deepcopy(network), planned, asked, CPU, Checkpoint(file)))
+    list(epochs.trials(deepcopy(network), planned, asked, CPU, Checkpoint(file)))
     return planned, network, file.read_bytes()
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_checkpoint_that_does_not_fit_is_refused_by_name(
-    halfway: tuple[candidate.Plan, Network, bytes], tmp_path: Path, damage: str
+    halfway: tuple[Plan, Network, bytes], tmp_path: Path, damage: str
 ) -> None:
     planned, network, checkpoint = halfway
     file = tmp_path / "checkpoint.pt"
@@ -352,5 +354,5 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(
     DAMAGE[damage](state)
     torch.save(state, file)
     with pytest.raises(CannotRun, match=r"checkpoint\.pt is damaged") as caught:
-        list(candidate.trials(deepcopy(network), planned, recipe(epochs=2), CPU, Checkpoint(file)))
+        list(epochs.trials(deepcopy(network), planned, recipe(epochs=2), CPU, Checkpoint(file)))
     assert "--resume" in caught.value.hint
