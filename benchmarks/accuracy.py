@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py ../shared/data --backbone mobilenet_v2 --weights FILE [--workspace DIR]
 
-Every choice is made by rehearsals on the images that training may open; the images that score are looked at once, after
+Every choice is made by folds on the images that training may open; the images that score are looked at once, after
 it. Known products: photos of split test searched among split train, all 81 products. New products: fitted on a random
 half of them, the photos of the other half searched, five times; gains over the backbone as published are paired.
 Catalogue pictures: one clean picture of each product searched among the photos of the half not fitted on, and back;
@@ -28,7 +28,7 @@ from dmlcli import metrics
 from dmlcli.catalog import OPEN_TO_TRAINING, Catalog, Columns, Item, TrainingSplit, open_catalog, split_for_training
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import refit
-from dmlcli.learn.training.candidate import closed_trial
+from dmlcli.learn.training.candidate import lda_candidate
 from dmlcli.learn.validation import training_data
 from dmlcli.learn.validation.plan import make_plan
 from dmlcli.ranking import rankings
@@ -54,18 +54,18 @@ def main() -> None:
     recipe = Recipe(backbone=asked.backbone, weights=asked.weights, pooling=asked.pooling, purpose=asked.purpose)
     photos = _everything(asked.data)
     place = make(asked.workspace)
-    matter = training_data.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
-    products = sorted({item.product for item in matter.photos.items})
+    data = training_data.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
+    products = sorted({item.product for item in data.photos.items})
     if asked.pictures:
-        return _new_products(matter, recipe, products, ACROSS, pictures=True)
+        return _new_products(data, recipe, products, ACROSS, pictures=True)
 
     started = time.perf_counter()
-    embedded, setting = _trained(matter, recipe, set(products))
+    embedded, head_params = _trained(data, recipe, set(products))
     seconds = time.perf_counter() - started
-    for name, vectors in (("frozen", matter.baseline.numpy()), (f"trained ({setting}, {seconds:.0f} s)", embedded)):
-        scores = _search(matter, vectors, "test", "train", set(products))
+    for name, vectors in (("frozen", data.baseline.numpy()), (f"trained ({head_params}, {seconds:.0f} s)", embedded)):
+        scores = _search(data, vectors, "test", "train", set(products))
         print(f"known products: {name}: {_told(scores)}")
-    _new_products(matter, recipe, products, (("test", "train"), *ACROSS), pictures=False)
+    _new_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
 
 
 _NOTHING = TrainingSplit([], [], [], [], "")
@@ -83,18 +83,18 @@ def _everything(data: Path) -> Catalog:
 
 
 def _trained(
-    matter: training_data.Material, recipe: Recipe, known: set[str], *, pictures: bool = False
+    data: training_data.TrainingData, recipe: Recipe, known: set[str], *, pictures: bool = False
 ) -> tuple[Vectors, str]:
     """What a head makes of all images that was fitted on the products `known`, and the setting that was chosen."""
-    items = matter.photos.items
+    items = data.photos.items
     splits = {*OPEN_TO_TRAINING, *(("iconic",) if pictures else ())}
     rows = [row for row, item in enumerate(items) if item.product in known and item.split in splits]
-    part = Catalog(matter.photos.root, [_sourced(items[row]) if pictures else items[row] for row in rows])
-    own = replace(matter, photos=part, split=split_for_training(part, recipe.seed), views=matter.views[:, rows])
-    planned = make_plan(own, recipe)
-    head = refit.finish(own, planned, closed_trial(planned), recipe, torch.device("cpu")).head
+    part = Catalog(data.photos.root, [_sourced(items[row]) if pictures else items[row] for row in rows])
+    own = replace(data, photos=part, split=split_for_training(part, recipe.seed), views=data.views[:, rows])
+    plan = make_plan(own, recipe)
+    head = refit.finish(own, plan, lda_candidate(plan), recipe, torch.device("cpu")).head
     with torch.no_grad():
-        return head(matter.seen).numpy(), str(planned.setting)
+        return head(data.seen).numpy(), str(plan.head_params)
 
 
 def _sourced(item: Item) -> Item:
@@ -102,7 +102,7 @@ def _sourced(item: Item) -> Item:
 
 
 def _new_products(
-    matter: training_data.Material,
+    data: training_data.TrainingData,
     recipe: Recipe,
     products: Sequence[str],
     protocols: Sequence[tuple[str, str]],
@@ -112,14 +112,13 @@ def _new_products(
     gains: dict[tuple[str, str], list[tuple[Scores, Scores, list[str]]]] = {protocol: [] for protocol in protocols}
     for fold in range(FOLDS):
         new = set(random.Random(fold).sample(products, len(products) // 2))
-        embedded, setting = _trained(matter, recipe, set(products) - new, pictures=pictures)
+        embedded, head_params = _trained(data, recipe, set(products) - new, pictures=pictures)
         for protocol in protocols:
-            before, after = (
-                _search(matter, vectors, *protocol, new) for vectors in (matter.baseline.numpy(), embedded)
-            )
-            names = [matter.photos.items[row].product for row in _rows(matter, protocol[0], new)]
+            before, after = (_search(data, vectors, *protocol, new) for vectors in (data.baseline.numpy(), embedded))
+            names = [data.photos.items[row].product for row in _rows(data, protocol[0], new)]
             gains[protocol].append((before, after, names))
-            print(f"new products, fold {fold}, {' -> '.join(protocol)}: {_told(before)} -> {_told(after)}  ({setting})")
+            change = f"{_told(before)} -> {_told(after)}  ({head_params})"
+            print(f"new products, fold {fold}, {' -> '.join(protocol)}: {change}")
     for protocol, folds in gains.items():
         told = []
         for metric in ("recall@1", "map@r"):
@@ -129,15 +128,17 @@ def _new_products(
         print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(told)}")
 
 
-def _rows(matter: training_data.Material, split: str, products: set[str]) -> list[int]:
-    wanted = ("train", "val", "test") if split == "natural" else (split,)
-    items = matter.photos.items
-    return [row for row, item in enumerate(items) if item.split in wanted and item.product in products]
+def _rows(data: training_data.TrainingData, split: str, products: set[str]) -> list[int]:
+    selection = ("train", "val", "test") if split == "natural" else (split,)
+    items = data.photos.items
+    return [row for row, item in enumerate(items) if item.split in selection and item.product in products]
 
 
-def _search(matter: training_data.Material, vectors: Vectors, queries: str, gallery: str, products: set[str]) -> Scores:
-    own, among = _rows(matter, queries, products), _rows(matter, gallery, products)
-    names = [item.product for item in matter.photos.items]
+def _search(
+    data: training_data.TrainingData, vectors: Vectors, queries: str, gallery: str, products: set[str]
+) -> Scores:
+    own, among = _rows(data, queries, products), _rows(data, gallery, products)
+    names = [item.product for item in data.photos.items]
     found = rankings(vectors[own], vectors[among], [names[row] for row in own], [names[row] for row in among])
     return metrics.score(found, ("recall@1", "map@r"))
 

@@ -38,10 +38,10 @@ Labels = NDArray[np.int64]
 
 def generate(images: int, products: int, seed: int = 0) -> tuple[Vectors, Labels]:
     """Unit vectors around a centre for each product, with noise that leaves Recall@1 near 0.4."""
-    chance = np.random.default_rng(seed)
-    labels = np.sort(np.concatenate([np.arange(products), chance.integers(0, products, images - products)]))
-    centres = chance.normal(size=(products, DIM)).astype(np.float32)
-    vectors = centres[labels] + 2.5 * chance.normal(size=(images, DIM)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    labels = np.sort(np.concatenate([np.arange(products), rng.integers(0, products, images - products)]))
+    centres = rng.normal(size=(products, DIM)).astype(np.float32)
+    vectors = centres[labels] + 2.5 * rng.normal(size=(images, DIM)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels
 
 
@@ -75,11 +75,11 @@ def theirs(vectors: Vectors, labels: Labels, queries: int) -> dict[str, float | 
             return float((near == own[:, None]).any(dim=1).double().mean())
 
         setattr(Calculator, f"calculate_recall_at_{k}", recall)
-    wanted = (*(f"recall_at_{k}" for k in AT), "mean_average_precision_at_r")
-    calculator = Calculator(include=wanted, k=max(AT), device=torch.device("cpu"))
+    selection = (*(f"recall_at_{k}" for k in AT), "mean_average_precision_at_r")
+    calculator = Calculator(include=selection, k=max(AT), device=torch.device("cpu"))
     rows, targets = torch.from_numpy(vectors), torch.from_numpy(labels)
     found = calculator.get_accuracy(rows[:queries], targets[:queries], rows, targets, ref_includes_query=True)
-    return {name: found[key] for name, key in zip(NAMES, wanted, strict=True)}
+    return {name: found[key] for name, key in zip(NAMES, selection, strict=True)}
 
 
 def brute(vectors: Vectors, labels: Labels, queries: int) -> dict[str, float | None]:

@@ -50,7 +50,7 @@ from dmlcli.catalog import open_catalog
 from dmlcli.encoder import Encoder
 from dmlcli.learn import losses
 from dmlcli.learn.networks import frozen, pretrained
-from dmlcli.learn.networks.split import cut
+from dmlcli.learn.networks.split import split_backbone
 from dmlcli.model import Model
 from dmlcli.workspace import Workspace
 
@@ -64,7 +64,7 @@ CUT_TIMM = ("timm:vit_tiny_patch16_224",)
 
 def make_photos(source: Path, out: Path, count: int, side: int) -> int:
     """Write `count` square JPEGs of random crops of the photos in `source`, in the same folders; return their bytes."""
-    files, chance, size = sorted(source.rglob("*.jpg")), random.Random(0), 0
+    files, rng, size = sorted(source.rglob("*.jpg")), random.Random(0), 0
     if not files:
         raise SystemExit(f"{source} holds no .jpg files")
     for number in range(count):
@@ -72,8 +72,8 @@ def make_photos(source: Path, out: Path, count: int, side: int) -> int:
         target = out / file.relative_to(source).parent / f"{file.stem}-{number // len(files)}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(file) as image:
-            edge = int(min(image.size) * chance.uniform(0.75, 1))
-            left, top = (chance.randint(0, full - edge) for full in image.size)
+            edge = int(min(image.size) * rng.uniform(0.75, 1))
+            left, top = (rng.randint(0, full - edge) for full in image.size)
             cropped = image.convert("RGB").resize((side, side), box=(left, top, left + edge, top + edge))
         cropped.save(target, quality=85)
         size += target.stat().st_size
@@ -218,8 +218,8 @@ def _cut(bench: Bench, name: str) -> None:
     images = torch.rand(4, 3, start.image.crop, start.image.crop)
     expected = backbone(images)
     backbone, images = backbone.to(bench.device), images.to(bench.device)
-    halves = cut(backbone, name)
-    found = halves.above(halves.below(images)).cpu()
+    parts = split_backbone(backbone, name)
+    found = parts.top(parts.stem(images)).cpu()
     bench.row(
         BLOCKS, f"{name}, cut in two, relative", f"{float((found - expected).abs().max() / expected.abs().max()):.1e}"
     )

@@ -50,11 +50,13 @@ def main() -> None:
     changed = asked.rows // UPDATED
     vectors = clustered(asked.rows + changed + BATCH, asked.dim)
     queries, rest = vectors[:BATCH], vectors[BATCH:]
-    wish = indexes.Wish(asked.factory, asked.target_recall, int(asked.max_memory * 1e9), chosen=True)
+    requirements = indexes.IndexRequirements(
+        asked.factory, asked.target_recall, int(asked.max_memory * 1e9), chosen=True
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "index"
         watch = Watch()
-        index = indexes.build(folder, named(rest[: asked.rows], 0), None, wish)
+        index = indexes.build(folder, named(rest[: asked.rows], 0), None, requirements)
         print(f"built\t{watch}\t{index.kind} {index.record['settings']}")
         print(f"why\t{index.record['why']}\nmeasured\t{index.record['measured']}")
         files = {file.name: round(file.stat().st_size / 1e6) for file in folder.iterdir()}
@@ -78,18 +80,18 @@ def main() -> None:
 
 def clustered(rows: int, dim: int, seed: int = 0) -> Vectors:
     """Unit vectors (rows, dim): categories of 25 products, products of 20 images, in random order."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     products = -(-rows // IMAGES)
-    categories = chance.standard_normal((-(-products // 25), dim), dtype=np.float32)
-    centres = categories[np.arange(products) // 25] + chance.standard_normal((products, dim), dtype=np.float32)
+    categories = rng.standard_normal((-(-products // 25), dim), dtype=np.float32)
+    centres = categories[np.arange(products) // 25] + rng.standard_normal((products, dim), dtype=np.float32)
     vectors = np.empty((rows, dim), np.float32)
-    of = chance.permutation(np.arange(rows) // IMAGES)
+    of = rng.permutation(np.arange(rows) // IMAGES)
     for start in range(0, rows, 100_000):
         block = centres[of[start : start + 100_000]]
-        block = block + chance.standard_normal(block.shape, dtype=np.float32)
+        block = block + rng.standard_normal(block.shape, dtype=np.float32)
         vectors[start : start + 100_000] = block / np.linalg.norm(block, axis=1, keepdims=True)
     originals = vectors[COPIED - 2 :: COPIED][: rows // COPIED]
-    noise = chance.standard_normal(originals.shape, dtype=np.float32)
+    noise = rng.standard_normal(originals.shape, dtype=np.float32)
     noise -= (noise * originals).sum(axis=1, keepdims=True) * originals
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
     vectors[COPIED - 1 :: COPIED] = COPY * originals + (1 - COPY**2) ** 0.5 * noise

@@ -110,10 +110,10 @@ def photographs(folder: Path, count: int) -> list[Path]:
 
     files = []
     for number in range(count):
-        chance = np.random.default_rng(number)
-        patches = Image.fromarray(chance.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        rng = np.random.default_rng(number)
+        patches = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
         large = np.asarray(patches.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float64)
-        grain = chance.normal(0, 8, large.shape)
+        grain = rng.normal(0, 8, large.shape)
         file = folder / f"product-{number // 4:03}" / f"{number:04}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((large + grain).clip(0, 255).astype(np.uint8)).save(file, quality=88)

@@ -128,7 +128,7 @@ def measured(photos: Path, rows: int) -> Rates:
     """Take all rates."""
     from benchmarks.index import clustered, named
     from dmlcli import embeddings, indexes
-    from dmlcli.indexes import Wish, faiss_kinds
+    from dmlcli.indexes import IndexRequirements, faiss_kinds
 
     embed, count, backbone = _embedding(photos)
     vectors = clustered(rows + 1000, DIM)
@@ -140,14 +140,16 @@ def measured(photos: Path, rows: int) -> Rates:
         opened = embeddings.open_embeddings(folder / "embeddings")  # its vectors stay on disk
         items = tracemalloc.get_traced_memory()[0] / rows
         tracemalloc.stop()
-        exact = indexes.build(folder / "exact", opened, None, Wish("Flat"))
+        exact = indexes.build(folder / "exact", opened, None, IndexRequirements("Flat"))
         few = queries[:100]
         scan = _core_seconds(lambda: [exact.search(query[None], 10) for query in few]) / len(few) / rows
         table = exact.items_file.stat().st_size / rows
-        graph_build = _core_seconds(lambda: indexes.build(folder / "graph", opened, None, Wish("HNSW32"))) / rows
+        graph_build = (
+            _core_seconds(lambda: indexes.build(folder / "graph", opened, None, IndexRequirements("HNSW32"))) / rows
+        )
         graph = indexes.open_index(folder / "graph")
         graph_search = _core_seconds(lambda: [graph.search(query[None], 10) for query in queries]) / len(queries)
-        cells = indexes.build(folder / "cells", opened, None, Wish(f"IVF1024,PQ{DIM // 4}", 0.1))
+        cells = indexes.build(folder / "cells", opened, None, IndexRequirements(f"IVF1024,PQ{DIM // 4}", 0.1))
         push, pushed = _pushing(folder)
         return Rates(
             machine=_machine(),

@@ -39,7 +39,7 @@ from dmlcli.learn.data.samplers import batches
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import gradient_cache
 from dmlcli.learn.training.loop import Batch, fit
-from dmlcli.learn.training.state import Learner
+from dmlcli.learn.training.state import TrainerState
 
 FEATURES, DIM, LABELS, BATCH = 2048, 512, 10_000, 256
 Contestant = Callable[[], object]
@@ -55,17 +55,20 @@ def contest(contestants: dict[str, Contestant], repeats: int) -> dict[str, tuple
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for number in range(repeats + 1):
         for name, run in contestants.items():
-            cpu, clock = cpu_seconds(), time.perf_counter()
+            cpu, time_budget = cpu_seconds(), time.perf_counter()
             run()
             if number:
-                spent[name].append((cpu_seconds() - cpu, time.perf_counter() - clock))
-    return {name: (median(cpu for cpu, _ in took), median(clock for _, clock in took)) for name, took in spent.items()}
+                spent[name].append((cpu_seconds() - cpu, time.perf_counter() - time_budget))
+    return {
+        name: (median(cpu for cpu, _ in took), median(time_budget for _, time_budget in took))
+        for name, took in spent.items()
+    }
 
 
 def show(found: dict[str, tuple[float, float]], peer: str) -> None:
-    for name, (cpu, clock) in found.items():
-        ratio = f"{found[peer][0] / cpu:5.2f} x in CPU, {found[peer][1] / clock:5.2f} x by the clock"
-        print(f"{name:<28} {cpu:8.2f} CPU s {clock:8.2f} s   {ratio}", flush=True)
+    for name, (cpu, time_budget) in found.items():
+        ratio = f"{found[peer][0] / cpu:5.2f} x in CPU, {found[peer][1] / time_budget:5.2f} x by the clock"
+        print(f"{name:<28} {cpu:8.2f} CPU s {time_budget:8.2f} s   {ratio}", flush=True)
 
 
 def ours(features: Tensor, labels: Tensor, count: int, precision: str, epochs: int = 1) -> nn.Linear:
@@ -73,14 +76,14 @@ def ours(features: Tensor, labels: Tensor, count: int, precision: str, epochs: i
     torch.manual_seed(0)
     head = nn.Linear(features.shape[1], DIM)
     recipe = Recipe(epochs=epochs, precision=precision, batch_size=BATCH)
-    learner = Learner(recipe, losses.build("proxy-anchor", count, DIM), head=head)
+    trainer = TrainerState(recipe, losses.build("proxy-anchor", count, DIM), head=head)
     known = labels.tolist()
 
     def feed(number: int) -> Iterator[Batch]:
         for rows in batches("random", known, BATCH, number):
             yield features[rows], labels[rows]
 
-    for _ in fit(head, learner, feed):
+    for _ in fit(head, trainer, feed):
         pass
     return head
 
@@ -103,11 +106,11 @@ def theirs(features: Tensor, labels: Tensor, count: int) -> nn.Linear:
 
 def clusters(images: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Features of so many products, whose noise is largest where it tells nothing of the product."""
-    chance = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     labels = torch.arange(images) % count
     centers = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(99)) * 0.2
     loud = torch.linspace(2.0, 0.2, FEATURES)
-    return F.normalize(centers[labels] + loud * torch.randn(images, FEATURES, generator=chance), dim=-1), labels
+    return F.normalize(centers[labels] + loud * torch.randn(images, FEATURES, generator=rng), dim=-1), labels
 
 
 def recall_at_1(head: nn.Module, queries: Tensor, gallery: Tensor, asked: Tensor, known: Tensor) -> float:
@@ -117,9 +120,9 @@ def recall_at_1(head: nn.Module, queries: Tensor, gallery: Tensor, asked: Tensor
 
 
 def head(options: argparse.Namespace) -> None:
-    chance = torch.Generator().manual_seed(0)
-    features = F.normalize(torch.randn(options.images, FEATURES, generator=chance), dim=-1)
-    labels = torch.randint(0, LABELS, (options.images,), generator=chance)
+    rng = torch.Generator().manual_seed(0)
+    features = F.normalize(torch.randn(options.images, FEATURES, generator=rng), dim=-1)
+    labels = torch.randint(0, LABELS, (options.images,), generator=rng)
     print(f"an epoch of {options.images} images, {LABELS} products; median of {options.repeats}")
     found = contest(
         {
@@ -160,7 +163,7 @@ def whole(options: argparse.Namespace) -> None:
         network = frozen.build(start)
         backbone = network.backbone.to(memory_format=torch.channels_last).eval()
         last = nn.Linear(network.head.dim, DIM)
-        learner = Learner(recipe, losses.build(recipe.loss, len(number), DIM), head=last, backbone=backbone)
+        trainer = TrainerState(recipe, losses.build(recipe.loss, len(number), DIM), head=last, backbone=backbone)
         dtype = fast_dtype(torch.device("cpu"), precision)
 
         def embed(images: Tensor) -> Tensor:
@@ -174,7 +177,7 @@ def whole(options: argparse.Namespace) -> None:
             for chosen, images in loader.random_views(rows, files, start.image, f"0/{epoch}", recipe.augment):
                 yield images, labels[chosen]
 
-        for _ in fit(embed, learner, feed):
+        for _ in fit(embed, trainer, feed):
             pass
 
     class Photos(torch.utils.data.Dataset[tuple[Tensor, int]]):
@@ -209,8 +212,8 @@ def whole(options: argparse.Namespace) -> None:
         options.repeats,
     )
     show(found, "a plain torch loop")
-    for name, (_, clock) in found.items():
-        print(f"{name:<28} {options.images / clock:8.1f} images/s")
+    for name, (_, time_budget) in found.items():
+        print(f"{name:<28} {options.images / time_budget:8.1f} images/s")
 
 
 def gradients(passes: int, size: int, side: int) -> tuple[list[Tensor], float]:

@@ -60,10 +60,10 @@ _IMAGE = {
     "deviation": records.list_of(records.number(1e-6, 1e6), length=3),
     "decode": records.one_of("fast", "exact"),
 }
-_STRANGERS = {
+_OPEN_SET = {
     "threshold": records.number(-1.001, 1.001),  # a cosine: of equal vectors it may round to just above 1
     "refused": records.number(0, 1),
-    "rehearsals": records.whole(),
+    "folds": records.whole(),
 }
 _SCORE = records.optional(records.number())
 _SCORES = {
@@ -72,7 +72,7 @@ _SCORES = {
     "frozen map@r": _SCORE,
     "searches": records.mapping_of(records.mapping_of(_SCORE)),
     "chosen": records.TEXT,
-    "strangers": records.optional(records.record_of(_STRANGERS, may_lack=("refused", "rehearsals"))),
+    "open_set": records.optional(records.record_of(_OPEN_SET, may_lack=("refused", "folds"))),
 }
 _FIELDS = {
     "fingerprint": records.TEXT,

@@ -84,14 +84,14 @@ class Run:
             hint="-o DIR says where the model is to be written now",
         )
 
-    def told(self, row: Mapping[str, Any]) -> None:
+    def log(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl; of epochs that are run again after an interruption the last run counts."""
         row = _finite(row)
         if self._resumed:
             if row.get("epoch") is None:
                 return  # what comes before the first epoch is computed anew, and is the same
-            again = row.get("depth"), row["epoch"]
-            kept = list(takewhile(lambda line: (line.get("depth"), line.get("epoch")) != again, self._resumed))
+            again = row.get("stage"), row["epoch"]
+            kept = list(takewhile(lambda line: (line.get("stage"), line.get("epoch")) != again, self._resumed))
             storage.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
             self._resumed = []
         file = self.folder / _METRICS

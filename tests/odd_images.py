@@ -38,10 +38,10 @@ def odd_images() -> list[Odd]:
 
 def garbled(data: bytes, seed: int, count: int) -> bytes:
     """Overwrite `count` bytes somewhere in the scan of a JPEG, without making markers of them."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     start = data.index(b"\xff\xda") + 20
-    at = int(chance.integers(start, len(data) - 2 - count))
-    return data[:at] + bytes(chance.integers(1, 255, count).astype(np.uint8)) + data[at + count :]
+    at = int(rng.integers(start, len(data) - 2 - count))
+    return data[:at] + bytes(rng.integers(1, 255, count).astype(np.uint8)) + data[at + count :]
 
 
 def many_scans(data: bytes, count: int) -> bytes:

@@ -215,11 +215,11 @@ def interrupted(
     out, err = whole.communicate(timeout=600)
     assert whole.returncode == 0, err.decode()
     takes, after = time.monotonic() - began, state(place.workspace)
-    chance, counts = random.Random(f"{verb} {number}"), Counter[str]()
+    rng, counts = random.Random(f"{verb} {number}"), Counter[str]()
     for moment in range(moments):
         place.reset()
         running = start(command, place.folder)
-        time.sleep(chance.uniform(0, takes))
+        time.sleep(rng.uniform(0, takes))
         early = not is_handled(signal.SIGTERM, running.pid)
         running.send_signal(number)
         said, told = running.communicate(timeout=120)

@@ -175,7 +175,7 @@ RECORD_EDITS: dict[str, dict[str, Any]] = {
     "an unknown interpolation": {"image": {"interpolation": "none"}},
     "products that are numbers": {"products": [1, 2]},
     "a score that is a text": {"scores": {"map@r": "high"}},
-    "strangers without a threshold": {"scores": {"strangers": {"refused": 0.9}}},
+    "strangers without a threshold": {"scores": {"open_set": {"refused": 0.9}}},
     "a caution that is null": {"caution": None},
     "an unknown entry": {"more": 1},
     "a size that is a text": {"sizes": {"graph.onnx": "5"}},
@@ -212,6 +212,6 @@ def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
 
 def test_a_threshold_that_rounds_to_just_above_one_is_read(tmp_path: Path) -> None:
     """As float32 gives the cosine of equal vectors: a training that had just ended could not be opened."""
-    record = replace(RECORD, scores={"strangers": {"threshold": 1.0000002384185791}})
+    record = replace(RECORD, scores={"open_set": {"threshold": 1.0000002384185791}})
     made = model.save(tmp_path / "m", record, {"a": WEIGHTS["a"]}, None)
-    assert made.record.scores["strangers"]["threshold"] > 1
+    assert made.record.scores["open_set"]["threshold"] > 1

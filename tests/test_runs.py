@@ -20,9 +20,9 @@ def started(folder: Path) -> runs.Run:
 
 def test_a_run_is_followed_line_by_line(tmp_path: Path) -> None:
     with started(tmp_path) as run:
-        run.told({"trial": "closed form"})
-        run.told({"trial": "epoch 1", "epoch": 1, "map@r": None})
-    assert [row["trial"] for row in runs.read_metrics(run.folder)] == ["closed form", "epoch 1"]
+        run.log({"candidate": "closed form"})
+        run.log({"candidate": "epoch 1", "epoch": 1, "map@r": None})
+    assert [row["candidate"] for row in runs.read_metrics(run.folder)] == ["closed form", "epoch 1"]
     assert run.recipe.read_text() == "epochs = 3\n"
 
 
@@ -33,15 +33,15 @@ def test_runs_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
 
 def test_epochs_that_are_run_again_count_once(tmp_path: Path) -> None:
     with started(tmp_path) as run:
-        run.told({"trial": "closed form"})
+        run.log({"candidate": "closed form"})
         for number in range(1, 5):
-            run.told({"trial": f"epoch {number}", "epoch": number, "loss": 1.0})
+            run.log({"candidate": f"epoch {number}", "epoch": number, "loss": 1.0})
     with (run.folder / "metrics.jsonl").open("a") as stream:
-        stream.write('{"trial": "epoch 5", "ep')  # killed in the middle of a line
+        stream.write('{"candidate": "epoch 5", "ep')  # killed in the middle of a line
     with runs.resume(tmp_path, None) as again:
-        again.told({"trial": "closed form"})
+        again.log({"candidate": "closed form"})
         for number in (3, 4, 5):
-            again.told({"trial": f"epoch {number}", "epoch": number, "loss": 2.0})
+            again.log({"candidate": f"epoch {number}", "epoch": number, "loss": 2.0})
     rows = runs.read_metrics(run.folder)
     assert [(row.get("epoch"), row.get("loss")) for row in rows] == [
         (None, None),
@@ -57,7 +57,7 @@ def test_a_run_that_is_done_keeps_its_story_and_cannot_go_on(tmp_path: Path) -> 
     with started(tmp_path) as run:
         run.check_images({"a.jpg": ["mug"]})
         run.checkpoint.write_bytes(b"state")
-        run.told({"trial": "epoch 1", "epoch": 1})
+        run.log({"candidate": "epoch 1", "epoch": 1})
     run.finish({"score": 0.5})
     assert {file.name for file in run.folder.iterdir()} == {"run.json", "recipe.toml", "metrics.jsonl"}
     (record,) = runs.list_runs(tmp_path)
@@ -164,7 +164,7 @@ def test_the_output_does_not_depend_on_the_current_folder(tmp_path: Path, monkey
 
 def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
     with started(tmp_path) as run:
-        run.told({"trial": "epoch 1", "epoch": 1, "loss": float("nan"), "interval95": {"new": (0.1, float("inf"))}})
+        run.log({"candidate": "epoch 1", "epoch": 1, "loss": float("nan"), "interval95": {"new": (0.1, float("inf"))}})
     text = (run.folder / "metrics.jsonl").read_text()
     assert json.loads(text, parse_constant=pytest.fail)["loss"] is None and '"new": [0.1, null]' in text
 
@@ -172,8 +172,8 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"\xff\xfe\x00", b"{", b"[1]", b"3"])
 def test_a_damaged_line_of_metrics_is_named_when_the_run_is_resumed(tmp_path: Path, line: bytes) -> None:
     with started(tmp_path) as run:
-        run.told({"trial": "closed form"})
-        run.told({"trial": "epoch 1", "epoch": 1})
+        run.log({"candidate": "closed form"})
+        run.log({"candidate": "epoch 1", "epoch": 1})
     file = run.folder / "metrics.jsonl"
     first, second = file.read_bytes().splitlines()
     file.write_bytes(b"\n".join([first, line, second, b""]))

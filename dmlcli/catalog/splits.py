@@ -101,13 +101,13 @@ def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, se
 
     Where sources tie nearly all products together, as cameras do, nothing could be held out: they are not heeded then.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     groups = _tied_by_source(catalog, rows)
     if len(groups) == len({catalog.items[row].product for row in rows}):
-        return sorted(chance.sample(several, number))
+        return sorted(rng.sample(several, number))
     wanted = set(several)
     drawn: list[str] = []
-    for group in chance.sample(groups, len(groups)):
+    for group in rng.sample(groups, len(groups)):
         candidates = [product for product in group if product in wanted]
         if len(drawn) + len(candidates) <= number:
             drawn += group if candidates else []
@@ -117,7 +117,7 @@ def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, se
         "sources tie too many products together to hold any out with theirs, as cameras do: products are held out by "
         "themselves, and images of one source may be on both sides"
     )
-    return sorted(chance.sample(several, number))
+    return sorted(rng.sample(several, number))
 
 
 def _tied_by_source(catalog: Catalog, rows: list[int]) -> list[list[str]]:

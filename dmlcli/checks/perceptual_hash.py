@@ -15,7 +15,7 @@ from PIL import Image
 
 from dmlcli.image import open_image
 
-Miniatures = NDArray[np.uint8]  # (N, SIDE, SIDE, 3)
+GrayThumbnails = NDArray[np.uint8]  # (N, SIDE, SIDE, 3)
 Hashes = NDArray[np.uint64]  # (N, WORDS): signs of the lowest frequencies, BITS of them
 Thumbnails = NDArray[np.float32]  # (N, 192), mean 0, length 1; the cosine of two says how alike they are in colour
 
@@ -39,14 +39,14 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """What the header of an image file says, of one that `miniature` could read."""
+    """What the header of an image file says, of one that `gray_thumbnail` could read."""
     image = Image.open(io.BytesIO(data))
     orientation, taken = _notes(image, data)
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     return Header(*image.size, image.mode, transparent, orientation not in (0, 1), taken)
 
 
-def miniature(data: bytes) -> NDArray[np.uint8]:
+def gray_thumbnail(data: bytes) -> NDArray[np.uint8]:
     """The whole upright photo squeezed into (SIDE, SIDE, 3); raises ImageError where it cannot be decoded."""
     image = open_image(data, at_least=2 * SIDE)
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.uint8)
@@ -57,22 +57,22 @@ def digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def hashes(miniatures: Miniatures) -> Hashes:
+def hashes(gray_thumbnails: GrayThumbnails) -> Hashes:
     """Signs of the lowest BITS frequencies of the grey photo but the mean: (N, WORDS).
 
     Compressing or resizing a photo changes 0 to 8 of the 128 bits, cutting 2 % off each side 10 to 20; of photos that
     have nothing in common about 64 differ.
     """
-    grey = miniatures @ _LUMA  # (N, SIDE, SIDE)
+    grey = gray_thumbnails @ _LUMA  # (N, SIDE, SIDE)
     spectrum = np.einsum("ij,njk,lk->nil", _COSINES, grey, _COSINES, optimize=True)
     signs = spectrum[:, _LOWEST[0], _LOWEST[1]] > 0  # (N, BITS)
     return np.ascontiguousarray(np.packbits(signs, axis=1)).view(np.uint64)
 
 
-def small(miniatures: Miniatures) -> NDArray[np.uint8]:
+def small(gray_thumbnails: GrayThumbnails) -> NDArray[np.uint8]:
     """Eight pixels by eight in colour, to be kept: (N, THUMB, THUMB, 3)."""
     step = SIDE // THUMB
-    blocks = miniatures.reshape(len(miniatures), THUMB, step, THUMB, step, 3)
+    blocks = gray_thumbnails.reshape(len(gray_thumbnails), THUMB, step, THUMB, step, 3)
     means: NDArray[np.float64] = blocks.mean(axis=(2, 4))
     return means.round().astype(np.uint8)
 
@@ -86,9 +86,9 @@ def unit(thumbnails: NDArray[np.uint8]) -> Thumbnails:
     return rows
 
 
-def is_blank(miniature: NDArray[np.uint8]) -> bool:
+def is_blank(gray_thumbnail: NDArray[np.uint8]) -> bool:
     """Whether a photo is one colour all over."""
-    return float(miniature.std(axis=(0, 1)).max()) < _FLAT
+    return float(gray_thumbnail.std(axis=(0, 1)).max()) < _FLAT
 
 
 def _notes(image: Image.Image, data: bytes) -> tuple[int, float]:

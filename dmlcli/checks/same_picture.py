@@ -21,8 +21,8 @@ def groups(photos: Sequence[Photo]) -> list[list[int]]:
     """
     with ThreadPoolExecutor(prefetch.cores()) as threads:  # decoders release the GIL
         read = list(threads.map(_miniature, photos))
-    places = [place for place, miniature in enumerate(read) if miniature is not None]
-    pictures = np.stack([miniature for miniature in read if miniature is not None] or [_NOTHING])
+    places = [place for place, gray_thumbnail in enumerate(read) if gray_thumbnail is not None]
+    pictures = np.stack([gray_thumbnail for gray_thumbnail in read if gray_thumbnail is not None] or [_NOTHING])
     label = list(range(len(places)))
     for row in range(len(places) - 1):
         later = pictures[row + 1 :]
@@ -37,7 +37,7 @@ def groups(photos: Sequence[Photo]) -> list[list[int]]:
 
 def _miniature(photo: Photo) -> NDArray[np.uint8] | None:
     try:
-        found = perceptual_hash.miniature(photo.read_bytes())
+        found = perceptual_hash.gray_thumbnail(photo.read_bytes())
     except ImageError:
         return None
     return None if perceptual_hash.is_blank(found) else found

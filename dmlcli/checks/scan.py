@@ -54,7 +54,7 @@ class Scan:
 class _Read(NamedTuple):
     shot: Shot
     digest: bytes
-    miniature: NDArray[np.uint8] | None
+    gray_thumbnail: NDArray[np.uint8] | None
 
 
 def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
@@ -77,23 +77,23 @@ def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:
 def _read(row: int, photo: Photo) -> _Read:
     try:
         data = photo.read_bytes()
-        miniature = perceptual_hash.miniature(data)
+        gray_thumbnail = perceptual_hash.gray_thumbnail(data)
         header = perceptual_hash.read_header(data)
     except ImageError as error:
         return _Read(Shot(row, photo.path, None, False, error), b"", None)
     return _Read(
-        Shot(row, photo.path, header, perceptual_hash.is_blank(miniature), None),
+        Shot(row, photo.path, header, perceptual_hash.is_blank(gray_thumbnail), None),
         perceptual_hash.digest(data),
-        miniature,
+        gray_thumbnail,
     )
 
 
 def _keep(chunk: list[_Read], into: Scan) -> None:
-    whole = [(read, read.miniature) for read in chunk if read.miniature is not None]
+    whole = [(read, read.gray_thumbnail) for read in chunk if read.gray_thumbnail is not None]
     if not whole:
         return
     rows = np.array([read.shot.row for read, _ in whole])
-    stacked = np.stack([miniature for _, miniature in whole])
+    stacked = np.stack([gray_thumbnail for _, gray_thumbnail in whole])
     into.digests[rows] = [np.frombuffer(read.digest, dtype=np.uint64) for read, _ in whole]
     into.hashes[rows] = perceptual_hash.hashes(stacked)
     into.small[rows] = perceptual_hash.small(stacked)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmlcli.learn.validation.scoring import Validation
-    from dmlcli.learn.validation.training_data import Lesson
+    from dmlcli.learn.validation.training_data import Fold
     from dmlcli.report.compare import CompareReport, Contender
 
     Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
@@ -75,36 +75,36 @@ def compare(
     from dmlcli.learn.networks.inference import pick_device
     from dmlcli.learn.training.loss_comparison import compare_heads  # torch starts here
     from dmlcli.learn.validation import training_data
-    from dmlcli.learn.validation.folds import describe, halved
+    from dmlcli.learn.validation.folds import describe, half_split
 
-    matter = training_data.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
-    rehearsal = halved(matter.photos.items, matter.split)
-    lesson = matter.lesson(rehearsal.fit, rehearsal.searches)
-    unlearned = _scores(lesson.validation, lesson.baseline.numpy())
-    contenders = [_contender(FROZEN, unlearned, unlearned, lesson, 0.0)]
+    data = training_data.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
+    validation_split = half_split(data.photos.items, data.split)
+    fold = data.fold(validation_split.fit, validation_split.searches)
+    unlearned = _scores(fold.validation, fold.baseline.numpy())
+    contenders = [_contender(FROZEN, unlearned, unlearned, fold, 0.0)]
     closed: Scores | None = None
     began = time.perf_counter()
-    for spec, vectors, trouble in compare_heads(lesson, recipe, progress.track(specs, "losses")):
+    for spec, vectors, trouble in compare_heads(fold, recipe, progress.track(specs, "losses")):
         seconds = time.perf_counter() - began
         if vectors is None:
             lost = (None,) * 7
             contenders.append(Contender(spec, *lost, seconds=seconds, trouble=trouble))
         else:
-            scores = _scores(lesson.validation, vectors)
+            scores = _scores(fold.validation, vectors)
             closed = closed or scores
-            contenders.append(_contender(spec or CLOSED, scores, unlearned, lesson, seconds, trouble, closed))
+            contenders.append(_contender(spec or CLOSED, scores, unlearned, fold, seconds, trouble, closed))
         began = time.perf_counter()
     contenders.sort(key=lambda one: -1.0 if one.map_at_r is None else one.map_at_r, reverse=True)
     recommended, why = recommend(contenders)
     return CompareReport(
-        images=len(lesson.labels),
-        products=lesson.products,
-        protocol=describe([rehearsal], matter.photos.items),
+        images=len(fold.labels),
+        products=fold.products,
+        protocol=describe([validation_split], data.photos.items),
         contenders=tuple(contenders),
         recommended=recommended,
         why=why,
-        caution=matter.start.caution,
-        skipped=(*photos.skipped, *matter.skipped),
+        caution=data.weights.caution,
+        skipped=(*photos.skipped, *data.skipped),
     )
 
 
@@ -118,7 +118,7 @@ def _contender(
     name: str,
     scores: "Scores",
     baseline: "Scores",
-    lesson: "Lesson",
+    fold: "Fold",
     seconds: float,
     trouble: str = "",
     closed: "Scores | None" = None,
@@ -129,7 +129,7 @@ def _contender(
         name: of the loss.
         scores: of each query.
         baseline: of the frozen backbone.
-        lesson: whose validation was searched.
+        fold: whose validation was searched.
         seconds: that training took.
         trouble: what went wrong in training.
         closed: scores of the closed form; None: not to be compared with.
@@ -137,7 +137,7 @@ def _contender(
     from dmlcli import metrics
     from dmlcli.report.compare import Contender
 
-    products = lesson.validation.query_products("new")
+    products = fold.validation.query_products("new")
     new, known = scores["new"], scores.get("known")
     gain = new["map@r"] - baseline["new"]["map@r"]
     return Contender(

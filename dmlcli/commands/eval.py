@@ -9,7 +9,7 @@ from dmlcli.arguments import names
 from dmlcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dmlcli.evaluation.inputs import Chosen, Request
+    from dmlcli.evaluation.inputs import Inputs, Request
     from dmlcli.report.eval import EvalReport
     from dmlcli.report.eval_plan import EvalPlan
     from dmlcli.search.rerank import Rerank
@@ -86,9 +86,9 @@ def eval(
         place=need(workspace) if workspace else find(),
         bare=ranked is not None,
     )
-    lowest = min_scores.gates(names(fail_under, "fail_under"))
+    lowest = min_scores.parse_min_scores(names(fail_under, "fail_under"))
     named = None if metrics is None else ",".join(names(metrics, "metrics"))
-    min_scores.wanted(named)  # a misspelt metric is answered before the work starts
+    min_scores.selection(named)  # a misspelt metric is answered before the work starts
     ways = _ways(names(rerank, "rerank"))
     if html is not None:
         check_writable(Path(html))
@@ -97,14 +97,16 @@ def eval(
     if dry_run:
         return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
-    wanted = min_scores.wanted(named, report_builder.recall(published, chosen.shelf.official), also=lowest)
-    found = measure(sides, wanted, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
+    selection = min_scores.selection(
+        named, report_builder.recall(published, chosen.gallery_items.official), also=lowest
+    )
+    found = measure(sides, selection, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
 
     report = report_builder.report(request, sides, found, seed, skipped, count_missing_as_zero)
     if ways:
-        report = report_builder.reranked(report, sides, found, wanted)
+        report = report_builder.reranked(report, sides, found, selection)
     if request.against is not None:
-        report = report_builder.against(report, request, sides, found, wanted, request.against)
+        report = report_builder.against(report, request, sides, found, selection, request.against)
     if published is not None:
         report = report_builder.beside_published(report, published)
     report = replace(report, failed=min_scores.failed(lowest, report.metrics))
@@ -122,7 +124,7 @@ def _ways(asked: list[str]) -> "list[Rerank]":
     return parse_all(asked) if asked else []
 
 
-def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> "EvalPlan":
+def _plan(request: "Request", chosen: "Inputs", ways: "list[Rerank]") -> "EvalPlan":
     from dmlcli.evaluation.inputs import dimensions, unknown_images
     from dmlcli.evaluation.measure import plan
     from dmlcli.report.eval_plan import EvalPlan
@@ -139,5 +141,5 @@ def _plan(request: "Request", chosen: "Chosen", ways: "list[Rerank]") -> "EvalPl
         to_embed=unknown_images(request, chosen),
         peak_bytes=peak,
         seconds=seconds,
-        skipped=(*chosen.shelf.skipped,),
+        skipped=(*chosen.gallery_items.skipped,),
     )

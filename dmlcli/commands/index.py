@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
     from dmlcli.encoder import EncoderOptions
-    from dmlcli.indexes import Index, Wish
+    from dmlcli.indexes import Index, IndexRequirements
     from dmlcli.model import Model
     from dmlcli.report.index import IndexReport
     from dmlcli.report.skipped import Skipped
@@ -71,7 +71,7 @@ def index(
 
     if prune and not update:
         raise UsageError("--prune says what --update may remove", hint="--update --prune")
-    wish = _wish(auto, target_recall, max_memory, factory, update and to is None)
+    requirements = _requirements(auto, target_recall, max_memory, factory, update and to is None)
     _check_to(to, replace, auto or target_recall or max_memory, output)
     if output is not None:
         storage.check_replaceable(Path(output), indexes.FILES)
@@ -104,7 +104,7 @@ def index(
             changed = indexes.update(target, vectors, folder, prune=prune)
             built, added, removed = changed.index, changed.added, changed.removed
         else:
-            built = indexes.build(target, vectors, folder, wish)
+            built = indexes.build(target, vectors, folder, requirements)
             added, removed = built.images, 0
         if made_by and target == place.index and made_by.folder.resolve().parent == place.models.resolve():
             model_history.place(place.models, made_by, place.model)  # back to a model that train replaced
@@ -200,9 +200,11 @@ def _check_to(to: str | None, replace: bool, choosing: object, output: Path | No
         raise UsageError(f"--to {to} is no collection", hint="--to milvus://host:19530/products; -o names a folder")
 
 
-def _wish(auto: bool, recall: float | None, memory: str | None, factory: str | None, update: bool) -> "Wish":
+def _requirements(
+    auto: bool, recall: float | None, memory: str | None, factory: str | None, update: bool
+) -> "IndexRequirements":
     """What kind of index is asked for; raises UsageError where the options do not go together."""
-    from dmlcli.indexes import TARGET, Wish
+    from dmlcli.indexes import TARGET, IndexRequirements
 
     if update and (auto or factory or memory or recall):
         raise UsageError(
@@ -214,7 +216,7 @@ def _wish(auto: bool, recall: float | None, memory: str | None, factory: str | N
             hint="leave one of them out",
         )
     bytes = None if memory is None else _bytes(memory)
-    return Wish(factory, recall or TARGET, bytes, chosen=auto or recall is not None or memory is not None)
+    return IndexRequirements(factory, recall or TARGET, bytes, chosen=auto or recall is not None or memory is not None)
 
 
 def _bytes(text: str) -> int:

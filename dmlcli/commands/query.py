@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.encoding import Encode
     from dmlcli.search.photo_inputs import Photos
-    from dmlcli.search.query_inputs import Source
+    from dmlcli.search.query_inputs import QueryInput
     from dmlcli.search.rerank import Rerank
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
@@ -62,7 +62,7 @@ def query(
     from dmlcli.report.query import QueryReport
     from dmlcli.search import encoding, photo_inputs, query_inputs
     from dmlcli.search.item_lookup import Items
-    from dmlcli.search.query_engine import Answerer, Plan
+    from dmlcli.search.query_engine import QueryEngine, QueryPlan
     from dmlcli.workspace import need
 
     liked, unwanted, own = names(like, "like"), names(minus, "minus"), _vectors(vector)
@@ -76,7 +76,7 @@ def query(
     away, without = query_inputs.unwanted(unwanted, opened, items)
     if way is not None:
         _warn_of_few_images(way, items)
-    plan = Plan(
+    plan = QueryPlan(
         top_k=top_k,
         min_score=_calibrated(opened, items, model) if score == "auto" else score,
         among=items.where(where) if where is not None else None,
@@ -99,7 +99,7 @@ def query(
     if to_encode:
         encode = _encoder(_matching(opened, model, workspace), few=not several)
     skipped: list[Skipped] = []
-    answers = Answerer(opened, items, plan, encode).answers(asked, against, skipped if several else None)
+    answers = QueryEngine(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
         from dmlcli.pages.contact_sheet import drawing
 
@@ -172,7 +172,7 @@ def _vectors(given: "Vectors") -> "list[Any]":
     return [given] if isinstance(given, str | Path | np.ndarray) else list(given)
 
 
-def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Source"]) -> Iterator["Source"]:
+def _asked(images: "Photos", files_from: str | None, null: bool, known: list["QueryInput"]) -> Iterator["QueryInput"]:
     """All there is to search with, in order; photos are read as they come."""
     from dmlcli.search import photo_inputs
 
@@ -253,8 +253,8 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
         record = None
     training = None
     if record is not None and record.brings_products_together:
-        strangers = record.scores.get("strangers")
-        training = calibration.Training(record.products, strangers["threshold"] if strangers else None)
+        open_set = record.scores.get("open_set")
+        training = calibration.Training(record.products, open_set["threshold"] if open_set else None)
     found = calibration.of_gallery(index, items, training)
     known = "" if found.kept is None else f", accepts {100 * found.kept:.0f} % of photos of indexed products"
     how = {

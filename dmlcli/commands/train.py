@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dmlcli.catalog import Catalog
     from dmlcli.embeddings import Embeddings
     from dmlcli.learn.recipe import Recipe
-    from dmlcli.learn.time_budget import Clock
+    from dmlcli.learn.time_budget import TimeBudget
     from dmlcli.model import Model
     from dmlcli.report.skipped import Skipped
     from dmlcli.report.train import TrainReport
@@ -99,7 +99,7 @@ def train(
     from dmlcli import model_history, runs, storage
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.learn.recipe import check_used, given, resolve, to_toml
-    from dmlcli.learn.time_budget import Clock, seconds
+    from dmlcli.learn.time_budget import TimeBudget, seconds
     from dmlcli.model import FILES
     from dmlcli.pages import training
     from dmlcli.pages.base import check_writable
@@ -107,7 +107,7 @@ def train(
     from dmlcli.workspace import find, make, need
 
     started, asked = time.perf_counter(), given(typed)
-    clock = Clock(None if budget is None else seconds(budget))
+    time_budget = TimeBudget(None if budget is None else seconds(budget))
     if run is not None and not resume:
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
     going = runs.resume(need(workspace).runs, run) if resume else None
@@ -124,7 +124,7 @@ def train(
         check_writable(Path(html))
     if dry_run:
         dist_env.check_alone("train --dry-run")
-        return _plan(photos, settings, find(workspace), device, clock)
+        return _plan(photos, settings, find(workspace), device, time_budget)
     place = make(workspace)
     target = Path(output) if output else going.output if going else place.model
     begin = runs.go_on_or_start if dist_env.were_restarted() else runs.start
@@ -134,8 +134,8 @@ def train(
     with interrupts.keeping(resumable, f"dmlcli train {named} --resume"), going:
         from dmlcli.learn.training import trainer  # torch starts here
 
-        told = _telling(going, tensorboard)
-        outcome = trainer.run(photos, settings, place, target, going, device=device, clock=clock, told=told)
+        log = _make_logger(going, tensorboard)
+        outcome = trainer.train(photos, settings, place, target, going, device=device, time_budget=time_budget, log=log)
         made = model_history.adopt(place.models, outcome.model)
         if outcome.interrupted:
             model_history.place(place.models, made, target)
@@ -218,7 +218,9 @@ def _put_in_place(
     return embeddings, failed, replaced
 
 
-def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, clock: "Clock") -> "PlanReport":
+def _plan(
+    photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device: str, time_budget: "TimeBudget"
+) -> "PlanReport":
     """What the run would do, tried out in small."""
     from dmlcli.catalog import split_for_training
     from dmlcli.learn.data import class_balance
@@ -229,14 +231,14 @@ def _plan(photos: "Catalog", recipe: "Recipe", place: "Workspace | None", device
     from dmlcli.report.train_plan import PlanReport
 
     stages.build_loss(recipe, 2, 2)
-    found = estimate(photos, recipe, place, pick_device(device), split_for_training, clock)
+    found = estimate(photos, recipe, place, pick_device(device), split_for_training, time_budget)
     return PlanReport(
         images=len(photos.items),
         products=len({item.product for item in photos.items} - {""}),
         recipe=asdict(recipe),
         unusual=tuple(class_balance.describe(photos.items, recipe)),
-        validation=found.how,
-        deeper=found.deeper,
+        validation=found.summary,
+        next_stage=found.next_stage,
         parts=found.parts,
         seconds=sum(found.parts.values()),
         memory=found.memory,
@@ -274,21 +276,21 @@ def _follow(device: str) -> NoReturn:
     from dmlcli.learn.training import worker
 
     with dist_env.a_part():
-        worker.follow(pick_device(device))
+        worker.run_worker(pick_device(device))
     raise SystemExit(0)
 
 
-def _telling(going: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], None]":
-    """What takes in the facts of each trial: metrics.jsonl, and TensorBoard where it is asked for."""
+def _make_logger(run: "Run", tensorboard: bool) -> "Callable[[Mapping[str, Any]], None]":
+    """Return what logs the facts of each candidate: to metrics.jsonl, and to TensorBoard where it is asked for."""
     if not tensorboard:
-        return going.told
+        return run.log
     from dmlcli import runs
     from dmlcli.learn.training.tensorboard import Board
 
-    board = Board(going.folder, runs.read_metrics(going.folder))
+    board = Board(run.folder, runs.read_metrics(run.folder))
 
-    def told(row: "Mapping[str, Any]") -> None:
-        going.told(row)
-        board.told(row)
+    def log(row: "Mapping[str, Any]") -> None:
+        run.log(row)
+        board.log(row)
 
-    return told
+    return log

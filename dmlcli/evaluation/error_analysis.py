@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.catalog import Item
-from dmlcli.evaluation.query_results import Floats, Judged
+from dmlcli.evaluation.query_results import Floats, QueryResults
 from dmlcli.metrics import ranked
 from dmlcli.report.error_analysis import Confusion, GroupScore, Histogram, Insight, Miss, Threshold
 from dmlcli.report.query import Hit, Part
@@ -21,9 +21,9 @@ Closest = Callable[[int, int], list[tuple[int, float]]]  # query, count -> galle
 
 
 def insight(
-    judged: Judged,
+    results: QueryResults,
     asked: Sequence[Item],
-    shelf: Sequence[Item],
+    gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     closest: Closest,
     shape: dict[str, float | int | None],
@@ -35,21 +35,21 @@ def insight(
         roots: what the paths of the queries and of the gallery are relative to.
         closest: the best hits of one query; only asked for the worst ones.
     """
-    top, valid = judged.top_right, np.array([len(ranks) > 0 for ranks in judged.rankings], dtype=np.bool_)
-    precision = ranked.score(judged.rankings, ("map@r",))["map@r"]
-    mistakes = _mistakes(judged, asked, shelf, roots, valid & ~top)
+    top, valid = results.relevant_at_1, np.array([len(ranks) > 0 for ranks in results.rankings], dtype=np.bool_)
+    precision = ranked.score(results.rankings, ("map@r",))["map@r"]
+    mistakes = _mistakes(results, asked, gallery_items, roots, valid & ~top)
     sizes = Counter(item.product for item, counts in zip(asked, valid, strict=True) if counts)
     often = sorted(mistakes.items(), key=lambda pair: (-pair[1].times, pair[0]))
     return Insight(
         products=_groups([item.product for item in asked], valid, top, precision, mistakes),
         categories=_groups([item.category for item in asked], valid, top, precision, {}),
-        misses=_misses(judged, asked, shelf, roots, closest, valid & ~top),
+        misses=_misses(results, asked, gallery_items, roots, closest, valid & ~top),
         confusions=tuple(
             Confusion(product, other, one.times, sizes[product], *one[1:])
             for (product, other), one in often[:_CONFUSIONS]
         ),
-        histogram=_histogram(judged),
-        thresholds=_thresholds(judged, valid, top),
+        histogram=_histogram(results),
+        thresholds=_thresholds(results, valid, top),
         shape=shape,
     )
 
@@ -65,19 +65,19 @@ class _Mistake(NamedTuple):
 
 
 def _mistakes(
-    judged: Judged,
+    results: QueryResults,
     asked: Sequence[Item],
-    shelf: Sequence[Item],
+    gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     missed: NDArray[np.bool_],
 ) -> dict[tuple[str, str], _Mistake]:
     queries = defaultdict(list)
-    for query in np.flatnonzero(missed & (judged.wrong_row >= 0)).tolist():
-        queries[asked[query].product, shelf[judged.wrong_row[query]].product].append(query)
+    for query in np.flatnonzero(missed & (results.wrong_row >= 0)).tolist():
+        queries[asked[query].product, gallery_items[results.wrong_row[query]].product].append(query)
     found = {}
     for pair, members in queries.items():
-        worst = max(members, key=lambda query: judged.wrong[query])
-        item, other = asked[worst], shelf[judged.wrong_row[worst]]
+        worst = max(members, key=lambda query: results.wrong[query])
+        item, other = asked[worst], gallery_items[results.wrong_row[worst]]
         paths = str(roots[0] / item.path), str(roots[1] / other.path)
         found[pair] = _Mistake(len(members), *paths, item.box, other.box)
     return found
@@ -109,15 +109,15 @@ def _groups(
 
 
 def _misses(
-    judged: Judged,
+    results: QueryResults,
     asked: Sequence[Item],
-    shelf: Sequence[Item],
+    gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     closest: Closest,
     missed: NDArray[np.bool_],
 ) -> tuple[Miss, ...]:
     """The worst queries, at most three of one product: those whose wrong answer was surest."""
-    short = judged.wrong - judged.right
+    short = results.wrong - results.right
     told: Counter[str] = Counter()
     misses: list[Miss] = []
     for query in sorted(np.flatnonzero(missed).tolist(), key=lambda query: float(-short[query])):
@@ -126,16 +126,24 @@ def _misses(
             continue
         told[item.product] += 1
         hits = tuple(
-            Hit(place, score, shelf[row].product, str(roots[1] / shelf[row].path), box=shelf[row].box)
+            Hit(
+                place,
+                score,
+                gallery_items[row].product,
+                str(roots[1] / gallery_items[row].path),
+                box=gallery_items[row].box,
+            )
             for place, (row, score) in enumerate(closest(query, _HITS), start=1)
         )
-        first = judged.rankings[query][0]
-        misses.append(Miss(str(roots[0] / item.path), item.product, int(min(first, len(shelf))), hits, item.box))
+        first = results.rankings[query][0]
+        misses.append(
+            Miss(str(roots[0] / item.path), item.product, int(min(first, len(gallery_items))), hits, item.box)
+        )
     return tuple(misses)
 
 
-def _histogram(judged: Judged) -> Histogram | None:
-    right, wrong = judged.right[~np.isnan(judged.right)], judged.wrong[~np.isnan(judged.wrong)]
+def _histogram(results: QueryResults) -> Histogram | None:
+    right, wrong = results.right[~np.isnan(results.right)], results.wrong[~np.isnan(results.wrong)]
     if not len(right) or not len(wrong):
         return None
     low = float(np.floor(10 * min(right.min(), wrong.min())) / 10)
@@ -144,12 +152,12 @@ def _histogram(judged: Judged) -> Histogram | None:
     return Histogram(low, high, tuple(counts[0]), tuple(counts[1]))
 
 
-def _thresholds(judged: Judged, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
+def _thresholds(results: QueryResults, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
     """A photo of a product that is not in the gallery finds, at best, what is the closest wrong image of a query."""
-    strangers = np.sort(judged.wrong[~np.isnan(judged.wrong)])
+    strangers = np.sort(results.wrong[~np.isnan(results.wrong)])
     if not len(strangers) or not valid.any():
         return ()
-    first = np.fmax(judged.right, judged.wrong)[valid]
+    first = np.fmax(results.right, results.wrong)[valid]
     found = []
     for rate in _ACCEPTS:
         place = min(int(np.ceil((1 - rate) * len(strangers))), len(strangers) - 1)

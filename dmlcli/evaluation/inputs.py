@@ -11,14 +11,14 @@ from dmlcli.catalog import Benchmark, Catalog, Columns, Item, open_catalog
 from dmlcli.embeddings import Embeddings, is_embeddings, open_embeddings, save
 from dmlcli.errors import CannotRun, EmbeddingsError, MismatchError, UsageError
 from dmlcli.evaluation import protocol
-from dmlcli.evaluation.measure import Side, Sides
+from dmlcli.evaluation.measure import EvalSide, EvalSides
 from dmlcli.evaluation.product_names import check_some_match
 from dmlcli.model import Model, open_matching, open_model
 from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace, need
 
 
-class Material(NamedTuple):
+class EvalInput(NamedTuple):
     """What is searched with or in: embeddings as they are, or images that a model has yet to embed."""
 
     root: Path
@@ -28,11 +28,11 @@ class Material(NamedTuple):
     official: Benchmark | None = None
 
 
-class Chosen(NamedTuple):
+class Inputs(NamedTuple):
     """The material of both sides, one and the same without --queries, and which rows of it take part."""
 
-    asked: Material
-    shelf: Material
+    asked: EvalInput
+    gallery_items: EvalInput
     protocol: protocol.Protocol
     same: str | None  # what else a query may not find
 
@@ -59,33 +59,36 @@ class Request:
         return self.model or (self.place or need()).model
 
 
-def choose(asked_for: Request) -> Chosen:
+def choose(asked_for: Request) -> Inputs:
     """Read what is there and choose the protocol; nothing is embedded yet."""
-    shelf = _read(asked_for.path, asked_for)
+    gallery_items = _read(asked_for.path, asked_for)
     if asked_for.queries is not None:
         asked = _read(asked_for.queries, asked_for)
-        rows = protocol.rows_of(asked.items, asked_for.splits[0]), protocol.rows_of(shelf.items, asked_for.splits[1])
+        rows = (
+            protocol.rows_of(asked.items, asked_for.splits[0]),
+            protocol.rows_of(gallery_items.items, asked_for.splits[1]),
+        )
         scope = f"{asked_for.queries} in {asked_for.path or 'the embeddings of the workspace'}"
         chosen = protocol.Protocol(protocol.QUERY_GALLERY, scope, *rows, includes_training=False)
-        return Chosen(asked, shelf, chosen, asked_for.same)
-    models = [] if asked_for.bare else [_model_of(shelf, asked_for), _as_model(asked_for.against)]
+        return Inputs(asked, gallery_items, chosen, asked_for.same)
+    models = [] if asked_for.bare else [_model_of(gallery_items, asked_for), _as_model(asked_for.against)]
     trained = {product for model in models if model for product in model.record.products}
-    chosen = protocol.choose(shelf.items, *asked_for.splits, trained, asked_for.everything)
-    cameras = shelf.official is not None and shelf.official.exclude_same_source
-    return Chosen(shelf, shelf, chosen, asked_for.same or ("camera" if cameras else None))
+    chosen = protocol.choose(gallery_items.items, *asked_for.splits, trained, asked_for.everything)
+    cameras = gallery_items.official is not None and gallery_items.official.exclude_same_source
+    return Inputs(gallery_items, gallery_items, chosen, asked_for.same or ("camera" if cameras else None))
 
 
-def open_sides(asked_for: Request, chosen: Chosen) -> tuple[Sides, list[Skipped]]:
+def open_sides(asked_for: Request, chosen: Inputs) -> tuple[EvalSides, list[Skipped]]:
     """Embed what is not embedded, and put each image on its side."""
-    alone = chosen.asked is chosen.shelf
+    alone = chosen.asked is chosen.gallery_items
     rows, places = chosen.protocol.queries, chosen.protocol.gallery
     queries, gallery = set(rows), set(places)
     if alone:
-        shelf = asked = _embed(chosen.shelf, sorted(queries | gallery), "gallery", asked_for)
+        gallery_items = asked = _embed(chosen.gallery_items, sorted(queries | gallery), "gallery", asked_for)
     else:
-        shelf = _embed(chosen.shelf, places, "gallery", asked_for)
+        gallery_items = _embed(chosen.gallery_items, places, "gallery", asked_for)
         asked = _embed(chosen.asked, rows, "queries", asked_for)
-    gallery_rows = [place for place, row in enumerate(shelf.rows) if row in gallery]
+    gallery_rows = [place for place, row in enumerate(gallery_items.rows) if row in gallery]
     all_queries = [place for place, row in enumerate(asked.rows) if row in queries]
     query_rows = [place for place in all_queries if asked.side.items[place].product]
     if not query_rows:
@@ -95,14 +98,14 @@ def open_sides(asked_for: Request, chosen: Chosen) -> tuple[Sides, list[Skipped]
     if chosen.protocol.name == protocol.QUERY_GALLERY:
         check_some_match(
             {asked.side.items[place].product for place in query_rows},
-            {shelf.side.items[place].product for place in gallery_rows} - {""},
+            {gallery_items.side.items[place].product for place in gallery_rows} - {""},
         )
     own = None
     if chosen.protocol.name == protocol.LEAVE_ONE_OUT:
         standing = {row: place for place, row in enumerate(gallery_rows)}
         own = np.array([standing[row] for row in query_rows])
-    shelf_side = _take(shelf.side, gallery_rows)
-    sides = Sides(
+    shelf_side = _take(gallery_items.side, gallery_rows)
+    sides = EvalSides(
         protocol=chosen.protocol.name,
         scope=chosen.protocol.scope,
         queries=shelf_side if own is not None and query_rows == gallery_rows else _take(asked.side, query_rows),
@@ -113,97 +116,101 @@ def open_sides(asked_for: Request, chosen: Chosen) -> tuple[Sides, list[Skipped]
         same=chosen.same,
     )
     _check_together(sides)
-    skipped = [*chosen.shelf.skipped, *shelf.skipped, *([] if alone else [*chosen.asked.skipped, *asked.skipped])]
+    skipped = [
+        *chosen.gallery_items.skipped,
+        *gallery_items.skipped,
+        *([] if alone else [*chosen.asked.skipped, *asked.skipped]),
+    ]
     return sides, skipped
 
 
-def other_sides(asked_for: Request, sides: Sides, path: Path) -> Sides:
+def comparison_sides(asked_for: Request, sides: EvalSides, path: Path) -> EvalSides:
     """The same queries and gallery as another model, or other embeddings, see them."""
     model = _as_model(path)
     if model is None and not is_embeddings(path):
         raise CannotRun(f"{path} holds neither a model nor embeddings", hint="--against takes either")
-    seen: list[Side] = []
+    seen: list[EvalSide] = []
     for role, side in (("gallery", sides.gallery), ("queries", sides.queries)):
         if role == "queries" and sides.queries is sides.gallery:
             seen.append(seen[0])
         elif model is None:
             seen.append(_matched(open_embeddings(path), side, path))
         else:
-            material = Material(side.root, side.items)
-            loaded = _embed(material, range(len(side.items)), f"against-{role}", asked_for, model)
+            eval_input = EvalInput(side.root, side.items)
+            loaded = _embed(eval_input, range(len(side.items)), f"against-{role}", asked_for, model)
             if loaded.skipped:
                 failure = loaded.skipped[0]
                 raise CannotRun(f"{failure.path} cannot be read again: {failure.reason}")
             seen.append(loaded.side)
     gallery, queries = seen
-    return Sides(
+    return EvalSides(
         sides.protocol, sides.scope, queries, gallery, sides.own_rows, sides.includes_training, same=sides.same
     )
 
 
-def made_by(sides: Sides, asked_for: Request) -> Model | None:
+def made_by(sides: EvalSides, asked_for: Request) -> Model | None:
     """The model that made the gallery's vectors, where it can be found."""
     return _matching(sides.gallery.model, asked_for)
 
 
-def unknown_images(asked_for: Request, chosen: Chosen) -> int:
+def unknown_images(asked_for: Request, chosen: Inputs) -> int:
     """How many images would have to be embedded, as far as their paths tell."""
     known = asked_for.place.known() if asked_for.place else []
     seen = {embeddings.root / item.path for embeddings in known for item in embeddings.items}
     count = 0
-    both = [(chosen.shelf, {*chosen.protocol.gallery})]
-    if chosen.asked is chosen.shelf:
+    both = [(chosen.gallery_items, {*chosen.protocol.gallery})]
+    if chosen.asked is chosen.gallery_items:
         both[0][1].update(chosen.protocol.queries)
     else:
         both.append((chosen.asked, {*chosen.protocol.queries}))
-    for material, rows in both:
-        if material.embeddings is None:
-            count += sum(material.root / material.items[row].path not in seen for row in rows)
+    for eval_input, rows in both:
+        if eval_input.embeddings is None:
+            count += sum(eval_input.root / eval_input.items[row].path not in seen for row in rows)
     return count
 
 
-def dimensions(asked_for: Request, chosen: Chosen) -> int:
+def dimensions(asked_for: Request, chosen: Inputs) -> int:
     """Length of the vectors that will be compared."""
-    found = chosen.shelf.embeddings
+    found = chosen.gallery_items.embeddings
     return found.dim if found is not None else open_model(asked_for.model_folder()).record.dim
 
 
 class _Loaded(NamedTuple):
     """What could be embedded of a material, and which rows of it that are."""
 
-    side: Side
+    side: EvalSide
     rows: list[int]
     skipped: list[Skipped]
 
 
-def _read(path: Path | None, asked_for: Request) -> Material:
+def _read(path: Path | None, asked_for: Request) -> EvalInput:
     """Embeddings, a catalogue, or nothing: the workspace's embeddings."""
     if path is None or is_embeddings(path):
         found = open_embeddings(path or (asked_for.place or need()).embeddings)
-        return Material(found.root, found.items, found)
+        return EvalInput(found.root, found.items, found)
     photos = open_catalog(path, asked_for.columns, asked_for.root, strict=asked_for.strict)
-    return Material(photos.root, photos.items, None, photos.skipped, photos.benchmark)
+    return EvalInput(photos.root, photos.items, None, photos.skipped, photos.benchmark)
 
 
 def _embed(
-    material: Material,
+    eval_input: EvalInput,
     rows: Sequence[int],
     role: str,
     asked_for: Request,
     model: Model | None = None,
 ) -> _Loaded:
     if asked_for.bare:
-        return _Loaded(Side(material.root, [material.items[row] for row in rows]), list(rows), [])
-    if material.embeddings is not None:
-        found = material.embeddings
+        return _Loaded(EvalSide(eval_input.root, [eval_input.items[row] for row in rows]), list(rows), [])
+    if eval_input.embeddings is not None:
+        found = eval_input.embeddings
         whole = len(rows) == len(found.items)
         vectors = found.vectors if whole else found.vectors[np.asarray(rows, dtype=np.int64)]
-        items = [material.items[row] for row in rows]
-        return _Loaded(Side(found.root, items, np.asarray(vectors, np.float32), found.model), list(rows), [])
+        items = [eval_input.items[row] for row in rows]
+        return _Loaded(EvalSide(found.root, items, np.asarray(vectors, np.float32), found.model), list(rows), [])
     from dmlcli.encoder import Encoder
 
     encoder = Encoder(model or open_model(asked_for.model_folder()))
-    photos = Catalog(material.root, [material.items[row] for row in rows])
+    photos = Catalog(eval_input.root, [eval_input.items[row] for row in rows])
     place = asked_for.place
     if place is None:
         computed = encoder.embed_catalog(photos, [])
@@ -214,11 +221,11 @@ def _embed(
             save(cache, computed.embeddings)
     found = computed.embeddings
     row_of = {id(item): row for item, row in zip(photos.items, rows, strict=True)}  # a table may name a photo twice
-    side = Side(found.root, found.items, np.asarray(found.vectors, np.float32), found.model)
+    side = EvalSide(found.root, found.items, np.asarray(found.vectors, np.float32), found.model)
     return _Loaded(side, [row_of[id(item)] for item in found.items], computed.skipped)
 
 
-def _matched(other: Embeddings, side: Side, path: Path) -> Side:
+def _matched(other: Embeddings, side: EvalSide, path: Path) -> EvalSide:
     """The rows of other embeddings that show the images of this side, in its order."""
     rows = {item.path: row for row, item in enumerate(other.items)}
     rows |= {str(other.root / item.path): row for row, item in enumerate(other.items)}
@@ -228,36 +235,36 @@ def _matched(other: Embeddings, side: Side, path: Path) -> Side:
             f"{path} does not hold {len(missing)} of {len(found)} images, the first is {missing[0]}",
             hint="dmlcli embed the same catalogue with the other model",
         )
-    return Side(side.root, side.items, np.asarray(other.vectors[np.array(found)], np.float32), other.model)
+    return EvalSide(side.root, side.items, np.asarray(other.vectors[np.array(found)], np.float32), other.model)
 
 
-def _take(side: Side, places: list[int]) -> Side:
+def _take(side: EvalSide, places: list[int]) -> EvalSide:
     if len(places) == len(side.items):
         return side
     vectors = side.vectors[np.asarray(places, dtype=np.int64)] if side.vectors is not None else None
-    return Side(side.root, [side.items[place] for place in places], vectors, side.model)
+    return EvalSide(side.root, [side.items[place] for place in places], vectors, side.model)
 
 
-def _check_together(sides: Sides) -> None:
-    asked, shelf = sides.queries, sides.gallery
-    if asked.vectors is None or shelf.vectors is None:
+def _check_together(sides: EvalSides) -> None:
+    asked, gallery_items = sides.queries, sides.gallery
+    if asked.vectors is None or gallery_items.vectors is None:
         return
-    if asked.vectors.shape[1] != shelf.vectors.shape[1]:
+    if asked.vectors.shape[1] != gallery_items.vectors.shape[1]:
         raise UsageError(
-            f"queries have {asked.vectors.shape[1]} dimensions, the gallery {shelf.vectors.shape[1]}",
+            f"queries have {asked.vectors.shape[1]} dimensions, the gallery {gallery_items.vectors.shape[1]}",
             hint="embed both with one model",
         )
-    if asked.model != shelf.model and asked.model and shelf.model:
+    if asked.model != gallery_items.model and asked.model and gallery_items.model:
         raise MismatchError(
-            f"the queries were embedded by model {asked.model}, the gallery by {shelf.model}",
+            f"the queries were embedded by model {asked.model}, the gallery by {gallery_items.model}",
             hint="dmlcli embed makes either anew",
         )
 
 
-def _model_of(material: Material, asked_for: Request) -> Model | None:
+def _model_of(eval_input: EvalInput, asked_for: Request) -> Model | None:
     """The model that made, or will make, the embeddings of a material; None where it is not at hand."""
-    if material.embeddings is not None:
-        return _matching(material.embeddings.model, asked_for)
+    if eval_input.embeddings is not None:
+        return _matching(eval_input.embeddings.model, asked_for)
     try:
         return open_model(asked_for.model_folder())
     except CannotRun:

@@ -24,7 +24,7 @@ _COPIES = 0.02  # share of the right hits that may be copies
 _FALL = 0.02  # of Recall@1, below which nobody needs to be told
 
 
-class Watch:
+class LeakageDetector:
     """Sees a leave-one-out search query by query; `evidence` afterwards is what it found."""
 
     def __init__(self, items: Sequence[Item], own_rows: Rows) -> None:
@@ -40,7 +40,7 @@ class Watch:
         self._right: list[bool] = []
         self._wrong_copies = 0
 
-    def see(self, found: Found) -> None:
+    def observe(self, found: Found) -> None:
         """Take what one query found."""
         if not len(found.right):
             return
@@ -63,15 +63,15 @@ class Watch:
         """What the score rests on; None where nothing speaks for series or copies."""
         recall = float(np.mean(self._right)) if self._right else 0.0
         for kind, measured in self._without.items():
-            seen, chance = np.array(self._seen[kind]), np.array(self._chance[kind])
+            seen, rng = np.array(self._seen[kind]), np.array(self._chance[kind])
             if len(seen) < _FEWEST:
                 continue
-            share, expected = float(seen.mean()), float(chance.mean())
+            share, expected = float(seen.mean()), float(rng.mean())
             without = float(np.mean(measured))
             if kind == "copy":
                 sound = share > _COPIES and self._wrong_copies < 0.2 * seen.sum()
             else:
-                sigma = float(np.sqrt((chance * (1 - chance)).sum())) / len(seen)
+                sigma = float(np.sqrt((rng * (1 - rng)).sum())) / len(seen)
                 sound = share >= _LIFT * expected and share - expected > _SURE * sigma
             if sound and recall - without >= _FALL:
                 return Inflation(kind, share, expected, recall, without, len(measured))

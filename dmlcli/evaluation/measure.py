@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError, UsageError
 from dmlcli.evaluation import ranked_lists as ranked_lists
-from dmlcli.evaluation.leakage import Watch
-from dmlcli.evaluation.min_scores import Wanted
+from dmlcli.evaluation.leakage import LeakageDetector
+from dmlcli.evaluation.min_scores import MetricSelection
 from dmlcli.evaluation.protocol import exclusion
-from dmlcli.evaluation.query_results import Floats, Judged, judge
+from dmlcli.evaluation.query_results import Floats, QueryResults, evaluate_queries
 from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
 from dmlcli.metrics import clusters, confidence
 from dmlcli.metrics import ranked as of_ranks
@@ -28,7 +28,7 @@ _PER_QUERY = 1500  # bytes that are kept of each query: its ranks and closest im
 
 
 @dataclass(frozen=True)
-class Side:
+class EvalSide:
     """Queries or gallery: what each row shows, and its unit vector where there are vectors (N, D)."""
 
     root: Path
@@ -48,13 +48,13 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Sides:
+class EvalSides:
     """A protocol put into practice. Every query has a product; `unknown` had none and can be right about nothing."""
 
     protocol: str
     scope: str
-    queries: Side
-    gallery: Side
+    queries: EvalSide
+    gallery: EvalSide
     own_rows: Rows | None  # (Q,) where in the gallery each query stands itself
     includes_training: bool = False
     unknown: int = 0
@@ -67,10 +67,10 @@ class Sides:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """Scores of each query (Q,), the closest images, and the means."""
 
-    judged: Judged
+    results: QueryResults
     values: dict[str, Floats]
     metrics: dict[str, float | None]
     inflation: Inflation | None
@@ -79,13 +79,13 @@ class Measured:
 
 
 def measure(
-    sides: Sides,
-    wanted: Wanted,
+    sides: EvalSides,
+    selection: MetricSelection,
     seed: int,
     missing_as_zero: bool,
     lists: ranked_lists.Lists | None = None,
     ways: Sequence[Rerank] = (),
-) -> Measured:
+) -> Evaluation:
     """Search, or take the ranked lists for a search, and score it.
 
     Args:
@@ -94,28 +94,28 @@ def measure(
     depth, watch, reranker = None, None, None
     if lists is None:
         reranker = Reranker(ways, _vectors(sides.queries), _vectors(sides.gallery)) if ways else None
-        judged, watch = _search(sides, wanted, seed, reranker)
+        results, watch = _search(sides, selection, seed, reranker)
         warnings = _shape_warnings(_vectors(sides.gallery))
     else:
-        judged, depth, warnings = _from_lists(sides, wanted, lists)
-    scores = of_ranks.score(judged.rankings, wanted.ranked, largest=sides.findable, depth=depth) | judged.extra
-    missing = _missing(judged.rankings)
-    values = {name: scores.get(name, np.full(len(missing), np.nan)) for name in wanted.by_query}
+        results, depth, warnings = _from_lists(sides, selection, lists)
+    scores = of_ranks.score(results.rankings, selection.ranked, largest=sides.findable, depth=depth) | results.extra
+    missing = _missing(results.rankings)
+    values = {name: scores.get(name, np.full(len(missing), np.nan)) for name in selection.by_query}
     if missing_as_zero:
         values = _with_zeros(values, missing)
-    metrics = confidence.means(values, judged.products)
-    metrics |= {name: judged.pairs.value(name) if judged.pairs else None for name in wanted.pairs}
-    if wanted.clusters:
-        found = clusters.k_means(_vectors(sides.queries), len(set(judged.products)), seed)
-        metrics |= clusters.agreement(judged.products, found)
-    told = [*warnings, *_tie_warnings(judged, missing)]
-    ordered = {name: metrics[name] for name in wanted.order}
+    metrics = confidence.means(values, results.products)
+    metrics |= {name: results.pairs.value(name) if results.pairs else None for name in selection.pairs}
+    if selection.clusters:
+        found = clusters.k_means(_vectors(sides.queries), len(set(results.products)), seed)
+        metrics |= clusters.agreement(results.products, found)
+    told = [*warnings, *_tie_warnings(results, missing)]
+    ordered = {name: metrics[name] for name in selection.order}
     inflation = watch.evidence() if watch else None
-    return Measured(judged, values, ordered, inflation, told, reranker.made if reranker else [])
+    return Evaluation(results, values, ordered, inflation, told, reranker.made if reranker else [])
 
 
 def values_of(
-    rankings: Sequence[Ranks], names: Sequence[str], sides: Sides, missing_as_zero: bool
+    rankings: Sequence[Ranks], names: Sequence[str], sides: EvalSides, missing_as_zero: bool
 ) -> dict[str, Floats]:
     """Metrics of ranks for each query (Q,)."""
     values = of_ranks.score(rankings, names, largest=sides.findable)
@@ -135,38 +135,46 @@ def _with_zeros(values: Mapping[str, Floats], missing: NDArray[np.bool_]) -> dic
     }
 
 
-def _search(sides: Sides, wanted: Wanted, seed: int, reranker: Reranker | None) -> tuple[Judged, Watch | None]:
-    if wanted.single_shot and sides.same == "session":
+def _search(
+    sides: EvalSides, selection: MetricSelection, seed: int, reranker: Reranker | None
+) -> tuple[QueryResults, LeakageDetector | None]:
+    if selection.single_shot and sides.same == "session":
         raise UsageError("cmc_single_shot goes with --exclude-same camera alone", hint="leave one of them out")
-    asked, shelf = sides.queries, sides.gallery
-    watch = Watch(shelf.items, sides.own_rows) if sides.own_rows is not None and sides.same is None else None
-    judged = judge(
+    asked, gallery_items = sides.queries, sides.gallery
+    watch = (
+        LeakageDetector(gallery_items.items, sides.own_rows)
+        if sides.own_rows is not None and sides.same is None
+        else None
+    )
+    results = evaluate_queries(
         _vectors(asked),
-        _vectors(shelf),
+        _vectors(gallery_items),
         asked.items,
-        shelf.items,
+        gallery_items.items,
         own_rows=sides.own_rows,
-        excluded=exclusion(asked.items, shelf.items, None, sides.same),
-        single_shot=wanted.single_shot,
-        pairs=bool(wanted.pairs),
-        watch=watch.see if watch else lambda _: None,
-        see=[reranker.see] if reranker else [],
+        excluded=exclusion(asked.items, gallery_items.items, None, sides.same),
+        single_shot=selection.single_shot,
+        pairs=bool(selection.pairs),
+        watch=watch.observe if watch else lambda _: None,
+        observe=[reranker.observe] if reranker else [],
         seed=seed,
     )
-    return judged, watch
+    return results, watch
 
 
-def _from_lists(sides: Sides, wanted: Wanted, lists: ranked_lists.Lists) -> tuple[Judged, int, list[str]]:
-    strangers = [name for name in wanted.order if name not in wanted.ranked]
+def _from_lists(
+    sides: EvalSides, selection: MetricSelection, lists: ranked_lists.Lists
+) -> tuple[QueryResults, int, list[str]]:
+    strangers = [name for name in selection.order if name not in selection.ranked]
     if strangers:
         known = ", ".join(of_ranks.KNOWN)
         raise UsageError(f"{', '.join(strangers)} cannot be told from ranked lists", hint=f"known: {known}")
-    asked, shelf = sides.queries, sides.gallery
-    excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
-    return ranked_lists.judge_lists(lists, asked.items, shelf.items, (asked.root, shelf.root), excluded)
+    asked, gallery_items = sides.queries, sides.gallery
+    excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
+    return ranked_lists.judge_lists(lists, asked.items, gallery_items.items, (asked.root, gallery_items.root), excluded)
 
 
-def _vectors(side: Side) -> Scores:
+def _vectors(side: EvalSide) -> Scores:
     if side.vectors is None:
         raise EmbeddingsError(f"the images of {side.root} have no embeddings", hint="dmlcli embed CATALOG")
     return side.vectors
@@ -189,11 +197,11 @@ def _shape_warnings(vectors: Scores) -> list[str]:
     return told
 
 
-def _tie_warnings(judged: Judged, missing: NDArray[np.bool_]) -> list[str]:
+def _tie_warnings(results: QueryResults, missing: NDArray[np.bool_]) -> list[str]:
     """Where ties decide, the score is one end of a range."""
     if missing.all():
         return []
-    least, most = float(judged.top_right[~missing].mean()), float(judged.optimistic[~missing].mean())
+    least, most = float(results.relevant_at_1[~missing].mean()), float(results.optimistic[~missing].mean())
     if most - least <= _TIED:
         return []
     return [

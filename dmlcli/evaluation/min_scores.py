@@ -15,7 +15,7 @@ KNOWN = (*ranked.KNOWN, "macro_…", *CATEGORY, "cmc_single_shot@K", *verificati
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MetricSelection:
     """Metrics by the way they are measured; `order` is how they are reported."""
 
     order: tuple[str, ...]
@@ -31,7 +31,7 @@ class Wanted:
         return [name for name in self.order if name not in self.pairs and name not in self.clusters]
 
 
-def wanted(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> Wanted:
+def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
     """The metrics to report.
 
     Args:
@@ -51,7 +51,7 @@ def wanted(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable
     names = list(dict.fromkeys(_ALIASES.get(name, name) for name in [*names, *also]))
     if not names:
         raise UsageError("--metrics names no metric", hint=f"known: {', '.join(KNOWN)}")
-    found = Wanted(tuple(names))
+    found = MetricSelection(tuple(names))
     for name in names:
         if shot := _SINGLE_SHOT.fullmatch(name):
             found.single_shot.append(int(shot[1]))
@@ -67,7 +67,7 @@ def wanted(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable
     return found
 
 
-def gates(asked: list[str] | None) -> dict[str, float]:
+def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
     """From `recall@1=0.8`, several with commas, to lowest scores by metric; raises UsageError for what is none."""
     found = {}
     for one in ",".join(asked or []).split(","):
@@ -82,7 +82,7 @@ def gates(asked: list[str] | None) -> dict[str, float]:
             raise UsageError(f"'{one.strip()}' is no lowest score", hint="--fail-under recall@1=0.8")
         found[_ALIASES.get(name, name)] = lowest
     for name in found:
-        wanted(name)
+        selection(name)
     return found
 
 

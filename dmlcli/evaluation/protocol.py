@@ -47,10 +47,10 @@ def choose(
     rows = list(range(len(items)))
     scope = "all images"
     if not everything:
-        for asked, shelf in _PAIRS:
-            queries, gallery = _of(items, asked), _of(items, shelf)
+        for asked, gallery_items in _PAIRS:
+            queries, gallery = _of(items, asked), _of(items, gallery_items)
             if queries and _share(items, queries, gallery) >= 0.5:
-                return _apart(items, queries, gallery, asked, shelf, trained)
+                return _apart(items, queries, gallery, asked, gallery_items, trained)
         for asked in ("query", "test"):
             if found := _of(items, asked):
                 rows, scope = found, f"split {asked}"
@@ -111,13 +111,18 @@ def exclusion(
 
 
 def _apart(
-    items: Sequence[Item], queries: list[int], gallery: list[int], asked: str, shelf: str, trained: Collection[str]
+    items: Sequence[Item],
+    queries: list[int],
+    gallery: list[int],
+    asked: str,
+    gallery_items: str,
+    trained: Collection[str],
 ) -> Protocol:
     used = (
         row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS
     )
     seen = any(items[row].product in trained for row in used)
-    return Protocol(QUERY_GALLERY, f"split {asked} in split {shelf}", queries, gallery, seen)
+    return Protocol(QUERY_GALLERY, f"split {asked} in split {gallery_items}", queries, gallery, seen)
 
 
 def _of(items: Sequence[Item], split: str) -> list[int]:
@@ -126,5 +131,5 @@ def _of(items: Sequence[Item], split: str) -> list[int]:
 
 def _share(items: Sequence[Item], queries: list[int], gallery: list[int]) -> float:
     """Share of the queries whose product is in the gallery."""
-    shelf = {items[row].product for row in gallery} - {""}
-    return sum(items[row].product in shelf for row in queries) / len(queries)
+    gallery_items = {items[row].product for row in gallery} - {""}
+    return sum(items[row].product in gallery_items for row in queries) / len(queries)

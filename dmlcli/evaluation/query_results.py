@@ -16,7 +16,7 @@ SINGLE_SHOT_REPEATS = 10
 
 
 @dataclass
-class Judged:
+class QueryResults:
     """What came of a search; arrays are by query (Q,), NaN or -1 where there is nothing."""
 
     products: list[str]
@@ -29,34 +29,34 @@ class Judged:
     pairs: Pairs | None = None
 
     @property
-    def top_right(self) -> NDArray[np.bool_]:
+    def relevant_at_1(self) -> NDArray[np.bool_]:
         """Whether the first hit is right, ties counted against the search."""
         return np.array([len(ranks) > 0 and ranks[0] == 1 for ranks in self.rankings])
 
     @property
     def optimistic(self) -> NDArray[np.bool_]:
         """Whether the first hit could be right if ties fell in favour of the search."""
-        return (self.right >= self.wrong - TIE) | (self.top_right & np.isnan(self.wrong))
+        return (self.right >= self.wrong - TIE) | (self.relevant_at_1 & np.isnan(self.wrong))
 
 
 Watcher = Callable[[Found], None]  # sees what each query found
 
 
-def judge(
+def evaluate_queries(
     queries: Scores,
     gallery: Scores,
     asked: Sequence[Item],
-    shelf: Sequence[Item],
+    gallery_items: Sequence[Item],
     *,
     own_rows: Rows | None = None,
     excluded: Callable[[int], Rows] | None = None,
     single_shot: Sequence[int] = (),
     pairs: bool = False,
     watch: Watcher = lambda _: None,
-    see: Sequence[Callable[[Similarities], None]] = (),
+    observe: Sequence[Callable[[Similarities], None]] = (),
     seed: int = 0,
-) -> Judged:
-    """Search queries (Q, D) of `asked` among the gallery (G, D) of `shelf`.
+) -> QueryResults:
+    """Search queries (Q, D) of `asked` among the gallery (G, D) of `gallery_items`.
 
     Args:
         own_rows: (Q,) the gallery row that each query is itself, which it may not find.
@@ -66,9 +66,9 @@ def judge(
         see: who else needs all similarities of a query; they do not write into them.
     """
     count = len(asked)
-    products = Groups([item.product for item in asked], [item.product for item in shelf])
+    products = Groups([item.product for item in asked], [item.product for item in gallery_items])
     nothing = np.full(count, np.nan)
-    judged = Judged(
+    results = QueryResults(
         [item.product for item in asked],
         [np.empty(0, dtype=np.int64)] * count,
         nothing.copy(),
@@ -77,33 +77,35 @@ def judge(
         np.full(count, -1),
         pairs=Pairs() if pairs else None,
     )
-    see = [*see]
-    if (counted := judged.pairs) is not None:
-        see.append(lambda one: counted.add(one.right, one.wrong))
+    observe = [*observe]
+    if (counted := results.pairs) is not None:
+        observe.append(lambda one: counted.add(one.right, one.wrong))
     if single_shot:
-        see.append(_SingleShot(products, single_shot, count, judged.extra, seed).see)
-    if any(item.category for item in asked) and any(item.category for item in shelf):
-        see.append(_Categories(asked, shelf, judged.extra).see)  # last: it writes into the similarities
-    found = find(queries, gallery, products, own_rows=own_rows, excluded=excluded, see=see)
+        observe.append(_SingleShot(products, single_shot, count, results.extra, seed).observe)
+    if any(item.category for item in asked) and any(item.category for item in gallery_items):
+        observe.append(
+            _Categories(asked, gallery_items, results.extra).observe
+        )  # last: it writes into the similarities
+    found = find(queries, gallery, products, own_rows=own_rows, excluded=excluded, observe=observe)
     for one in progress.track(found, "searching", count):
-        judged.rankings[one.query] = one.ranks
+        results.rankings[one.query] = one.ranks
         if one.wrong > -np.inf:
-            judged.wrong[one.query], judged.wrong_row[one.query] = one.wrong, one.wrong_row
+            results.wrong[one.query], results.wrong_row[one.query] = one.wrong, one.wrong_row
         if len(one.right):
-            judged.right[one.query], judged.right_row[one.query] = one.right[0], one.right_rows[0]
+            results.right[one.query], results.right_row[one.query] = one.right[0], one.right_rows[0]
         watch(one)
-    return judged
+    return results
 
 
 class _Categories:
     """Is the first hit at least of the right category, and is it right among those of the category?"""
 
-    def __init__(self, asked: Sequence[Item], shelf: Sequence[Item], extra: dict[str, Floats]) -> None:
-        self._groups = Groups([item.category for item in asked], [item.category for item in shelf])
+    def __init__(self, asked: Sequence[Item], gallery_items: Sequence[Item], extra: dict[str, Floats]) -> None:
+        self._groups = Groups([item.category for item in asked], [item.category for item in gallery_items])
         self._hit = extra["hit@category"] = np.full(len(asked), np.nan)
         self._within = extra["recall@1_within_category"] = np.full(len(asked), np.nan)
 
-    def see(self, found: Similarities) -> None:
+    def observe(self, found: Similarities) -> None:
         kin = self._groups.rows(found.query)
         near = found.wrong[kin].max(initial=-np.inf)
         right = found.right.max(initial=-np.inf)
@@ -127,7 +129,7 @@ class _SingleShot:
         )
         self._chance = np.random.default_rng(seed)
 
-    def see(self, found: Similarities) -> None:
+    def observe(self, found: Similarities) -> None:
         if not len(found.right):
             return
         draws = self._chance.random((SINGLE_SHOT_REPEATS, len(self._sizes)))

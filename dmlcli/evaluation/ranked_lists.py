@@ -16,7 +16,7 @@ import numpy as np
 from dmlcli import printable
 from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError
-from dmlcli.evaluation.query_results import Judged
+from dmlcli.evaluation.query_results import QueryResults
 from dmlcli.metrics.ranked import UNSEEN
 from dmlcli.ranking import TIE, Rows
 
@@ -46,15 +46,15 @@ def open_lists(file: Path) -> Lists:
 def judge_lists(
     lists: Lists,
     asked: Sequence[Item],
-    shelf: Sequence[Item],
+    gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     excluded: Callable[[int], Rows] | None,
-) -> tuple[Judged, int, list[str]]:
+) -> tuple[QueryResults, int, list[str]]:
     """Judge lists as a search; returns also how many hits of each query are known, and what should be told.
 
     A right image that is not in the list was not found within its length. A query without a list found nothing.
     """
-    queries, rows = _places(asked, roots[0]), _places(shelf, roots[1])
+    queries, rows = _places(asked, roots[0]), _places(gallery_items, roots[1])
     found: dict[int, list[tuple[int, float]]] = {}
     strangers = unknown = 0
     for name, hits in lists.items():
@@ -78,21 +78,21 @@ def judge_lists(
         notes.append(f"{unknown} hits are images that the gallery does not know and are passed over")
     if silent := len(asked) - len(found):
         notes.append(f"{silent} queries have no list and count as not found")
-    return *_judge(found, asked, shelf, excluded), notes
+    return *_judge(found, asked, gallery_items, excluded), notes
 
 
 def _judge(
     found: dict[int, list[tuple[int, float]]],
     asked: Sequence[Item],
-    shelf: Sequence[Item],
+    gallery_items: Sequence[Item],
     excluded: Callable[[int], Rows] | None,
-) -> tuple[Judged, int]:
-    products = np.array([item.product for item in shelf])
+) -> tuple[QueryResults, int]:
+    products = np.array([item.product for item in gallery_items])
     members = defaultdict(list)
-    for row, item in enumerate(shelf):
+    for row, item in enumerate(gallery_items):
         members[item.product].append(row)
     nothing = np.full(len(asked), np.nan)
-    judged = Judged(
+    results = QueryResults(
         [item.product for item in asked],
         [],
         nothing.copy(),
@@ -100,7 +100,7 @@ def _judge(
         nothing.copy(),
         np.full(len(asked), -1),
     )
-    depth = len(shelf)
+    depth = len(gallery_items)
     for query, item in enumerate(asked):
         gone = set(excluded(query).tolist()) if excluded else set()
         hits = [(row, score) for row, score in dict(reversed(found.get(query, []))).items() if row not in gone]
@@ -110,14 +110,14 @@ def _judge(
         wrong = [(row, score) for row, score in hits if products[row] != item.product]
         behind = np.array([score for _, score in wrong])
         ranks = [1 + place + int((behind >= score - TIE).sum()) for place, (_, score) in enumerate(right)]
-        judged.rankings.append(np.array(ranks + [UNSEEN] * (relevant - len(ranks)), dtype=np.int64))
+        results.rankings.append(np.array(ranks + [UNSEEN] * (relevant - len(ranks)), dtype=np.int64))
         if right:
-            judged.right_row[query], judged.right[query] = right[0]
+            results.right_row[query], results.right[query] = right[0]
         if wrong:
-            judged.wrong_row[query], judged.wrong[query] = wrong[0]
-        if query in found and len(hits) < len(shelf) - len(gone):
+            results.wrong_row[query], results.wrong[query] = wrong[0]
+        if query in found and len(hits) < len(gallery_items) - len(gone):
             depth = min(depth, len(hits))
-    return judged, depth
+    return results, depth
 
 
 def _from_json(lines: Sequence[str], _: str) -> Lists:

@@ -11,11 +11,11 @@ import dmlcli
 from dmlcli.catalog import Benchmark
 from dmlcli.evaluation import published as literature
 from dmlcli.evaluation.error_analysis import insight
-from dmlcli.evaluation.inputs import Request, made_by, other_sides
-from dmlcli.evaluation.measure import Measured, Sides, measure, values_of
-from dmlcli.evaluation.min_scores import Wanted
+from dmlcli.evaluation.inputs import Request, comparison_sides, made_by
+from dmlcli.evaluation.measure import EvalSides, Evaluation, measure, values_of
+from dmlcli.evaluation.min_scores import MetricSelection
 from dmlcli.evaluation.protocol import EXCLUSIONS, LEAVE_ONE_OUT, exclusion
-from dmlcli.evaluation.query_results import Floats, Judged
+from dmlcli.evaluation.query_results import Floats, QueryResults
 from dmlcli.metrics import confidence
 from dmlcli.metrics.geometry import shape
 from dmlcli.report.eval import Against, EvalReport, Inflation, Reranked
@@ -34,22 +34,22 @@ def recall(published: str | None, official: Benchmark | None) -> tuple[int, ...]
 
 
 def report(
-    request: Request, sides: Sides, found: Measured, seed: int, skipped: Sequence[Skipped], missing_as_zero: bool
+    request: Request, sides: EvalSides, found: Evaluation, seed: int, skipped: Sequence[Skipped], missing_as_zero: bool
 ) -> EvalReport:
     """All that one search tells."""
-    asked, shelf = sides.queries, sides.gallery
-    products = found.judged.products
+    asked, gallery_items = sides.queries, sides.gallery
+    products = found.results.products
     model = made_by(sides, request)
     intervals = confidence.intervals95(found.values, products, seed)
     warnings = [*found.warnings, *([inflated(found.inflation)] if found.inflation else [])]
-    prints = {"queries": asked.fingerprint, "gallery": shelf.fingerprint}
+    prints = {"queries": asked.fingerprint, "gallery": gallery_items.fingerprint}
     return EvalReport(
         protocol=sides.protocol,
         queries=len(asked.items) + sides.unknown,
-        gallery=len(shelf.items),
+        gallery=len(gallery_items.items),
         products=len(set(products)),
         trained_products=len(set(products) & set(model.record.products)) if model else 0,
-        without_positive=sides.unknown + sum(len(ranks) == 0 for ranks in found.judged.rankings),
+        without_positive=sides.unknown + sum(len(ranks) == 0 for ranks in found.results.rankings),
         metrics=found.metrics,
         interval95={name: intervals.get(name) for name in found.metrics},
         model=str(model.folder) if model else None,
@@ -63,33 +63,35 @@ def report(
         warnings=tuple(warnings),
         inflation=found.inflation,
         insight=insight(
-            found.judged,
+            found.results,
             asked.items,
-            shelf.items,
-            (asked.root, shelf.root),
-            lambda query, count: _closest(sides, found.judged, query, count),
-            shape(shelf.vectors, [item.product for item in shelf.items]) if shelf.vectors is not None else {},
+            gallery_items.items,
+            (asked.root, gallery_items.root),
+            lambda query, count: _closest(sides, found.results, query, count),
+            shape(gallery_items.vectors, [item.product for item in gallery_items.items])
+            if gallery_items.vectors is not None
+            else {},
         ),
-        fingerprints={"model": shelf.model} | prints if shelf.model else prints,
+        fingerprints={"model": gallery_items.model} | prints if gallery_items.model else prints,
         versions={"dmlcli": dmlcli.__version__, "python": platform.python_version(), "numpy": np.__version__},
     )
 
 
 def against(
-    told: EvalReport, request: Request, sides: Sides, found: Measured, wanted: Wanted, path: Path
+    told: EvalReport, request: Request, sides: EvalSides, found: Evaluation, selection: MetricSelection, path: Path
 ) -> EvalReport:
     """Add the difference to another model on the same queries; intervals by drawing the same products for both."""
-    other = measure(other_sides(request, sides, path), wanted, told.seed, told.missing_as_zero)
+    other = measure(comparison_sides(request, sides, path), selection, told.seed, told.missing_as_zero)
     gaps = {name: values - other.values[name] for name, values in found.values.items()}
-    compared = _compared(found.metrics, other.metrics, gaps, found.judged.products, told.seed)
+    compared = _compared(found.metrics, other.metrics, gaps, found.results.products, told.seed)
     return replace(told, against=Against(str(path), other.metrics, *compared))
 
 
-def reranked(told: EvalReport, sides: Sides, found: Measured, wanted: Wanted) -> EvalReport:
+def reranked(told: EvalReport, sides: EvalSides, found: Evaluation, selection: MetricSelection) -> EvalReport:
     """Add what each re-ranking gains over the plain ranking, in the metrics that ranks tell."""
-    names = list(dict.fromkeys([*wanted.ranked, *_REORDERED]))
-    products = found.judged.products
-    plain = values_of(found.judged.rankings, names, sides, told.missing_as_zero)
+    names = list(dict.fromkeys([*selection.ranked, *_REORDERED]))
+    products = found.results.products
+    plain = values_of(found.results.rankings, names, sides, told.missing_as_zero)
     before = confidence.means(plain, products)
     rows = []
     for one in found.reranked:
@@ -132,27 +134,27 @@ def inflated(evidence: Inflation) -> str:
         "neighbour": "the next or next but one shot by its number",
         "copy": "a copy of the query",
     }[evidence.kind]
-    chance = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""
+    rng = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""
     return (
         f"leave-one-out is inflated here: the closest right photo is {kind} for {100 * evidence.share:.0f} % of the "
-        f"right answers{chance}; without those, Recall@1 is {100 * evidence.without:.1f} % instead of "
+        f"right answers{rng}; without those, Recall@1 is {100 * evidence.without:.1f} % instead of "
         f"{100 * evidence.recall_at_1:.1f} %. Queries of their own are the honest test (--queries, --query-split, or "
         "--exclude-same session)"
     )
 
 
-def _excluded(sides: Sides) -> str:
+def _excluded(sides: EvalSides) -> str:
     own = ["its own row"] if sides.protocol == LEAVE_ONE_OUT else []
     return " and ".join(own + ([EXCLUSIONS[sides.same]] if sides.same else []))
 
 
-def _closest(sides: Sides, judged: Judged, query: int, count: int) -> list[tuple[int, float]]:
+def _closest(sides: EvalSides, results: QueryResults, query: int, count: int) -> list[tuple[int, float]]:
     """The first hits of one query with their similarity; of a ranked list only the first wrong one was kept."""
-    asked, shelf = sides.queries, sides.gallery
-    if asked.vectors is None or shelf.vectors is None:
-        return [(int(judged.wrong_row[query]), float(judged.wrong[query]))]
-    scores = shelf.vectors @ asked.vectors[query]
-    excluded = exclusion(asked.items, shelf.items, sides.own_rows, sides.same)
+    asked, gallery_items = sides.queries, sides.gallery
+    if asked.vectors is None or gallery_items.vectors is None:
+        return [(int(results.wrong_row[query]), float(results.wrong[query]))]
+    scores = gallery_items.vectors @ asked.vectors[query]
+    excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
     if excluded is not None:
         scores[excluded(query)] = -np.inf
     order = np.argsort(-scores, kind="stable")[:count]

@@ -32,7 +32,7 @@ class Reranker:
         self._depth = max(way.depth for way in ways)
         self.made = [Reranking(way, [np.empty(0, dtype=np.int64)] * len(queries)) for way in ways]
 
-    def see(self, found: Similarities) -> None:
+    def observe(self, found: Similarities) -> None:
         """Take what one query found."""
         rows, ranks = found.top(self._depth)
         query, candidates = self._queries[found.query], np.ascontiguousarray(self._gallery[rows])  # (D,), (K, D)
@@ -56,9 +56,9 @@ def reordered(ranks: Ranks, query: Scores, candidates: Scores, way: Rerank) -> R
 
 def seconds_a_query(ways: Sequence[Rerank], gallery: int, dim: int) -> float:
     """About how long all ways together take for one query, tried out on random vectors."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     depth = min(max(way.depth for way in ways), gallery)
-    rows = chance.normal(size=(depth + 1, dim)).astype(np.float32)
+    rows = rng.normal(size=(depth + 1, dim)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     for way in ways:  # once before it counts
         way(rows[0], rows[1 : way.depth + 1])

@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmlcli.indexes.auto_kind import AUTO_FROM, TARGET, Wish
+    from dmlcli.indexes.auto_kind import AUTO_FROM, TARGET, IndexRequirements
     from dmlcli.indexes.build import Updated, build, check_removal, update
     from dmlcli.indexes.gallery import Found
     from dmlcli.indexes.index import FILES, Index, open_gallery, open_index
@@ -28,8 +28,8 @@ __all__ = [
     "TARGET",
     "Found",
     "Index",
+    "IndexRequirements",
     "Updated",
-    "Wish",
     "build",
     "check_removal",
     "open_gallery",
@@ -38,7 +38,7 @@ __all__ = [
 ]
 _ROOMS = {
     "build": ("Updated", "build", "check_removal", "update"),
-    "auto_kind": ("AUTO_FROM", "TARGET", "Wish"),
+    "auto_kind": ("AUTO_FROM", "TARGET", "IndexRequirements"),
     "gallery": ("Found",),
     "index": ("FILES", "Index", "open_gallery", "open_index"),
 }

@@ -38,7 +38,7 @@ _SAME = 1e-4  # what a vector's product with itself may be below 1
 
 
 @dataclass(frozen=True)
-class Wish:
+class IndexRequirements:
     """What an index is to be: of this kind (None: exact where that is quick by itself), this good, this small.
 
     Where it is to be `chosen`, kinds are measured however few rows there are.
@@ -51,7 +51,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SearchCost:
     """How well and how fast a search does."""
 
     recall: float  # of the ten nearest
@@ -61,7 +61,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Trial:
+class KindCandidate:
     """What a candidate needs for all rows, as scaled from the sample, and why it was left out, if it was."""
 
     kind: str
@@ -109,7 +109,7 @@ class Sample:
     def _order(self) -> Ids:
         return np.argsort(self.ids)
 
-    def measure(self, searcher: Searcher, timed: bool = True) -> Measured:
+    def measure(self, searcher: Searcher, timed: bool = True) -> SearchCost:
         """Search with the sample, and compare with the truth; whatever is as near as the tenth is right."""
         _, found = searcher.search(self._queries, self.nearest + 1)
         rows = self._order[np.searchsorted(self.ids, found, sorter=self._order).clip(max=len(self.ids) - 1)]
@@ -126,7 +126,7 @@ class Sample:
             searcher.search(vector[None], max(self.nearest, 1))
         took = (time.process_time() - started) / min(_TIMED, len(self.asking))
         error = float(recall.std() / math.sqrt(len(recall)))
-        return Measured(float(recall.mean()), error, itself / len(recall), took * 1e6)
+        return SearchCost(float(recall.mean()), error, itself / len(recall), took * 1e6)
 
 
 def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
@@ -157,10 +157,10 @@ def thin(sample: Sample) -> Sample:
     return Sample(vectors, np.arange(len(kept)), asking, others, sample.tenth)
 
 
-def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], Measured]:
+def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], SearchCost]:
     """The quickest settings that reach the target (by more than chance), else the best there are; they are set."""
-    reached: list[tuple[dict[str, int], Measured]] = []
-    best: tuple[dict[str, int], Measured] | None = None
+    reached: list[tuple[dict[str, int], SearchCost]] = []
+    best: tuple[dict[str, int], SearchCost] | None = None
     for again in (0,) if faiss_kinds.scores_exactly(near) else _AGAIN:
         before = 0.0
         for setting in faiss_kinds.choices(near):
@@ -184,7 +184,7 @@ def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS)
     return settings, measured
 
 
-def candidates(count: int, dim: int) -> list[str]:
+def kinds(count: int, dim: int) -> list[str]:
     """Kinds worth trying for so many rows: exact, rounded, in cells, as a graph."""
     # four times the root, but no fewer rows in each than a mean can be taken of
     power = min(round(math.log2(4 * math.sqrt(count))), int(math.log2(max(2, count / 39))))
@@ -194,57 +194,61 @@ def candidates(count: int, dim: int) -> list[str]:
     return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", *quantised, f"{cells},RaBitQ", "HNSW32"]
 
 
-def choose(vectors: Vectors, wish: Wish) -> list[Trial]:
+def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandidate]:
     """What was tried, the best first; those that are no choice last, with the reason.
 
     Errors: CannotRun where nothing keeps the wish, with the least memory that would do.
     """
     count, dim = vectors.shape
     sample = thin(draw(vectors, np.arange(count), seed=1))
-    exact = _judged(_tried(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, wish), wish)
+    exact = _judged(_measured(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, requirements), requirements)
     if not exact.refused and exact.microseconds <= _QUICK:
         return [exact]
-    trials = [exact]
-    pairs = list(zip(candidates(count, dim), candidates(len(sample.ids), dim), strict=True))
+    candidates = [exact]
+    pairs = list(zip(kinds(count, dim), kinds(len(sample.ids), dim), strict=True))
     for kind, small in progress.track(pairs, "trying kinds of index"):
-        trial = _judged(_tried(kind, small, sample, count, wish), wish)
+        candidate = _judged(_measured(kind, small, sample, count, requirements), requirements)
         progress.note(
-            f"{kind}: recall {trial.recall:.3f}, {trial.microseconds:,.0f} µs a query, "
-            f"{trial.memory / 1e6:,.0f} MB, {trial.seconds:,.0f} s to build{trial.refused and ': ' + trial.refused}"
+            f"{kind}: recall {candidate.recall:.3f}, {candidate.microseconds:,.0f} µs a query, "
+            f"{candidate.memory / 1e6:,.0f} MB, {candidate.seconds:,.0f} s to build"
+            f"{candidate.refused and ': ' + candidate.refused}"
         )
-        trials.append(trial)
-    fitting = [trial for trial in trials if not trial.refused]
+        candidates.append(candidate)
+    fitting = [candidate for candidate in candidates if not candidate.refused]
     if not fitting:
-        good = [trial for trial in trials if trial.recall >= wish.recall]
-        least = min(good, key=lambda trial: trial.memory)
+        good = [candidate for candidate in candidates if candidate.recall >= requirements.recall]
+        least = min(good, key=lambda candidate: candidate.memory)
         raise CannotRun(
-            f"no index of {count} images at recall {wish.recall} fits into {_megabytes(wish.memory or 0)}",
+            f"no index of {count} images at recall {requirements.recall} fits into "
+            f"{_megabytes(requirements.memory or 0)}",
             hint=f"--max-memory {_megabytes(least.memory)} is the least that does ({least.kind})",
         )
-    return sorted(trials, key=lambda trial: (bool(trial.refused), trial.cost))
+    return sorted(candidates, key=lambda candidate: (bool(candidate.refused), candidate.cost))
 
 
-def why(chosen: Trial, trials: list[Trial]) -> str:
+def why(chosen: KindCandidate, candidates: list[KindCandidate]) -> str:
     """Why one was chosen, in a sentence."""
-    if len(trials) == 1:
+    if len(candidates) == 1:
         return f"exact search takes {chosen.microseconds:,.0f} µs a query: nothing is gained by less"
-    left_out = [f"{trial.kind} ({trial.refused})" for trial in trials if trial.refused]
+    left_out = [f"{candidate.kind} ({candidate.refused})" for candidate in candidates if candidate.refused]
     more = f"; left out: {', '.join(left_out)}" if left_out else ""
-    quickest = min((trial for trial in trials if not trial.refused), key=lambda trial: trial.microseconds)
+    quickest = min(
+        (candidate for candidate in candidates if not candidate.refused), key=lambda candidate: candidate.microseconds
+    )
     if quickest is not chosen:
         more = (
             f"; {quickest.kind} would answer in {quickest.microseconds:,.0f} µs instead of {chosen.microseconds:,.0f}, "
             f"but takes {_time(quickest.seconds)} to build instead of {_time(chosen.seconds)}{more}"
         )
-    kept = len(trials) - len(left_out)
+    kept = len(candidates) - len(left_out)
     return f"of {kept} kinds that keep the wish, the one built and asked {_ASKED:,} times the soonest{more}"
 
 
-def _tried(kind: str, small: str, sample: Sample, count: int, wish: Wish) -> Trial:
+def _measured(kind: str, small: str, sample: Sample, count: int, requirements: IndexRequirements) -> KindCandidate:
     """Build a candidate on the sample, measure it, and scale that to all rows."""
     growth = count / len(sample.ids)
     made = make(small, sample.vectors, sample.ids)
-    _, found = fit(made.near, made.rows, sample, wish.recall)
+    _, found = fit(made.near, made.rows, sample, requirements.recall)
     # a scan grows with the rows; with cells, their number and their length grow as the root; a graph hardly
     slower = 0.6 if kind.startswith("IVF") else 0.3 if kind.startswith("HNSW") else 1
     # as many rows for each cell, and each row held against all cells; a graph is searched for every row
@@ -252,7 +256,7 @@ def _tried(kind: str, small: str, sample: Sample, count: int, wish: Wish) -> Tri
     adding = growth ** (1.5 if kind.startswith("IVF") else 1.2 if kind.startswith("HNSW") else 1)
     seconds = (made.trained * training + made.added * adding) / prefetch.cores()
     need = faiss_kinds.memory(faiss_kinds.create(kind, sample.vectors.shape[1]), count)
-    return Trial(kind, found.recall, found.microseconds * growth**slower, need, seconds)
+    return KindCandidate(kind, found.recall, found.microseconds * growth**slower, need, seconds)
 
 
 def make(kind: str, vectors: Vectors, ids: Ids) -> Filled:
@@ -274,27 +278,27 @@ def make(kind: str, vectors: Vectors, ids: Ids) -> Filled:
     return Filled(near, rows, trained - started, time.process_time() - trained)
 
 
-def in_order(wish: Wish, vectors: Vectors) -> Iterator[tuple[str, str, list[Trial]]]:
+def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tuple[str, str, list[KindCandidate]]]:
     """Kinds to build, best first, each with why, and what was tried."""
-    if wish.kind is not None:
-        yield wish.kind, "asked for", []
+    if requirements.kind is not None:
+        yield requirements.kind, "asked for", []
         return
-    if len(vectors) < AUTO_FROM and not wish.chosen and wish.memory is None:
+    if len(vectors) < AUTO_FROM and not requirements.chosen and requirements.memory is None:
         yield faiss_kinds.EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
         return
-    trials = choose(vectors, wish)
-    for trial in trials:
-        if not trial.refused:
-            yield trial.kind, why(trial, trials), trials
+    candidates = choose(vectors, requirements)
+    for candidate in candidates:
+        if not candidate.refused:
+            yield candidate.kind, why(candidate, candidates), candidates
 
 
-def _judged(trial: Trial, wish: Wish) -> Trial:
+def _judged(candidate: KindCandidate, requirements: IndexRequirements) -> KindCandidate:
     reason = ""
-    if wish.memory is not None and trial.memory > wish.memory:
-        reason = f"needs {_megabytes(trial.memory)}"
-    elif trial.recall < wish.recall:
-        reason = f"recall {trial.recall:.3f}"
-    return replace(trial, refused=reason)
+    if requirements.memory is not None and candidate.memory > requirements.memory:
+        reason = f"needs {_megabytes(candidate.memory)}"
+    elif candidate.recall < requirements.recall:
+        reason = f"recall {candidate.recall:.3f}"
+    return replace(candidate, refused=reason)
 
 
 def _megabytes(count: int) -> str:

@@ -10,12 +10,12 @@ from dmlcli import progress, storage
 from dmlcli.embeddings import Embeddings, missing_images
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes import faiss_kinds, item_table
-from dmlcli.indexes.auto_kind import Measured, Trial, Wish, draw, fit, in_order, make
+from dmlcli.indexes.auto_kind import IndexRequirements, KindCandidate, SearchCost, draw, fit, in_order, make
 from dmlcli.indexes.index import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
 from dmlcli.indexes.item_table import NO_IDS, Ids
 from dmlcli.storage import checksums
 
-_ANY = Wish()
+_ANY = IndexRequirements()
 _MANY_DEAD = 0.25  # share of rows that cannot be removed at which the index is made anew
 
 
@@ -37,13 +37,15 @@ class _Made:
     kind: str
     why: str
     settings: dict[str, int]
-    measured: Measured | None  # None where it is exact
+    measured: SearchCost | None  # None where it is exact
     target: float
     tried: list[dict[str, Any]]
     dead: Ids
 
 
-def build(folder: Path, embeddings: Embeddings, model_folder: Path | None, wish: Wish = _ANY) -> Index:
+def build(
+    folder: Path, embeddings: Embeddings, model_folder: Path | None, requirements: IndexRequirements = _ANY
+) -> Index:
     """Write an index of the embeddings as wished for, replacing what was there, and open it.
 
     Errors: IndexFileError where there is nothing to index, CannotRun where nothing keeps the wish.
@@ -51,16 +53,16 @@ def build(folder: Path, embeddings: Embeddings, model_folder: Path | None, wish:
     _check_something(embeddings)
     ids = np.arange(len(embeddings.items), dtype=np.int64)
     made: _Made | None = None
-    for kind, why, trials in in_order(wish, embeddings.vectors):
-        new = _make(kind, why, trials, embeddings, ids, wish.recall)
+    for kind, why, trials in in_order(requirements, embeddings.vectors):
+        new = _make(kind, why, trials, embeddings, ids, requirements.recall)
         if made is None or made.measured is None or (new.measured and new.measured.recall > made.measured.recall):
             made = new
-        if made.measured is None or made.measured.recall >= wish.recall:
+        if made.measured is None or made.measured.recall >= requirements.recall:
             break
     assert made is not None
-    if made.measured is not None and made.measured.recall < wish.recall:
-        said = f"recall@10 is {made.measured.recall:.3f} with {made.kind}, below {wish.recall}"
-        if wish.kind is None:
+    if made.measured is not None and made.measured.recall < requirements.recall:
+        said = f"recall@10 is {made.measured.recall:.3f} with {made.kind}, below {requirements.recall}"
+        if requirements.kind is None:
             raise CannotRun(f"{said}, and nothing else fits", hint="a larger --max-memory, or a lower --target-recall")
         progress.warn(said)
     _write(folder, made, embeddings, ids, len(ids), model_folder)
@@ -113,7 +115,7 @@ def _check_something(embeddings: Embeddings) -> None:
         raise IndexFileError("there is nothing to index: no image could be embedded")
 
 
-def _make(kind: str, why: str, trials: list[Trial], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
+def _make(kind: str, why: str, trials: list[KindCandidate], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
     near, rows, *_ = make(kind, embeddings.vectors, ids)
     settings, measured = _fitted(near, rows, embeddings, ids, target)
     tried = [asdict(trial) for trial in trials]
@@ -122,7 +124,7 @@ def _make(kind: str, why: str, trials: list[Trial], embeddings: Embeddings, ids:
 
 def _fitted(
     near: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float, dead: Ids = NO_IDS
-) -> tuple[dict[str, int], Measured | None]:
+) -> tuple[dict[str, int], SearchCost | None]:
     if faiss_kinds.is_exact(near):
         return {}, None
     return fit(near, rows, draw(embeddings.vectors, ids), target, dead)
@@ -177,7 +179,7 @@ def _as_it_is(old: Index) -> _Made:
         kind=old.kind,
         why=record["why"],
         settings=record["settings"],
-        measured=Measured(**measured) if measured else None,
+        measured=SearchCost(**measured) if measured else None,
         target=record["target"],
         tried=record["tried"],
         dead=old.searcher.dead,

@@ -11,7 +11,7 @@ _WORTH_STARTING = 0.3  # of an epoch
 LEAST = 30.0  # seconds; less is not enough for the graphs alone
 
 
-class Clock:
+class TimeBudget:
     """Runs from when it is made; without a budget time never ends."""
 
     def __init__(self, budget: float | None = None) -> None:
@@ -29,15 +29,15 @@ class Clock:
         return self._end - reserve
 
 
-class Pace:
+class EpochPlanner:
     """How many epochs a budget allows, learned from those that are done.
 
     What is trained once more on all photos in the end counts as often (`again`, times its epochs).
     """
 
-    def __init__(self, clock: Clock, after: float, judging: float, *, again: float) -> None:
+    def __init__(self, time_budget: TimeBudget, after: float, judging: float, *, again: float) -> None:
         """`after`: seconds of what comes after the epochs, the export left out; `judging`: of one, as expected."""
-        self._clock, self._after, self._times = clock, after + EXPORT, 1 + again
+        self._clock, self._after, self._times = time_budget, after + EXPORT, 1 + again
         self._fitted, self._judging = 0.0, judging  # seconds: of all epochs, and of judging one
 
     def until(self) -> float:

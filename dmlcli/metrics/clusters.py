@@ -16,8 +16,8 @@ def k_means(vectors: NDArray[np.float32], k: int, seed: int, iterations: int = I
 
     An empty cluster restarts at the vector that is served worst.
     """
-    chance = np.random.default_rng(seed)
-    centres = vectors[np.sort(chance.choice(len(vectors), k, replace=False))].copy()
+    rng = np.random.default_rng(seed)
+    centres = vectors[np.sort(rng.choice(len(vectors), k, replace=False))].copy()
     labels = np.full(len(vectors), -1, dtype=np.int64)
     for _ in range(iterations):
         before = labels
@@ -97,6 +97,6 @@ def _expected(sizes: Labels, widths: Labels) -> float:
             n = np.arange(max(1, a + b - number), min(a, b) + 1)
             ways = log_factorial[[a, b, number - a, number - b]].sum() - log_factorial[number]
             ways = ways - (log_factorial[n] + log_factorial[a - n] + log_factorial[b - n])
-            chance = np.exp(ways - log_factorial[number - a - b + n])
-            total += times_a * times_b * float((n / number * np.log(number * n / (a * b)) * chance).sum())
+            rng = np.exp(ways - log_factorial[number - a - b + n])
+            total += times_a * times_b * float((n / number * np.log(number * n / (a * b)) * rng).sum())
     return total

@@ -53,19 +53,19 @@ def intervals95(
     Source: cluster bootstrap; Davison and Hinkley, Bootstrap Methods, 1997, section 3.8.
     """
     codes = np.unique(np.asarray(products), return_inverse=True)[1]
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     sets: dict[bytes, list[str]] = {}  # metrics that have an answer for the same queries share their draws
     for name, values in metrics.items():
         sets.setdefault(np.isnan(values).tobytes(), []).append(name)
     found: dict[str, Interval | None] = {}
     for names in sets.values():
         sums, counts = zip(*(_by_product(metrics[name], codes) for name in names), strict=True)
-        found |= dict(zip(names, _intervals(names, np.stack(sums), np.stack(counts), chance, draws), strict=True))
+        found |= dict(zip(names, _intervals(names, np.stack(sums), np.stack(counts), rng, draws), strict=True))
     return {name: found[name] for name in metrics}
 
 
 def _intervals(
-    names: list[str], sums: NDArray[np.float64], counts: NDArray[np.float64], chance: np.random.Generator, draws: int
+    names: list[str], sums: NDArray[np.float64], counts: NDArray[np.float64], rng: np.random.Generator, draws: int
 ) -> list[Interval | None]:
     """Of metrics by product, sums (M, C) over as many queries as counts (M, C) says."""
     present = counts[0] > 0
@@ -79,7 +79,7 @@ def _intervals(
     means = []
     for start in range(0, draws, step := max(1, _CHUNK // products)):
         size = min(step, draws - start)
-        drawn = chance.multinomial(products, np.full(products, 1 / products), size=size).astype(np.float64)
+        drawn = rng.multinomial(products, np.full(products, 1 / products), size=size).astype(np.float64)
         means.append((drawn @ sums.T) / (drawn @ counts.T))  # (size, M)
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5], axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]

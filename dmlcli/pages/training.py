@@ -85,10 +85,10 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
     if not epochs:
         return '<p class="faint">No gradient step was taken: the closed form alone was solved.</p>'
     level = next((100 * row["map@r"] for row in rows if not row.get("epoch") and row.get("map@r") is not None), None)
-    depths = list(dict.fromkeys(row.get("depth", "") for row in epochs))
+    depths = list(dict.fromkeys(row.get("stage", "") for row in epochs))
     parts = []
     for depth in depths:
-        drawn = _curves_of([row for row in epochs if row.get("depth", "") == depth], level)
+        drawn = _curves_of([row for row in epochs if row.get("stage", "") == depth], level)
         title = f"Curves: {_DEPTHS[depth]}" if len(depths) > 1 and depth in _DEPTHS else "Curves"
         parts.append(f'<h2>{title}</h2><div class="curves">{"".join(drawn)}</div>')
     return "".join(parts)

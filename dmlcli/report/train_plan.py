@@ -18,6 +18,6 @@ class PlanReport:
     seconds: float
     memory: int
     unusual: tuple[str, ...] = ()  # about the catalogue, and what follows from it
-    deeper: str = ""  # what --tune auto does after the head, and why
+    next_stage: str = ""  # what --tune auto does after the head, and why
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()

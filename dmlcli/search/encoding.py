@@ -8,28 +8,28 @@ import numpy as np
 
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
-from dmlcli.search.query_inputs import Source
+from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Forward, Vectors, View
 
 
 class Encoded(NamedTuple):
     """The vector (D,) of one source, or why there is none."""
 
-    source: Source
+    source: QueryInput
     vector: Vectors | None
     failure: ImageError | None = None
     stages: tuple[Stage, ...] = ()
 
 
-Encode = Callable[[Iterable[Source]], Iterator[Encoded]]
+Encode = Callable[[Iterable[QueryInput]], Iterator[Encoded]]
 
 
-def known(sources: Iterable[Source]) -> Iterator[Encoded]:
+def known(sources: Iterable[QueryInput]) -> Iterator[Encoded]:
     """Sources that are vectors already."""
     return (Encoded(source, source.vector) for source in sources)
 
 
-def one_by_one(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[Encoded]:
+def one_by_one(sources: Iterable[QueryInput], view: View, forward: Forward) -> Iterator[Encoded]:
     """The vector of each source: for a photo or two, which would wait for threads longer than they take."""
     for source in sources:
         since = time.perf_counter()
@@ -48,7 +48,7 @@ def one_by_one(sources: Iterable[Source], view: View, forward: Forward) -> Itera
         yield made(source, vector, stages)
 
 
-def made(source: Source, vector: Vectors, stages: tuple[Stage, ...]) -> Encoded:
+def made(source: QueryInput, vector: Vectors, stages: tuple[Stage, ...]) -> Encoded:
     """Return what the model made of a photo: its vector, or a failure where that is not finite."""
     if np.isfinite(vector).all():
         return Encoded(source, vector, None, stages)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from dmlcli.errors import ImageError, UsageError
-from dmlcli.search.query_inputs import TAKES, Source
+from dmlcli.search.query_inputs import TAKES, QueryInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def may_be_several(images: "Photos") -> bool:
     return any(isinstance(one, str | os.PathLike) and _is_folder(one) for one in _each(images))
 
 
-def sources(images: "Photos") -> Iterator[Source]:
+def sources(images: "Photos") -> Iterator[QueryInput]:
     """Yield what there is to search with: photos as they are, folders by the images inside, stdin for -.
 
     Raises:
@@ -73,14 +73,14 @@ def sources(images: "Photos") -> Iterator[Source]:
         elif _is_open(one):
             yield _read_open(_place(place, alone), one)
         elif isinstance(one, bytes | bytearray | memoryview):
-            yield Source(_place(place, alone), bytes(one))
+            yield QueryInput(_place(place, alone), bytes(one))
         elif _is_pillow(one) or (isinstance(one, np.ndarray) and one.ndim in (2, 3)):
-            yield Source(_place(place, alone), Raster(one))
+            yield QueryInput(_place(place, alone), Raster(one))
         else:
             raise _not_an_image(one)
 
 
-def listed(source: str, null: bool) -> Iterator[Source]:
+def listed(source: str, null: bool) -> Iterator[QueryInput]:
     """Yield the photos whose paths stand in a file, or come on stdin (-), as they come.
 
     Args:
@@ -89,7 +89,7 @@ def listed(source: str, null: bool) -> Iterator[Source]:
     from dmlcli import path_lists
 
     for line in path_lists.read(source, null):
-        yield Source(line.name, Path(line.name), failure=ImageError(line.failure) if line.failure else None)
+        yield QueryInput(line.name, Path(line.name), failure=ImageError(line.failure) if line.failure else None)
 
 
 def _each(images: "Photos") -> "Iterable[Photo]":
@@ -132,40 +132,40 @@ def _is_folder(name: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _named(name: str) -> Iterator[Source]:
+def _named(name: str) -> Iterator[QueryInput]:
     if name == "-":
         yield _stdin()
         return
     if not name:  # of a variable that was never set; as a path it would mean all that lies here
         raise UsageError("an empty name is not a photo", hint=TAKES)
     if not _is_folder(name):
-        yield Source(name, Path(name))
+        yield QueryInput(name, Path(name))
         return
     from dmlcli.catalog import find_images
 
     count = 0
     for count, file in enumerate(find_images(Path(name)), start=1):  # noqa: B007
-        yield Source(str(file), file)
+        yield QueryInput(str(file), file)
     if not count:
-        yield Source(name, Path(name), failure=ImageError("no image was found in this folder"))
+        yield QueryInput(name, Path(name), failure=ImageError("no image was found in this folder"))
 
 
-def _stdin() -> Source:
+def _stdin() -> QueryInput:
     """The image file on stdin."""
     if sys.stdin.isatty():
         raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli query - < img.jpg")
     return _read_open("-", sys.stdin.buffer)
 
 
-def _read_open(name: str, file: Any) -> Source:
+def _read_open(name: str, file: Any) -> QueryInput:
     """The rest of an open binary file, read no further than an image file may be long."""
     from dmlcli.image import read_stream
 
     try:
-        return Source(name, read_stream(file.read))
+        return QueryInput(name, read_stream(file.read))
     except ImageError as error:
-        return Source(name, failure=error)
+        return QueryInput(name, failure=error)
     except OSError as error:  # stdin is a folder
-        return Source(name, failure=ImageError(error.strerror or str(error)))
+        return QueryInput(name, failure=ImageError(error.strerror or str(error)))
     except TypeError as error:  # its chunks are text
         raise TypeError("images: expected a file opened in binary mode") from error

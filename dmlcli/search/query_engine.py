@@ -15,7 +15,7 @@ from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
 from dmlcli.search.encoding import Encode
 from dmlcli.search.product_grouping import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
-from dmlcli.search.query_inputs import Source
+from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Vectors
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for what they must
 
 
-class Plan(NamedTuple):
+class QueryPlan(NamedTuple):
     """How every query of one command is answered."""
 
     top_k: int
@@ -46,14 +46,14 @@ class _Query(NamedTuple):
     stages: tuple[Stage, ...]
 
 
-class Answerer:
+class QueryEngine:
     """Answers queries of one index by one plan."""
 
-    def __init__(self, index: Gallery, items: ItemTable, plan: Plan, encode: Encode) -> None:
+    def __init__(self, index: Gallery, items: ItemTable, plan: QueryPlan, encode: Encode) -> None:
         self._index, self._items, self._plan, self._encode = index, items, plan, encode
 
     def answers(
-        self, asked: Iterable[Source], minus: Sequence[Source], skipped: list[Skipped] | None
+        self, asked: Iterable[QueryInput], minus: Sequence[QueryInput], skipped: list[Skipped] | None
     ) -> Iterator[Answer]:
         """One answer after the other, each as soon as it is there.
 
@@ -66,7 +66,7 @@ class Answerer:
         for query in _fused(list(queries)) if self._plan.fuse else queries:
             yield self._answer(query if against is None else query._replace(vector=_away(query.vector, against)))
 
-    def _queries(self, asked: Iterable[Source], skipped: list[Skipped] | None) -> Iterator[_Query]:
+    def _queries(self, asked: Iterable[QueryInput], skipped: list[Skipped] | None) -> Iterator[_Query]:
         for done in self._encode(asked):
             source, failure = done.source, done.failure
             if done.vector is not None:

@@ -21,7 +21,7 @@ _SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
 
 
-class Source(NamedTuple):
+class QueryInput(NamedTuple):
     """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
@@ -70,7 +70,7 @@ def _read(photo: Path | Picture | None) -> bytes:
     return read_file(photo)
 
 
-def vectors(given: Any, dim: int) -> list[Source]:
+def vectors(given: Any, dim: int) -> list[QueryInput]:
     """Return one query for each of the vectors of a file, or of an array (D,) or (N, D).
 
     Args:
@@ -100,7 +100,7 @@ def vectors(given: Any, dim: int) -> list[Source]:
     if names is None or len(names) != len(rows):
         names = [name] if len(rows) == 1 else [f"{name}:{row}" for row in range(len(rows))]
     rows = (rows / lengths).astype(np.float32)
-    return [Source(name, vector=row) for name, row in zip(names, rows, strict=True)]
+    return [QueryInput(name, vector=row) for name, row in zip(names, rows, strict=True)]
 
 
 def _read_vectors(file: Path) -> tuple[np.ndarray[Any, Any], list[str] | None]:
@@ -132,16 +132,16 @@ def _numbers(loaded: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return loaded
 
 
-def indexed(name: str, index: Gallery, items: ItemTable) -> Source:
+def indexed(name: str, index: Gallery, items: ItemTable) -> QueryInput:
     """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
     ids, photo = items.named(name)
     stored = index.vectors(ids)
     if not np.isfinite(stored).all():
         raise CannotRun(f"{name} has a vector in {index.place} that is not finite", hint="dmlcli index CATALOG")
-    return Source(name, photo, unit_mean(stored))
+    return QueryInput(name, photo, unit_mean(stored))
 
 
-def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[list[Source], frozenset[int]]:
+def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[list[QueryInput], frozenset[int]]:
     """Return what to search away from, and the ids of the images to leave out.
 
     Args:
@@ -154,7 +154,7 @@ def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[li
     away, left_out = [], set[int]()
     for name in names:
         if _is_file(name):
-            away.append(Source(name, Path(name)))
+            away.append(QueryInput(name, Path(name)))
             continue
         images = items.of_product(name)
         if not len(images):
@@ -164,7 +164,7 @@ def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[li
     return away, frozenset(left_out)
 
 
-def parts(sources: Iterable[Source], part: Box | None) -> Iterator[Source]:
+def parts(sources: Iterable[QueryInput], part: Box | None) -> Iterator[QueryInput]:
     """The sources, of whose photos a part is meant; those that are vectors already stay as they are."""
     return (one._replace(part=part) if one.vector is None else one for one in sources)
 

@@ -18,16 +18,16 @@ from dmlcli import prefetch
 from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
 from dmlcli.search.encoding import Encoded, made
-from dmlcli.search.query_inputs import Source
+from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Forward, Pixels, View
 
 _BATCH = 8  # photos encoded at a time at most
 _PATIENCE = 0.1  # seconds until a stage that has nothing to do looks whether it is still wanted
-_Decoded = tuple[Source, "Future[tuple[Pixels, float]]"]  # pixels (3, H, W) and the seconds they took
+_Decoded = tuple[QueryInput, "Future[tuple[Pixels, float]]"]  # pixels (3, H, W) and the seconds they took
 T = TypeVar("T")
 
 
-def encode(sources: Iterable[Source], view: View, forward: Forward) -> Iterator[Encoded]:
+def encode(sources: Iterable[QueryInput], view: View, forward: Forward) -> Iterator[Encoded]:
     """The vector of each source, in their order, each as soon as it is there.
 
     Args:
@@ -90,7 +90,7 @@ def _put(queue: "Queue[T]", item: T, stopped: Event) -> bool:
     return False
 
 
-def _decode(source: Source, view: View) -> tuple[Pixels, float]:
+def _decode(source: QueryInput, view: View) -> tuple[Pixels, float]:
     since = time.perf_counter()
     pixels = np.zeros(0, np.float32) if source.vector is not None else view(source.read_bytes())
     return pixels, time.perf_counter() - since

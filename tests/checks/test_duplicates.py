@@ -10,28 +10,28 @@ from dmlcli.checks import duplicates, perceptual_hash
 from dmlcli.checks.scan import Scan
 
 
-def scanned(miniatures: perceptual_hash.Miniatures) -> Scan:
+def scanned(gray_thumbnails: perceptual_hash.GrayThumbnails) -> Scan:
     """The scan of photos that are all different files."""
-    scan = Scan(len(miniatures))
+    scan = Scan(len(gray_thumbnails))
     scan.comparable[:] = True
-    scan.digests[:, 0] = np.arange(1, len(miniatures) + 1)
-    scan.hashes[:] = perceptual_hash.hashes(miniatures)
-    scan.small[:] = perceptual_hash.small(miniatures)
+    scan.digests[:, 0] = np.arange(1, len(gray_thumbnails) + 1)
+    scan.hashes[:] = perceptual_hash.hashes(gray_thumbnails)
+    scan.small[:] = perceptual_hash.small(gray_thumbnails)
     return scan
 
 
-def pictures(count: int, seed: int = 0) -> perceptual_hash.Miniatures:
+def pictures(count: int, seed: int = 0) -> perceptual_hash.GrayThumbnails:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
 
 
-def disturbed(miniatures: perceptual_hash.Miniatures, seed: int = 1) -> perceptual_hash.Miniatures:
-    noise = np.random.default_rng(seed).normal(0, 8, miniatures.shape)
-    return (miniatures + noise).clip(0, 255).astype(np.uint8)
+def disturbed(gray_thumbnails: perceptual_hash.GrayThumbnails, seed: int = 1) -> perceptual_hash.GrayThumbnails:
+    noise = np.random.default_rng(seed).normal(0, 8, gray_thumbnails.shape)
+    return (gray_thumbnails + noise).clip(0, 255).astype(np.uint8)
 
 
-def by_brute_force(miniatures: perceptual_hash.Miniatures) -> set[tuple[int, int]]:
-    one, other = np.triu_indices(len(miniatures), 1)
-    alike = duplicates.is_alike(miniatures[one], miniatures[other])
+def by_brute_force(gray_thumbnails: perceptual_hash.GrayThumbnails) -> set[tuple[int, int]]:
+    one, other = np.triu_indices(len(gray_thumbnails), 1)
+    alike = duplicates.is_alike(gray_thumbnails[one], gray_thumbnails[other])
     return set(zip(one[alike].tolist(), other[alike].tolist(), strict=True))
 
 

@@ -15,8 +15,8 @@ PICTURES = sorted((SAMPLE / "catalog").glob("mug/*/[1-3].jpg"))
 Change = Callable[[Image.Image], Image.Image]
 
 
-def of(images: list[Image.Image]) -> perceptual_hash.Miniatures:
-    return np.stack([perceptual_hash.miniature(encoded(image)) for image in images])
+def of(images: list[Image.Image]) -> perceptual_hash.GrayThumbnails:
+    return np.stack([perceptual_hash.gray_thumbnail(encoded(image)) for image in images])
 
 
 @pytest.fixture(scope="module")
@@ -65,5 +65,5 @@ def test_the_header_tells_mode_turn_and_time() -> None:
 
 
 def test_one_colour_is_blank_and_a_picture_is_not(originals: list[Image.Image]) -> None:
-    assert perceptual_hash.is_blank(perceptual_hash.miniature(encoded(Image.new("RGB", (50, 50), "teal"))))
+    assert perceptual_hash.is_blank(perceptual_hash.gray_thumbnail(encoded(Image.new("RGB", (50, 50), "teal"))))
     assert not any(perceptual_hash.is_blank(row) for row in of(originals))

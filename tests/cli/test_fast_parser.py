@@ -84,12 +84,12 @@ def given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_read_is_what_typer_reads(seed: int, by_typer: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     defaults = dict(query.__kwdefaults__ or {}) | {"images": None}
     terminal = {"format": None, "quiet": False, "debug": False, "show": False, "nul": False}
     both = 0
     for _ in range(60):
-        words = [word for part in chance.sample(WORDS, chance.randrange(1, 5)) for word in part]
+        words = [word for part in rng.sample(WORDS, rng.randrange(1, 5)) for word in part]
         ours = fast_parser.read(query, words)
         if ours is None:
             continue

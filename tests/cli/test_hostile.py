@@ -54,7 +54,7 @@ def other(value: Any) -> Any:
 
 def reports() -> list[tuple[str, str | None]]:
     """Every report with every format it has."""
-    rooms = [name for _, name, _ in iter_modules(report_package.__path__) if name not in ("insight", "skipped")]
+    rooms = [name for _, name, _ in iter_modules(report_package.__path__) if name not in ("error_analysis", "skipped")]
     listed = []
     for room in rooms:
         verb = room.removesuffix("_plan")

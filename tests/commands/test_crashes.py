@@ -36,8 +36,8 @@ def finished(*arguments: object, cwd: Path) -> float:
 
 
 def vectors_file(file: Path, first: int, last: int) -> Path:
-    chance = np.random.default_rng(0)
-    rows = chance.normal(size=(6000, 32))[first:last]
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6000, 32))[first:last]
     paths = np.array([f"{row}.png" for row in range(first, last)])
     np.savez(file, embeddings=rows, labels=np.array(["a"] * len(rows)), paths=paths)
     return file
@@ -62,11 +62,11 @@ def test_an_index_killed_at_any_moment(tmp_path: Path, kind: str, update: bool) 
     takes = finished(*command, cwd=tmp_path)
     old, new = answers(start), answers(place)
     assert old != new
-    chance = random.Random(0)
+    rng = random.Random(0)
     for _ in range(MOMENTS):
         shutil.rmtree(place)
         shutil.copytree(start, place)
-        process, until = run(*command, cwd=tmp_path), time.monotonic() + chance.uniform(0, takes)
+        process, until = run(*command, cwd=tmp_path), time.monotonic() + rng.uniform(0, takes)
         while time.monotonic() < until and process.poll() is None:
             assert answers(place) in (old, new)
         process.send_signal(signal.SIGKILL)
@@ -94,11 +94,11 @@ def test_an_embed_killed_at_any_moment(mission: Mission, tmp_path: Path) -> None
     assert undisturbed.returncode == 0, said
     takes = time.monotonic() - started
     whole = open_embeddings(place / "embeddings")
-    chance, taken_up = random.Random(0), 0
+    rng, taken_up = random.Random(0), 0
     for _ in range(MOMENTS):
         shutil.rmtree(place)
         killed = embedding()
-        time.sleep(chance.uniform(0, takes))
+        time.sleep(rng.uniform(0, takes))
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         process = embedding()
@@ -114,8 +114,8 @@ def test_an_embed_killed_at_any_moment(mission: Mission, tmp_path: Path) -> None
 def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     """The first holds the lock in a process of its own; that of a dead one is nobody's."""
     file = vectors_file(tmp_path / "a.npz", 0, 500)
-    script = "import sys, time; from pathlib import Path; from dmlcli import disk\n"
-    script += "with disk.only_writer(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+    script = "import sys, time; from pathlib import Path; from dmlcli import storage\n"
+    script += "with storage.only_writer(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
     first = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "i")], stdout=subprocess.PIPE)
     assert first.stdout is not None and first.stdout.readline() == b"in\n"
     command = ["index", file, "-o", tmp_path / "i", "-w", tmp_path / "w"]

@@ -134,8 +134,8 @@ def test_an_embedding_that_is_no_number_is_told(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_intervals_hold_the_score_and_repeat_with_the_seed(cli: Cli, tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    file = npz(tmp_path / "e.npz", chance.normal(size=(60, 5)), "abcdefghij" * 6)
+    rng = np.random.default_rng(0)
+    file = npz(tmp_path / "e.npz", rng.normal(size=(60, 5)), "abcdefghij" * 6)
     told = scores(cli, file, "--seed", 3)
     for name in METRICS:
         low, high = told["interval95"][name]

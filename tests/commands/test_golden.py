@@ -8,13 +8,13 @@ import pytest
 
 import dmlcli
 from dmlcli.indexes import open_index
-from dmlcli.indexes.auto_kind import candidates
+from dmlcli.indexes.auto_kind import kinds
 from tests.conftest import SAMPLE, Cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*are few for")]
 
 _IMAGES, _DIM = 270, 2081  # as many, and as long, as here
-CHOSEN = ["Flat", *candidates(_IMAGES, _DIM)]  # what --auto chooses from
+CHOSEN = ["Flat", *kinds(_IMAGES, _DIM)]  # what --auto chooses from
 ASKED = [
     "HNSW16,SQ8",
     "HNSW16,Flat",

@@ -98,7 +98,7 @@ def test_a_restart_goes_on_with_its_own_run_alone(tmp_path: Path) -> None:
     """Not with one of another recipe or catalogue, nor with one that is done."""
     for recipe, catalog in (("a = 1\n", "shop"), ("a = 2\n", "shop"), ("a = 1\n", "other")):
         with runs.start(tmp_path, recipe, catalog, tmp_path / "model") as run:
-            run.told({"trial": "epoch 1", "epoch": 1})
+            run.log({"candidate": "epoch 1", "epoch": 1})
             first = run if (recipe, catalog) == ("a = 1\n", "shop") else None
         if first is not None:
             wanted = first.record.id

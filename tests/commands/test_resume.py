@@ -44,16 +44,16 @@ def test_killed_three_times_it_ends_with_the_same_weights(
     done = process("train", market, *options(random_weights, tune), "-w", whole, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
 
-    chance = random.Random(time.time_ns())
+    rng = random.Random(time.time_ns())
     killed: list[int] = []
     resume: list[str] = []
-    for last in sorted(chance.sample(range(EPOCHS[tune] // 2), KILLS)):  # the epoch after which it will not live long
+    for last in sorted(rng.sample(range(EPOCHS[tune] // 2), KILLS)):  # the epoch after which it will not live long
         command = [sys.executable, "-m", "dmlcli", "train", str(market), "-w", str(broken), *resume]
         command += [] if resume else options(random_weights, tune)
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         while epochs_done(broken) < last and running.poll() is None:
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 1) * (1 if tune == "all" else 0.02))
+        time.sleep(rng.uniform(0, 1) * (1 if tune == "all" else 0.02))
         running.kill()
         _, err = running.communicate()
         assert running.returncode == -9, err.decode()
@@ -68,7 +68,7 @@ def test_killed_three_times_it_ends_with_the_same_weights(
     assert models[0].fingerprint == models[1].fingerprint
     assert models[0].scores == models[1].scores
     stories = [
-        [(row["trial"], row["map@r"], row.get("loss")) for row in runs.read_metrics(next(iter(w.glob("runs/*"))))]
+        [(row["candidate"], row["map@r"], row.get("loss")) for row in runs.read_metrics(next(iter(w.glob("runs/*"))))]
         for w in (whole, broken)
     ]
     assert stories[0] == stories[1]
@@ -89,7 +89,7 @@ def test_resume_is_refused_where_settings_or_photos_changed(cli: Cli, shop: Path
     text = to_toml(Recipe(backbone="descriptor", epochs=2))
     with runs.start(begun / "runs", text, str(shop), begun / "model") as run:
         run.check_images({"gone.png": ["mug", "", "", "0"]})
-        run.told({"trial": "epoch 1", "epoch": 1})
+        run.log({"candidate": "epoch 1", "epoch": 1})
     found = cli("train", shop, "-w", begun, "--resume", "--epochs", 5, "--loss", "triplet")
     assert (
         found.code == 4 and "--epochs was 2, now 5" in found.err and "--loss was proxy-anchor, now triplet" in found.err

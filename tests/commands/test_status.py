@@ -67,10 +67,10 @@ def test_runs_are_told_with_how_far_they_came(cli: Cli, tmp_path: Path) -> None:
 
     place = tmp_path / "w" / "runs"
     with runs.start(place, "", "catalog", tmp_path / "w" / "model") as first:
-        first.told({"trial": "epoch 1", "epoch": 1, "map@r": 0.25})
+        first.log({"candidate": "epoch 1", "epoch": 1, "map@r": 0.25})
     first.finish({"score": 0.5, "chosen": "epoch 1"})
     with runs.start(place, "", "catalog", tmp_path / "w" / "model") as second:
-        second.told({"trial": "epoch 1", "epoch": 1, "map@r": 0.25})
+        second.log({"candidate": "epoch 1", "epoch": 1, "map@r": 0.25})
         going = json.loads(cli("status", "-w", tmp_path / "w", "--format", "json").out)["runs"]
     found = cli("status", "-w", tmp_path / "w")
     assert [run["state"] for run in going] == ["done", "going"]

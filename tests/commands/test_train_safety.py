@@ -13,7 +13,7 @@ from dmlcli import indexes, model_history, runs
 from dmlcli.learn.data import feature_cache
 from dmlcli.learn.networks import onnx_export
 from dmlcli.learn.validation import head_selection
-from dmlcli.learn.validation.plan import Plan, make_plan
+from dmlcli.learn.validation.plan import ValidationPlan, make_plan
 from dmlcli.model import open_model
 from tests.conftest import Cli, Run, make_shop
 
@@ -125,7 +125,7 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    done, counted = head_selection._all_settings, list[int]()
+    done, counted = head_selection._all_head_params, list[int]()
 
     def one_fold(*given: Any) -> list[head_selection.Tried]:
         if list(workspace.glob("runs/*/folds.json")):
@@ -141,12 +141,12 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
         if moment == "features":
             patch.setattr(feature_cache, "stacked", interrupted)
         else:
-            patch.setattr(head_selection, "_all_settings", one_fold)
+            patch.setattr(head_selection, "_all_head_params", one_fold)
         found = train("--epochs", 1, catalog=catalog, code=130)
     assert "features computed so far" in found.err and "--resume" in found.err and str(workspace) in found.err
     assert (workspace / "features").is_dir() and not (workspace / "model").exists()
     copy = shutil.copytree(workspace, tmp_path / "copy")
-    monkeypatch.setattr(head_selection, "_all_settings", counting)
+    monkeypatch.setattr(head_selection, "_all_head_params", counting)
     train("--resume", "--no-index", catalog=catalog, place=copy)
     assert (copy / "model").is_dir() and not (workspace / "model").exists()
     assert len(counted) == (2 if moment == "features" else 1)
@@ -213,11 +213,11 @@ def test_where_training_does_harm_the_model_is_the_frozen_backbone(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frozen backbone is said to find every new product; nothing that is trained can be as good."""
-    planned = make_plan
+    plan = make_plan
 
-    def harmed(*arguments: Any) -> Plan:
-        found = planned(*arguments)
-        return replace(found, frozen=[{"known": 0.0, "new": 1.1}] * len(found.lessons))
+    def harmed(*arguments: Any) -> ValidationPlan:
+        found = plan(*arguments)
+        return replace(found, frozen=[{"known": 0.0, "new": 1.1}] * len(found.folds))
 
     monkeypatch.setattr("dmlcli.learn.training.trainer.make_plan", harmed)
     catalog = make_shop(tmp_path / "more", products=8, images=4)
@@ -225,5 +225,5 @@ def test_where_training_does_harm_the_model_is_the_frozen_backbone(
     assert report["chosen"] == "frozen backbone" and "worse for new products" in report["reason"]
     assert report["score"] == report["frozen_score"]
     record = open_model(report["model"]).record
-    assert record.scores["chosen"] == "frozen backbone" and record.scores["strangers"] is None
+    assert record.scores["chosen"] == "frozen backbone" and record.scores["open_set"] is None
     assert {name.partition(".")[0] for name in open_model(report["model"]).weights()} == {"backbone"}  # no head

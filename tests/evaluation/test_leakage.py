@@ -4,31 +4,31 @@ import numpy as np
 import pytest
 
 from dmlcli.catalog import Item
-from dmlcli.evaluation.measure import Side, Sides, measure
-from dmlcli.evaluation.min_scores import wanted
+from dmlcli.evaluation.measure import EvalSide, EvalSides, measure
+from dmlcli.evaluation.min_scores import selection
 from dmlcli.report.eval import Inflation
 from tests.conftest import SAMPLE, make_embeddings
 from tests.places import SHARED
 
 
 def evidence(vectors: object, items: list[Item]) -> Inflation | None:
-    side = Side(SAMPLE, items, make_embeddings(vectors, [item.product for item in items]).vectors)
-    sides = Sides("leave-one-out", "all images", side, side, np.arange(len(items)))
-    return measure(sides, wanted(None), 0, False).inflation
+    side = EvalSide(SAMPLE, items, make_embeddings(vectors, [item.product for item in items]).vectors)
+    sides = EvalSides("leave-one-out", "all images", side, side, np.arange(len(items)))
+    return measure(sides, selection(None), 0, False).inflation
 
 
 def catalogue(
     names: str, series: float, shots: int = 12, products: int = 12, seed: int = 0
 ) -> tuple[object, list[Item]]:
     """Products in two series each: a point for the product, a step for the series, a little for each shot."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     vectors, items = [], []
     for product in range(products):
-        point = chance.normal(size=16)
+        point = rng.normal(size=16)
         for part in range(2):
-            step = series * chance.normal(size=16)
+            step = series * rng.normal(size=16)
             for shot in range(shots // 2):
-                vectors.append(point + step + 0.3 * chance.normal(size=16))
+                vectors.append(point + step + 0.3 * rng.normal(size=16))
                 name = names.format(part="ab"[part], number=100 * part + shot, shot=shot)
                 items.append(Item(f"p{product}/{name}", f"p{product}"))
     return np.array(vectors), items
@@ -46,16 +46,16 @@ def test_names_alone_are_no_evidence() -> None:
 
 
 def test_the_next_number_is_found() -> None:
-    chance = np.random.default_rng(0)
-    walks = np.cumsum(chance.normal(size=(12, 30, 16)), axis=1)  # each shot close to the one before
+    rng = np.random.default_rng(0)
+    walks = np.cumsum(rng.normal(size=(12, 30, 16)), axis=1)  # each shot close to the one before
     items = [Item(f"p{product}/{shot:03}.jpg", f"p{product}") for product in range(12) for shot in range(30)]
     found = evidence(walks.reshape(-1, 16), items)
     assert found is not None and found.kind == "neighbour" and found.without < found.recall_at_1
 
 
 def test_copies_are_found() -> None:
-    chance = np.random.default_rng(0)
-    rows = np.repeat(chance.normal(size=(120, 8)), 2, axis=0)
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.normal(size=(120, 8)), 2, axis=0)
     found = evidence(rows, [Item(f"{row}{'ab'[row % 2]}.jpg", f"p{row // 4}") for row in range(240)])
     assert found is not None and found.kind == "copy" and found.share == 1 and found.without < 0.2
 

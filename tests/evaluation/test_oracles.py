@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dmlcli import metrics
 from dmlcli.catalog import Item
 from dmlcli.evaluation.protocol import exclusion
-from dmlcli.evaluation.query_results import judge
+from dmlcli.evaluation.query_results import evaluate_queries
 from dmlcli.ranking import TIE, rankings
 
 NAMES = ("recall@1", "recall@2", "recall@7", "map@r", "r_precision", "map", "mrr")
@@ -34,20 +34,20 @@ class Case(NamedTuple):
 
 def case(seed: int, *, tied: bool = False) -> Case:
     """Small or lopsided, with lone queries, copies, one class only; ties by few directions, if they are wanted."""
-    chance = np.random.default_rng(seed)
-    count, dim = int(chance.integers(4, 40)), int(chance.integers(2, 6))
-    vectors = chance.normal(size=(count, dim))
+    rng = np.random.default_rng(seed)
+    count, dim = int(rng.integers(4, 40)), int(rng.integers(2, 6))
+    vectors = rng.normal(size=(count, dim))
     if tied:
         vectors = np.sign(vectors)  # a handful of corners, each with many images
     elif seed % 5 == 1:
-        copies = chance.integers(0, count, count // 3)
-        vectors[: len(copies)] = vectors[copies] + 1e-3 * chance.normal(size=(len(copies), dim))
-    labels = chance.integers(0, 1 if seed % 17 == 3 else chance.integers(2, 12), count)
+        copies = rng.integers(0, count, count // 3)
+        vectors[: len(copies)] = vectors[copies] + 1e-3 * rng.normal(size=(len(copies), dim))
+    labels = rng.integers(0, 1 if seed % 17 == 3 else rng.integers(2, 12), count)
     if seed % 3 == 0:
         labels[: min(3, count)] = [100, 101, 102][: min(3, count)]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    cameras = chance.integers(0, 3, count)
-    return Case(vectors.astype(np.float32), labels, cameras, int(chance.integers(1, count - 1)))
+    cameras = rng.integers(0, 3, count)
+    return Case(vectors.astype(np.float32), labels, cameras, int(rng.integers(1, count - 1)))
 
 
 def clear(scores: Floats) -> bool:
@@ -147,12 +147,17 @@ def check_market(seeds: range, evaluate: Any, most: int = 2) -> int:
         if not clear(scores):
             continue
         items = [Item(str(row), str(one.labels[row]), source=str(one.cameras[row])) for row in range(len(one.labels))]
-        asked, shelf = items[:cut], items[cut:]
-        excluded = exclusion(asked, shelf, None, "camera")
-        judged = judge(one.vectors[:cut], one.vectors[cut:], asked, shelf, excluded=excluded)
-        values = metrics.score(judged.rankings, ("cmc@1", "cmc@2", "map"))
+        asked, gallery_items = items[:cut], items[cut:]
+        excluded = exclusion(asked, gallery_items, None, "camera")
+        results = evaluate_queries(one.vectors[:cut], one.vectors[cut:], asked, gallery_items, excluded=excluded)
+        values = metrics.score(results.rankings, ("cmc@1", "cmc@2", "map"))
         expected = evaluate(
-            1 - scores, one.labels[:cut], one.labels[cut:], one.cameras[:cut], one.cameras[cut:], min(most, len(shelf))
+            1 - scores,
+            one.labels[:cut],
+            one.labels[cut:],
+            one.cameras[:cut],
+            one.cameras[cut:],
+            min(most, len(gallery_items)),
         )
         if expected is None:
             assert metrics.mean(values["map"]) is None
@@ -166,13 +171,17 @@ def check_market(seeds: range, evaluate: Any, most: int = 2) -> int:
 
 
 def market(
-    distances: Floats, asked: Any, shelf: Any, own: Any, cameras: Any, most: int
+    distances: Floats, asked: Any, gallery_items: Any, own: Any, cameras: Any, most: int
 ) -> tuple[list[float], float] | None:
     """The published rule in plain loops: Zheng et al., Scalable Person Re-identification, ICCV 2015."""
     curves, precisions = [], []
     for query in range(len(asked)):
-        kept = [row for row in np.argsort(distances[query]) if shelf[row] != asked[query] or cameras[row] != own[query]]
-        hits = [shelf[row] == asked[query] for row in kept]
+        kept = [
+            row
+            for row in np.argsort(distances[query])
+            if gallery_items[row] != asked[query] or cameras[row] != own[query]
+        ]
+        hits = [gallery_items[row] == asked[query] for row in kept]
         if not any(hits):
             continue
         first = hits.index(True)

@@ -54,11 +54,11 @@ def test_where_nothing_was_held_out_the_score_is_labelled() -> None:
 
 def test_what_a_query_may_not_find() -> None:
     asked = [Item("q", "a", source="s"), Item("r", "b", source="")]
-    shelf = [Item("0", "a", source="s"), Item("1", "b", source="s"), Item("2", "a", source="t"), Item("3", "b")]
-    camera, session = exclusion(asked, shelf, None, "camera"), exclusion(asked, shelf, None, "session")
+    gallery_items = [Item("0", "a", source="s"), Item("1", "b", source="s"), Item("2", "a", source="t"), Item("3", "b")]
+    camera, session = exclusion(asked, gallery_items, None, "camera"), exclusion(asked, gallery_items, None, "session")
     assert camera is not None and camera(0).tolist() == [0] and camera(1).tolist() == []
     assert session is not None and session(0).tolist() == [0, 1] and session(1).tolist() == []
-    own = exclusion(shelf, shelf, np.arange(4), "camera")
+    own = exclusion(gallery_items, gallery_items, np.arange(4), "camera")
     assert own is not None and own(1).tolist() == [1, 1] and own(3).tolist() == [3]
     with pytest.raises(UsageError, match="source"):
-        exclusion([Item("q", "a")], shelf, None, "camera")
+        exclusion([Item("q", "a")], gallery_items, None, "camera")

@@ -13,7 +13,7 @@ import pytest
 
 from dmlcli.catalog import Item
 from dmlcli.errors import UsageError
-from dmlcli.evaluation.query_results import judge
+from dmlcli.evaluation.query_results import evaluate_queries
 from dmlcli.evaluation.reranked import Reranker
 from dmlcli.metrics import confidence
 from dmlcli.ranking import Groups, search
@@ -28,7 +28,7 @@ def unit(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def shelf(seed: int, products: int = 12, images: int = 7, spread: float = 1.3) -> tuple[Array, list[str]]:
+def gallery_items(seed: int, products: int = 12, images: int = 7, spread: float = 1.3) -> tuple[Array, list[str]]:
     """Products around the same points for every seed, their images more or less apart."""
     points = np.random.default_rng(99).normal(size=(products, 1, 10))
     noise = np.random.default_rng(seed).normal(size=(products, images, 10))
@@ -63,8 +63,8 @@ WAYS = ["aqe", "aqe:k=3,alpha=1", "dba:k=2", "k-reciprocal:k1=6,k2=3", "dba:dept
 @pytest.mark.parametrize("protocol", ["query/gallery", "leave-one-out"])
 def test_gains_are_those_of_plain_loops(cli: Cli, tmp_path: Path, protocol: str) -> None:
     own = protocol == "leave-one-out"
-    gallery, shelved = shelf(1)
-    queries, asked = (gallery, shelved) if own else shelf(2, images=3)
+    gallery, shelved = gallery_items(1)
+    queries, asked = (gallery, shelved) if own else gallery_items(2, images=3)
     asked = asked if own else [*asked[:-3], "nobody", "nobody", "nobody"]
     np.savez(tmp_path / "g.npz", embeddings=gallery, labels=np.array(shelved))
     np.savez(tmp_path / "q.npz", embeddings=queries, labels=np.array(asked))
@@ -89,7 +89,7 @@ def test_gains_are_those_of_plain_loops(cli: Cli, tmp_path: Path, protocol: str)
 
 def test_eval_judges_what_query_does(cli: Cli, tmp_path: Path) -> None:
     """The lists that `query --rerank` prints, judged as they are, score what `eval --rerank` tells."""
-    for name, (vectors, products) in (("g", shelf(1)), ("q", shelf(2, images=3))):
+    for name, (vectors, products) in (("g", gallery_items(1)), ("q", gallery_items(2, images=3))):
         paths = np.array([f"{name}{row}.png" for row in range(len(products))])
         np.savez(tmp_path / f"{name}.npz", embeddings=vectors, labels=np.array(products), paths=paths)
     sides = [tmp_path / "g.npz", "--queries", tmp_path / "q.npz", "--format", "json"]
@@ -115,9 +115,9 @@ def test_what_may_not_be_found_takes_no_part(cli: Cli, shop: Path, plain_model: 
 
 def test_top_lists_are_those_of_a_whole_sort() -> None:
     """Ties count against the search: of equals, what is wrong stands before what is right."""
-    chance = np.random.default_rng(3)
-    gallery = unit(np.repeat(chance.normal(size=(20, 6)), 2, axis=0))  # every row twice, of different products
-    products = [str(chance.integers(5)) for _ in gallery]
+    rng = np.random.default_rng(3)
+    gallery = unit(np.repeat(rng.normal(size=(20, 6)), 2, axis=0))  # every row twice, of different products
+    products = [str(rng.integers(5)) for _ in gallery]
     queries, asked = gallery[::3], products[::3]
     own = np.arange(0, len(gallery), 3)
     for found in search(queries, gallery, Groups(asked, products), own_rows=own):
@@ -139,13 +139,13 @@ def test_a_collapse_scores_nothing_after_re_ranking_either(cli: Cli, tmp_path: P
 
 def test_memory_is_that_of_the_lists() -> None:
     """40,000 images: all against all would be 6.4 GB."""
-    chance = np.random.default_rng(0)
-    gallery = unit(chance.normal(size=(40_000, 8)))
+    rng = np.random.default_rng(0)
+    gallery = unit(rng.normal(size=(40_000, 8)))
     items = [Item(str(row), str(row % 4000)) for row in range(len(gallery))]
     ways = rerank.parse_all(["all"])
     reranker = Reranker(ways, gallery[:40], gallery)
     tracemalloc.start()
-    judge(gallery[:40], gallery, items[:40], items, own_rows=np.arange(40), see=[reranker.see])
+    evaluate_queries(gallery[:40], gallery, items[:40], items, own_rows=np.arange(40), observe=[reranker.observe])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6
@@ -153,7 +153,7 @@ def test_memory_is_that_of_the_lists() -> None:
 
 
 def test_it_is_told_in_every_format(cli: Cli, tmp_path: Path) -> None:
-    gallery, names = shelf(1)
+    gallery, names = gallery_items(1)
     np.savez(tmp_path / "g.npz", embeddings=gallery, labels=np.array(names))
     options = [
         tmp_path / "g.npz",

@@ -82,13 +82,13 @@ def test_what_is_not_plain_is_left_to_pillow(data: bytes) -> None:
 
 
 def test_whatever_bits_are_flipped_it_agrees_with_pillow_or_leaves_it_to_it() -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     whole = with_notes(PLAIN, exif(">", value=8), XMP)
     read = 0
     for _ in range(400):
         data = bytearray(whole)
-        for _ in range(chance.choice([1, 2, 8])):
-            data[chance.randrange(700)] ^= 1 << chance.randrange(8)
+        for _ in range(rng.choice([1, 2, 8])):
+            data[rng.randrange(700)] ^= 1 << rng.randrange(8)
         found = plain(bytes(data))
         if found is not None:
             read += 1

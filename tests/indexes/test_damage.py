@@ -82,10 +82,10 @@ def _so_far(handle: int) -> bytes:
         return b""
 
 
-def in_json(chance: random.Random, data: bytes) -> bytes:
+def in_json(rng: random.Random, data: bytes) -> bytes:
     """One entry, at any depth, with another value, another name or none; or bytes that are no JSON any more."""
-    if chance.random() < 0.2:
-        return in_bytes(chance, data)
+    if rng.random() < 0.2:
+        return in_bytes(rng, data)
     whole = json.loads(data)
     places: list[tuple[Any, Any]] = []
 
@@ -95,35 +95,35 @@ def in_json(chance: random.Random, data: bytes) -> bytes:
             walk(value[key])
 
     walk(whole)
-    of, key = chance.choice(places)
-    kind = chance.randrange(4)
+    of, key = rng.choice(places)
+    kind = rng.randrange(4)
     if kind == 0:
         del of[key]
     elif kind == 1 and isinstance(of, dict):
         of[key + "x"] = of.pop(key)
     else:
-        of[key] = chance.choice(VALUES)
+        of[key] = rng.choice(VALUES)
     return json.dumps(whole).encode()
 
 
-def in_bytes(chance: random.Random, data: bytes) -> bytes:
+def in_bytes(rng: random.Random, data: bytes) -> bytes:
     """Bits, numbers and lengths changed anywhere; most edits near the beginning, where formats keep their sizes."""
     changed = bytearray(data)
-    kind = chance.randrange(6)
-    near = chance.randrange(min(len(data), 256) if chance.random() < 0.6 else len(data))
+    kind = rng.randrange(6)
+    near = rng.randrange(min(len(data), 256) if rng.random() < 0.6 else len(data))
     if kind == 0:
         return bytes(changed[:near])
     if kind == 1:
         return bytes(changed + changed[:near])
     if kind == 2:
-        changed[near] ^= 1 << chance.randrange(8)
+        changed[near] ^= 1 << rng.randrange(8)
     elif kind == 3:
-        changed[near : near + 8] = struct.pack("<q", chance.choice([-1, 0, 1 << 31, 1 << 40, (1 << 63) - 1]))
+        changed[near : near + 8] = struct.pack("<q", rng.choice([-1, 0, 1 << 31, 1 << 40, (1 << 63) - 1]))
     elif kind == 4:
-        del changed[near : near + chance.randrange(1, 64)]
+        del changed[near : near + rng.randrange(1, 64)]
     else:
-        size = min(chance.randrange(1, 4096), len(changed) - near)
-        changed[near : near + size] = chance.randbytes(size)
+        size = min(rng.randrange(1, 4096), len(changed) - near)
+        changed[near : near + size] = rng.randbytes(size)
     return bytes(changed)
 
 
@@ -177,25 +177,25 @@ def outcomes(file: Path, edits: Iterator[bytes] | list[bytes], command: Callable
 
 @pytest.mark.parametrize("name", ["model/model.json", "index/index.json", "index/calibration.json"])
 def test_records(place: Path, mission: Mission, name: str) -> None:
-    chance, file = random.Random(f"{SEED}{name}"), place / name
+    rng, file = random.Random(f"{SEED}{name}"), place / name
     data = file.read_bytes()
-    edits = (in_json(chance, data) for _ in range(JSON // 3))
+    edits = (in_json(rng, data) for _ in range(JSON // 3))
     found = outcomes(file, edits, lambda: ["query", mission.images()[0], "-w", place, "--min-score", "auto"])
     assert found.total() == JSON // 3
 
 
 def test_embeddings_record(place: Path) -> None:
     file = place / "embeddings" / "embeddings.json"
-    chance, data = random.Random(SEED), file.read_bytes()
-    edits = (in_json(chance, data) for _ in range(JSON // 3))
+    rng, data = random.Random(SEED), file.read_bytes()
+    edits = (in_json(rng, data) for _ in range(JSON // 3))
     outcomes(file, edits, lambda: ["index", "-w", place, "-o", place / "other"])
-    outcomes(file, (in_json(chance, data) for _ in range(JSON // 10)), lambda: ["status", "-w", place])
+    outcomes(file, (in_json(rng, data) for _ in range(JSON // 10)), lambda: ["status", "-w", place])
 
 
 def test_item_tables(place: Path, mission: Mission) -> None:
     file = place / "index" / "items.sqlite"
-    chance, data = random.Random(SEED), file.read_bytes()
-    edits = (in_bytes(chance, data) for _ in range(SQLITE))
+    rng, data = random.Random(SEED), file.read_bytes()
+    edits = (in_bytes(rng, data) for _ in range(SQLITE))
     found = outcomes(file, edits, lambda: ["query", mission.images()[0], "-w", place])
     assert found[4] >= 0.95 * SQLITE  # what was written is told from anything else; an edit may change nothing
 
@@ -203,8 +203,8 @@ def test_item_tables(place: Path, mission: Mission) -> None:
 @pytest.mark.parametrize("name", ["graph.onnx", "graph.weights"])
 def test_graphs(place: Path, mission: Mission, name: str) -> None:
     file = place / "model" / name
-    chance, data = random.Random(SEED), file.read_bytes()
-    edits = (in_bytes(chance, data) for _ in range(ONNX // 2))
+    rng, data = random.Random(SEED), file.read_bytes()
+    edits = (in_bytes(rng, data) for _ in range(ONNX // 2))
     found = outcomes(file, edits, lambda: ["query", mission.images()[0], "-w", place])
     assert found[4] >= 0.95 * (ONNX // 2)
 
@@ -219,12 +219,12 @@ def test_weights(place: Path, mission: Mission) -> None:
 def test_faiss_files(tmp_path: Path, kind: str) -> None:
     rows = np.random.default_rng(0).normal(size=(800, 16))
     made = make_embeddings(rows, [f"p{row // 4}" for row in range(800)])
-    folder = indexes.build(tmp_path / "i", made, None, indexes.Wish(kind, recall=0.1)).folder
+    folder = indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements(kind, recall=0.1)).folder
     np.save(tmp_path / "v.npy", made.vectors[:3])
     files = sorted(folder.glob("*.faiss"))
-    chance = random.Random(f"{SEED}{kind}")
+    rng = random.Random(f"{SEED}{kind}")
     for file in files:
         data = file.read_bytes()
-        edits = (in_bytes(chance, data) for _ in range(-(-FAISS // (5 * len(files)))))
+        edits = (in_bytes(rng, data) for _ in range(-(-FAISS // (5 * len(files)))))
         found = outcomes(file, edits, lambda: ["query", "--vector", tmp_path / "v.npy", "--index", folder])
         assert found[4] >= 0.9 * found.total()

@@ -37,10 +37,10 @@ def table_of(rows: pd.DataFrame, file: Path) -> sqlite3.Connection:
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     """Three hundred items, some of whose cells are empty."""
-    chance = random.Random(0)
+    rng = random.Random(0)
 
     def gaps(values: list[Any]) -> list[Any]:
-        return [None if chance.random() < 0.15 else value for value in values]
+        return [None if rng.random() < 0.15 else value for value in values]
 
     count = range(300)
     return pd.DataFrame(
@@ -48,11 +48,11 @@ def rows() -> pd.DataFrame:
             "id": pd.array([7 * row for row in count], dtype="Int64"),
             "path": pd.array([f"{row}.jpg" for row in count], dtype="string"),
             "product": pd.array([f"product-{row % 40:02}" for row in count], dtype="string"),
-            "category": pd.array([chance.choice(_CATEGORIES) for _ in count], dtype="string"),
-            "price": pd.array(gaps([chance.randrange(0, 4000) / 4 for _ in count]), dtype="Float64"),
-            "stock": pd.array(gaps([chance.randrange(-5, 20) for _ in count]), dtype="Int64"),
-            "two words": pd.array(gaps([chance.choice("abc") for _ in count]), dtype="string"),
-            "select": pd.array([chance.randrange(3) for _ in count], dtype="Int64"),
+            "category": pd.array([rng.choice(_CATEGORIES) for _ in count], dtype="string"),
+            "price": pd.array(gaps([rng.randrange(0, 4000) / 4 for _ in count]), dtype="Float64"),
+            "stock": pd.array(gaps([rng.randrange(-5, 20) for _ in count]), dtype="Int64"),
+            "two words": pd.array(gaps([rng.choice("abc") for _ in count]), dtype="string"),
+            "select": pd.array([rng.randrange(3) for _ in count], dtype="Int64"),
         }
     )
 
@@ -61,35 +61,35 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def leaf(chance: random.Random) -> tuple[str, Mask]:
+def leaf(rng: random.Random) -> tuple[str, Mask]:
     """A comparison as SQL and as pandas says it; both know three truth values."""
-    kind = chance.randrange(6)
+    kind = rng.randrange(6)
     if kind == 0:
-        column, low, high = chance.choice([("price", 0, 1000), ("stock", -6, 21), ("select", -1, 4)])
-        sign = chance.choice(["<", "<=", ">", ">=", "=", "<>", "!=", "=="])
-        value = chance.randrange(low, high)
+        column, low, high = rng.choice([("price", 0, 1000), ("stock", -6, 21), ("select", -1, 4)])
+        sign = rng.choice(["<", "<=", ">", ">=", "=", "<>", "!=", "=="])
+        value = rng.randrange(low, high)
         name = f'"{column}"' if column == "select" else column
         return f"{name} {sign} {value}", lambda t: _compare(t[column], sign, value)
     if kind == 1:
-        sign, text = chance.choice(["=", "<>"]), chance.choice(_CATEGORIES)
+        sign, text = rng.choice(["=", "<>"]), rng.choice(_CATEGORIES)
         return f"category {sign} {quoted(text)}", lambda t: _compare(t["category"], sign, text)
     if kind == 2:
-        column = chance.choice(["price", "stock", "two words"])
-        name, negated = f'"{column}"', chance.random() < 0.5
-        told = chance.choice(
+        column = rng.choice(["price", "stock", "two words"])
+        name, negated = f'"{column}"', rng.random() < 0.5
+        told = rng.choice(
             [f"{name} is {'not ' if negated else ''}null", f"{name} {'notnull' if negated else 'isnull'}"]
         )
         return told, lambda t: (t[column].notna() if negated else t[column].isna()).astype("boolean")
     if kind == 3:
-        low = chance.randrange(0, 900)
+        low = rng.randrange(0, 900)
         return f"price between {low} and {low + 150}", lambda t: t["price"].between(low, low + 150).astype("boolean")
     if kind == 4:
-        some = chance.sample(_CATEGORIES, 3)
-        negated = chance.random() < 0.5
+        some = rng.sample(_CATEGORIES, 3)
+        negated = rng.random() < 0.5
         told = f"category {'NOT ' if negated else ''}IN ({', '.join(map(quoted, some))})"
         return told, lambda t: (t["category"].isin(some) ^ negated).astype("boolean")
-    digit = chance.randrange(10)
-    pattern = chance.choice([f"product-%{digit}", f"%{digit}%"])
+    digit = rng.randrange(10)
+    pattern = rng.choice([f"product-%{digit}", f"%{digit}%"])
     text = f"product-.*{digit}$" if pattern.startswith("p") else str(digit)
     return f"product like '{pattern}'", lambda t: t["product"].str.contains(text).astype("boolean")
 
@@ -107,25 +107,25 @@ def _compare(values: Any, sign: str, value: Any) -> Any:
     return way(values, value).astype("boolean")
 
 
-def expression(chance: random.Random, depth: int = 2) -> tuple[str, Mask]:
+def expression(rng: random.Random, depth: int = 2) -> tuple[str, Mask]:
     """A random expression of comparisons, AND, OR, NOT and brackets."""
-    if depth == 0 or chance.random() < 0.25:
-        return leaf(chance)
-    left, mask = expression(chance, depth - 1)
-    if chance.random() < 0.2:
+    if depth == 0 or rng.random() < 0.25:
+        return leaf(rng)
+    left, mask = expression(rng, depth - 1)
+    if rng.random() < 0.2:
         return f"not ({left})", lambda t: ~mask(t)
-    right, other = expression(chance, depth - 1)
-    if chance.random() < 0.5:
+    right, other = expression(rng, depth - 1)
+    if rng.random() < 0.5:
         return f"({left}) and ({right})", lambda t: mask(t) & other(t)
     return f"({left}) OR ({right})", lambda t: mask(t) | other(t)
 
 
 def test_a_thousand_random_expressions_equal_pandas(rows: pd.DataFrame, tmp_path: Path) -> None:
-    chance = random.Random(1)
+    rng = random.Random(1)
     sizes = set()
     with closing(table_of(rows, tmp_path / "items.sqlite")) as table:
         for _ in range(1000):
-            text, mask = expression(chance)
+            text, mask = expression(rng)
             expected = rows["id"][mask(rows).fillna(False).astype(bool)].to_numpy(dtype=np.int64)
             found = filters.matching(table, text)
             assert found.tolist() == expected.tolist(), text

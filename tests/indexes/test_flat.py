@@ -14,8 +14,8 @@ from tests.conftest import make_embeddings
 
 
 def built(folder: Path, count: int = 700, dim: int = 24, seed: int = 0) -> indexes.Index:
-    chance = np.random.default_rng(seed)
-    made = make_embeddings(chance.normal(size=(count, dim)), [f"product {row % 9}" for row in range(count)])
+    rng = np.random.default_rng(seed)
+    made = make_embeddings(rng.normal(size=(count, dim)), [f"product {row % 9}" for row in range(count)])
     return indexes.build(folder, made, None)
 
 

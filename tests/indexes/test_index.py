@@ -22,7 +22,7 @@ COUNT, DIM = 200, 8
 def build(folder: Path, kind: str = "Flat") -> indexes.Index:
     rows = np.random.default_rng(0).normal(size=(COUNT, DIM))
     made = make_embeddings(rows, [f"p{row // 3}" for row in range(COUNT)])
-    return indexes.build(folder, made, None, indexes.Wish(kind))
+    return indexes.build(folder, made, None, indexes.IndexRequirements(kind))
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -161,7 +161,7 @@ def test_a_query_that_is_not_finite_is_told(tmp_path: Path) -> None:
 def test_vectors_of_what_was_removed_are_refused(tmp_path: Path, kind: str) -> None:
     rows = np.random.default_rng(0).normal(size=(COUNT, DIM))
     made = make_embeddings(rows, [f"p{row // 3}" for row in range(COUNT)])
-    indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+    indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements(kind))
     left = [row for row in range(COUNT) if row != 5]
     index = indexes.update(tmp_path / "i", made.take(left), None).index
     assert index.ids().tolist() == left or 5 in index.searcher.dead

@@ -22,8 +22,8 @@ Damage = tuple[str, Callable[[bytes], bytes]]
 
 
 def sample(count: int = 30, dim: int = 6) -> Embeddings:
-    chance = np.random.default_rng(0)
-    return make_embeddings(chance.normal(size=(count, dim)), [f"product {row % 7}" for row in range(count)])
+    rng = np.random.default_rng(0)
+    return make_embeddings(rng.normal(size=(count, dim)), [f"product {row % 7}" for row in range(count)])
 
 
 def with_columns(*rows: dict[str, str]) -> Embeddings:
@@ -209,9 +209,9 @@ KINDS = [
 
 
 def clustered(count: int = 400, dim: int = 16) -> Embeddings:
-    chance = np.random.default_rng(0)
-    centres = chance.normal(size=(count // 10, dim))
-    rows = centres[np.arange(count) % len(centres)] + 0.5 * chance.normal(size=(count, dim))
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(count // 10, dim))
+    rows = centres[np.arange(count) % len(centres)] + 0.5 * rng.normal(size=(count, dim))
     return make_embeddings(rows, [f"product {row % len(centres)}" for row in range(count)])
 
 
@@ -223,7 +223,7 @@ def part(made: Embeddings, *rows: range) -> Embeddings:
 @pytest.mark.filterwarnings("ignore:.*are few for")
 def test_each_image_finds_itself_first_in_every_kind(tmp_path: Path, kind: str) -> None:
     made = clustered()
-    index = indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+    index = indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements(kind))
     assert [hits[0].image.name for hits in index.search(made.vectors, 1)] == [item.path for item in made.items]
     scores = [hits[0].score for hits in index.search(made.vectors, 3)]
     assert np.allclose(scores, 1, atol=1e-3)
@@ -235,7 +235,7 @@ def test_each_image_finds_itself_first_in_every_kind(tmp_path: Path, kind: str) 
 @pytest.mark.filterwarnings("ignore:.*are few for")
 def test_an_update_equals_the_catalogue_in_every_kind(tmp_path: Path, kind: str) -> None:
     whole = clustered()
-    indexes.build(tmp_path / "i", part(whole, range(300)), None, indexes.Wish(kind))
+    indexes.build(tmp_path / "i", part(whole, range(300)), None, indexes.IndexRequirements(kind))
     after = part(whole, range(40, 400))
     told = indexes.update(tmp_path / "i", after, None)
     assert (told.added, told.removed, told.index.images) == (100, 40, 360)
@@ -254,7 +254,7 @@ def test_an_update_equals_the_catalogue_in_every_kind(tmp_path: Path, kind: str)
 @pytest.mark.filterwarnings("ignore:.*are few for")
 def test_a_search_among_some_finds_the_best_of_them(tmp_path: Path, kind: str, share: int) -> None:
     made = clustered()
-    index = indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+    index = indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements(kind))
     among = np.arange(0, len(made.items), share)
     _, found = index.nearest(made.vectors[:50], 5, among=among)
     best = among[np.argsort(-(made.vectors[:50] @ made.vectors[among].T), axis=1)[:, :5]]
@@ -268,7 +268,7 @@ def test_a_search_among_some_finds_the_best_of_them(tmp_path: Path, kind: str, s
 def test_vectors_come_back_by_id(tmp_path: Path) -> None:
     made = clustered()
     for kind in ("Flat", "HNSW16", "SQ8"):
-        indexes.build(tmp_path / "i", made, None, indexes.Wish(kind))
+        indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements(kind))
         index = indexes.update(tmp_path / "i", part(made, range(10, 400)), None).index
         assert np.allclose(index.vectors([12, 399, 12]), made.vectors[[12, 399, 12]], atol=1e-3)
 
@@ -293,7 +293,7 @@ def test_names_and_columns_change_without_new_ids(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Path) -> None:
     made = clustered()
-    indexes.build(tmp_path / "i", made, None, indexes.Wish("HNSW16"))
+    indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements("HNSW16"))
     index = indexes.update(tmp_path / "i", part(made, range(50, 400)), None).index
     assert len(index.record["dead"]) == 50
     index = indexes.update(tmp_path / "i", part(made, range(150, 400)), None, prune=True).index
@@ -312,28 +312,31 @@ def test_an_update_by_another_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factory", ["IVF", "HSNW32", "", "PQ7", "LSH"])
 def test_a_bad_factory_string_is_answered_with_good_ones(tmp_path: Path, factory: str) -> None:
     with pytest.raises(UsageError, match=f"'{factory}'") as caught:
-        indexes.build(tmp_path / "i", clustered(40), None, indexes.Wish(factory))
+        indexes.build(tmp_path / "i", clustered(40), None, indexes.IndexRequirements(factory))
     assert "IVF1024,PQ32" in caught.value.hint and not (tmp_path / "i").exists()
 
 
 def test_too_few_images_for_the_cells_are_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="few for 64"), pytest.raises(CannotRun, match="40 images are too few"):
-        indexes.build(tmp_path / "i", clustered(40), None, indexes.Wish("IVF64,Flat"))
+        indexes.build(tmp_path / "i", clustered(40), None, indexes.IndexRequirements("IVF64,Flat"))
 
 
-@pytest.mark.parametrize("wish", [indexes.Wish(chosen=True), indexes.Wish("HNSW16"), indexes.Wish("SQ8")])
+@pytest.mark.parametrize(
+    "wish",
+    [indexes.IndexRequirements(chosen=True), indexes.IndexRequirements("HNSW16"), indexes.IndexRequirements("SQ8")],
+)
 def test_a_single_image_is_indexed_and_misses_nothing(
-    tmp_path: Path, wish: indexes.Wish, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, requirements: indexes.IndexRequirements, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = make_embeddings(np.eye(1, 8), ["a"])
-    index = indexes.build(tmp_path / "i", made, None, wish)
+    index = indexes.build(tmp_path / "i", made, None, requirements)
     assert (index.record["measured"] or {"recall": 1})["recall"] == 1 and "below" not in capsys.readouterr().err
     assert [hit.id for hit in index.search(made.vectors, 5)[0]] == [0]
 
 
 def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
     made = make_embeddings(np.tile(np.eye(1, 8), (60, 1)), ["a"] * 60)
-    assert indexes.build(tmp_path / "i", made, None, indexes.Wish("SQ8")).record["measured"]["recall"] == 1
+    assert indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements("SQ8")).record["measured"]["recall"] == 1
 
 
 def test_a_sample_keeps_the_neighbours_of_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,9 +353,9 @@ def test_a_sample_keeps_the_neighbours_of_what_is_asked(monkeypatch: pytest.Monk
 
 
 def test_building_counts_as_much_as_the_first_queries() -> None:
-    graph = auto_kind.Trial("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
-    cells = auto_kind.Trial("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
-    lossy = auto_kind.Trial("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
+    graph = auto_kind.KindCandidate("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
+    cells = auto_kind.KindCandidate("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
+    lossy = auto_kind.KindCandidate("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
     assert cells.cost < graph.cost < 760
     assert auto_kind.why(cells, [cells, graph, lossy]) == (
         "of 2 kinds that keep the wish, the one built and asked 100,000 times the soonest; HNSW32 would answer in "

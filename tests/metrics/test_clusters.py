@@ -10,10 +10,10 @@ from tests.conftest import make_embeddings
 def test_scikit_learn_agrees() -> None:
     scores = pytest.importorskip("sklearn.metrics", reason="scikit-learn comes with pytorch-metric-learning")
     for seed in range(40):
-        chance = np.random.default_rng(seed)
-        count = int(chance.integers(2, 60))
-        classes = chance.integers(0, chance.integers(1, 9), count)
-        groups = chance.integers(0, chance.integers(1, 9), count)
+        rng = np.random.default_rng(seed)
+        count = int(rng.integers(2, 60))
+        classes = rng.integers(0, rng.integers(1, 9), count)
+        groups = rng.integers(0, rng.integers(1, 9), count)
         found = agreement([str(one) for one in classes], groups)
         assert found["nmi"] == pytest.approx(scores.normalized_mutual_info_score(classes, groups), abs=1e-9)
         geometric = scores.normalized_mutual_info_score(classes, groups, average_method="geometric")
@@ -27,8 +27,8 @@ def test_f1_counts_pairs() -> None:
 
 
 def test_k_means_finds_what_is_plainly_there_and_repeats() -> None:
-    chance = np.random.default_rng(0)
-    points = np.repeat(np.eye(6)[:4], 25, axis=0) + 0.05 * chance.normal(size=(100, 6))
+    rng = np.random.default_rng(0)
+    points = np.repeat(np.eye(6)[:4], 25, axis=0) + 0.05 * rng.normal(size=(100, 6))
     vectors = make_embeddings(points, ["x"] * 100).vectors
     products = [str(row // 25) for row in range(100)]
     best = max(agreement(products, k_means(vectors, 4, seed))["nmi"] for seed in range(3))

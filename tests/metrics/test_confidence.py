@@ -8,12 +8,12 @@ from dmlcli.metrics.confidence import interval95, intervals95
 
 def coverage(products: int, queries: int, rounds: int) -> float:
     """How often the interval of a simulated catalogue holds the true Recall@1; products differ in how hard they are."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     names = [str(product) for product in range(products) for _ in range(queries)]
     held = 0
     for seed in range(rounds):
-        easy = chance.beta(2, 1, products)  # the share of a product's queries that succeed; 2/3 on average
-        values = (chance.random((products, queries)) < easy[:, None]).astype(np.float64).ravel()
+        easy = rng.beta(2, 1, products)  # the share of a product's queries that succeed; 2/3 on average
+        values = (rng.random((products, queries)) < easy[:, None]).astype(np.float64).ravel()
         found = interval95(values, names, seed=seed)
         assert found is not None
         held += found[0] <= 2 / 3 <= found[1]
@@ -44,8 +44,8 @@ def test_products_are_drawn_whole() -> None:
 
 def test_metrics_share_their_draws() -> None:
     """The difference of two metrics that differ by a constant has no spread, and names keep their order."""
-    chance = np.random.default_rng(0)
-    values, products = chance.random(90), [str(row % 9) for row in range(90)]
+    rng = np.random.default_rng(0)
+    values, products = rng.random(90), [str(row % 9) for row in range(90)]
     found = intervals95({"b": values, "a": values + 1}, products)
     assert list(found) == ["b", "a"]
     assert found["b"] is not None and found["a"] is not None

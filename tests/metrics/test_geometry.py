@@ -33,8 +33,8 @@ def test_directions() -> None:
 
 
 def test_even_use_of_all_directions_decays_least() -> None:
-    chance = np.random.default_rng(0)
-    even, uneven = chance.normal(size=(500, 8)), chance.normal(size=(500, 8)) * 3.0 ** -np.arange(8)
+    rng = np.random.default_rng(0)
+    even, uneven = rng.normal(size=(500, 8)), rng.normal(size=(500, 8)) * 3.0 ** -np.arange(8)
     decay = [
         shape(make_embeddings(rows, ["x"] * 500).vectors, ["a", "b"] * 250)["spectral_decay"] for rows in (even, uneven)
     ]

@@ -37,8 +37,8 @@ def test_the_worst_products_stand_first_with_their_photos(cli: Cli, shop: Path, 
 
 def test_products_that_stand_on_one_photo_are_shown_apart(cli: Cli, tmp_path: Path) -> None:
     """Two shelves with a mug and a pot each; on either, each is taken for the other."""
-    for shelf in ("0.png", "1.png"):
-        (tmp_path / shelf).write_bytes(encoded(scene()))
+    for gallery_items in ("0.png", "1.png"):
+        (tmp_path / gallery_items).write_bytes(encoded(scene()))
     angles = np.radians([0, 1, 60, 61])
     paths = ["0.png", "0.png", "1.png", "1.png"]
     made = make_embeddings(np.stack([np.cos(angles), np.sin(angles)], axis=1), ["mug", "pot"] * 2, paths)

@@ -25,10 +25,10 @@ REPORT = TrainReport(
     index="i",
 )
 ROWS: list[dict[str, Any]] = [
-    {"trial": "closed form", "map@r": 0.55},
+    {"candidate": "closed form", "map@r": 0.55},
     *(
         {
-            "trial": f"epoch {n}",
+            "candidate": f"epoch {n}",
             "epoch": n,
             "loss": 5.0 - n,
             "learning_rate": 1e-3,

@@ -26,9 +26,9 @@ def test_differences_finer_than_float32_products_are_ties() -> None:
 
 def test_few_relevant_images_and_many_are_ranked_alike() -> None:
     """Two ways to count, one answer: the first of a hundred ranks equal the ranks of the first few alone."""
-    chance = np.random.default_rng(2)
-    right = np.sort(chance.random(100).astype(np.float32).round(2))[::-1]
-    wrong = chance.random(500).astype(np.float32).round(2)
+    rng = np.random.default_rng(2)
+    right = np.sort(rng.random(100).astype(np.float32).round(2))[::-1]
+    wrong = rng.random(500).astype(np.float32).round(2)
     wrong[:50] = -np.inf
     assert rank_of(right[:10], wrong).tolist() == rank_of(right, wrong)[:10].tolist()
 
@@ -77,9 +77,9 @@ def test_own_rows_need_not_be_in_order() -> None:
 
 
 def test_blocks_make_no_difference() -> None:
-    chance = np.random.default_rng(0)
-    vectors = make_embeddings(chance.normal(size=(50, 6)), ["x"] * 50).vectors
-    products = [str(label) for label in chance.integers(0, 9, 50)]
+    rng = np.random.default_rng(0)
+    vectors = make_embeddings(rng.normal(size=(50, 6)), ["x"] * 50).vectors
+    products = [str(label) for label in rng.integers(0, 9, 50)]
     groups = Groups(products, products)
     whole = rankings(vectors, vectors, products, products, own_rows=np.arange(50))
     for block in (1, 7, 49, 50):
@@ -88,10 +88,10 @@ def test_blocks_make_no_difference() -> None:
 
 
 def test_ranks_equal_those_of_a_plain_sort() -> None:
-    chance = np.random.default_rng(1)
-    queries = make_embeddings(chance.normal(size=(20, 6)), ["x"] * 20).vectors
-    gallery = make_embeddings(chance.normal(size=(40, 6)), ["x"] * 40).vectors
-    asked, shelved = [str(n) for n in chance.integers(0, 5, 20)], [str(n) for n in chance.integers(0, 5, 40)]
+    rng = np.random.default_rng(1)
+    queries = make_embeddings(rng.normal(size=(20, 6)), ["x"] * 20).vectors
+    gallery = make_embeddings(rng.normal(size=(40, 6)), ["x"] * 40).vectors
+    asked, shelved = [str(n) for n in rng.integers(0, 5, 20)], [str(n) for n in rng.integers(0, 5, 40)]
     for row, found in enumerate(rankings(queries, gallery, asked, shelved)):
         order = np.argsort(-(queries[row] @ gallery.T))
         expected = [rank for rank, place in enumerate(order, start=1) if shelved[place] == asked[row]]
@@ -105,10 +105,10 @@ def test_pytorch_metric_learning_agrees(seed: int) -> None:
     import torch
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-    chance = np.random.default_rng(seed)
-    labels = chance.integers(0, 12, 70)
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 12, 70)
     labels[:3] = [100, 101, 102]  # lonely ones
-    vectors = make_embeddings(chance.normal(size=(70, 8)), ["x"] * 70).vectors
+    vectors = make_embeddings(rng.normal(size=(70, 8)), ["x"] * 70).vectors
     products = [str(label) for label in labels]
     calculator = AccuracyCalculator(
         include=("precision_at_1", "r_precision", "mean_average_precision_at_r"), k="max_bin_count"
@@ -127,16 +127,16 @@ def test_pytorch_metric_learning_agrees(seed: int) -> None:
 
 def awkward(seed: int) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
     """Vectors with ties or copies, products with lone and unknown images, and which rows search, in any order."""
-    chance = np.random.default_rng(seed)
-    count, dim = int(chance.integers(10, 70)), int(chance.integers(2, 6))
-    vectors = chance.normal(size=(count, dim))
+    rng = np.random.default_rng(seed)
+    count, dim = int(rng.integers(10, 70)), int(rng.integers(2, 6))
+    vectors = rng.normal(size=(count, dim))
     if seed % 3 == 0:
         vectors = np.sign(vectors)
     if seed % 3 == 1:
-        vectors[: count // 3] = vectors[chance.integers(0, count, count // 3)]
+        vectors[: count // 3] = vectors[rng.integers(0, count, count // 3)]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    names = [str(label or "") for label in chance.integers(0, 12, count)]
-    own = chance.permutation(count)[: int(chance.integers(9, count + 1))] if seed % 2 else np.arange(count)
+    names = [str(label or "") for label in rng.integers(0, 12, count)]
+    own = rng.permutation(count)[: int(rng.integers(9, count + 1))] if seed % 2 else np.arange(count)
     return vectors.astype(np.float32), names, own
 
 
@@ -184,7 +184,7 @@ def test_tiles_are_only_taken_where_similarities_are_the_same_both_ways(monkeypa
     assert not tiled(vectors, few, tile=64)
     assert not tiled(vectors, few, excluded=lambda query: own[:1])
     seen: list[int] = []
-    assert not tiled(vectors, few, see=[lambda similarities: seen.append(similarities.query)])
+    assert not tiled(vectors, few, observe=[lambda similarities: seen.append(similarities.query)])
     assert seen == own.tolist()
 
 

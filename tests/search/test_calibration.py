@@ -22,10 +22,10 @@ WEIGHTS = SHARED / "weights" / "mobilenet_v2-tfimagenet-c6e13525.pth"
 
 def catalogue(seed: int, products: int = 240, images: int = 6, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Products around shelves, images around products: some products look alike, some stand alone."""
-    chance = np.random.default_rng(seed)
-    shelves = chance.normal(size=(products // 8, dim))
-    centres = shelves[chance.integers(0, len(shelves), products)] + 0.7 * chance.normal(size=(products, dim))
-    rows = np.repeat(centres, images, axis=0) + 0.35 * chance.normal(size=(products * images, dim))
+    rng = np.random.default_rng(seed)
+    shelves = rng.normal(size=(products // 8, dim))
+    centres = shelves[rng.integers(0, len(shelves), products)] + 0.7 * rng.normal(size=(products, dim))
+    rows = np.repeat(centres, images, axis=0) + 0.35 * rng.normal(size=(products * images, dim))
     names = np.repeat([f"product {number}" for number in range(products)], images)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32), names
 
@@ -79,16 +79,16 @@ def test_where_all_were_trained_on_the_rehearsals_are_believed() -> None:
 
 def test_a_trained_model_says_how_close_new_products_come(workspace: Path, mission: Mission, cli: Cli) -> None:
     """All products of the index were trained on; its own images alone would promise too much."""
-    strangers = open_model(workspace / "model").record.scores["strangers"]
+    open_set = open_model(workspace / "model").record.scores["open_set"]
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace, "--format", "jsonl")
     assert found.code == 0 and "held out in the rehearsals of training" in found.err
     assert "accepts" not in found.err  # a share of photos that were trained on would promise too much
     kept = json.loads((workspace / "index" / "calibration.json").read_text())["calibration"]
     assert kept["kept"] is None
-    assert kept["basis"] == "rehearsed" and kept["threshold"] == pytest.approx(strangers["threshold"], abs=1e-5)
-    assert 0 < strangers["threshold"] < 1 and strangers["refused"] == REFUSED and strangers["rehearsals"] >= 1
+    assert kept["basis"] == "rehearsed" and kept["threshold"] == pytest.approx(open_set["threshold"], abs=1e-5)
+    assert 0 < open_set["threshold"] < 1 and open_set["refused"] == REFUSED and open_set["folds"] >= 1
     record = json.loads((workspace / "model" / "model.json").read_text())
-    record["scores"]["strangers"] = None  # as after --for known
+    record["scores"]["open_set"] = None  # as after --for known
     (workspace / "model" / "model.json").write_text(json.dumps(record))
     shutil.rmtree(workspace / "models")  # where the model would be found as it was
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace)

@@ -15,15 +15,15 @@ from PIL import Image
 from dmlcli.errors import ImageError, UsageError
 from dmlcli.image import open_image
 from dmlcli.search import photo_inputs
-from dmlcli.search.query_inputs import Source
+from dmlcli.search.query_inputs import QueryInput
 from tests.conftest import encoded, make_shop, photo
 
 
-def decoded(source: Source) -> np.ndarray:
+def decoded(source: QueryInput) -> np.ndarray:
     return np.asarray(open_image(source.read_bytes()))
 
 
-def of(images: Any) -> list[Source]:
+def of(images: Any) -> list[QueryInput]:
     return list(photo_inputs.sources(images))
 
 

@@ -10,8 +10,8 @@ from dmlcli.errors import ImageError, IndexFileError
 from dmlcli.indexes.gallery import Found
 from dmlcli.report.skipped import Skipped
 from dmlcli.search import encoding
-from dmlcli.search.query_engine import Answerer, Plan
-from dmlcli.search.query_inputs import Source
+from dmlcli.search.query_engine import QueryEngine, QueryPlan
+from dmlcli.search.query_inputs import QueryInput
 from dmlcli.search.stream import encode
 
 
@@ -35,23 +35,23 @@ class Shelf:
         return None
 
 
-def ask(plan: Plan, shelf: Any) -> list[str]:
-    query = Source("q", vector=np.array([1, 0], np.float32))
-    (answer,) = Answerer(shelf, shelf, plan, encoding.known).answers([query], [], None)
+def ask(plan: QueryPlan, shelf: Any) -> list[str]:
+    query = QueryInput("q", vector=np.array([1, 0], np.float32))
+    (answer,) = QueryEngine(shelf, shelf, plan, encoding.known).answers([query], [], None)
     return [hit.image for hit in answer.hits]
 
 
 def test_what_is_left_out_makes_room_for_others() -> None:
-    assert ask(Plan(2), Shelf()) == ["/shop/0.jpg", "/shop/1.jpg"]
-    assert ask(Plan(2, without=frozenset({0, 1})), Shelf()) == ["/shop/2.jpg", "/shop/3.jpg"]
-    assert ask(Plan(2, without=frozenset({1, 2}), pool="max"), Shelf()) == ["/shop/0.jpg", "/shop/3.jpg"]
-    assert ask(Plan(10, without=frozenset(range(6))), Shelf()) == []
+    assert ask(QueryPlan(2), Shelf()) == ["/shop/0.jpg", "/shop/1.jpg"]
+    assert ask(QueryPlan(2, without=frozenset({0, 1})), Shelf()) == ["/shop/2.jpg", "/shop/3.jpg"]
+    assert ask(QueryPlan(2, without=frozenset({1, 2}), pool="max"), Shelf()) == ["/shop/0.jpg", "/shop/3.jpg"]
+    assert ask(QueryPlan(10, without=frozenset(range(6))), Shelf()) == []
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_score_that_is_not_finite_is_damage(bad: float) -> None:
     with pytest.raises(IndexFileError, match="shelf gives scores that are not finite"):
-        ask(Plan(2), Shelf([0.9, bad, 0.7, 0.6, 0.5, 0.4]))
+        ask(QueryPlan(2), Shelf([0.9, bad, 0.7, 0.6, 0.5, 0.4]))
 
 
 def forward(batch: Any) -> Any:
@@ -66,23 +66,23 @@ def view(data: bytes) -> Any:
 
 @pytest.mark.parametrize("way", [encoding.one_by_one, encode])
 def test_a_vector_of_the_model_that_is_not_finite_is_a_failure(way: Any) -> None:
-    done = list(way([Source(name, name.encode()) for name in "123"], view, forward))
+    done = list(way([QueryInput(name, name.encode()) for name in "123"], view, forward))
     assert [one.vector is None for one in done] == [False, True, False]
     assert "NaN" in str(done[1].failure)
     skipped: list[Skipped] = []
     shelf: Any = Shelf()
-    answers = Answerer(shelf, shelf, Plan(1), lambda asked: way(asked, view, forward))
-    asked = [Source(name, name.encode()) for name in "123"]
+    answers = QueryEngine(shelf, shelf, QueryPlan(1), lambda asked: way(asked, view, forward))
+    asked = [QueryInput(name, name.encode()) for name in "123"]
     assert [answer.query for answer in answers.answers(asked, [], skipped)] == ["1", "3"]
     assert [one.path for one in skipped] == ["2"]
     with pytest.raises(ImageError, match="NaN"):
-        list(answers.answers([Source("2", b"2")], [], None))
+        list(answers.answers([QueryInput("2", b"2")], [], None))
 
 
 def test_a_score_of_exactly_the_least_is_a_hit() -> None:
     """Else an identical photo would not be found with --min-score 1."""
-    assert ask(Plan(6, min_score=0.7), Shelf()) == ["/shop/0.jpg", "/shop/1.jpg", "/shop/2.jpg"]
-    assert ask(Plan(6, min_score=1.0), Shelf([1.0, 0.9, 0.9, 0.9, 0.9, 0.9])) == ["/shop/0.jpg"]
+    assert ask(QueryPlan(6, min_score=0.7), Shelf()) == ["/shop/0.jpg", "/shop/1.jpg", "/shop/2.jpg"]
+    assert ask(QueryPlan(6, min_score=1.0), Shelf([1.0, 0.9, 0.9, 0.9, 0.9, 0.9])) == ["/shop/0.jpg"]
 
 
 class Crowd(Shelf):
@@ -108,7 +108,7 @@ class Crowd(Shelf):
 @pytest.mark.parametrize("pool", ["max", "mean"])
 def test_a_product_of_many_images_does_not_crowd_out_the_others(pool: Any) -> None:
     shelf = Crowd(3000)
-    found = ask(Plan(3, pool=pool), shelf)
+    found = ask(QueryPlan(3, pool=pool), shelf)
     expected = {"max": [0, 3000, 3001], "mean": [0, 3000, 3001]}[pool]
     assert [int(Path(image).stem) for image in found] == expected
     assert len(shelf.asked) > 1 and shelf.asked[-1] >= 3002
@@ -116,14 +116,14 @@ def test_a_product_of_many_images_does_not_crowd_out_the_others(pool: Any) -> No
 
 def test_nobody_looks_deeper_than_the_least_score_or_the_voters() -> None:
     shelf = Crowd(3000)
-    assert ask(Plan(3, pool="max", min_score=0.999), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
+    assert ask(QueryPlan(3, pool="max", min_score=0.999), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
     shelf = Crowd(3000)
-    assert ask(Plan(3, pool="vote"), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
+    assert ask(QueryPlan(3, pool="vote"), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
 
 
 def test_fewer_products_than_asked_for_end_the_search() -> None:
     shelf = Crowd(50)
-    assert len(ask(Plan(30, pool="max"), shelf)) == 11
+    assert len(ask(QueryPlan(30, pool="max"), shelf)) == 11
 
 
 def test_what_lies_deeper_than_re_ranking_looks_stays_behind() -> None:
@@ -137,7 +137,7 @@ def test_what_lies_deeper_than_re_ranking_looks_stays_behind() -> None:
             return np.arange(len(candidates), dtype=np.float32) / 10
 
     way: Any = Turned()
-    query = Source("q", vector=np.array([1, 0], np.float32))
-    (answer,) = Answerer(shelf, shelf, Plan(5, rerank=way), encoding.known).answers([query], [], None)
+    query = QueryInput("q", vector=np.array([1, 0], np.float32))
+    (answer,) = QueryEngine(shelf, shelf, QueryPlan(5, rerank=way), encoding.known).answers([query], [], None)
     assert [Path(hit.image).stem for hit in answer.hits] == ["1", "0", "2", "3", "4"]
     assert [hit.score for hit in answer.hits] == pytest.approx([0.1, 0, 0, 0, 0])

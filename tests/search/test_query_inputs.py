@@ -43,7 +43,7 @@ def _turned() -> bytes:
 
 def test_a_vector_has_no_bytes() -> None:
     with pytest.raises(ImageError):
-        query_inputs.Source("v").read_bytes()
+        query_inputs.QueryInput("v").read_bytes()
 
 
 def test_images_without_a_product_stand_for_themselves() -> None:

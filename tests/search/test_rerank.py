@@ -16,9 +16,9 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def top_list(seed: int = 0, count: int = 40, dim: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """A query and its candidates, best first."""
-    chance = np.random.default_rng(seed)
-    query = unit(chance.normal(size=dim))
-    candidates = unit(chance.normal(size=(count, dim)) + query)
+    rng = np.random.default_rng(seed)
+    query = unit(rng.normal(size=dim))
+    candidates = unit(rng.normal(size=(count, dim)) + query)
     return query, candidates[np.argsort(-(candidates @ query))]
 
 

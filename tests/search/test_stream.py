@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dmlcli.errors import CatalogError, ImageError
-from dmlcli.search.query_inputs import Source
+from dmlcli.search.query_inputs import QueryInput
 from dmlcli.search.stream import encode
 from tests.conftest import Mission
 
@@ -30,8 +30,8 @@ def first_values(batch: np.ndarray) -> np.ndarray:
     return batch[:, 0, 0, :1]
 
 
-def sources(values: list[str]) -> list[Source]:
-    return [Source(value, value.encode()) for value in values]
+def sources(values: list[str]) -> list[QueryInput]:
+    return [QueryInput(value, value.encode()) for value in values]
 
 
 def test_vectors_come_in_the_order_of_the_photos() -> None:
@@ -46,7 +46,7 @@ def test_vectors_come_in_the_order_of_the_photos() -> None:
 
 
 def test_what_cannot_be_read_keeps_its_place() -> None:
-    known = Source("known", None, np.array([7], np.float32))
+    known = QueryInput("known", None, np.array([7], np.float32))
     done = list(encode([*sources(["1", "bad"]), known, *sources(["2"])], number, first_values))
     assert [one.source.name for one in done] == ["1", "bad", "known", "2"]
     assert [None if one.vector is None else float(one.vector[0]) for one in done] == [1, None, 7, 2]
@@ -96,7 +96,7 @@ def test_nobody_waits_for_what_has_not_come() -> None:
     """Each answer is there before the next photo is."""
     may_go_on = threading.Event()
 
-    def one_by_one() -> Iterator[Source]:
+    def one_by_one() -> Iterator[QueryInput]:
         for value in range(4):
             yield from sources([str(value)])
             assert may_go_on.wait(10)
@@ -113,7 +113,7 @@ def test_memory_is_bounded() -> None:
     """Nothing reads a million photos ahead of a slow reader."""
     taken = 0
 
-    def counted() -> Iterator[Source]:
+    def counted() -> Iterator[QueryInput]:
         nonlocal taken
         for value in range(10_000):
             taken += 1
@@ -128,7 +128,7 @@ def test_memory_is_bounded() -> None:
 
 @pytest.mark.parametrize("stage", ["reading", "decoding", "encoding"])
 def test_an_error_anywhere_comes_out_after_what_was_done_before_it(stage: str) -> None:
-    def read() -> Iterator[Source]:
+    def read() -> Iterator[QueryInput]:
         yield from sources(["1", "2"])
         if stage == "reading":
             raise CatalogError("no more")

@@ -142,8 +142,8 @@ def test_what_takes_no_file_is_refused_before_the_work(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("kind", ["file", "pipe"])
 def test_the_own_output_is_written_into(tmp_path: Path, place: str, kind: str) -> None:
     """In its order with what else is printed, and the file that the shell opened stays."""
-    script = "from pathlib import Path; from dmlcli import disk; import sys\n"
-    script += f"print('before'); disk.write_text(Path({place!r}), 'page\\n'); print('after')"
+    script = "from pathlib import Path; from dmlcli import storage; import sys\n"
+    script += f"print('before'); storage.write_text(Path({place!r}), 'page\\n'); print('after')"
     with (tmp_path / "out").open("w") as stream:
         inode = os.fstat(stream.fileno()).st_ino
         out = subprocess.PIPE if kind == "pipe" else stream

@@ -101,12 +101,12 @@ def test_the_lock_of_a_file_that_was_removed_meanwhile_is_nobody_s(
 RACE = """
 import sys, time
 from pathlib import Path
-from dmlcli import disk
+from dmlcli import storage
 from dmlcli.errors import CannotRun
 place, turns = Path(sys.argv[1]), 0
 while turns < 25:
     try:
-        with disk.only_writer(place / "i"):
+        with storage.only_writer(place / "i"):
             inside = place / "inside"
             inside.mkdir()  # raises where another one is inside
             number = int((place / "count").read_text())

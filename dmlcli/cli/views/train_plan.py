@@ -14,7 +14,7 @@ def show(report: PlanReport) -> None:
         *(("unusual", told) for told in report.unusual),
         ("validation", report.validation),
         ("recipe", f"{report.recipe['loss']} on {report.recipe['backbone']}, --tune {report.recipe['tune']}"),
-        *([("after the head", report.deeper)] if report.deeper else []),
+        *([("after the head", report.next_stage)] if report.next_stage else []),
         ("other than usual", ", ".join(asked) or "nothing"),
         *((name, formatting.seconds(part)) for name, part in report.parts.items()),
         ("in all", f"about {formatting.seconds(report.seconds)}; training may stop earlier"),

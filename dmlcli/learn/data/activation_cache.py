@@ -34,7 +34,7 @@ Rows = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
-class Maps:
+class ActivationCache:
     """Where the maps of all photos lie, or will once they are asked for."""
 
     files: Sequence[Photo]  # (N,)
@@ -44,20 +44,20 @@ class Maps:
     folder: Path
     mirror: bool  # whether search sees the second view too
 
-    def kept(self, below: Below, device: torch.device) -> list[Rows]:
+    def kept(self, stem: Below, device: torch.device) -> list[Rows]:
         """The maps (N, ...) of as many views as the disk has room for, those computed that are not there yet.
 
         Errors: CannotRun where there is no room for those that search sees.
         """
         image = self.model.record.image
         with torch.inference_mode():
-            shape = below(torch.zeros(1, 3, image.crop, image.crop, device=device)).shape[1:]
+            shape = stem(torch.zeros(1, 3, image.crop, image.crop, device=device)).shape[1:]
         names = self._that_fit(2 * len(self.files) * shape.numel())
         wanted = {self._place(name).name for name in names}
         for stale in self.folder.glob("*") if self.folder.exists() else ():
             if stale.name not in wanted:
                 shutil.rmtree(stale, ignore_errors=True)
-        return [self._of_view(name, below, tuple(shape), device) for name in names]
+        return [self._of_view(name, stem, tuple(shape), device) for name in names]
 
     def _that_fit(self, bytes_a_view: int) -> list[str]:
         """The first views, as many as fit onto the disk."""
@@ -82,7 +82,7 @@ class Maps:
     def _place(self, view: str) -> Path:
         return self.folder / f"{self.model.record.fingerprint}-{view}"
 
-    def _of_view(self, view: str, below: Below, shape: tuple[int, ...], device: torch.device) -> Rows:
+    def _of_view(self, view: str, stem: Below, shape: tuple[int, ...], device: torch.device) -> Rows:
         place = self._place(view)
         try:
             rows: Rows = np.load(place / _ROWS, mmap_mode="r")
@@ -92,19 +92,19 @@ class Maps:
             pass
         with storage.new_folder(place, (_ROWS, _MARKS)) as draft:
             with storage.npy_rows(draft / _ROWS, np.float16, (len(self.files), *shape)) as append:
-                for maps in self._computed(view, below, device):
+                for maps in self._computed(view, stem, device):
                     append(maps)
             storage.write_json(draft / _MARKS, {"digests": [*self.digests]})
         return np.load(place / _ROWS, mmap_mode="r")  # type: ignore[no-any-return]
 
-    def _computed(self, view: str, below: Below, device: torch.device) -> Iterator[Rows]:
+    def _computed(self, view: str, stem: Below, device: torch.device) -> Iterator[Rows]:
         """Batches of maps, in the order of the files."""
         looked, dtype = fixed_view(self.model.record.image, view), search_dtype(device)
 
         def forward(batch: list[Pixels]) -> Rows:
             images = torch.from_numpy(np.stack(batch)).to(device, memory_format=torch.channels_last)
             with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                maps: Rows = below(images).float().clamp(-_MOST, _MOST).half().cpu().numpy()
+                maps: Rows = stem(images).float().clamp(-_MOST, _MOST).half().cpu().numpy()
             return maps
 
         told = progress.track(self.files, f"maps, {view.split('-')[0]} view")

@@ -82,7 +82,7 @@ def fixed_view(settings: ImageSettings, name: str) -> View:
     return lambda data: random_view(data, settings, random.Random(f"{name}/{zlib.crc32(data)}"), augment)
 
 
-def random_view(data: bytes, settings: ImageSettings, chance: random.Random, augment: str = "light") -> Pixels:
+def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augment: str = "light") -> Pixels:
     """One random view of an image file: (3, crop, crop) float32, normalised.
 
     Args:
@@ -94,40 +94,40 @@ def random_view(data: bytes, settings: ImageSettings, chance: random.Random, aug
     if how is None:
         return view(data, settings)
     picture = Picture(data)
-    rgb = square(picture, _random_box(picture, how.area, chance), settings)  # (H, W, 3) in [0, 255]
-    if chance.random() < how.tilt:
-        rgb = _tilted(rgb, chance)
-    if chance.random() < how.blur:
-        rgb = _blurred(rgb, chance.uniform(*_BLUR))
-    if chance.random() < 0.5:
+    rgb = square(picture, _random_box(picture, how.area, rng), settings)  # (H, W, 3) in [0, 255]
+    if rng.random() < how.tilt:
+        rgb = _tilted(rgb, rng)
+    if rng.random() < how.blur:
+        rgb = _blurred(rgb, rng.uniform(*_BLUR))
+    if rng.random() < 0.5:
         rgb = rgb[:, ::-1]
-    rgb = _relit(rgb, how.light, chance.random() < how.grey, chance)
-    if chance.random() < how.erase:
-        _erase(rgb, settings, chance)
+    rgb = _relit(rgb, how.light, rng.random() < how.grey, rng)
+    if rng.random() < how.erase:
+        _erase(rgb, settings, rng)
     return normalise(rgb, settings)
 
 
-def _random_box(picture: Picture, area: tuple[float, float], chance: random.Random) -> Box:
+def _random_box(picture: Picture, area: tuple[float, float], rng: random.Random) -> Box:
     """A box of random area and shape inside the picture; the largest centred square where ten tries fail."""
     width, height = picture.width, picture.height
     for _ in range(10):
-        wide, high = _random_sides(width * height * chance.uniform(*area), chance)
+        wide, high = _random_sides(width * height * rng.uniform(*area), rng)
         if wide <= width and high <= height:
-            left, top = chance.uniform(0, width - wide), chance.uniform(0, height - high)
+            left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
             return left, top, left + wide, top + high
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 
 
-def _random_sides(area: float, chance: random.Random) -> tuple[float, float]:
-    ratio = float(np.exp(chance.uniform(*np.log(_RATIO))))
+def _random_sides(area: float, rng: random.Random) -> tuple[float, float]:
+    ratio = float(np.exp(rng.uniform(*np.log(_RATIO))))
     return (area * ratio) ** 0.5, (area / ratio) ** 0.5
 
 
-def _relit(rgb: Pixels, light: float, grey: bool, chance: random.Random) -> Pixels:
+def _relit(rgb: Pixels, light: float, grey: bool, rng: random.Random) -> Pixels:
     """Brightness, contrast and saturation at once: together they are one matrix over the colours and one shift."""
-    brightness, contrast, saturation = (chance.uniform(1 - light, 1 + light) for _ in range(3))
+    brightness, contrast, saturation = (rng.uniform(1 - light, 1 + light) for _ in range(3))
     kept = 0.0 if grey else saturation
     mixing = np.float32(brightness * contrast) * (kept * np.eye(3) + (1 - kept) / 3).astype(np.float32)
     shift = np.float32((1 - contrast) * brightness * rgb.mean())
@@ -147,11 +147,11 @@ def _blurred(rgb: Pixels, deviation: float) -> Pixels:
     return sum((weight * wide[:, at : at + side] for at, weight in enumerate(weights)), np.zeros_like(rgb))
 
 
-def _tilted(rgb: Pixels, chance: random.Random) -> Pixels:
+def _tilted(rgb: Pixels, rng: random.Random) -> Pixels:
     """As from another angle: each corner shows what lay up to a fifth of the side further in."""
     side = len(rgb)
     corners = np.array([(0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1)], np.float64)  # (x, y)
-    inwards = np.sign(side / 2 - corners) * [[chance.uniform(0, _TILT * side / 2) for _ in "xy"] for _ in corners]
+    inwards = np.sign(side / 2 - corners) * [[rng.uniform(0, _TILT * side / 2) for _ in "xy"] for _ in corners]
     across, down = _projected(corners, corners + inwards, side)
     x, y = (np.clip(places, 0, side - 1.001) for places in (across, down))
     left, top = x.astype(np.intp), y.astype(np.intp)
@@ -175,9 +175,9 @@ def _projected(start: np.ndarray, end: np.ndarray, side: int) -> tuple[np.ndarra
     return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
 
 
-def _erase(rgb: Pixels, settings: ImageSettings, chance: random.Random) -> None:
+def _erase(rgb: Pixels, settings: ImageSettings, rng: random.Random) -> None:
     """Fill a random rectangle with the mean colour, in place."""
     side = len(rgb)
-    wide, high = (min(side, max(1, round(s))) for s in _random_sides(side**2 * chance.uniform(*_ERASED), chance))
-    left, top = chance.randrange(side - wide + 1), chance.randrange(side - high + 1)
+    wide, high = (min(side, max(1, round(s))) for s in _random_sides(side**2 * rng.uniform(*_ERASED), rng))
+    left, top = rng.randrange(side - wide + 1), rng.randrange(side - high + 1)
     rgb[top : top + high, left : left + wide] = np.float32(255) * np.array(settings.mean, np.float32)

@@ -14,12 +14,12 @@ from dmlcli.model import Model
 from dmlcli.workspace import Workspace
 
 
-def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: Workspace) -> Computed:
+def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, workspace: Workspace) -> Computed:
     """Unit features of one view of every readable image, from the cache where their content is unchanged.
 
     What is computed before an interruption is kept beside the cache, part by part, and taken from there the next time.
     """
-    folder = place.features(frozen.record.fingerprint, view)
+    folder = workspace.features(frozen.record.fingerprint, view)
     name = frozen.record.fingerprint if view == "plain" else f"{frozen.record.fingerprint}/{view}"
     parts = list(open_shards(folder))
     computed = compute(
@@ -27,7 +27,7 @@ def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: W
         fixed_view(frozen.record.image, view),
         forward,
         name,
-        known=[*place.known(folder), *parts],
+        known=[*workspace.known(folder), *parts],
         label=f"features, {view.split('-')[0]} view",
         keep=lambda done: save_shard(folder, done),
     )
@@ -37,9 +37,9 @@ def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, place: W
     return computed
 
 
-def stacked(photos: Catalog, views: Sequence[str], frozen: Model, forward: Forward, place: Workspace) -> Tensor:
+def stacked(photos: Catalog, views: Sequence[str], frozen: Model, forward: Forward, workspace: Workspace) -> Tensor:
     """Features (V, N, F) of several views of images that were readable a moment ago."""
-    computed = [cached(photos, view, frozen, forward, place).embeddings for view in views]
+    computed = [cached(photos, view, frozen, forward, workspace).embeddings for view in views]
     if any(len(embeddings.items) != len(photos.items) for embeddings in computed):
         raise CatalogError(f"images in {photos.root} went away while they were being read", hint="run it again")
     return torch.from_numpy(np.stack([embeddings.vectors for embeddings in computed]))

@@ -29,16 +29,16 @@ def batches(
         size: images in a batch; fewer where there are not as many.
         categories, sources: (N,) of each row, for those that heed them.
     """
-    chance, sources = random.Random(seed), sources or [""] * len(labels)
+    rng, sources = random.Random(seed), sources or [""] * len(labels)
     if kind == "random":
-        yield from _shuffled(len(labels), min(size, len(labels)), chance)
+        yield from _shuffled(len(labels), min(size, len(labels)), rng)
     elif kind == "balanced":
-        yield from _balanced(class_balance.repeats(labels, sources), size, chance)
+        yield from _balanced(class_balance.repeats(labels, sources), size, rng)
     elif kind == "category-pk":
-        yield from _by_category(labels, categories or [""] * len(labels), sources, size, per_label, chance)
+        yield from _by_category(labels, categories or [""] * len(labels), sources, size, per_label, rng)
     else:
         each = 2 if kind == "n-pair" else per_label
-        yield from _by_label(range(len(labels)), labels, sources, size, each, chance)
+        yield from _by_label(range(len(labels)), labels, sources, size, each, rng)
 
 
 def too_small(labels: Sequence[int], per_label: int) -> int:
@@ -46,17 +46,17 @@ def too_small(labels: Sequence[int], per_label: int) -> int:
     return sum(count < per_label for count in Counter(labels).values())
 
 
-def _shuffled(count: int, size: int, chance: random.Random) -> Iterator[list[int]]:
-    order = chance.sample(range(count), count)
+def _shuffled(count: int, size: int, rng: random.Random) -> Iterator[list[int]]:
+    order = rng.sample(range(count), count)
     for start in range(0, count, size):
         rows = order[start : start + size]
         yield rows + order[: size - len(rows)]  # the last batch is filled up from the first
 
 
-def _balanced(repeats: Sequence[float], size: int, chance: random.Random) -> Iterator[list[int]]:
+def _balanced(repeats: Sequence[float], size: int, rng: random.Random) -> Iterator[list[int]]:
     """Each row as often as `repeats` says, about evenly over the epoch; a fraction is a chance of one more."""
-    times = [int(count) + (chance.random() < count % 1) for count in repeats]
-    shown = [((copy + chance.random()) / count, row) for row, count in enumerate(times) for copy in range(count)]
+    times = [int(count) + (rng.random() < count % 1) for count in repeats]
+    shown = [((copy + rng.random()) / count, row) for row, count in enumerate(times) for copy in range(count)]
     order = [row for _, row in sorted(shown)]
     for start in range(0, len(order), size):
         batch = (order + order[:size])[start : start + size]  # the last one is filled up from the first
@@ -69,7 +69,7 @@ def _by_category(
     sources: Sequence[str],
     size: int,
     per_label: int,
-    chance: random.Random,
+    rng: random.Random,
 ) -> Iterator[list[int]]:
     """P x K inside each category; the batches of all categories come in random order.
 
@@ -81,8 +81,8 @@ def _by_category(
     members = defaultdict(list)
     for row, category in enumerate(categories):
         members[category if len(inside[category]) > 1 else None].append(row)
-    whole = [batch for rows in members.values() for batch in _by_label(rows, labels, sources, size, per_label, chance)]
-    yield from chance.sample(whole, len(whole))
+    whole = [batch for rows in members.values() for batch in _by_label(rows, labels, sources, size, per_label, rng)]
+    yield from rng.sample(whole, len(whole))
 
 
 def _by_label(
@@ -91,27 +91,27 @@ def _by_label(
     sources: Sequence[str],
     size: int,
     per_label: int,
-    chance: random.Random,
+    rng: random.Random,
 ) -> Iterator[list[int]]:
     """No label twice in a batch; a label with fewer than K images brings what it has."""
     rows = defaultdict(list)
     for row in among:
         rows[labels[row]].append(row)
     places = min(max(2, size // per_label), len(rows))  # P
-    chunks = {label: _chunks(members, sources, per_label, chance) for label, members in rows.items()}
+    chunks = {label: _chunks(members, sources, per_label, rng) for label, members in rows.items()}
     while chunks:
-        chosen = sorted(chunks, key=lambda label: (-len(chunks[label]), chance.random()))[:places]
+        chosen = sorted(chunks, key=lambda label: (-len(chunks[label]), rng.random()))[:places]
         batch = [row for label in chosen for row in chunks[label].pop()]
         rest = sorted(set(rows) - set(chosen))
-        for label in chance.sample(rest, places - len(chosen)):  # labels that are through join again
-            batch += _chunks(rows[label], sources, per_label, chance)[0]
+        for label in rng.sample(rest, places - len(chosen)):  # labels that are through join again
+            batch += _chunks(rows[label], sources, per_label, rng)[0]
         chunks = {label: left for label, left in chunks.items() if left}
         yield batch
 
 
-def _chunks(members: list[int], sources: Sequence[str], size: int, chance: random.Random) -> list[list[int]]:
+def _chunks(members: list[int], sources: Sequence[str], size: int, rng: random.Random) -> list[list[int]]:
     """Shuffle and cut into pieces of `size`; a single left over joins the others it would need as company."""
-    order = _mixed(chance.sample(members, len(members)), sources)
+    order = _mixed(rng.sample(members, len(members)), sources)
     pieces = [order[start : start + size] for start in range(0, len(order), size)]
     if len(pieces) > 1 and len(pieces[-1]) < size:
         pieces[-1] += order[: size - len(pieces[-1])]

@@ -81,6 +81,6 @@ def definition(loss: Nca, embeddings: Tensor, labels: Tensor) -> Tensor:
             near = near[: loss.k]
             if not set(own) & set(near):
                 near.append(own[0])
-        chance = torch.stack([weight[j] for j in near if j in own]).sum() / torch.stack([weight[j] for j in near]).sum()
-        values.append(-torch.log(chance))
+        rng = torch.stack([weight[j] for j in near if j in own]).sum() / torch.stack([weight[j] for j in near]).sum()
+        values.append(-torch.log(rng))
     return torch.stack(values).mean() if values else embeddings.sum() * 0

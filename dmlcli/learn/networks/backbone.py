@@ -178,15 +178,15 @@ class Chain(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> pooled rows (B, F); with two maps (B, 2F + 2E), the means of the last one first."""
-        return self.above(self.below(images))
+        return self.top(self.stem(images))
 
-    def below(self, images: Tensor) -> Tensor:
+    def stem(self, images: Tensor) -> Tensor:
         """The last map (B, E, h, w) that is larger than the last one of all."""
         for layer in self.steps()[: self.cut]:
             images = layer(images)
         return images
 
-    def above(self, maps: Tensor) -> Tensor:
+    def top(self, maps: Tensor) -> Tensor:
         """What `forward` gives, from what `below` gives."""
         last = maps
         for layer in self.steps()[self.cut :]:

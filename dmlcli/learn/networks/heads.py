@@ -57,72 +57,80 @@ class Projection(nn.Module):
 
 
 class BlendHead(nn.Module):
-    """Two views of the features side by side: `base` keeps what the backbone saw, `tuned` is trained.
+    """Two projections of the features: `whitened` keeps what the backbone gives, `discriminative` is trained.
 
     Each is made unit length and weighted so that the cosine of two embeddings is
-    blend * cosine of the base parts + (1 - blend) * cosine of the tuned parts.
+    blend * cosine of the whitened parts + (1 - blend) * cosine of the discriminative parts.
 
-    With `recall` above 0 the tuned part is drawn towards the means of the products it resembles: attention over the
-    means, with one place for "none of these", so that a product never seen stays where it is. It gathers the images of
-    known products and leaves new ones alone.
+    With `prototype_attention` above 0 the discriminative part moves towards the prototypes (mean embeddings) of the
+    products that it resembles: attention over the prototypes, with one entry for "none of these", so that a product
+    that was never seen stays where it is. It gathers the images of seen products and leaves unseen ones alone.
     """
 
     def __init__(
-        self, feature_dim: int, base_dim: int, tuned_dim: int, *, tuned: str = "linear", products: int = 0
+        self,
+        feature_dim: int,
+        whitened_dim: int,
+        discriminative_dim: int,
+        *,
+        discriminative: str = "linear",
+        products: int = 0,
     ) -> None:
         super().__init__()
-        self.dim = base_dim + tuned_dim
-        self.before = nn.LayerNorm(feature_dim, elementwise_affine=False) if tuned == "layernorm" else nn.Identity()
-        self.base = nn.Linear(feature_dim, base_dim)
-        self.tuned = Projection(tuned, feature_dim, tuned_dim)
+        self.dim = whitened_dim + discriminative_dim
+        self.before = (
+            nn.LayerNorm(feature_dim, elementwise_affine=False) if discriminative == "layernorm" else nn.Identity()
+        )
+        self.whitened = nn.Linear(feature_dim, whitened_dim)
+        self.discriminative = Projection(discriminative, feature_dim, discriminative_dim)
         self.blend: Tensor
-        self.recall: Tensor
-        self.means: Tensor
+        self.prototype_attention: Tensor
+        self.prototypes: Tensor
         self.register_buffer("blend", torch.tensor(0.5))
-        self.register_buffer("recall", torch.tensor(0.0))
-        self.register_buffer("means", torch.zeros(products, tuned_dim))  # of unit length, in the tuned part
+        self.register_buffer("prototype_attention", torch.tensor(0.0))
+        self.register_buffer("prototypes", torch.zeros(products, discriminative_dim))  # (C, D), unit rows
 
     @property
     def settings(self) -> dict[str, Any]:
         """What `build_head` needs to make an equal one."""
         return {
             "kind": "blend",
-            "base_dim": self.base.out_features,
-            "tuned_dim": self.tuned.out_features,
-            "tuned": self.tuned.kind,
-            "products": len(self.means),
+            "whitened_dim": self.whitened.out_features,
+            "discriminative_dim": self.discriminative.out_features,
+            "discriminative": self.discriminative.kind,
+            "products": len(self.prototypes),
         }
 
     def forward(self, features: Tensor) -> Tensor:
         """Unit (B, F) -> unit (B, D)."""
         features = self.before(features)
-        return self.joined(self.base(features), self.tuned(features))
+        return self.joined(self.whitened(features), self.discriminative(features))
 
-    def joined(self, base: Tensor, tuned: Tensor) -> Tensor:
-        """What the two layers gave, (B, base_dim) and (B, tuned_dim), as one unit (B, D)."""
-        base, tuned = F.normalize(base, dim=-1), F.normalize(tuned, dim=-1)
-        if len(self.means):
-            tuned = tuned + self.recall * self._recalled(tuned)
-        both = torch.cat([self.blend.sqrt() * base, (1 - self.blend).sqrt() * tuned], dim=-1)
+    def joined(self, whitened: Tensor, discriminative: Tensor) -> Tensor:
+        """What the two layers gave, (B, whitened_dim) and (B, discriminative_dim), as one unit (B, D)."""
+        whitened, discriminative = F.normalize(whitened, dim=-1), F.normalize(discriminative, dim=-1)
+        if len(self.prototypes):
+            discriminative = discriminative + self.prototype_attention * self._attended(discriminative)
+        both = torch.cat([self.blend.sqrt() * whitened, (1 - self.blend).sqrt() * discriminative], dim=-1)
         return F.normalize(both, dim=-1)
 
     def raw(self, features: Tensor) -> Tensor:
-        """The tuned part as a loss wants it: unit (B, F) -> (B, D), not normalised."""
-        raw: Tensor = self.tuned(self.before(features))
+        """Return the discriminative part as losses take it: unit (B, F) -> (B, D), not normalized."""
+        raw: Tensor = self.discriminative(self.before(features))
         return raw
 
     @torch.no_grad()
-    def remember(self, features: Tensor, labels: Tensor) -> None:
-        """Take the mean of each label's images, of features (N, F) and labels (N,), as what is recalled."""
+    def set_prototypes(self, features: Tensor, labels: Tensor) -> None:
+        """Set the prototype of each label to the mean of its images, from features (N, F) and labels (N,)."""
         unit = F.normalize(self.raw(features), dim=-1)
-        sums = torch.zeros_like(self.means).index_add_(0, labels, unit)
-        self.means.copy_(F.normalize(sums, dim=-1))
+        sums = torch.zeros_like(self.prototypes).index_add_(0, labels, unit)
+        self.prototypes.copy_(F.normalize(sums, dim=-1))
 
-    def _recalled(self, tuned: Tensor) -> Tensor:
-        closeness = _SHARPNESS * tuned @ self.means.T  # (B, C)
-        none = torch.full_like(closeness[:, :1], _SHARPNESS * _STRANGE)
-        attention = torch.cat([closeness, none], dim=-1).softmax(-1)[:, :-1]
-        return attention @ self.means  # (B, D), shorter than 1 where it is in doubt
+    def _attended(self, discriminative: Tensor) -> Tensor:
+        similarity = _SHARPNESS * discriminative @ self.prototypes.T  # (B, C)
+        none = torch.full_like(similarity[:, :1], _SHARPNESS * _STRANGE)
+        attention = torch.cat([similarity, none], dim=-1).softmax(-1)[:, :-1]
+        return attention @ self.prototypes  # (B, D), shorter than 1 where it is in doubt
 
 
 Head = IdentityHead | BlendHead

@@ -16,25 +16,25 @@ _ROUNDS, _MORE = 4, 16  # of the power iteration that finds the strongest compon
 
 
 @dataclass(frozen=True)
-class Setting:
+class HeadParams:
     """What a closed form leaves open, for rehearsals to choose."""
 
     shrinkage: float  # little suits products seen in training, much suits new ones
     blend: float  # share of the base part
-    recall: float  # how strongly an image is drawn to the products it resembles
+    prototype_attention: float  # how strongly an image is drawn to the products it resembles
 
     def __str__(self) -> str:
-        return f"closed form, shrinkage {self.shrinkage:g}, blend {self.blend:g}, recall {self.recall:g}"
+        return f"closed form, shrinkage {self.shrinkage:g}, blend {self.blend:g}, recall {self.prototype_attention:g}"
 
 
-CAREFUL = Setting(1.0, 0.5, 0.0)  # what is taken unheard where nothing can be measured
-SETTINGS = tuple(Setting(*values) for values in product((0.1, 0.3, 1.0), (0.3, 0.5, 0.7), (0.0, 0.5, 1.0, 2.0)))
+CONSERVATIVE = HeadParams(1.0, 0.5, 0.0)  # what is taken unheard where nothing can be measured
+HEAD_PARAMS = tuple(HeadParams(*values) for values in product((0.1, 0.3, 1.0), (0.3, 0.5, 0.7), (0.0, 0.5, 1.0, 2.0)))
 
 
 def split_dim(dim: int, num_labels: int) -> tuple[int, int]:
     """How many of `dim` go to the base and to the tuned part: LDA has one less than there are labels."""
-    tuned = max(1, min(num_labels - 1, dim // 2))
-    return dim - tuned, tuned
+    discriminative = max(1, min(num_labels - 1, dim // 2))
+    return dim - discriminative, discriminative
 
 
 class ClosedForm:
@@ -58,25 +58,30 @@ class ClosedForm:
         share = (weights / weights.sum()).double()[:, None]
         sizes = torch.zeros(int(labels.max()) + 1, 1, dtype=torch.double).index_add_(0, labels, share)  # (C, 1)
         weighted = features * share  # (N, F)
-        means = torch.zeros(len(sizes), features.shape[1], dtype=torch.double).index_add_(0, labels, weighted) / sizes
-        within = (features - means.float()[labels]) * share.sqrt().float()
+        prototypes = (
+            torch.zeros(len(sizes), features.shape[1], dtype=torch.double).index_add_(0, labels, weighted) / sizes
+        )
+        within = (features - prototypes.float()[labels]) * share.sqrt().float()
         self._scatter = (within.T @ within).double()
         self._centre = weighted.sum(0)
-        self._means = means - self._centre
+        self._means = prototypes - self._centre
 
-    def fill(self, head: BlendHead, setting: Setting) -> None:
+    def fill(self, head: BlendHead, head_params: HeadParams) -> None:
         """Set base, tuned part and the means of the products, blend and recall."""
         self.fill_base(head)
-        self.fill_tuned(head, setting.shrinkage)
-        head.blend, head.recall = torch.tensor(setting.blend), torch.tensor(setting.recall)
+        self.fill_tuned(head, head_params.shrinkage)
+        head.blend, head.prototype_attention = (
+            torch.tensor(head_params.blend),
+            torch.tensor(head_params.prototype_attention),
+        )
 
     def fill_base(self, head: BlendHead) -> None:
         """Set the base part, which no setting changes."""
         factor = self._factor(_BASE_SHRINKAGE)
         centred = self._features - self._centre.float()
         white = torch.linalg.solve_triangular(factor.float(), centred.T, upper=False).T  # (N, F)
-        components = _strongest(white, head.base.out_features).double()  # (F, K)
-        self._set(head.base, torch.linalg.solve_triangular(factor.T, components, upper=True))
+        components = _strongest(white, head.whitened.out_features).double()  # (F, K)
+        self._set(head.whitened, torch.linalg.solve_triangular(factor.T, components, upper=True))
 
     def fill_tuned(self, head: BlendHead, shrinkage: float) -> None:
         """Set the tuned part and what is recalled in it."""
@@ -84,14 +89,14 @@ class ClosedForm:
         strengths, directions = torch.linalg.eigh(self._means @ solved)  # of M S^-1 M', weakest first
         strengths, directions = strengths.flip(0), directions.flip(1)
         kept = strengths > 1e-9 * strengths[0]  # C - 1 at most: the means are centred
-        self._set(head.tuned.linear, solved @ (directions[:, kept] * strengths[kept].rsqrt()))
+        self._set(head.discriminative.linear, solved @ (directions[:, kept] * strengths[kept].rsqrt()))
         with torch.no_grad():  # raw embeddings of length about 1, for the losses that do not normalise
-            length = head.tuned.linear(self._features).norm(dim=-1).mean()
+            length = head.discriminative.linear(self._features).norm(dim=-1).mean()
             length = length.clamp_min(1e-12)  # 0 where all images are alike
-            head.tuned.linear.weight.div_(length)
-            head.tuned.linear.bias.div_(length)
-        if len(head.means):
-            head.remember(self._features, self._labels)
+            head.discriminative.linear.weight.div_(length)
+            head.discriminative.linear.bias.div_(length)
+        if len(head.prototypes):
+            head.set_prototypes(self._features, self._labels)
 
     def _factor(self, shrinkage: float) -> Tensor:
         """The lower Cholesky factor of S, with as much more shrinkage as it takes where images are all alike."""

@@ -59,7 +59,7 @@ class Network(nn.Module):
 
     def headless(self) -> "Network":
         """The same backbone with a head that gives its features."""
-        dim = self.head.base.in_features if isinstance(self.head, BlendHead) else self.head.dim
+        dim = self.head.whitened.in_features if isinstance(self.head, BlendHead) else self.head.dim
         return Network(self.backbone, IdentityHead(dim), self.image, pooling=self.pooling, mirror=self.mirror)
 
 

@@ -22,14 +22,14 @@ _TOLERANCE = 1e-4  # within which two halves are the whole
 
 
 @dataclass(frozen=True)
-class Halves:
-    """`above(below(images))` is what the backbone gives."""
+class SplitBackbone:
+    """`top(stem(images))` is what the backbone gives."""
 
-    below: Callable[[Tensor], Tensor]  # images (B, 3, H, W) to maps (B, ...)
-    above: nn.Module  # maps (B, ...) to features (B, F)
+    stem: Callable[[Tensor], Tensor]  # images (B, 3, H, W) to maps (B, ...)
+    top: nn.Module  # maps (B, ...) to features (B, F)
 
 
-class Above(nn.Module):
+class Top(nn.Module):
     """Some parts of a network, and a function that runs them."""
 
     def __init__(self, run: Callable[[Tensor], Tensor], parts: Iterable[nn.Module]) -> None:
@@ -41,14 +41,14 @@ class Above(nn.Module):
         return self._run(maps)
 
 
-def cut(backbone: nn.Module, name: str) -> Halves:
+def split_backbone(backbone: nn.Module, name: str) -> SplitBackbone:
     """Cut a backbone before its last stage; raises UsageError where the network called `name` has no obvious one."""
     if isinstance(backbone, Chain):
-        return Halves(
-            backbone.below, Above(backbone.above, [*backbone.steps()[backbone.cut :], backbone.last, backbone.pool])
+        return SplitBackbone(
+            backbone.stem, Top(backbone.top, [*backbone.steps()[backbone.cut :], backbone.last, backbone.pool])
         )
     if isinstance(backbone, WithDescriptor):
-        return _beside(backbone, cut(backbone.trunk, name))
+        return _beside(backbone, split_backbone(backbone.trunk, name))
     trunk: Any = backbone.trunk if isinstance(backbone, TwoPools) else backbone
     if name.startswith("vit_"):
         return _cut_transformer(trunk)
@@ -59,62 +59,62 @@ def cut(backbone: nn.Module, name: str) -> Halves:
         at = last_shrinking(list(features), side=1 if name.startswith("swin") else -1)  # swin's maps are (B, H, W, C)
         return _around(backbone, features[:at], _with_parts(trunk, features=features[at:]))
     if name.startswith(timm_backbones.PREFIX):
-        for halves in _cut_timm(trunk):
-            if _is_whole(trunk, halves, timm_backbones.image_settings(name).crop):
-                return halves
+        for parts in _cut_timm(trunk):
+            if _is_whole(trunk, parts, timm_backbones.image_settings(name).crop):
+                return parts
     raise UsageError(
         f"{name} has no obvious last stage to cut before",
         hint="--tune head trains on its features, --tune all the whole of it",
     )
 
 
-def _cut_transformer(vit: Any) -> Halves:
+def _cut_transformer(vit: Any) -> SplitBackbone:
     """Of torchvision's vision transformer: tokens with the class token first."""
     blocks = list(vit.encoder.layers)
     at = len(blocks) - max(1, len(blocks) // _TOP)
 
-    def below(images: Tensor) -> Tensor:
+    def stem(images: Tensor) -> Tensor:
         patches = vit._process_input(images)  # (B, T, F)
         tokens = torch.cat([vit.class_token.expand(len(patches), -1, -1), patches], dim=1)
         return _in_turn(blocks[:at], vit.encoder.dropout(tokens + vit.encoder.pos_embedding))
 
-    def above(tokens: Tensor) -> Tensor:
+    def top(tokens: Tensor) -> Tensor:
         rows: Tensor = vit.encoder.ln(_in_turn(blocks[at:], tokens))
         return rows[:, 0]
 
-    return Halves(below, Above(above, [*blocks[at:], vit.encoder.ln]))
+    return SplitBackbone(stem, Top(top, [*blocks[at:], vit.encoder.ln]))
 
 
-def _cut_timm(network: Any) -> Iterator[Halves]:
+def _cut_timm(network: Any) -> Iterator[SplitBackbone]:
     """How networks of timm that are no chain may be put together: as a vision transformer, or as a stem and stages."""
     if isinstance(blocks := getattr(network, "blocks", None), nn.Sequential) and hasattr(network, "_pos_embed"):
         at = len(blocks) - max(1, len(blocks) // _TOP)
 
-        def below(images: Tensor) -> Tensor:
+        def stem(images: Tensor) -> Tensor:
             tokens: Tensor = network.patch_drop(network._pos_embed(network.patch_embed(images)))  # (B, T, F)
             tokens = blocks[:at](network.norm_pre(tokens))
             return tokens
 
-        def above(tokens: Tensor) -> Tensor:
+        def top(tokens: Tensor) -> Tensor:
             rows: Tensor = network.forward_head(network.norm(blocks[at:](tokens)))
             return rows
 
         after = [part for name, part in network.named_children() if name in ("norm", "attn_pool", "fc_norm")]
-        yield Halves(below, Above(above, [*blocks[at:], *after]))
+        yield SplitBackbone(stem, Top(top, [*blocks[at:], *after]))
     for start, stages in (("stem", "stages"), ("patch_embed", "layers")):
         first, last = getattr(network, start, None), getattr(network, stages, None)
         if first is not None and isinstance(last, nn.Sequential) and len(last) > 1:
             top = _with_parts(network, **{start: nn.Identity(), stages: last[-1:]})
-            yield Halves(nn.Sequential(first, *last[:-1]), top)
+            yield SplitBackbone(nn.Sequential(first, *last[:-1]), top)
 
 
-def _is_whole(network: nn.Module, halves: Halves, side: int) -> bool:
+def _is_whole(network: nn.Module, parts: SplitBackbone, side: int) -> bool:
     """Whether two halves, one after the other, give what the network gives: not read from anywhere but tried."""
     images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     images = images.to(next(network.parameters()).device)
     try:
         with torch.inference_mode():
-            return torch.allclose(halves.above(halves.below(images)), network(images), atol=_TOLERANCE)
+            return torch.allclose(parts.top(parts.stem(images)), network(images), atol=_TOLERANCE)
     except (TypeError, RuntimeError, ValueError, AttributeError):
         return False
 
@@ -123,26 +123,26 @@ def _last_block(maxvit: Any) -> nn.Module:
     return _with_parts(maxvit, stem=nn.Identity(), blocks=maxvit.blocks[-1:])
 
 
-def _around(backbone: nn.Module, below: Callable[[Tensor], Tensor], above: nn.Module) -> Halves:
+def _around(backbone: nn.Module, stem: Callable[[Tensor], Tensor], top: nn.Module) -> SplitBackbone:
     """The same with the pooling that stands around the trunk."""
-    return Halves(below, TwoPools(above) if isinstance(backbone, TwoPools) else above)
+    return SplitBackbone(stem, TwoPools(top) if isinstance(backbone, TwoPools) else top)
 
 
-def _beside(backbone: WithDescriptor, halves: Halves) -> Halves:
+def _beside(backbone: WithDescriptor, parts: SplitBackbone) -> SplitBackbone:
     """The same with the descriptor beside the trunk: what it says goes along as more channels of the maps."""
     dim = feature_dim(backbone.descriptor, descriptor.IMAGE)
 
-    def below(images: Tensor) -> Tensor:
-        maps = halves.below(images)  # (B, E, h, w)
+    def stem(images: Tensor) -> Tensor:
+        maps = parts.stem(images)  # (B, E, h, w)
         area = maps.shape[2] * maps.shape[3]
         told = F.pad(backbone.described(images), (0, -dim % area))
         return torch.cat([maps, told.view(len(maps), -1, *maps.shape[2:]).to(maps.dtype)], dim=1)
 
-    def above(maps: Tensor) -> Tensor:
+    def top(maps: Tensor) -> Tensor:
         more = -(-dim // (maps.shape[2] * maps.shape[3]))
-        return backbone.joined(halves.above(maps[:, :-more]), maps[:, -more:].flatten(1)[:, :dim])
+        return backbone.joined(parts.top(maps[:, :-more]), maps[:, -more:].flatten(1)[:, :dim])
 
-    return Halves(below, Above(above, [halves.above]))
+    return SplitBackbone(stem, Top(top, [parts.top]))
 
 
 def _with_parts(network: nn.Module, **parts: nn.Module) -> nn.Module:

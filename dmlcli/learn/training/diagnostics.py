@@ -13,7 +13,7 @@ _ALIKE = 0.98  # cosine between images of different products from which on they 
 
 
 @dataclass(frozen=True)
-class Health:
+class Diagnostics:
     """How an epoch looked to the loss: `active` over all of it, the rest on its last batch."""
 
     similarity: float  # mean cosine of images of different products; near 1: all alike
@@ -73,7 +73,7 @@ def share_active(embeddings: Tensor) -> float:
     return 0.0 if gradient is None else float((gradient.abs().amax(-1) > 0).float().mean())
 
 
-def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module, active: float) -> Health:
+def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module, active: float) -> Diagnostics:
     """Look at a batch (B, D), (B,) after its backward pass."""
     with torch.no_grad():
         unit = F.normalize(embeddings.float(), dim=-1)
@@ -82,4 +82,4 @@ def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module, active: float) 
         spread = float(1 - unit.mean(0).norm().square())
         rows = [p.grad.flatten(0, -2) for p in loss.parameters() if p.grad is not None and p.ndim > 1]
         idle = float(torch.cat([(row.abs().amax(-1) == 0).float() for row in rows]).mean()) if rows else None
-    return Health(similarity, spread, active, idle)
+    return Diagnostics(similarity, spread, active, idle)

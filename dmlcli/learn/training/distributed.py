@@ -23,12 +23,12 @@ from dmlcli.errors import LostProcess, TrainingError, UsageError
 from dmlcli.learn.recipe import Recipe
 
 T = TypeVar("T")
-_alone = False  # whether others that have joined wait
+_single_process = False  # whether others that have joined wait
 _PATIENCE = timedelta(days=30)  # that the others wait for the leader's errand; who is lost is seen by torchrun
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Inside, the processes that torchrun started know each other, and share the processors of each machine.
 
     Errors: LostProcess where one of the others ends before its time.
@@ -41,8 +41,8 @@ def joined() -> Iterator[None]:
         try:
             distributed.init_process_group(timeout=_PATIENCE)
             yield
-            if leads():
-                told(None)  # there are no more errands
+            if is_main():
+                broadcast(None)  # there are no more errands
         except RuntimeError as error:
             if not _is_loss(error):
                 raise
@@ -91,40 +91,40 @@ def take_all_cores() -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_process() -> Iterator[None]:
     """Inside, the leader works as if there were no others, who wait meanwhile."""
-    global _alone
-    _alone = True
+    global _single_process
+    _single_process = True
     try:
         yield
     finally:
-        _alone = False
+        _single_process = False
 
 
 def size() -> int:
     """How many processes work together."""
-    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
+    return distributed.get_world_size() if distributed.is_initialized() and not _single_process else 1
 
 
-def leads() -> bool:
+def is_main() -> bool:
     """Whether this process judges, decides and writes."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
-def told(value: T) -> T:
+def broadcast(value: T) -> T:
     """What the leader says, whatever the others would say; tensors arrive on the CPU."""
     if size() == 1:
         return value
     stream = io.BytesIO()
-    if leads():
+    if is_main():
         torch.save(value, stream)
     said: list[Any] = [stream.getvalue()]
     distributed.broadcast_object_list(said, src=0, device=torch.device("cpu"))
     found: T = torch.load(io.BytesIO(said[0]), map_location="cpu", weights_only=False)  # from a process of this program
-    return value if leads() else found
+    return value if is_main() else found
 
 
-def part(count: int, rank: int | None = None) -> slice:
+def shard(count: int, rank: int | None = None) -> slice:
     """Which of so many rows are this process's part, or that of another; parts differ by one row at the most.
 
     Errors: TrainingError where there are fewer rows than processes.
@@ -138,8 +138,8 @@ def part(count: int, rank: int | None = None) -> slice:
     return slice(count * number // size(), count * (number + 1) // size())
 
 
-def gathered(rows: Tensor, count: int) -> Tensor:
-    """The parts of all processes, (about B / N, ...) each, as the whole that `part` cut them from: (B, ...).
+def all_gather(rows: Tensor, count: int) -> Tensor:
+    """The parts of all processes, (about B / N, ...) each, as the whole that `shard` cut them from: (B, ...).
 
     A gradient finds its way back, as long as every process computes the same value from the whole.
     """
@@ -147,16 +147,16 @@ def gathered(rows: Tensor, count: int) -> Tensor:
         return rows
     longest = -(-count // size())
     padded = F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, longest - len(rows)))
-    lengths = [len(range(count)[part(count, rank)]) for rank in range(size())]
+    lengths = [len(range(count)[shard(count, rank)]) for rank in range(size())]
     parts = _Gathered.apply(padded).split(longest)
-    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+    return torch.cat([shard[:length] for shard, length in zip(parts, lengths, strict=True)])
 
 
-def in_parts(rows: Sequence[T], work: Callable[[Sequence[T]], Tensor]) -> Tensor:
+def map_sharded(rows: Sequence[T], work: Callable[[Sequence[T]], Tensor]) -> Tensor:
     """What `work` makes of the rows, (N, ...), each process doing its part of them."""
     if len(rows) < size():
         return work(rows)
-    return gathered(work(rows[part(len(rows))]), len(rows))
+    return all_gather(work(rows[shard(len(rows))]), len(rows))
 
 
 def synchronised(module: nn.Module) -> nn.Module:
@@ -167,7 +167,7 @@ def synchronised(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def own_chance(moment: str) -> Iterator[None]:
+def rank_rng(moment: str) -> Iterator[None]:
     """Inside, random numbers are this process's own (what dropout drops); outside, all draw the same (a loss's pairs).
 
     Args:
@@ -190,9 +190,9 @@ class _Gathered(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, part: Tensor) -> Tensor:
-        parts = [torch.empty_like(part) for _ in range(size())]
-        distributed.all_gather(parts, part.contiguous())
+    def forward(context: Any, shard: Tensor) -> Tensor:
+        parts = [torch.empty_like(shard) for _ in range(size())]
+        distributed.all_gather(parts, shard.contiguous())
         return torch.cat(parts)
 
     @staticmethod

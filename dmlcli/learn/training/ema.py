@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
+class ExponentialMovingAverage:
     """The average of a module's floating-point weights and buffers over the steps so far.
 
     The first steps count more, decay being min(`decay`, (1 + steps) / (10 + steps)): else the start would linger.

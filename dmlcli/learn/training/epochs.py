@@ -10,130 +10,141 @@ import torch
 from dmlcli import progress
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import Clock, Pace
+from dmlcli.learn.time_budget import EpochPlanner, TimeBudget
 from dmlcli.learn.training import distributed, stage_selection
-from dmlcli.learn.training.candidate import Trial, behind, closed_trial, frozen_trial
+from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate, lda_candidate
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.training.loop import fit
 from dmlcli.learn.training.stages import tell_small_products
-from dmlcli.learn.training.worker import Errand
-from dmlcli.learn.validation.plan import Plan
-from dmlcli.learn.validation.training_data import Lesson
+from dmlcli.learn.training.worker import WorkerTask
+from dmlcli.learn.validation.plan import ValidationPlan
+from dmlcli.learn.validation.training_data import Fold
 
 
-def trials(
+def candidates(
     network: Network,
-    planned: Plan,
+    plan: ValidationPlan,
     recipe: Recipe,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
-    clock: Clock | None = None,
-) -> Iterator[Trial]:
-    """The epochs of gradient training in the first rehearsal, from its closed form on, one depth after the other.
+    time_budget: TimeBudget | None = None,
+) -> Iterator[Candidate]:
+    """The epochs of gradient training in the first fold, from its closed form on, one stage after the other.
 
-    Processes that have joined take part in them, by `follow`.
+    Processes that have joined take part in them, by `run_worker`.
 
     Args:
-        network: as `start` made it for the first lesson.
+        network: as `start` made it for the first fold.
         checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
         clock: says when it is time to come to an end.
     """
-    clock, checkpoint, lesson = clock or Clock(), checkpoint or Checkpoint(None), planned.lessons[0]
+    time_budget, checkpoint, fold = time_budget or TimeBudget(), checkpoint or Checkpoint(None), plan.folds[0]
     best, at, saved = (
-        closed_trial(planned, first=True),
-        stage_selection.first(recipe, planned.only_closed),
+        lda_candidate(plan, first=True),
+        stage_selection.first(recipe, plan.lda_only),
         checkpoint.load(),
     )
     if saved is not None:
         with checkpoint.reading():
-            best, at = _saved_trial(saved["best"], network), stage_selection.check(saved["depth"])
+            best, at = _saved_candidate(saved["best"], network), stage_selection.check(saved["stage"])
         yield best
     while at != "none":
-        asked = stage_selection.at_depth(recipe, at)
-        for trial in _epochs(copy.deepcopy(network), planned, asked, device, checkpoint, clock, best, saved):
-            best = trial if trial.beats(best) else best
-            yield trial
-        with distributed.alone():
-            choice, saved = stage_selection.deeper(at, network, lesson, planned.setting, recipe, device, clock), None
+        asked = stage_selection.for_stage(recipe, at)
+        for candidate in _epochs(copy.deepcopy(network), plan, asked, device, checkpoint, time_budget, best, saved):
+            best = candidate if candidate.beats(best) else best
+            yield candidate
+        with distributed.single_process():
+            choice, saved = (
+                stage_selection.next_stage(at, network, fold, plan.head_params, recipe, device, time_budget),
+                None,
+            )
         if choice.why:
             told = {"none": "not deeper than the head", "top": "now the last stage", "all": "now the whole network"}
-            progress.note(f"{told[choice.depth]}: {choice.why}")
-        at = choice.depth
+            progress.note(f"{told[choice.stage]}: {choice.why}")
+        at = choice.stage
 
 
-def _saved_trial(values: dict[str, Any], network: Network) -> Trial:
-    """The trial in a checkpoint; raises KeyError, TypeError or ValueError where it is not one of this network."""
-    trial = Trial(**values)
+def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:
+    """The candidate in a checkpoint; raises KeyError, TypeError or ValueError where it is not one of this network."""
+    candidate = Candidate(**values)
     expected = network.state_dict()
-    for name, value in trial.state.items():
+    for name, value in candidate.state.items():
         if value.shape != expected[name].shape:
             raise ValueError(f"{name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}")
-    if any(not isinstance(score, float) for score in trial.scores.values()) or not isinstance(trial.trained, int):
+    if any(not isinstance(score, float) for score in candidate.scores.values()) or not isinstance(
+        candidate.trained, int
+    ):
         raise ValueError("a score or a number of epochs is not a number")
-    if trial.trained and (not trial.state or trial.depth not in stage_selection.PARTS):
+    if candidate.trained and (not candidate.state or candidate.stage not in stage_selection.PARTS):
         raise ValueError("the state of the best epoch is missing")
-    return trial
+    return candidate
 
 
 def _epochs(
     network: Network,
-    planned: Plan,
+    plan: ValidationPlan,
     recipe: Recipe,
     device: torch.device,
     checkpoint: Checkpoint,
-    clock: Clock,
-    best: Trial,
+    time_budget: TimeBudget,
+    best: Candidate,
     saved: dict[str, Any] | None,
-) -> Iterator[Trial]:
-    """The epochs at one depth, until they stagnate; `best` is what they must beat."""
-    lesson = planned.lessons[0]
-    if recipe.tune == "head" and not lesson.validation:
+) -> Iterator[Candidate]:
+    """The epochs at one stage, until they stagnate; `best` is what they must beat."""
+    fold = plan.folds[0]
+    if recipe.tune == "head" and not fold.validation:
         return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
-    tell_small_products(lesson, recipe)
-    course = stage_selection.course_of(network, lesson, planned.setting, recipe, device)
+    tell_small_products(fold, recipe)
+    stage = stage_selection.make_stage(network, fold, plan.head_params, recipe, device)
     stale = 0
     if saved is not None:
         with checkpoint.reading():
-            course.learner.load_state_dict(saved["learner"])
+            stage.trainer.load_state_dict(saved["trainer"])
             stale = int(saved["stale"])
     if recipe.patience and stale >= recipe.patience:
         return
-    judging = stage_selection.look_of(network, lesson, device) if clock.is_limited and recipe.tune != "head" else 0.0
-    pace = Pace(clock, stage_selection.PASSES * judging, judging, again=_again(recipe, lesson))
-    distributed.told(Errand(network, lesson, planned.setting, recipe, course.learner.state_dict()))
-    for epoch in fit(course.embed, course.learner, course.feed, pace.until):
-        judged = time.monotonic()
-        with course.learner.averaged():
-            vectors, state = course.judge()
+    judging = (
+        stage_selection.evaluation_seconds(network, fold, device)
+        if time_budget.is_limited and recipe.tune != "head"
+        else 0.0
+    )
+    planner = EpochPlanner(time_budget, stage_selection.PASSES * judging, judging, again=_again(recipe, fold))
+    distributed.broadcast(WorkerTask(network, fold, plan.head_params, recipe, stage.trainer.state_dict()))
+    for epoch in fit(stage.embed, stage.trainer, stage.feed, planner.until):
+        scores_with_intervals = time.monotonic()
+        with stage.trainer.averaged():
+            vectors, state = stage.evaluate()
         check_finite(
             f"after epoch {epoch.number}",
             validation_embeddings=[torch.from_numpy(vectors)] if vectors is not None else [],
         )
-        scores, intervals = ({}, {}) if vectors is None else lesson.validation.judged(vectors)
-        below = behind(scores, frozen_trial(planned, first=True).scores)
-        trial = Trial(f"epoch {epoch.number}", scores, state, epoch.number, recipe.tune, intervals, epoch, below)
-        course.learner.told(trial.score)
-        if clock.is_limited:
-            spent = epoch.seconds, time.monotonic() - judged
-            course.learner.epochs = pace.epochs(course.learner.epoch, recipe.epochs, *spent)
-        stale = 0 if trial.beats(best) else stale + 1
-        best = trial if trial.beats(best) else best
-        progress.learned(trial.passed(course.learner.epochs, stale == 0))
-        yield trial
-        if epoch.health.trouble:
-            progress.warn(f"training stopped after {trial.origin}: {epoch.health.trouble}")
-            course.learner.end()
+        scores, intervals = ({}, {}) if vectors is None else fold.validation.scores_with_intervals(vectors)
+        below = behind(scores, frozen_candidate(plan, first=True).scores)
+        candidate = Candidate(
+            f"epoch {epoch.number}", scores, state, epoch.number, recipe.tune, intervals, epoch, below
+        )
+        stage.trainer.report_score(candidate.score)
+        if time_budget.is_limited:
+            spent = epoch.seconds, time.monotonic() - scores_with_intervals
+            stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs, *spent)
+        stale = 0 if candidate.beats(best) else stale + 1
+        best = candidate if candidate.beats(best) else best
+        progress.learned(candidate.passed(stage.trainer.epochs, stale == 0))
+        yield candidate
+        if epoch.diagnostics.trouble:
+            progress.warn(f"training stopped after {candidate.origin}: {epoch.diagnostics.trouble}")
+            stage.trainer.end()
         else:
             checkpoint.save(
-                {"learner": course.learner.state_dict(), "best": best.kept(), "stale": stale, "depth": recipe.tune}
+                {"trainer": stage.trainer.state_dict(), "best": best.kept(), "stale": stale, "stage": recipe.tune}
             )
         if recipe.patience and stale >= recipe.patience:
-            course.learner.end()
+            stage.trainer.end()
 
 
-def _again(recipe: Recipe, lesson: Lesson) -> float:
+def _again(recipe: Recipe, fold: Fold) -> float:
     """How much longer than its epochs it takes to train the best anew on all photos; 0: it stays as it is."""
-    if recipe.tune == "all" or lesson.maps is None:
+    if recipe.tune == "all" or fold.maps is None:
         return 1.0 if recipe.tune == "head" else 0.0
-    return len(lesson.maps.files) / len(lesson.labels)
+    return len(fold.maps.files) / len(fold.labels)

@@ -25,7 +25,7 @@ def backward(
     chunk: int,
     *,
     last: Callable[[Tensor], Tensor] | None = None,
-    chance: AbstractContextManager[None] | None = None,
+    rng: AbstractContextManager[None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add the gradient of `loss(embed(inputs), labels)` to the parameters of both, `chunk` images at a time.
 
@@ -40,12 +40,12 @@ def backward(
     """
     chunks = torch.split(inputs, chunk)
     states = []
-    with torch.no_grad(), chance or nullcontext():
+    with torch.no_grad(), rng or nullcontext():
         parts = []
         for part in chunks:
             states.append(_random_state(labels.device))  # dropout has to drop the same in both passes
             parts.append(embed(part))
-    embeddings = distributed.gathered(torch.cat(parts), len(labels))  # (B, D)
+    embeddings = distributed.all_gather(torch.cat(parts), len(labels))  # (B, D)
     embeddings.requires_grad_()
     value = loss(embeddings, labels)
     if not torch.isfinite(value):
@@ -53,7 +53,7 @@ def backward(
     torch.autograd.backward(value)
     assert embeddings.grad is not None, "a loss depends on its embeddings"
     after = _random_state(labels.device)
-    own = embeddings.grad[distributed.part(len(labels))] * distributed.size()  # of which the mean will be taken
+    own = embeddings.grad[distributed.shard(len(labels))] * distributed.size()  # of which the mean will be taken
     passes = [embed] * (len(chunks) - 1) + [last or embed]
     for again, part, gradient, state in zip(passes, chunks, torch.split(own, chunk), states, strict=True):
         _set_random_state(state, labels.device)

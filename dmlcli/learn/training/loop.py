@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dmlcli.learn.training import distributed, gradient_cache
-from dmlcli.learn.training.diagnostics import Health, check_finite, lengths, measure, share_active
-from dmlcli.learn.training.state import Learner, random_states, set_random_states
+from dmlcli.learn.training.diagnostics import Diagnostics, check_finite, lengths, measure, share_active
+from dmlcli.learn.training.state import TrainerState, random_states, set_random_states
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...), of several processes each its part, and the labels of all (B,)
 _APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
@@ -26,12 +26,12 @@ class Epoch:
     learning_rate: float
     seconds: float
     images: int  # that were shown
-    health: Health
+    diagnostics: Diagnostics
 
 
 def fit(
     embed: Callable[[Tensor], Tensor],
-    learner: Learner,
+    trainer: TrainerState,
     feed: Callable[[int], Iterable[Batch]],
     until: Callable[[], float] = lambda: math.inf,
 ) -> Iterator[Epoch]:
@@ -45,52 +45,52 @@ def fit(
     Raises:
         TrainingError: when the loss, the embeddings, a gradient or a weight is not finite, naming epoch and step.
     """
-    recipe, timed = learner.recipe, distributed.told(math.isfinite(until()))
-    while _goes_on(learner, until):
-        number, started, images = learner.start_epoch(), time.perf_counter(), 0
-        objective = Objective(embed, learner, number)
-        step = distributed.synchronised(objective)
+    recipe, timed = trainer.recipe, distributed.broadcast(math.isfinite(until()))
+    while _goes_on(trainer, until):
+        number, started, images = trainer.start_epoch(), time.perf_counter(), 0
+        loss_module = LossModule(embed, trainer, number)
+        step = distributed.synchronised(loss_module)
         values: list[float] = []
         active: list[float] = []
         last: Batch | None = None
         for inputs, labels in feed(number):
             if len(values) % recipe.accumulate == 0:
-                learner.optimizer.zero_grad()
-            value, embeddings = _backward(step, objective, inputs, labels)
+                trainer.optimizer.zero_grad()
+            value, embeddings = _backward(step, loss_module, inputs, labels)
             where = f"in epoch {number}, step {len(values) + 1}"
             check_finite(where, lengths_of_the_embeddings=lengths(embeddings), loss=value)
-            check_finite(where, gradient=learner.gradients())
+            check_finite(where, gradient=trainer.gradients())
             values.append(float(value.detach()))
             active.append(share_active(embeddings))
             images += len(labels)
             if last is None or (labels != labels[0]).any():  # a single label says nothing of collapse
                 last = embeddings.detach(), labels
             if len(values) % recipe.accumulate == 0:
-                learner.step(recipe.accumulate)
-            if timed and distributed.told(time.monotonic() >= until()):
+                trainer.step(recipe.accumulate)
+            if timed and distributed.broadcast(time.monotonic() >= until()):
                 break
         assert last is not None, "an epoch has batches"
         if len(values) % recipe.accumulate:
-            learner.step(len(values) % recipe.accumulate)
-        largest = torch._foreach_norm([parameter.detach() for parameter in learner.parameters], torch.inf)
+            trainer.step(len(values) % recipe.accumulate)
+        largest = torch._foreach_norm([parameter.detach() for parameter in trainer.parameters], torch.inf)
         check_finite(f"at the end of epoch {number}", squared_weights=[size.square() for size in largest])
-        health = measure(*last, learner.loss, active=sum(active) / len(active))
+        diagnostics = measure(*last, trainer.loss, active=sum(active) / len(active))
         mean = sum(values) / len(values)
-        learner.end_epoch(mean)
-        yield Epoch(number, mean, learner.learning_rate, time.perf_counter() - started, images, health)
+        trainer.end_epoch(mean)
+        yield Epoch(number, mean, trainer.learning_rate, time.perf_counter() - started, images, diagnostics)
 
 
-class Objective(nn.Module):
+class LossModule(nn.Module):
     """From the inputs of an epoch to the loss, as one module with all parameters in training, those of the loss too.
 
     Its parameters are what several processes keep equal. Buffers are not among them: they are made of equal batches.
     """
 
-    def __init__(self, embed: Callable[[Tensor], Tensor], learner: Learner, number: int) -> None:
+    def __init__(self, embed: Callable[[Tensor], Tensor], trainer: TrainerState, number: int) -> None:
         super().__init__()
-        self.parts = embed, learner.loss  # in a tuple: their parameters are held below, and they have others
-        self.in_training = nn.ParameterList(learner.parameters)
-        self.recipe, self.number = learner.recipe, number
+        self.parts = embed, trainer.loss  # in a tuple: their parameters are held below, and they have others
+        self.in_training = nn.ParameterList(trainer.parameters)
+        self.recipe, self.number = trainer.recipe, number
         self.batches = 0
         self.embeddings = torch.empty(0)  # (B, D) of the last batch, with their gradient after the backward pass
 
@@ -99,45 +99,45 @@ class Objective(nn.Module):
         embed, loss = self.parts
         if labels is None:
             return embed(inputs)
-        with self.own_chance():
+        with self.rank_rng():
             part = embed(inputs)
-        self.embeddings = distributed.gathered(part, len(labels))
+        self.embeddings = distributed.all_gather(part, len(labels))
         self.embeddings.retain_grad()
         value: Tensor = loss(self.embeddings, labels)
         return value
 
-    def own_chance(self) -> AbstractContextManager[None]:
+    def rank_rng(self) -> AbstractContextManager[None]:
         """Random numbers for the next batch alone, where processes need different ones."""
         self.batches += 1
-        return distributed.own_chance(f"{self.recipe.seed}/{self.number}/{self.batches}")
+        return distributed.rank_rng(f"{self.recipe.seed}/{self.number}/{self.batches}")
 
 
-def _goes_on(learner: Learner, until: Callable[[], float]) -> bool:
+def _goes_on(trainer: TrainerState, until: Callable[[], float]) -> bool:
     """Whether there is another epoch; the leader of several processes decides, and all start where it stands."""
-    going = learner.epoch < learner.epochs and time.monotonic() < until()
-    said = distributed.told((going, learner.epochs, learner.scores, random_states()))
-    going, learner.epochs, learner.scores, chance = said
-    set_random_states(chance)
+    going = trainer.epoch < trainer.epochs and time.monotonic() < until()
+    said = distributed.broadcast((going, trainer.epochs, trainer.scores, random_states()))
+    going, trainer.epochs, trainer.scores, rng = said
+    set_random_states(rng)
     return going
 
 
-def _backward(step: nn.Module, objective: Objective, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _backward(step: nn.Module, loss_module: LossModule, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added.
 
     Args:
         step: the objective, or what keeps it equal in all processes.
     """
-    recipe = objective.recipe
+    recipe = loss_module.recipe
     # what the values of losses are made of stays float32 also in here; the products of their slopes need not
-    narrow = torch.autocast(labels.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-    with narrow:
+    autocast = torch.autocast(labels.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    with autocast:
         if recipe.chunk is not None and len(labels) > recipe.chunk * distributed.size():
-            chance = objective.own_chance()
-            return gradient_cache.backward(*objective.parts, inputs, labels, recipe.chunk, last=step, chance=chance)
+            rng = loss_module.rank_rng()
+            return gradient_cache.backward(*loss_module.parts, inputs, labels, recipe.chunk, last=step, rng=rng)
         value: Tensor = step(inputs, labels)
     if torch.isfinite(value):
         torch.autograd.backward(value)
-    return value, objective.embeddings
+    return value, loss_module.embeddings
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:

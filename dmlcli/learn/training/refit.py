@@ -11,40 +11,40 @@ from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import stage_selection
-from dmlcli.learn.training.candidate import Trial
+from dmlcli.learn.training.candidate import Candidate
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.training.loop import fit
 from dmlcli.learn.training.stages import fill
-from dmlcli.learn.validation.folds import fitted_in_the_end
+from dmlcli.learn.validation.folds import final_fit_rows
 from dmlcli.learn.validation.head_selection import initial_network, new_head
-from dmlcli.learn.validation.open_set import REFUSED, Strangers
-from dmlcli.learn.validation.plan import Plan
-from dmlcli.learn.validation.training_data import Material
+from dmlcli.learn.validation.open_set import REJECT_RATE, OpenSetThreshold
+from dmlcli.learn.validation.plan import ValidationPlan
+from dmlcli.learn.validation.training_data import TrainingData
 
 
-def closeness(planned: Plan, best: Trial, recipe: Recipe) -> dict[str, float] | None:
+def unknown_product_threshold(plan: ValidationPlan, best: Candidate, recipe: Recipe) -> dict[str, float] | None:
     """The cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
 
-    That is where rehearsals hold out no products (`--for known`), and with a backbone that was trained, whose features
+    That is where folds hold out no products (`--for known`), and with a backbone that was trained, whose features
     would have to be computed once more.
     """
-    found, lesson = planned.strangers, planned.lessons[0]
-    if best.trained:  # epochs are judged in the first rehearsal
-        strangers = Strangers(lesson)
+    found, fold = plan.open_set, plan.folds[0]
+    if best.trained:  # epochs are judged in the first fold
+        open_set = OpenSetThreshold(fold)
         found = []
-        if strangers and best.depth == "head":
-            head = new_head(lesson, recipe)
+        if open_set and best.stage == "head":
+            head = new_head(fold, recipe)
             head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
-            found = [strangers.threshold_of(head, lesson)]
+            found = [open_set.threshold_of(head, fold)]
     if not found:
         return None
-    return {"refused": REFUSED, "threshold": float(np.mean(found)), "rehearsals": len(found)}
+    return {"refused": REJECT_RATE, "threshold": float(np.mean(found)), "folds": len(found)}
 
 
 def finish(
-    material: Material,
-    planned: Plan,
-    best: Trial,
+    data: TrainingData,
+    plan: ValidationPlan,
+    best: Candidate,
     recipe: Recipe,
     device: torch.device,
     *,
@@ -58,17 +58,17 @@ def finish(
     Args:
         again: False where time is up: a last stage stays as it is too.
     """
-    whole = material.lesson(fitted_in_the_end(material.photos.items, material.split), {})
-    network = initial_network(material, whole, planned.setting, recipe)
+    whole = data.fold(final_fit_rows(data.photos.items, data.split), {})
+    network = initial_network(data, whole, plan.head_params, recipe)
     if not best.trained:
         return network
-    if best.depth == "head" or (best.depth == "top" and again):
-        asked = replace(stage_selection.at_depth(recipe, best.depth), epochs=best.trained)
-        course = stage_selection.course_of(network, whole, planned.setting, asked, device)
-        for _ in fit(course.embed, course.learner, course.feed):
+    if best.stage == "head" or (best.stage == "top" and again):
+        asked = replace(stage_selection.for_stage(recipe, best.stage), epochs=best.trained)
+        stage = stage_selection.make_stage(network, whole, plan.head_params, asked, device)
+        for _ in fit(stage.embed, stage.trainer, stage.feed):
             pass
-        with course.learner.averaged():
-            _, state = course.judge()  # which takes the means that are recalled
+        with stage.trainer.averaged():
+            _, state = stage.evaluate()  # which takes the means that are recalled
         check_finite(
             "in the final fit on all photos", weights=(part for part in state.values() if part.is_floating_point())
         )
@@ -80,5 +80,5 @@ def finish(
         cpu = torch.device("cpu")
         forward = forward_of(network.headless(), cpu, search_dtype(cpu))
         features = features_of(whole.files, network.image, forward)
-        fill(network.head, features, whole, planned.setting)
+        fill(network.head, features, whole, plan.head_params)
     return network

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import lr_schedule, optimizer
-from dmlcli.learn.training.ema import Average
+from dmlcli.learn.training.ema import ExponentialMovingAverage
 
 
-class Learner:
+class TrainerState:
     """The modules in training and everything that moves them.
 
     `epoch` counts the passes that are done of `epochs`, which a budget may change. Whoever validates says so by `told`:
@@ -29,7 +29,7 @@ class Learner:
         self.modules = nn.ModuleDict({"loss": loss, "network": network})
         self.optimizer = optimizer.build(recipe, optimizer.groups(recipe, head, backbone, loss))
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.average = Average(network, recipe.ema) if recipe.ema else None
+        self.average = ExponentialMovingAverage(network, recipe.ema) if recipe.ema else None
         self.epoch, self.epochs = 0, recipe.epochs  # done, and in all
         self.scores: list[float] = []  # of the epochs so far, higher is better
         self._full_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -73,7 +73,7 @@ class Learner:
         """Train no further: the epoch behind is the last."""
         self.epochs = self.epoch
 
-    def told(self, score: float | None) -> None:
+    def report_score(self, score: float | None) -> None:
         """Take in how the last epoch did in validation; None: there is none."""
         if score is not None:
             self.scores[-1] = score

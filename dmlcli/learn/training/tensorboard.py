@@ -28,13 +28,13 @@ class Board:
                 old.unlink()
             self._writer: Any = SummaryWriter(str(folder))
         for row in past:
-            self.told(row)
+            self.log(row)
 
-    def told(self, row: Mapping[str, Any]) -> None:
+    def log(self, row: Mapping[str, Any]) -> None:
         """Write the numbers of a line, at its epoch; 0 is what comes before the first."""
         with storage.writing(self._folder):
             for name, value in row.items():
                 if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
-                    group = _GROUPS.get(name, "validation" if name in ("map@r", "known", "new") else "health")
+                    group = _GROUPS.get(name, "validation" if name in ("map@r", "known", "new") else "diagnostics")
                     self._writer.add_scalar(f"{group}/{name}", value, row.get("epoch") or 0)
             self._writer.flush()

@@ -12,13 +12,13 @@ from dmlcli.learn.data import class_balance
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import Clock
+from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import distributed, epochs, refit, stages
-from dmlcli.learn.training.candidate import Trial, closed_trial, frozen_trial
+from dmlcli.learn.training.candidate import Candidate, frozen_candidate, lda_candidate
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.validation import synthetic_queries, training_data
-from dmlcli.learn.validation.folds import fitted_in_the_end
-from dmlcli.learn.validation.head_selection import Folds, initial_network
+from dmlcli.learn.validation.folds import final_fit_rows
+from dmlcli.learn.validation.head_selection import FoldScores, initial_network
 from dmlcli.learn.validation.plan import make_plan
 from dmlcli.model import Model
 from dmlcli.report.skipped import Skipped
@@ -27,7 +27,7 @@ from dmlcli.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainedModel:
     """What training made; scores are MAP@R in validation."""
 
     model: Model
@@ -42,17 +42,17 @@ class Outcome:
     reason: str = ""  # why the frozen backbone is kept, where training did not help
 
 
-def run(
+def train(
     photos: Catalog,
     recipe: Recipe,
-    place: Workspace,
+    workspace: Workspace,
     current: Path,
-    going: Run,
+    run: Run,
     *,
     device: str = "auto",
-    clock: Clock | None = None,
-    told: Callable[[Mapping[str, Any]], None] = lambda _: None,
-) -> Outcome:
+    time_budget: TimeBudget | None = None,
+    log: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> TrainedModel:
     """Train on a catalog, and save the best model in the workspace's `models/`, under the id of the run.
 
     Args:
@@ -63,91 +63,97 @@ def run(
         going: the run that keeps checkpoint and folds.
         device: as `--device`.
         clock: says when it is time to come to an end; None: never.
-        told: is given the facts of each trial.
+        told: is given the facts of each candidate.
 
     Raises:
         TrainingError: where training diverges.
         UsageError: for settings that do not go together.
     """
     stages.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
-    hardware, clock, draft = pick_device(device), clock or Clock(), place.models / going.record.id
-    distributed.check_shareable(recipe, hardware)
+    torch_device, time_budget, draft = (
+        pick_device(device),
+        time_budget or TimeBudget(),
+        workspace.models / run.record.id,
+    )
+    distributed.check_shareable(recipe, torch_device)
     distributed.take_all_cores()
     if recipe.tune == "none":
-        weights = training_data.start_of(recipe)
+        weights = training_data.weights_of(recipe)
         untrained = frozen.build(weights, recipe.seed, recipe.pooling)
-        return Outcome(frozen.save(draft, untrained, weights, photos, known=current), "frozen backbone")
+        return TrainedModel(frozen.save(draft, untrained, weights, photos, known=current), "frozen backbone")
 
-    matter = training_data.gather(
-        photos, recipe, place, hardware, split_for_training, clock, synthetic_queries.is_needed
+    data = training_data.gather(
+        photos, recipe, workspace, torch_device, split_for_training, time_budget, synthetic_queries.is_needed
     )
-    states = zip(matter.plain.items, matter.plain.states, strict=True)
-    going.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
-    planned = make_plan(matter, recipe, Folds(going.folds))
-    lesson = planned.lessons[0]
-    for unusual in class_balance.describe(matter.photos.items, recipe):
+    states = zip(data.plain.items, data.plain.states, strict=True)
+    run.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
+    plan = make_plan(data, recipe, FoldScores(run.folds))
+    fold = plan.folds[0]
+    for unusual in class_balance.describe(data.photos.items, recipe):
         progress.note(unusual)
-    progress.note(f"fitting on {len(lesson.labels)} images of {lesson.products} products; validation: {planned.how}")
-    baseline, best = frozen_trial(planned), closed_trial(planned)
+    progress.note(f"fitting on {len(fold.labels)} images of {fold.products} products; validation: {plan.summary}")
+    baseline, best = frozen_candidate(plan), lda_candidate(plan)
     _tell(best, baseline)
-    told(best.facts() | {"best": best.beats(baseline)})
-    network = initial_network(matter, lesson, planned.setting, recipe)
-    interrupted, first = False, closed_trial(planned, first=True)
+    log(best.facts() | {"best": best.beats(baseline)})
+    network = initial_network(data, fold, plan.head_params, recipe)
+    interrupted, first = False, lda_candidate(plan, first=True)
     try:
-        with distributed.joined():  # until here the other processes, if there are any, have waited
-            for trial in epochs.trials(network, planned, recipe, hardware, Checkpoint(going.checkpoint), clock):
-                _tell(trial, first)
-                told(trial.facts() | {"best": trial.beats(first)})
-                first = trial if trial.beats(first) else first
+        with distributed.process_group():  # until here the other processes, if there are any, have waited
+            for candidate in epochs.candidates(
+                network, plan, recipe, torch_device, Checkpoint(run.checkpoint), time_budget
+            ):
+                _tell(candidate, first)
+                log(candidate.facts() | {"best": candidate.beats(first)})
+                first = candidate if candidate.beats(first) else first
     except KeyboardInterrupt:
         interrupted = True
         progress.note("interrupted: saving the best model so far")
 
     if first.trained:
-        best, baseline = first, frozen_trial(planned, first=True)
+        best, baseline = first, frozen_candidate(plan, first=True)
     closest, reason = None, ""
     if not best.beats(baseline):
         reason = why_frozen(best, baseline, recipe.purpose)
-        best, network = baseline, matter.pretrained
+        best, network = baseline, data.pretrained
     else:
-        closest = refit.closeness(planned, best, recipe)
-        network = refit.finish(matter, planned, best, recipe, hardware, again=not interrupted)
-    items = matter.photos.items
-    products = sorted({items[row].product for row in fitted_in_the_end(items, matter.split)})
+        closest = refit.unknown_product_threshold(plan, best, recipe)
+        network = refit.finish(data, plan, best, recipe, torch_device, again=not interrupted)
+    items = data.photos.items
+    products = sorted({items[row].product for row in final_fit_rows(items, data.split)})
     searches = {name: {"frozen": baseline.scores[name], "chosen": score} for name, score in best.scores.items()}
     record = replace(
-        frozen.record(matter.start),
+        frozen.record(data.weights),
         recipe=vars(recipe),
         products=products,
         held_out=sorted({item.product for item in items} - {*products, ""}),
         scores={
-            "validation": planned.how,
+            "validation": plan.summary,
             "map@r": best.score,
             "frozen map@r": baseline.score,
             "searches": searches,
             "chosen": best.origin,
-            "strangers": closest,
+            "open_set": closest,
         },
     )
-    same_backbone = (best.depth == "head" or not best.trained) and network is not matter.pretrained
-    samples = frozen.samples(matter.photos, matter.start)
-    model = onnx_export.save(draft, network, record, samples, matter.model.graph if same_backbone else None)
-    reusable = hardware.type == "cpu" and same_backbone
-    return Outcome(
+    same_backbone = (best.stage == "head" or not best.trained) and network is not data.pretrained
+    samples = frozen.samples(data.photos, data.weights)
+    model = onnx_export.save(draft, network, record, samples, data.model.graph if same_backbone else None)
+    reusable = torch_device.type == "cpu" and same_backbone
+    return TrainedModel(
         model=model,
         origin=best.origin,
-        validation=planned.how,
+        validation=plan.summary,
         frozen_score=baseline.score,
         score=best.score,
         searches=searches,
-        skipped=tuple(matter.skipped),
+        skipped=tuple(data.skipped),
         interrupted=interrupted,
-        embedded=(matter.embedded(network.head, model.record.fingerprint),) if reusable else (),
+        embedded=(data.embedded(network.head, model.record.fingerprint),) if reusable else (),
         reason=reason,
     )
 
 
-def why_frozen(best: Trial, baseline: Trial, purpose: str) -> str:
+def why_frozen(best: Candidate, baseline: Candidate, purpose: str) -> str:
     """Say why the frozen backbone is kept: what the best of training scored in validation, and what `--for` does.
 
     Args:
@@ -169,8 +175,8 @@ def why_frozen(best: Trial, baseline: Trial, purpose: str) -> str:
     return said
 
 
-def _tell(trial: Trial, best: Trial) -> None:
+def _tell(candidate: Candidate, best: Candidate) -> None:
     """One line for a closed form that is better; epochs are shown as they come."""
-    if trial.epoch is None and trial.scores and trial.beats(best):
-        said = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in trial.scores.items())
-        progress.note(f"{trial.origin}  MAP@R: {said}")
+    if candidate.epoch is None and candidate.scores and candidate.beats(best):
+        said = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in candidate.scores.items())
+        progress.note(f"{candidate.origin}  MAP@R: {said}")

@@ -5,32 +5,32 @@ from typing import Any
 
 import torch
 
-from dmlcli.learn.networks.lda import Setting
+from dmlcli.learn.networks.lda import HeadParams
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import distributed, stage_selection
 from dmlcli.learn.training.loop import fit
-from dmlcli.learn.validation.training_data import Lesson
+from dmlcli.learn.validation.training_data import Fold
 
 
 @dataclass(frozen=True)
-class Errand:
-    """What the leader of several processes hands the others: all that an equal course starts from."""
+class WorkerTask:
+    """What the leader of several processes hands the others: all that an equal stage starts from."""
 
     network: Network
-    lesson: Lesson
-    setting: Setting
+    fold: Fold
+    head_params: HeadParams
     recipe: Recipe
     state: dict[str, Any]  # of the learner
 
 
-def follow(device: torch.device) -> None:
-    """Take part in the epochs that another process leads, in its `trials`, until it has no more of them."""
-    with distributed.joined():
-        nothing: Errand | None = None
-        while (errand := distributed.told(nothing)) is not None:
-            course = stage_selection.course_of(errand.network, errand.lesson, errand.setting, errand.recipe, device)
-            course.learner.load_state_dict(errand.state)
-            for _ in fit(course.embed, course.learner, course.feed):
-                with course.learner.averaged():
-                    course.judge()
+def run_worker(device: torch.device) -> None:
+    """Take part in the epochs that another process leads, in its `candidates`, until it has no more of them."""
+    with distributed.process_group():
+        nothing: WorkerTask | None = None
+        while (task := distributed.broadcast(nothing)) is not None:
+            stage = stage_selection.make_stage(task.network, task.fold, task.head_params, task.recipe, device)
+            stage.trainer.load_state_dict(task.state)
+            for _ in fit(stage.embed, stage.trainer, stage.feed):
+                with stage.trainer.averaged():
+                    stage.evaluate()

@@ -2,7 +2,7 @@
 
 The images fitted on must not judge, and whoever searches asks one of two questions. Among known products: are new
 photos of a trained product found? Among new ones: are photos of a product found that was never trained on? Each
-rehearsal holds out whole products for the second question, and photos of the others for the first. No torch in here.
+fold holds out whole products for the second question, and photos of the others for the first. No torch in here.
 """
 
 import random
@@ -28,27 +28,27 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class ValidationSplit:
     """Rows to fit on, and the searches that judge: by name, `known` and `new` products, one of them or both."""
 
     fit: list[int]
     searches: dict[str, Search] = field(default_factory=dict)
 
 
-def fitted_in_the_end(items: Sequence[Item], split: TrainingSplit) -> list[int]:
-    """The rows that the model which ships is fitted on: after the rehearsals that includes what they held out."""
+def final_fit_rows(items: Sequence[Item], split: TrainingSplit) -> list[int]:
+    """The rows that the model which ships is fitted on: after the folds that includes what they held out."""
     held_out = [row for row in split.queries if split.held_out and items[row].split not in VALIDATION_SPLITS]
     return sorted({*split.fit, *held_out})
 
 
-def rehearsals(items: Sequence[Item], split: TrainingSplit, purpose: str, seed: int) -> list[Rehearsal]:
-    """The rehearsals of a training run, none where too little can be held out.
+def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str, seed: int) -> list[ValidationSplit]:
+    """The folds of a training run, none where too little can be held out.
 
     Args:
         items: what the rows of `split` speak of.
         purpose: which question matters: `known`, `new` or `both`.
     """
-    fit = fitted_in_the_end(items, split)
+    fit = final_fit_rows(items, split)
     given = sorted({*split.queries} - {*fit})  # photos that may only judge
     counts = Counter(items[row].product for row in fit)
     several = sorted(product for product, count in counts.items() if count > 1)
@@ -58,38 +58,38 @@ def rehearsals(items: Sequence[Item], split: TrainingSplit, purpose: str, seed: 
     else:
         number = min(_FOLDS, len(several) // _LEAST_PRODUCTS)
         folds = [set(several[start::number]) for start in range(number)]
-    made = [_rehearsal(items, fit, given, new, purpose) for new in folds]
-    return [rehearsal for rehearsal in made if rehearsal.searches]
+    made = [_validation_split(items, fit, given, new, purpose) for new in folds]
+    return [validation_split for validation_split in made if validation_split.searches]
 
 
-def halved(items: Sequence[Item], split: TrainingSplit) -> Rehearsal:
-    """The one rehearsal by which losses are compared: `split` says which half of the products is new."""
+def half_split(items: Sequence[Item], split: TrainingSplit) -> ValidationSplit:
+    """The one fold by which losses are compared: `split` says which half of the products is new."""
     given = [row for row in split.fit if items[row].split in VALIDATION_SPLITS]
-    made = _rehearsal(items, sorted({*split.fit} - {*given}), given, set(), "known")
-    return Rehearsal(made.fit, made.searches | {"new": _few(split.queries, split.gallery)})
+    made = _validation_split(items, sorted({*split.fit} - {*given}), given, set(), "known")
+    return ValidationSplit(made.fit, made.searches | {"new": _few(split.queries, split.gallery)})
 
 
-def describe(rehearsals: Sequence[Rehearsal], items: Sequence[Item]) -> str:
+def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]) -> str:
     """What judges, in plain words."""
-    if not rehearsals:
+    if not validation_splits:
         return "none: too few products have two images or more"
     parts = []
-    for name, search in rehearsals[0].searches.items():
+    for name, search in validation_splits[0].searches.items():
         products = len({items[row].product for row in search.queries})
         parts.append(f"{len(search.queries)} images of {products} {name} products")
-    folds = f"{len(rehearsals)} rehearsals, each with " if len(rehearsals) > 1 else ""
+    folds = f"{len(validation_splits)} rehearsals, each with " if len(validation_splits) > 1 else ""
     return folds + " and ".join(parts)
 
 
-def _rehearsal(
+def _validation_split(
     items: Sequence[Item], fit: Sequence[int], given: Sequence[int], new: set[str], purpose: str
-) -> Rehearsal:
+) -> ValidationSplit:
     """Fit on all but the products `new`, which judge, as do the images `given`."""
     kept = [row for row in fit if items[row].product not in new]
     fitted = {items[row].product for row in kept}
     searches = {}
     if purpose != "new":
-        queries = [row for row in given if items[row].product in fitted] or _spared(items, kept)
+        queries = [row for row in given if items[row].product in fitted] or _hold_out_images(items, kept)
         kept = sorted({*kept} - {*queries})
         if _enough(items, queries):
             searches["known"] = _few(queries, kept)
@@ -102,7 +102,7 @@ def _rehearsal(
             searches["new"] = _few(asking, sorted({*held_out} - {*asking}))
         elif _enough(items, held_out or own):
             searches["new"] = _few(held_out or own, held_out or own)
-    return Rehearsal(kept, searches)
+    return ValidationSplit(kept, searches)
 
 
 def _enough(items: Sequence[Item], rows: Sequence[int]) -> bool:
@@ -114,7 +114,7 @@ def _few(queries: Sequence[int], gallery: Sequence[int]) -> Search:
     return Search(list(queries[:: -(-len(queries) // _MOST_QUERIES)]), list(gallery))
 
 
-def _spared(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
+def _hold_out_images(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
     """Photos to judge by: of one source where products have several, else the last quarter of each product's images.
 
     Images of one series are much alike, and lie side by side: to spare every fourth would judge by near-copies. What

@@ -1,4 +1,4 @@
-"""Which closed form suits these photos: every setting is tried in every rehearsal, the best on the whole is taken."""
+"""Which closed form suits these photos: every setting is tried in every fold, the best on the whole is taken."""
 
 import contextlib
 from collections import defaultdict
@@ -14,58 +14,64 @@ import torch
 
 from dmlcli import progress, storage
 from dmlcli.learn.networks.heads import BlendHead, IdentityHead
-from dmlcli.learn.networks.lda import CAREFUL, SETTINGS, ClosedForm, Setting, split_dim
+from dmlcli.learn.networks.lda import CONSERVATIVE, HEAD_PARAMS, ClosedForm, HeadParams, split_dim
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.validation.open_set import Strangers
-from dmlcli.learn.validation.scoring import together
-from dmlcli.learn.validation.training_data import Lesson, Material
+from dmlcli.learn.validation.open_set import OpenSetThreshold
+from dmlcli.learn.validation.scoring import geometric_mean
+from dmlcli.learn.validation.training_data import Fold, TrainingData
 from dmlcli.storage import records
 
 _MOST_RECALLED = 20_000  # products; the means of more would weigh more than the backbone
 
 
 class Choice(NamedTuple):
-    """A setting, and what the rehearsals say of it."""
+    """A setting, and what the folds say of it."""
 
-    setting: Setting
+    head_params: HeadParams
     scores: list[dict[str, float]]  # in each, search by search
-    strangers: list[float]  # how close new products come, in each that holds some out
+    open_set: list[float]  # how close new products come, in each that holds some out
 
 
-def new_head(lesson: Lesson, recipe: Recipe) -> BlendHead:
-    """A head for the products of a lesson, not yet set."""
-    recalled = lesson.products if lesson.products <= _MOST_RECALLED else 0
-    dims = split_dim(recipe.dim, lesson.products)
-    return BlendHead(lesson.features.shape[-1], *dims, tuned=recipe.head, products=recalled).eval()
+def new_head(fold: Fold, recipe: Recipe) -> BlendHead:
+    """A head for the products of a fold, not yet set."""
+    recalled = fold.products if fold.products <= _MOST_RECALLED else 0
+    dims = split_dim(recipe.dim, fold.products)
+    return BlendHead(fold.features.shape[-1], *dims, discriminative=recipe.head, products=recalled).eval()
 
 
-def solve(head: BlendHead, lesson: Lesson) -> ClosedForm:
-    """The closed form of a lesson: all views of all its images."""
+def solve(head: BlendHead, fold: Fold) -> ClosedForm:
+    """The closed form of a fold: all views of all its images."""
     with torch.no_grad():
-        views = len(lesson.features)
-        seen = head.before(lesson.features.flatten(0, 1))
-        return ClosedForm(seen, lesson.labels.repeat(views), lesson.weights.repeat(views))
+        views = len(fold.features)
+        seen = head.before(fold.features.flatten(0, 1))
+        return ClosedForm(seen, fold.labels.repeat(views), fold.weights.repeat(views))
 
 
-def initial_network(material: Material, lesson: Lesson, setting: Setting, recipe: Recipe) -> Network:
-    """The frozen backbone with a head for a lesson, set by its closed form."""
-    trunk = material.trunk
-    head = IdentityHead(material.views.shape[-1]) if recipe.head == "identity" else new_head(lesson, recipe)
+def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, recipe: Recipe) -> Network:
+    """The frozen backbone with a head for a fold, set by its closed form."""
+    feature_extractor = data.feature_extractor
+    head = IdentityHead(data.views.shape[-1]) if recipe.head == "identity" else new_head(fold, recipe)
     if isinstance(head, BlendHead):
-        solve(head, lesson).fill(head, setting)
-    return Network(trunk.backbone, head, trunk.image, pooling=trunk.pooling, mirror=trunk.mirror).eval()
+        solve(head, fold).fill(head, head_params)
+    return Network(
+        feature_extractor.backbone,
+        head,
+        feature_extractor.image,
+        pooling=feature_extractor.pooling,
+        mirror=feature_extractor.mirror,
+    ).eval()
 
 
 class Tried(NamedTuple):
-    """One setting in one lesson."""
+    """One setting in one fold."""
 
-    setting: Setting
+    head_params: HeadParams
     scores: dict[str, float]  # MAP@R, search by search
     closest: float | None  # how close new products come; None where none are held out
 
 
-class Folds:
+class FoldScores:
     """The scores of the folds that are done, kept in a file for a run that is resumed.
 
     A file that is damaged or of another run's searches is computed again.
@@ -91,70 +97,79 @@ class Folds:
         if not kept or any([*one.scores] != [*names] for one in kept):
             self._done = [*self._done[:number], compute()]
             if self._file is not None:
-                folds = [[[list(astuple(one.setting)), one.scores, one.closest] for one in fold] for fold in self._done]
-                storage.write_json(self._file, {"folds": folds})
+                fold_scores = [
+                    [[list(astuple(one.head_params)), one.scores, one.closest] for one in fold] for fold in self._done
+                ]
+                storage.write_json(self._file, {"folds": fold_scores})
         return self._done[number]
 
 
 @torch.no_grad()
-def choose(lessons: Sequence[Lesson], recipe: Recipe, folds: Folds | None = None) -> Choice:
-    """The setting with the best score over all rehearsals.
+def choose(folds: Sequence[Fold], recipe: Recipe, fold_scores: FoldScores | None = None) -> Choice:
+    """The setting with the best score over all folds.
 
     Scores are multiplied: a setting that is a tenth better in one search and a tenth worse in another is no better.
     One that is below the frozen backbone in either search is chosen only where all are; the caller then keeps the
     frozen backbone, unless gradient training finds something better.
     """
-    if not lessons:
-        return Choice(CAREFUL, [], [])
-    folds = folds or Folds()
-    tried: dict[Setting, list[dict[str, float]]] = defaultdict(list)
-    closest: dict[Setting, list[float]] = defaultdict(list)
-    for number, lesson in enumerate(progress.track(lessons, "rehearsals")):
-        for one in folds.of(number, lesson.validation.names, partial(_all_settings, lesson, recipe)):
-            tried[one.setting].append(one.scores)
+    if not folds:
+        return Choice(CONSERVATIVE, [], [])
+    fold_scores = fold_scores or FoldScores()
+    tried: dict[HeadParams, list[dict[str, float]]] = defaultdict(list)
+    closest: dict[HeadParams, list[float]] = defaultdict(list)
+    for number, fold in enumerate(progress.track(folds, "folds")):
+        for one in fold_scores.of(number, fold.validation.names, partial(_all_head_params, fold, recipe)):
+            tried[one.head_params].append(one.scores)
             if one.closest is not None:
-                closest[one.setting].append(one.closest)
-    frozen = mean([lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons])
+                closest[one.head_params].append(one.closest)
+    frozen = mean([fold.validation.scores(fold.baseline.numpy()) for fold in folds])
     harmless = [one for one in tried if all(score >= frozen[name] for name, score in mean(tried[one]).items())]
-    best = max(harmless or tried, key=lambda one: together(score for found in tried[one] for score in found.values()))
+    best = max(
+        harmless or tried, key=lambda one: geometric_mean(score for found in tried[one] for score in found.values())
+    )
     return Choice(best, tried[best], closest[best])
 
 
-def _all_settings(lesson: Lesson, recipe: Recipe) -> list[Tried]:
-    """Every setting, tried in one lesson."""
+def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
+    """Every setting, tried in one fold."""
     found = []
-    head = new_head(lesson, recipe)
-    solved = solve(head, lesson)
+    head = new_head(fold, recipe)
+    solved = solve(head, fold)
     solved.fill_base(head)
-    seen = head.before(lesson.validation_features)
-    base = head.base(seen)
-    strangers = Strangers(lesson)
-    gallery = head.before(strangers.gallery) if strangers else seen[:0]
-    gallery_base = head.base(gallery)
-    for shrinkage, settings in groupby(SETTINGS, key=lambda setting: setting.shrinkage):
+    seen = head.before(fold.validation_features)
+    whitened = head.whitened(seen)
+    open_set = OpenSetThreshold(fold)
+    gallery = head.before(open_set.gallery) if open_set else seen[:0]
+    gallery_base = head.whitened(gallery)
+    for shrinkage, grid in groupby(HEAD_PARAMS, key=lambda head_params: head_params.shrinkage):
         solved.fill_tuned(head, shrinkage)
-        tuned, gallery_tuned = head.tuned(seen), head.tuned(gallery)
-        for setting in settings:
-            if len(head.means) or not setting.recall:
-                head.blend, head.recall = torch.tensor(setting.blend), torch.tensor(setting.recall)
-                joined = head.joined(base, tuned)
-                scores, closest = lesson.validation.scores(joined.numpy()), None
-                if strangers:
-                    closest = strangers.threshold(joined, head.joined(gallery_base, gallery_tuned))
-                found.append(Tried(setting, scores, closest))
+        discriminative, gallery_tuned = head.discriminative(seen), head.discriminative(gallery)
+        for head_params in grid:
+            if len(head.prototypes) or not head_params.prototype_attention:
+                head.blend, head.prototype_attention = (
+                    torch.tensor(head_params.blend),
+                    torch.tensor(head_params.prototype_attention),
+                )
+                joined = head.joined(whitened, discriminative)
+                scores, closest = fold.validation.scores(joined.numpy()), None
+                if open_set:
+                    closest = open_set.threshold(joined, head.joined(gallery_base, gallery_tuned))
+                found.append(Tried(head_params, scores, closest))
     return found
 
 
 def _tried(row: list[Any]) -> Tried:
     """A line of folds.json; raises ValueError or TypeError where it is not one."""
-    setting, scores, closest = row
-    found = Tried(Setting(*map(float, setting)), {str(name): float(score) for name, score in scores.items()}, closest)
-    if found.setting not in SETTINGS or not (closest is None or isinstance(closest, float)):
+    head_params, scores, closest = row
+    found = Tried(
+        HeadParams(*map(float, head_params)), {str(name): float(score) for name, score in scores.items()}, closest
+    )
+    if found.head_params not in HEAD_PARAMS or not (closest is None or isinstance(closest, float)):
         raise ValueError("a value that dmlcli did not write")
     return found
 
 
 def mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of each search over several rehearsals."""
+    """The mean of each search over several folds."""
     names = dict.fromkeys(name for found in scores for name in found)
     return {name: float(np.mean([found[name] for found in scores if name in found])) for name in names}

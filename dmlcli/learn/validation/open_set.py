@@ -1,7 +1,7 @@
 """How close photos of new products come to the trained ones: what a threshold for "not in the catalogue" has to clear.
 
 The images that a model was fitted on lie further apart than new ones will, so the index alone promises too much. The
-rehearsals hold out whole products: their photos are strangers to the model, and are searched among what it was fitted
+folds hold out whole products: their photos are strangers to the model, and are searched among what it was fitted
 on, as a photo of a new product will be.
 """
 
@@ -10,23 +10,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.networks.heads import BlendHead
-from dmlcli.learn.validation.training_data import Lesson
+from dmlcli.learn.validation.training_data import Fold
 
-REFUSED = 0.95  # share of the strangers' photos that stay below the threshold
+REJECT_RATE = 0.95  # share of the strangers' photos that stay below the threshold
 _MOST = 400  # photos of new products; more would take longer and say the same
 
 
-class Strangers:
-    """The photos of new products of one lesson, and what they are searched among; false where there are none."""
+class OpenSetThreshold:
+    """The photos of new products of one fold, and what they are searched among; false where there are none."""
 
-    def __init__(self, lesson: Lesson) -> None:
-        places = lesson.validation.places("new") if "new" in lesson.validation.names else []
-        self.places = places[:: -(-len(places) // _MOST)] if places else []  # among what validates
-        views = lesson.features  # the second one is the mirror image
+    def __init__(self, fold: Fold) -> None:
+        positions = fold.validation.positions("new") if "new" in fold.validation.names else []
+        self.positions = positions[:: -(-len(positions) // _MOST)] if positions else []  # among what validates
+        views = fold.features  # the second one is the mirror image
         self.gallery = F.normalize(views[:2].sum(0), dim=-1) if len(views) > 1 else views[0]  # (N, F)
 
     def __bool__(self) -> bool:
-        return bool(self.places)
+        return bool(self.positions)
 
     def threshold(self, validated: Tensor, gallery: Tensor) -> float:
         """The cosine that 95 % of the photos stay below.
@@ -35,9 +35,9 @@ class Strangers:
             validated: (len(validation.rows), D) embeddings of all that validates.
             gallery: (N, D) of `self.gallery`.
         """
-        return torch.quantile((validated[self.places] @ gallery.T).amax(1), REFUSED).item()
+        return torch.quantile((validated[self.positions] @ gallery.T).amax(1), REJECT_RATE).item()
 
     @torch.no_grad()
-    def threshold_of(self, head: BlendHead, lesson: Lesson) -> float:
+    def threshold_of(self, head: BlendHead, fold: Fold) -> float:
         """The same for a head."""
-        return self.threshold(head(lesson.validation_features), head(self.gallery))
+        return self.threshold(head(fold.validation_features), head(self.gallery))

@@ -4,53 +4,53 @@ from dataclasses import dataclass
 
 import torch
 
-from dmlcli.learn.networks.lda import CAREFUL, Setting
+from dmlcli.learn.networks.lda import CONSERVATIVE, HeadParams
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation import synthetic_queries
-from dmlcli.learn.validation.folds import describe, fitted_in_the_end, rehearsals
-from dmlcli.learn.validation.head_selection import Choice, Folds, choose, new_head, solve
-from dmlcli.learn.validation.training_data import Lesson, Material
+from dmlcli.learn.validation.folds import describe, final_fit_rows, validation_splits
+from dmlcli.learn.validation.head_selection import Choice, FoldScores, choose, new_head, solve
+from dmlcli.learn.validation.training_data import Fold, TrainingData
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the rehearsals found: how training is judged, and which closed form suits the photos."""
+class ValidationPlan:
+    """What the folds found: how training is judged, and which closed form suits the photos."""
 
-    lessons: list[Lesson]  # of each rehearsal; a single one of all photos, judged by nothing, where there is none
-    how: str
-    setting: Setting
-    frozen: list[dict[str, float]]  # MAP@R of each search in each rehearsal
+    folds: list[Fold]  # of each fold; a single one of all photos, judged by nothing, where there is none
+    summary: str
+    head_params: HeadParams
+    frozen: list[dict[str, float]]  # MAP@R of each search in each fold
     closed: list[dict[str, float]]
-    strangers: list[float]  # how close new products come to the closed form's, in each that holds some out
-    only_closed: bool = False  # whether the searches say too little to trust gradient steps by them
+    open_set: list[float]  # how close new products come to the closed form's, in each that holds some out
+    lda_only: bool = False  # whether the searches say too little to trust gradient steps by them
 
 
-def make_plan(material: Material, recipe: Recipe, fold_scores: Folds | None = None) -> Plan:
-    """Rehearse the closed forms, and choose one; `fold_scores` keeps the scores of each rehearsal."""
-    items = material.photos.items
-    made = rehearsals(items, material.split, recipe.purpose, recipe.seed)
-    lessons = [material.lesson(rehearsal.fit, rehearsal.searches) for rehearsal in made]
-    how = describe(made, items)
-    if material.imitates:
-        lessons, how = synthetic_queries.lessons(material, recipe), synthetic_queries.HOW
-    frozen = [lesson.validation.scores(lesson.baseline.numpy()) for lesson in lessons]
-    one_sided = recipe.purpose == "both" and not any("new" in lesson.validation.names for lesson in lessons)
+def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None = None) -> ValidationPlan:
+    """Rehearse the closed forms, and choose one; `fold_scores` keeps the scores of each fold."""
+    items = data.photos.items
+    made = validation_splits(items, data.split, recipe.purpose, recipe.seed)
+    folds = [data.fold(validation_split.fit, validation_split.searches) for validation_split in made]
+    summary = describe(made, items)
+    if data.uses_synthetic_queries:
+        folds, summary = synthetic_queries.folds(data, recipe), synthetic_queries.SUMMARY
+    frozen = [fold.validation.scores(fold.baseline.numpy()) for fold in folds]
+    one_sided = recipe.purpose == "both" and not any("new" in fold.validation.names for fold in folds)
     if recipe.head == "identity":
-        choice = Choice(CAREFUL, [], [])
-    elif lessons and one_sided:
-        choice = Choice(CAREFUL, [_scores(lesson, CAREFUL, recipe) for lesson in lessons], [])
-        how += "; too few products to hold any out: the most careful setting"
+        choice = Choice(CONSERVATIVE, [], [])
+    elif folds and one_sided:
+        choice = Choice(CONSERVATIVE, [_scores(fold, CONSERVATIVE, recipe) for fold in folds], [])
+        summary += "; too few products to hold any out: the most careful setting"
     else:
-        choice = choose(lessons, recipe, fold_scores)
-    if not lessons:
-        lessons = [material.lesson(fitted_in_the_end(items, material.split), {})]
-    only_closed = one_sided or material.imitates
-    return Plan(lessons, how, choice.setting, frozen, choice.scores, choice.strangers, only_closed)
+        choice = choose(folds, recipe, fold_scores)
+    if not folds:
+        folds = [data.fold(final_fit_rows(items, data.split), {})]
+    lda_only = one_sided or data.uses_synthetic_queries
+    return ValidationPlan(folds, summary, choice.head_params, frozen, choice.scores, choice.open_set, lda_only)
 
 
 @torch.no_grad()
-def _scores(lesson: Lesson, setting: Setting, recipe: Recipe) -> dict[str, float]:
-    """What one closed form reaches in a lesson."""
-    head = new_head(lesson, recipe)
-    solve(head, lesson).fill(head, setting)
-    return lesson.validation.scores(head(lesson.validation_features).numpy())
+def _scores(fold: Fold, head_params: HeadParams, recipe: Recipe) -> dict[str, float]:
+    """What one closed form reaches in a fold."""
+    head = new_head(fold, recipe)
+    solve(head, fold).fill(head, head_params)
+    return fold.validation.scores(head(fold.validation_features).numpy())

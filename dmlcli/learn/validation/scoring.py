@@ -11,7 +11,7 @@ from dmlcli.ranking import Ranks, rankings
 
 
 class Validation:
-    """The validation searches of one rehearsal; false where there is nothing to validate with."""
+    """The validation searches of one fold; false where there is nothing to validate with."""
 
     def __init__(self, products: Sequence[str], searches: Mapping[str, Search]) -> None:
         """`products` (N,) of all rows that the searches speak of."""
@@ -27,7 +27,7 @@ class Validation:
         """What the searches are called."""
         return list(self._searches)
 
-    def places(self, name: str) -> list[int]:
+    def positions(self, name: str) -> list[int]:
         """Where the images of a search, queries and gallery, stand among `rows`."""
         search = self._searches[name]
         return [int(place) for place in np.searchsorted(self.rows, sorted({*search.queries, *search.gallery}))]
@@ -48,7 +48,7 @@ class Validation:
         """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""
         return {name: float(np.nanmean(values)) for name, values in self._values(vectors).items()}
 
-    def judged(self, vectors: Vectors) -> tuple[dict[str, float], dict[str, Interval | None]]:
+    def scores_with_intervals(self, vectors: Vectors) -> tuple[dict[str, float], dict[str, Interval | None]]:
         """The scores, and the 95 % interval of each over its products."""
         values = self._values(vectors)
         intervals = {name: interval95(found, self.query_products(name)) for name, found in values.items()}
@@ -63,7 +63,7 @@ class Validation:
         return found
 
 
-def together(scores: Iterable[float]) -> float:
+def geometric_mean(scores: Iterable[float]) -> float:
     """One score in [0, 1] from several: their geometric mean, in which equal relative gains count the same."""
     values = list(scores)
     return float(np.prod(values) ** (1 / len(values)))

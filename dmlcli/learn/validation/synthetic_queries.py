@@ -1,7 +1,7 @@
 """Where no second photo can be held out, photos are imitated: what is learned is judged by views it has not been shown.
 
 With one image of each product there is nothing real to search with. So each image is also seen near, dim and askew, and
-in each of three rehearsals one of these families is kept from the fit: its views are searched among the images as they
+in each of three folds one of these families is kept from the fit: its views are searched among the images as they
 are, for products that were fitted on and for others. It tells whether learning does harm, and promises nothing of real
 photos.
 """
@@ -15,14 +15,16 @@ from torch.nn import functional as F
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn.data import augmentation
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.validation.folds import Search, fitted_in_the_end, rehearsals
+from dmlcli.learn.validation.folds import Search, final_fit_rows, validation_splits
 from dmlcli.learn.validation.scoring import Validation
-from dmlcli.learn.validation.training_data import Lesson, Material
+from dmlcli.learn.validation.training_data import Fold, TrainingData
 
 _LEAST_PRODUCTS = 4  # with fewer, a score says nothing
 _MOST_QUERIES = 400  # of a search
 
-HOW = "imitated photos, near, dim and askew, as no second photo of a product can be held out: real ones may do worse"
+SUMMARY = (
+    "imitated photos, near, dim and askew, as no second photo of a product can be held out: real ones may do worse"
+)
 
 
 def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
@@ -31,27 +33,27 @@ def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
     Whoever asks for a deeper training gets it unjudged: a backbone that was shown imitations would learn them by heart.
     """
     items = photos.items
-    products = {items[row].product for row in fitted_in_the_end(items, split)}
-    judged = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
-    return judged and not rehearsals(items, split, recipe.purpose, recipe.seed)
+    products = {items[row].product for row in final_fit_rows(items, split)}
+    scores_with_intervals = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
+    return scores_with_intervals and not validation_splits(items, split, recipe.purpose, recipe.seed)
 
 
-def lessons(material: Material, recipe: Recipe) -> list[Lesson]:
-    """A lesson for each family of views, and a third of the products, that it is kept from."""
-    rows = fitted_in_the_end(material.photos.items, material.split)
-    names = sorted({material.photos.items[row].product for row in rows})
+def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:
+    """A fold for each family of views, and a third of the products, that it is kept from."""
+    rows = final_fit_rows(data.photos.items, data.split)
+    names = sorted({data.photos.items[row].product for row in rows})
     random.Random(recipe.seed).shuffle(names)
-    families = [name for name in material.names if name.startswith(tuple(augmentation.FAMILIES))]
+    families = [name for name in data.names if name.startswith(tuple(augmentation.FAMILIES))]
     made = []
     for turn, family in enumerate(families):
         new = {*names[turn :: len(families)]} if recipe.purpose != "known" else set()
-        made.append(_lesson(material, rows, new, material.names.index(family), recipe))
+        made.append(_lesson(data, rows, new, data.names.index(family), recipe))
     return made
 
 
-def _lesson(material: Material, rows: Sequence[int], new: set[str], family: int, recipe: Recipe) -> Lesson:
+def _lesson(data: TrainingData, rows: Sequence[int], new: set[str], family: int, recipe: Recipe) -> Fold:
     """Fit on all views but one family, and on all products but those that are new; search with the family."""
-    items, count = material.photos.items, len(material.photos.items)
+    items, count = data.photos.items, len(data.photos.items)
     kept = [row for row in rows if items[row].product not in new]
     step = -(-len(rows) // _MOST_QUERIES)
     asked = {"known": [row for row in kept if items[row].product], "new": [row for row in rows if row not in {*kept}]}
@@ -60,13 +62,13 @@ def _lesson(material: Material, rows: Sequence[int], new: set[str], family: int,
         for name, queries in asked.items()
         if queries and name in (recipe.purpose, *(("known", "new") if recipe.purpose == "both" else ()))
     }
-    whole = material.lesson(kept, {})
+    whole = data.fold(kept, {})
     validation = Validation([item.product for item in items] * 2, searches)
-    imitated, width = material.views[family], material.baseline.shape[1]
-    shown = [number for number in range(len(material.views)) if number != family]
-    seen = torch.cat([material.seen, imitated])  # (2N, F)
-    plain = torch.cat([material.baseline, F.normalize(imitated[:, :width], dim=-1)])
-    return Lesson(
+    needs_synthetic_queries, width = data.views[family], data.baseline.shape[1]
+    shown = [number for number in range(len(data.views)) if number != family]
+    seen = torch.cat([data.seen, needs_synthetic_queries])  # (2N, F)
+    plain = torch.cat([data.baseline, F.normalize(needs_synthetic_queries[:, :width], dim=-1)])
+    return Fold(
         features=whole.features[shown],
         labels=whole.labels,
         files=whole.files,

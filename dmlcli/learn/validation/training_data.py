@@ -1,4 +1,4 @@
-"""What is learned from: features of all photos that training may open, and the part of them that one lesson uses."""
+"""What is learned from: features of all photos that training may open, and the part of them that one fold uses."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ from dmlcli.catalog import Catalog, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun
 from dmlcli.learn.data import augmentation, class_balance, feature_cache
-from dmlcli.learn.data.activation_cache import Maps
+from dmlcli.learn.data.activation_cache import ActivationCache
 from dmlcli.learn.networks import frozen
 from dmlcli.learn.networks.backbone import default_pooling
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.pretrained import Weights, resolve
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import Clock
+from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.validation.folds import Search
 from dmlcli.learn.validation.scoring import Validation
 from dmlcli.model import Model
@@ -30,7 +30,7 @@ _SHARE = 0.5  # of what is left of a budget that more views than one may take
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Fold:
     """What one head is trained on, and what judges it."""
 
     features: Tensor  # (V, N, F), of each view
@@ -43,7 +43,7 @@ class Lesson:
     validation_files: list[Photo]
     baseline: Tensor  # (len(validation.rows), P), of the plain view, pooled as published
     rows: Sequence[int] = ()  # (N,) of the material
-    maps: Maps | None = None  # of the material, at the cut below the backbone's last stage
+    maps: ActivationCache | None = None  # of the material, at the cut below the backbone's last stage
 
     @property
     def products(self) -> int:
@@ -57,40 +57,40 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """The features of all readable photos that training may open, row by row."""
 
-    start: Weights
+    weights: Weights  # that training starts from
     pretrained: Network  # the backbone as published
-    trunk: Network  # the same, pooled as features are
+    feature_extractor: Network  # the same, pooled as features are
     model: Model  # of the trunk
     photos: Catalog  # readable ones
     split: TrainingSplit
     views: Tensor  # (V, N, F)
     plain: Embeddings  # of the first view
     skipped: list[Skipped]
-    maps: Maps | None = None
+    maps: ActivationCache | None = None
     names: Sequence[str] = ()  # (V,) of the views
-    imitates: bool = False  # whether the last of them stand in for photos that cannot be held out
+    uses_synthetic_queries: bool = False  # whether the last of them stand in for photos that cannot be held out
 
     @property
     def seen(self) -> Tensor:
         """Features (N, F) as search sees images: the mean of an image and its mirror image, where it looks at both."""
-        return F.normalize(self.views[:2].sum(0), dim=-1) if self.trunk.mirror else self.views[0]
+        return F.normalize(self.views[:2].sum(0), dim=-1) if self.feature_extractor.mirror else self.views[0]
 
     @property
     def baseline(self) -> Tensor:
         """Features (N, P) of the backbone as published: the plain view, and one pooling."""
-        if self.trunk.pooling not in ("avg+max", "two-maps", "two-maps+descriptor"):
+        if self.feature_extractor.pooling not in ("avg+max", "two-maps", "two-maps+descriptor"):
             return self.views[0]
         return F.normalize(self.views[0, :, : self.pretrained.head.dim], dim=-1)
 
-    def lesson(self, rows: Sequence[int], searches: dict[str, Search]) -> Lesson:
+    def fold(self, rows: Sequence[int], searches: dict[str, Search]) -> Fold:
         """Fit on some rows, and judge by some searches."""
         items = [self.photos.items[row] for row in rows]
         number = {product: label for label, product in enumerate(sorted({item.product for item in items}))}
         validation = Validation([item.product for item in self.photos.items], searches)
-        return Lesson(
+        return Fold(
             features=self.views[:, list(rows)],
             labels=torch.tensor([number[item.product] for item in items]),
             files=[self.photos.photo(item) for item in items],
@@ -111,27 +111,27 @@ class Material:
         return replace(self.plain, vectors=vectors, model=fingerprint)
 
 
-def trunk_of(recipe: Recipe) -> tuple[Weights, Network]:
+def feature_extractor_of(recipe: Recipe) -> tuple[Weights, Network]:
     """The weights that training starts from, and the frozen backbone pooled as features are."""
-    start = start_of(recipe)
-    return start, frozen.build(start, recipe.seed, recipe.pooling or default_pooling(start.backbone))
+    weights = weights_of(recipe)
+    return weights, frozen.build(weights, recipe.seed, recipe.pooling or default_pooling(weights.backbone))
 
 
-def start_of(recipe: Recipe) -> Weights:
+def weights_of(recipe: Recipe) -> Weights:
     """The weights that training starts from, with the recipe's way of decoding."""
-    start = resolve(recipe.backbone, recipe.weights)
-    return replace(start, image=replace(start.image, decode=recipe.decode))
+    weights = resolve(recipe.backbone, recipe.weights)
+    return replace(weights, image=replace(weights.image, decode=recipe.decode))
 
 
 def gather(
     photos: Catalog,
     recipe: Recipe,
-    place: Workspace,
-    hardware: torch.device,
+    workspace: Workspace,
+    device: torch.device,
     split: Callable[[Catalog, int], TrainingSplit],
-    clock: Clock | None = None,
-    imitated: Callable[[Catalog, TrainingSplit, Recipe], bool] = lambda *_: False,
-) -> Material:
+    time_budget: TimeBudget | None = None,
+    needs_synthetic_queries: Callable[[Catalog, TrainingSplit, Recipe], bool] = lambda *_: False,
+) -> TrainingData:
     """Features of every view of every photo, from the cache of the workspace or through the frozen backbone.
 
     Args:
@@ -139,45 +139,45 @@ def gather(
         clock: may leave time for fewer views than the recipe asks for.
         imitated: whether photos must be imitated by further views.
     """
-    start, trunk = trunk_of(recipe)
-    pretrained = frozen.build(start, recipe.seed)
-    model = frozen.save(place.frozen, trunk, start, photos)
-    forward = frozen.forward(model, trunk, hardware)
+    weights, feature_extractor = feature_extractor_of(recipe)
+    pretrained = frozen.build(weights, recipe.seed)
+    model = frozen.save(workspace.frozen, feature_extractor, weights, photos)
+    forward = frozen.forward(model, feature_extractor, device)
     started = time.monotonic()
-    plain = feature_cache.cached(photos, "plain", model, forward, place)
+    plain = feature_cache.cached(photos, "plain", model, forward, workspace)
     seconds_a_view = time.monotonic() - started
     readable = Catalog(photos.root, plain.embeddings.items)
     names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
-    if clock is not None and clock.is_limited and plain.fresh:
-        names = names[: 1 + max(0, int(clock.left * _SHARE / seconds_a_view))]
+    if time_budget is not None and time_budget.is_limited and plain.fresh:
+        names = names[: 1 + max(0, int(time_budget.left * _SHARE / seconds_a_view))]
         if len(names) < recipe.views:
             progress.note(f"the budget has time for {len(names)} of {recipe.views} views of each photo")
     rows = split(readable, recipe.seed)
-    imitates = imitated(readable, rows, recipe)
-    names = [*names, *(augmentation.family_names(recipe.seed) if imitates else [])]
-    views = feature_cache.stacked(readable, names, model, forward, place)
+    uses_synthetic_queries = needs_synthetic_queries(readable, rows, recipe)
+    names = [*names, *(augmentation.family_names(recipe.seed) if uses_synthetic_queries else [])]
+    views = feature_cache.stacked(readable, names, model, forward, workspace)
     _check_finite(views, readable)
-    trunk.mirror = "flip" in names
-    return Material(
-        start=start,
+    feature_extractor.mirror = "flip" in names
+    return TrainingData(
+        weights=weights,
         pretrained=pretrained,
-        trunk=trunk,
+        feature_extractor=feature_extractor,
         model=model,
         photos=readable,
         split=rows,
         views=views,
         plain=plain.embeddings,
         skipped=plain.skipped,
-        maps=Maps(
+        maps=ActivationCache(
             files=[readable.photo(item) for item in readable.items],
             digests=[state.digest for state in plain.embeddings.states],
             views=names,
             model=model,
-            folder=place.maps,
-            mirror=trunk.mirror,
+            folder=workspace.maps,
+            mirror=feature_extractor.mirror,
         ),
         names=names,
-        imitates=imitates,
+        uses_synthetic_queries=uses_synthetic_queries,
     )
 
 

@@ -28,15 +28,15 @@ FIELDS = [
 
 def shop(count: int) -> Embeddings:
     """Items some of whose cells are empty."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     rows = []
     for row in range(count):
-        price = "" if chance.random() < 0.2 else f"{chance.randrange(-400, 4000) / 4}"
-        stock = "" if chance.random() < 0.2 else str(chance.randrange(-5, 20))
+        price = "" if rng.random() < 0.2 else f"{rng.randrange(-400, 4000) / 4}"
+        stock = "" if rng.random() < 0.2 else str(rng.randrange(-5, 20))
         # an item without the cell at all is null, one with an empty text is not
-        words = () if chance.random() < 0.2 else (("two words", chance.choice(TEXTS)),)
+        words = () if rng.random() < 0.2 else (("two words", rng.choice(TEXTS)),)
         columns = (("price", price), ("stock", stock), *words)
-        rows.append(Item(f"{row}.png", f"product-{row % 40:02}", chance.choice(TEXTS), columns=columns))
+        rows.append(Item(f"{row}.png", f"product-{row % 40:02}", rng.choice(TEXTS), columns=columns))
     vectors = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return Embeddings(Path("/shop"), rows, [FileState(1, 1, str(row)) for row in range(count)], vectors, "")
@@ -58,48 +58,48 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def comparison(chance: random.Random) -> str:
+def comparison(rng: random.Random) -> str:
     """One of all that are translated."""
-    column = chance.choice(["price", "stock", '"two words"', "category", "product", "id"])
-    kind = chance.randrange(6)
-    negated = chance.choice(["", "not "])
+    column = rng.choice(["price", "stock", '"two words"', "category", "product", "id"])
+    kind = rng.randrange(6)
+    negated = rng.choice(["", "not "])
     if column in ("price", "stock", "id"):
-        low, high = sorted(chance.choice(["-3", "2.5", "7", "12", "1e2", "0", "900.25", "-1e30"]) for _ in range(2))
+        low, high = sorted(rng.choice(["-3", "2.5", "7", "12", "1e2", "0", "900.25", "-1e30"]) for _ in range(2))
         return [
-            f"{column} {chance.choice(['<', '<=', '>', '>=', '=', '<>', '!=', '=='])} {low}",
-            f"{low} {chance.choice(['<', '<=', '>', '>=', '=', '<>'])} {column}",
+            f"{column} {rng.choice(['<', '<=', '>', '>=', '=', '<>', '!=', '=='])} {low}",
+            f"{low} {rng.choice(['<', '<=', '>', '>=', '=', '<>'])} {column}",
             f"{column} {negated}between {low} and {high}",
             f"{column} {negated}in ({low}, {high}, -1)",
             f"{column} is {negated}null",
             f"{column} is {negated}{low}",
         ][kind]
-    low, high = sorted(quoted(chance.choice(TEXTS)) for _ in range(2))
+    low, high = sorted(quoted(rng.choice(TEXTS)) for _ in range(2))
     return [
-        f"{column} {chance.choice(['<', '<=', '>', '>=', '=', '<>'])} {low}",
+        f"{column} {rng.choice(['<', '<=', '>', '>=', '=', '<>'])} {low}",
         f"{column} {negated}in ({low}, {high})",
         f"{column} {negated}between {low} and {high}",
-        f"{column} {negated}glob {chance.choice([quoted('*u*'), quoted('m*'), quoted('*%_*'), quoted('*-0*'), low])}",
-        f"{column} {negated}like {chance.choice([quoted('%-1%'), quoted('%ö%'), quoted('MUG'), quoted('%u%')])}",
-        f"{column} {chance.choice(['isnull', 'notnull', 'not null', 'is not ' + low])}",
+        f"{column} {negated}glob {rng.choice([quoted('*u*'), quoted('m*'), quoted('*%_*'), quoted('*-0*'), low])}",
+        f"{column} {negated}like {rng.choice([quoted('%-1%'), quoted('%ö%'), quoted('MUG'), quoted('%u%')])}",
+        f"{column} {rng.choice(['isnull', 'notnull', 'not null', 'is not ' + low])}",
     ][kind]
 
 
-def expression(chance: random.Random, depth: int) -> str:
-    if depth == 0 or chance.random() < 0.2:
-        return comparison(chance)
-    kind = chance.randrange(4)
+def expression(rng: random.Random, depth: int) -> str:
+    if depth == 0 or rng.random() < 0.2:
+        return comparison(rng)
+    kind = rng.randrange(4)
     if kind == 0:
-        return f"not {expression(chance, depth - 1)}"
-    one, other = expression(chance, depth - 1), expression(chance, depth - 1)
+        return f"not {expression(rng, depth - 1)}"
+    one, other = expression(rng, depth - 1), expression(rng, depth - 1)
     return [f"({one}) or {other}", f"{one} and {other}", f"not ({one} or not ({other}))"][kind - 1]
 
 
 def test_what_is_translated_leaves_the_same_rows(both: tuple[Path, Collection]) -> None:
     file, collection = both
-    chance = random.Random(1)
+    rng = random.Random(1)
     left = 0
     for _ in range(60):
-        asked = expression(chance, 3)
+        asked = expression(rng, 3)
         table = sqlite3.connect(file)
         expected = filters.matching(table, asked).tolist()
         table.close()

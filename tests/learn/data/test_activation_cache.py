@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dmlcli.catalog import open_catalog
 from dmlcli.errors import CannotRun
 from dmlcli.image import ImageSettings, view
-from dmlcli.learn.data.activation_cache import Maps, taken
+from dmlcli.learn.data.activation_cache import ActivationCache, taken
 from tests.conftest import make_shop
 
 CPU = torch.device("cpu")
@@ -39,46 +39,46 @@ class Below(nn.Module):
 
 
 @pytest.fixture
-def maps(tmp_path: Path) -> Maps:
+def maps(tmp_path: Path) -> ActivationCache:
     photos = open_catalog(make_shop(tmp_path / "shop", 3, 2))
     files = [photos.photo(item) for item in photos.items]
     model: Any = SimpleNamespace(record=SimpleNamespace(fingerprint="f", image=IMAGE))
-    return Maps(
+    return ActivationCache(
         files, [str(row) for row in range(len(files))], ["plain", "flip"], model, tmp_path / "maps", mirror=True
     )
 
 
-def test_they_are_what_the_network_gives_and_computed_once(maps: Maps) -> None:
-    below = Below().eval()
-    plain, flip = maps.kept(below, CPU)
+def test_they_are_what_the_network_gives_and_computed_once(maps: ActivationCache) -> None:
+    stem = Below().eval()
+    plain, flip = maps.kept(stem, CPU)
     images = torch.from_numpy(np.stack([view(file.read_bytes(), IMAGE) for file in maps.files]))
     with torch.no_grad():
-        for found, expected in ((plain, below(images)), (flip, below(images.flip(-1)))):
+        for found, expected in ((plain, stem(images)), (flip, stem(images.flip(-1)))):
             assert torch.allclose(
                 torch.from_numpy(np.array(found)).float(), expected, atol=0.05
             )  # bfloat16, where it is fast
-    below.calls = 0
-    maps.kept(below, CPU)
-    assert below.calls == 1  # that asks for their shape
+    stem.calls = 0
+    maps.kept(stem, CPU)
+    assert stem.calls == 1  # that asks for their shape
     rows = taken([plain, flip], [0, 1], [2, 4], CPU)
     assert torch.equal(rows[0], torch.from_numpy(np.array(plain[2])).float())
     assert torch.equal(rows[1], torch.from_numpy(np.array(flip[4])).float())
 
 
-def test_other_photos_and_another_backbone_have_maps_of_their_own(maps: Maps, tmp_path: Path) -> None:
-    below = Below().eval()
-    maps.kept(below, CPU)
+def test_other_photos_and_another_backbone_have_maps_of_their_own(maps: ActivationCache, tmp_path: Path) -> None:
+    stem = Below().eval()
+    maps.kept(stem, CPU)
     (tmp_path / "maps" / "other-plain").mkdir()
-    below.calls = 0
-    changed = Maps(maps.files, [*maps.digests[:-1], "new"], maps.views, maps.model, maps.folder, mirror=True)
-    changed.kept(below, CPU)
-    assert below.calls == 1 + 2 * len(maps.files)
+    stem.calls = 0
+    changed = ActivationCache(maps.files, [*maps.digests[:-1], "new"], maps.views, maps.model, maps.folder, mirror=True)
+    changed.kept(stem, CPU)
+    assert stem.calls == 1 + 2 * len(maps.files)
     assert sorted(place.name for place in maps.folder.iterdir()) == ["f-flip", "f-plain"]
 
 
 @pytest.mark.parametrize(("free", "views"), [(10**9, 2), (0, None)])
 def test_they_take_no_more_than_half_of_the_disk(
-    maps: Maps, monkeypatch: pytest.MonkeyPatch, free: int, views: int | None
+    maps: ActivationCache, monkeypatch: pytest.MonkeyPatch, free: int, views: int | None
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
     if views:
@@ -89,7 +89,9 @@ def test_they_take_no_more_than_half_of_the_disk(
     assert "--tune head" in caught.value.hint
 
 
-def test_where_not_all_fit_the_first_are_taken(maps: Maps, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = Maps(maps.files, maps.digests, ["plain", "flip", "light1-seed0"], maps.model, maps.folder, mirror=True)
+def test_where_not_all_fit_the_first_are_taken(maps: ActivationCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ActivationCache(
+        maps.files, maps.digests, ["plain", "flip", "light1-seed0"], maps.model, maps.folder, mirror=True
+    )
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, 2 * 2 * 2 * len(maps.files) * 4 * 16))
     assert len(many.kept(Below().eval(), CPU)) == 2

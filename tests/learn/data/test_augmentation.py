@@ -121,8 +121,8 @@ def test_light_is_brightness_contrast_and_saturation_one_after_the_other() -> No
 
 
 def _drawn(seed: int, light: float) -> tuple[float, float, float]:
-    chance = random.Random(seed)
-    first, second, third = (chance.uniform(1 - light, 1 + light) for _ in range(3))
+    rng = random.Random(seed)
+    first, second, third = (rng.uniform(1 - light, 1 + light) for _ in range(3))
     return first, second, third
 
 

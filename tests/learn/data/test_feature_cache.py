@@ -24,22 +24,22 @@ def forward(batch: Pixels) -> Vectors:
 
 
 def test_a_view_is_computed_once(shop: Path, plain_model: Path, tmp_path: Path) -> None:
-    model, place, photos = open_model(plain_model), Workspace(tmp_path / "w"), open_catalog(shop)
-    first = feature_cache.cached(photos, "light1-seed0", model, forward, place)
+    model, workspace, photos = open_model(plain_model), Workspace(tmp_path / "w"), open_catalog(shop)
+    first = feature_cache.cached(photos, "light1-seed0", model, forward, workspace)
     assert (first.fresh, len(first.embeddings.items)) == (12, 12)
     (shop / "product-00" / "0.png").write_bytes(encoded(photo(50)))
     os.utime(shop / "product-00" / "1.png", (1, 1))
-    again = feature_cache.cached(open_catalog(shop), "light1-seed0", model, forward, place)
+    again = feature_cache.cached(open_catalog(shop), "light1-seed0", model, forward, workspace)
     assert again.fresh == 1
     assert np.array_equal(again.embeddings.vectors[1:], first.embeddings.vectors[1:])
-    assert feature_cache.cached(photos, "light2-seed0", model, forward, place).fresh == 12
-    assert feature_cache.cached(photos, "plain", model, forward, place).fresh == 12
+    assert feature_cache.cached(photos, "light2-seed0", model, forward, workspace).fresh == 12
+    assert feature_cache.cached(photos, "plain", model, forward, workspace).fresh == 12
 
 
 def test_views_are_stacked_in_the_order_of_the_images(shop: Path, plain_model: Path, tmp_path: Path) -> None:
-    model, place, photos = open_model(plain_model), Workspace(tmp_path / "w"), open_catalog(shop)
-    stacked = feature_cache.stacked(photos, ["plain", "flip"], model, forward, place)
-    plain = feature_cache.cached(photos, "plain", model, forward, place).embeddings
+    model, workspace, photos = open_model(plain_model), Workspace(tmp_path / "w"), open_catalog(shop)
+    stacked = feature_cache.stacked(photos, ["plain", "flip"], model, forward, workspace)
+    plain = feature_cache.cached(photos, "plain", model, forward, workspace).embeddings
     assert stacked.shape == (2, 12, plain.dim)
     assert torch.equal(stacked[0], torch.from_numpy(np.array(plain.vectors)))
     assert not torch.allclose(stacked[0], stacked[1])

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dmlcli.learn.networks.heads import BlendHead
-from dmlcli.learn.networks.lda import ClosedForm, Setting, _strongest, split_dim
+from dmlcli.learn.networks.lda import ClosedForm, HeadParams, _strongest, split_dim
 
 
 def sample(labels: int = 4, each: int = 20, features: int = 6) -> tuple[Tensor, Tensor]:
@@ -21,8 +21,8 @@ def sample(labels: int = 4, each: int = 20, features: int = 6) -> tuple[Tensor, 
 def test_the_tuned_part_looks_where_products_differ_not_where_images_do() -> None:
     x, y = sample()
     head = BlendHead(6, 1, 1)
-    ClosedForm(x, y).fill(head, Setting(0.01, 0.5, 0.0))
-    weight = head.tuned.linear.weight[0]
+    ClosedForm(x, y).fill(head, HeadParams(0.01, 0.5, 0.0))
+    weight = head.discriminative.linear.weight[0]
     assert weight.abs().argmax() == 0 and weight[0].abs() > 20 * weight[1].abs()
 
 
@@ -34,8 +34,8 @@ def test_weights_count_as_copies_would() -> None:
     ClosedForm(x.repeat_interleave(copies, 0), y.repeat_interleave(copies)).fill_tuned(copied, 0.3)
     with torch.no_grad():
         found, expected = (
-            torch.nn.functional.normalize(weighted.tuned(x)),
-            torch.nn.functional.normalize(copied.tuned(x)),
+            torch.nn.functional.normalize(weighted.discriminative(x)),
+            torch.nn.functional.normalize(copied.discriminative(x)),
         )
     assert torch.allclose(found @ found.T, expected @ expected.T, atol=1e-4)
 
@@ -44,13 +44,13 @@ def test_the_base_part_whitens_what_varies_within_products() -> None:
     """All components together: x S^-1 x' is left of the centred features, S with a shrinkage of 1."""
     x, y = sample()
     head = BlendHead(6, 6, 3)
-    ClosedForm(x, y).fill(head, Setting(1.0, 0.5, 0.0))
+    ClosedForm(x, y).fill(head, HeadParams(1.0, 0.5, 0.0))
     centred = (x - x.mean(0)).double()
     within = x.double() - torch.stack([x[y == label].double().mean(0) for label in range(4)])[y]
     scatter = within.T @ within / len(x)
     scatter += scatter.diagonal().mean() * torch.eye(6)
     with torch.no_grad():
-        z = head.base(x).double()
+        z = head.whitened(x).double()
     assert torch.allclose(z @ z.T, centred @ torch.linalg.inv(scatter) @ centred.T, atol=1e-3)
 
 
@@ -67,9 +67,9 @@ def test_many_features_give_the_components_that_few_give() -> None:
 def test_the_tuned_part_whitens_what_products_vary_within() -> None:
     x, y = sample()
     head = BlendHead(6, 3, 3)
-    ClosedForm(x, y).fill(head, Setting(1e-6, 0.5, 0.0))
+    ClosedForm(x, y).fill(head, HeadParams(1e-6, 0.5, 0.0))
     with torch.no_grad():
-        z = head.tuned(x)
+        z = head.discriminative(x)
         within = z - torch.stack([z[y == label].mean(0) for label in range(4)])[y]
         covariance = within.T @ within / len(x)
     assert torch.allclose(covariance / covariance[0, 0], torch.eye(3), atol=1e-2)
@@ -82,9 +82,9 @@ def test_more_shrinkage_looks_more_like_the_plain_means() -> None:
     for shrinkage in (0.01, 1e6):
         head = BlendHead(6, 3, 1)
         solved.fill_tuned(head, shrinkage)
-        forms.append(head.tuned.linear.weight[0] / head.tuned.linear.weight[0].norm())
-    means = torch.stack([x[y == label].mean(0) for label in range(4)]) - x.mean(0)
-    plain = torch.linalg.svd(means).Vh[0]
+        forms.append(head.discriminative.linear.weight[0] / head.discriminative.linear.weight[0].norm())
+    prototypes = torch.stack([x[y == label].mean(0) for label in range(4)]) - x.mean(0)
+    plain = torch.linalg.svd(prototypes).Vh[0]
     assert (forms[1] @ plain).abs() > 0.999 > (forms[0] @ plain).abs()
 
 
@@ -92,14 +92,14 @@ def test_more_shrinkage_looks_more_like_the_plain_means() -> None:
 def test_few_images_and_many_outputs_give_finite_heads(labels: int, each: int, features: int) -> None:
     x, y = sample(labels, each, features)
     head = BlendHead(features, *split_dim(64, labels))
-    ClosedForm(x, y).fill(head, Setting(0.1, 0.5, 0.0))
+    ClosedForm(x, y).fill(head, HeadParams(0.1, 0.5, 0.0))
     assert all(torch.isfinite(parameter).all() for parameter in head.parameters())
     assert torch.isfinite(head(x)).all() and head(x).shape == (len(x), 64)
 
 
 def test_equal_images_give_finite_heads() -> None:
     head = BlendHead(4, 4, 1)
-    ClosedForm(torch.ones(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])).fill(head, Setting(0.3, 0.5, 0.0))
+    ClosedForm(torch.ones(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])).fill(head, HeadParams(0.3, 0.5, 0.0))
     assert torch.isfinite(head(torch.ones(2, 4))).all()
 
 

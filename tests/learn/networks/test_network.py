@@ -178,8 +178,8 @@ def test_the_cosine_of_a_blend_is_the_blend_of_cosines() -> None:
     one, other = F.normalize(torch.randn(4, 8), dim=-1), F.normalize(torch.randn(4, 8), dim=-1)
     with torch.inference_mode():
         cosine = (head(one) * head(other)).sum(-1)
-        base = F.cosine_similarity(head.base(one), head.base(other))
-        tuned = F.cosine_similarity(head.tuned(one), head.tuned(other))
+        base = F.cosine_similarity(head.whitened(one), head.whitened(other))
+        tuned = F.cosine_similarity(head.discriminative(one), head.discriminative(other))
         assert torch.allclose(head(one).norm(dim=-1), torch.ones(4))
     assert torch.allclose(cosine, 0.3 * base + 0.7 * tuned, atol=1e-6)
     assert head.dim == 8
@@ -188,14 +188,14 @@ def test_the_cosine_of_a_blend_is_the_blend_of_cosines() -> None:
 def test_recall_gathers_images_of_a_known_product_and_leaves_strangers_alone() -> None:
     head = heads.BlendHead(3, 2, 3, products=2).eval()
     with torch.no_grad():
-        head.base.weight.zero_()
-        head.tuned.linear.weight.copy_(torch.eye(3))
-        head.tuned.linear.bias.zero_()
-        head.remember(torch.eye(3)[:2], torch.tensor([0, 1]))
+        head.whitened.weight.zero_()
+        head.discriminative.linear.weight.copy_(torch.eye(3))
+        head.discriminative.linear.bias.zero_()
+        head.set_prototypes(torch.eye(3)[:2], torch.tensor([0, 1]))
         known = F.normalize(torch.tensor([[1.0, 0.3, 0.0], [1.0, -0.3, 0.2]]), dim=-1)
         stranger = torch.tensor([[0.0, 0.3, 1.0]])
         before_known, before_stranger = head(known), head(stranger)
-        head.recall = torch.tensor(2.0)
+        head.prototype_attention = torch.tensor(2.0)
         apart, together = (before_known[0] @ before_known[1]), (head(known)[0] @ head(known)[1])
         assert together > apart
         assert torch.allclose(head(stranger), before_stranger, atol=1e-3)
@@ -203,7 +203,7 @@ def test_recall_gathers_images_of_a_known_product_and_leaves_strangers_alone() -
 
 @pytest.mark.parametrize("kind", heads.HEADS)
 def test_a_head_is_made_again_from_its_settings(kind: str) -> None:
-    head = heads.IdentityHead(8) if kind == "identity" else heads.BlendHead(8, 5, 3, tuned=kind, products=2)
+    head = heads.IdentityHead(8) if kind == "identity" else heads.BlendHead(8, 5, 3, discriminative=kind, products=2)
     again = heads.build_head(8, head.settings)
     again.load_state_dict(head.eval().state_dict())
     again.eval()

@@ -35,13 +35,13 @@ def check(name: str, pooling: str | None) -> None:
     start = resolve(name, "none")
     torch.manual_seed(0)
     backbone = build_backbone(start, pooling)
-    halves = split.cut(backbone, name)
+    parts = split.split_backbone(backbone, name)
     images = torch.rand(2, 3, start.image.crop, start.image.crop)
     with torch.inference_mode():
-        maps = halves.below(images)
-        assert torch.allclose(halves.above(maps), backbone(images), atol=1e-4)
+        maps = parts.stem(images)
+        assert torch.allclose(parts.top(maps), backbone(images), atol=1e-4)
     own = {id(parameter) for parameter in backbone.parameters()}
-    top = {id(parameter) for parameter in halves.above.parameters()}
+    top = {id(parameter) for parameter in parts.top.parameters()}
     assert top and top < own  # they are the backbone's own, and not all of them
 
 
@@ -64,5 +64,5 @@ def test_two_halves_of_every_family_are_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", ["googlenet", "descriptor"])
 def test_what_has_no_obvious_last_stage_says_so(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} has no obvious last stage") as caught:
-        split.cut(nn.Identity(), name)
+        split.split_backbone(nn.Identity(), name)
     assert "--tune all" in caught.value.hint

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from dmlcli.learn import losses
-from dmlcli.learn.training.diagnostics import Health, measure, share_active
+from dmlcli.learn.training.diagnostics import Diagnostics, measure, share_active
 
 LABELS = torch.arange(4).repeat_interleave(4)
 
 
-def look(embeddings: Tensor, loss: nn.Module) -> Health:
+def look(embeddings: Tensor, loss: nn.Module) -> Diagnostics:
     embeddings = embeddings.requires_grad_()
     loss(embeddings, LABELS).backward()
     return measure(embeddings, LABELS, loss, share_active(embeddings))
@@ -20,21 +20,26 @@ def scattered(dim: int = 16) -> Tensor:
 
 
 def test_scattered_embeddings_are_no_trouble() -> None:
-    health = look(scattered(), losses.build("multi-similarity", 4, 16))
-    assert health.trouble == "" and abs(health.similarity) < 0.3 and health.spread > 0.8 and health.active > 0.9
+    diagnostics = look(scattered(), losses.build("multi-similarity", 4, 16))
+    assert (
+        diagnostics.trouble == ""
+        and abs(diagnostics.similarity) < 0.3
+        and diagnostics.spread > 0.8
+        and diagnostics.active > 0.9
+    )
 
 
 def test_embeddings_that_are_all_alike_are_a_collapse() -> None:
     alike = torch.ones(16, 16) + 1e-3 * scattered()
-    health = look(alike, losses.build("triplet", 4, 16))
-    assert health.spread < 0.01
-    assert "alike" in health.trouble and "--learning-rate" in health.trouble
+    diagnostics = look(alike, losses.build("triplet", 4, 16))
+    assert diagnostics.spread < 0.01
+    assert "alike" in diagnostics.trouble and "--learning-rate" in diagnostics.trouble
 
 
 def test_a_loss_with_nothing_left_to_do_is_told() -> None:
     apart = torch.eye(4).repeat_interleave(4, dim=0) + 1e-4 * scattered(4)
-    health = look(apart, losses.build("triplet:margin=0.1,reduction=nonzero", 4, 4))
-    assert health.active == 0 and "margin" in health.trouble
+    diagnostics = look(apart, losses.build("triplet:margin=0.1,reduction=nonzero", 4, 4))
+    assert diagnostics.active == 0 and "margin" in diagnostics.trouble
 
 
 def test_proxies_without_a_gradient_are_counted() -> None:

@@ -15,7 +15,7 @@ from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import distributed as shared
 from dmlcli.learn.training.cross_batch_memory import Memory
 from dmlcli.learn.training.loop import fit
-from dmlcli.learn.training.state import Learner
+from dmlcli.learn.training.state import TrainerState
 
 LABELS, DIM, FEATURES = 6, 8, 10
 CASES = [
@@ -31,9 +31,9 @@ CASES = [
 
 def batches(number: int) -> list[tuple[Tensor, Tensor]]:
     """Three batches, of which only the first can be halved."""
-    chance = torch.Generator().manual_seed(number)
+    rng = torch.Generator().manual_seed(number)
     sizes = (24, 23, 17)
-    return [(torch.randn(size, FEATURES, generator=chance), torch.arange(size) % LABELS) for size in sizes]
+    return [(torch.randn(size, FEATURES, generator=rng), torch.arange(size) % LABELS) for size in sizes]
 
 
 def trained(recipe: Recipe) -> list[Tensor]:
@@ -42,16 +42,16 @@ def trained(recipe: Recipe) -> list[Tensor]:
     network = nn.Sequential(nn.Linear(FEATURES, 12), nn.Tanh(), nn.Linear(12, DIM))
     loss: nn.Module = losses.build(recipe.loss, LABELS, DIM)
     loss = Memory(loss, DIM, size=int(recipe.memory), start=1) if recipe.memory else loss
-    learner = Learner(recipe, loss, head=network)
+    trainer = TrainerState(recipe, loss, head=network)
 
     def feed(number: int) -> list[tuple[Tensor, Tensor]]:
-        return [(x[shared.part(len(x))], y) for x, y in batches(number)]
+        return [(x[shared.shard(len(x))], y) for x, y in batches(number)]
 
     found: list[Tensor] = []
-    for epoch in fit(network, learner, feed):
-        found += [torch.zeros(1) if p.grad is None else p.grad.clone() for p in learner.parameters]
-        found += [torch.tensor([epoch.loss, epoch.health.active, epoch.health.similarity])]
-    return [*found, *(p.detach() for p in learner.parameters)]
+    for epoch in fit(network, trainer, feed):
+        found += [torch.zeros(1) if p.grad is None else p.grad.clone() for p in trainer.parameters]
+        found += [torch.tensor([epoch.loss, epoch.diagnostics.active, epoch.diagnostics.similarity])]
+    return [*found, *(p.detach() for p in trainer.parameters)]
 
 
 def work(rank: int, port: int, folder: Path) -> None:
@@ -59,19 +59,19 @@ def work(rank: int, port: int, folder: Path) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     torch.set_num_threads(1)
-    with shared.joined():
+    with shared.process_group():
         torch.save([trained(recipe) for recipe in CASES], folder / f"{rank}.pt")
-        dropped = [shared.told(rank) == 0]
-        with shared.own_chance("1/1"):
+        dropped = [shared.broadcast(rank) == 0]
+        with shared.rank_rng("1/1"):
             mine = torch.rand(2)
-        dropped.append(not torch.equal(*shared.gathered(mine[None], 2)))
-        dropped.append(torch.equal(*shared.gathered(torch.rand(1, 2), 2)))
+        dropped.append(not torch.equal(*shared.all_gather(mine[None], 2)))
+        dropped.append(torch.equal(*shared.all_gather(torch.rand(1, 2), 2)))
         rows = list(range(5))
-        dropped.append(shared.in_parts(rows, lambda part: torch.tensor(part)[:, None]).flatten().tolist() == rows)
-        dropped.append(shared.in_parts([7], lambda part: torch.tensor(part)[:, None]).tolist() == [[7]])
+        dropped.append(shared.map_sharded(rows, lambda shard: torch.tensor(shard)[:, None]).flatten().tolist() == rows)
+        dropped.append(shared.map_sharded([7], lambda shard: torch.tensor(shard)[:, None]).tolist() == [[7]])
         torch.save(dropped, folder / f"also-{rank}.pt")
         if rank:
-            assert shared.told(rank) is None  # no more errands
+            assert shared.broadcast(rank) is None  # no more errands
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +91,11 @@ def test_two_processes_take_the_steps_of_one(together: Path) -> None:
     torch.set_num_threads(1)
     found: list[Any] = [torch.load(together / f"{rank}.pt") for rank in (0, 1)]
     for recipe, first, second in zip(CASES, *found, strict=True):
-        alone = trained(recipe)
-        assert len(alone) == len(first) > 0
+        single_process = trained(recipe)
+        assert len(single_process) == len(first) > 0
         for one, two in zip(first, second, strict=True):
             assert torch.equal(one, two), f"{recipe.loss}: the processes differ"
-        for one, two in zip(alone, first, strict=True):
+        for one, two in zip(single_process, first, strict=True):
             assert torch.allclose(one, two, rtol=1e-5, atol=1e-5), f"{recipe}: {(one - two).abs().max()}"
 
 

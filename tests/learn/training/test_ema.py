@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from dmlcli.learn.training.ema import Average
+from dmlcli.learn.training.ema import ExponentialMovingAverage
 
 
 def test_it_follows_the_weights_and_gives_them_back() -> None:
     """From the first step on, where the decay is still below the one asked for."""
     module = nn.BatchNorm1d(3)
-    average = Average(module, decay=0.9)
+    average = ExponentialMovingAverage(module, decay=0.9)
     expected = torch.ones(3)
     for step in range(1, 101):
         with torch.no_grad():
@@ -30,7 +30,7 @@ def test_the_first_step_counts_nine_elevenths() -> None:
     module = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         module.weight.fill_(0)
-        average = Average(module, 0.999)
+        average = ExponentialMovingAverage(module, 0.999)
         module.weight.fill_(11)
     average.update()
     with average.in_place():
@@ -39,7 +39,7 @@ def test_the_first_step_counts_nine_elevenths() -> None:
 
 @pytest.mark.parametrize("damage", [{"mean": {}}, {"mean": {"weight": torch.zeros(1)}}, {"steps": "many"}])
 def test_a_state_of_another_module_is_refused(damage: dict[str, Any]) -> None:
-    average = Average(nn.Linear(2, 2, bias=False), 0.5)
+    average = ExponentialMovingAverage(nn.Linear(2, 2, bias=False), 0.5)
     with pytest.raises((KeyError, ValueError)):
         average.load_state_dict(average.state_dict() | damage)
 
@@ -47,7 +47,7 @@ def test_a_state_of_another_module_is_refused(damage: dict[str, Any]) -> None:
 def test_it_can_be_saved_and_taken_up_again() -> None:
     torch.manual_seed(0)
     module, other = nn.Linear(2, 2), nn.Linear(2, 2)
-    average, again = Average(module, 0.5), Average(other, 0.5)
+    average, again = ExponentialMovingAverage(module, 0.5), ExponentialMovingAverage(other, 0.5)
     with torch.no_grad():
         module.weight.add_(1)
     average.update()

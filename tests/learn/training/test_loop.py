@@ -10,7 +10,7 @@ from dmlcli.errors import TrainingError
 from dmlcli.learn import losses
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training.loop import Batch, fit, start_from_means
-from dmlcli.learn.training.state import Learner
+from dmlcli.learn.training.state import TrainerState
 
 
 def sample() -> tuple[Tensor, Tensor]:
@@ -24,8 +24,8 @@ def test_training_lowers_the_loss_along_half_a_cosine() -> None:
     torch.manual_seed(0)
     head = nn.Linear(10, 4)
     loss = losses.build("triplet", 4, 4)
-    learner = Learner(Recipe(epochs=10, learning_rate=1e-2), loss, head=head)
-    epochs = list(fit(head, learner, lambda number: [(x, y)] * 5))
+    trainer = TrainerState(Recipe(epochs=10, learning_rate=1e-2), loss, head=head)
+    epochs = list(fit(head, trainer, lambda number: [(x, y)] * 5))
     assert [epoch.number for epoch in epochs] == list(range(1, 11))
     assert epochs[-1].loss < 0.8 * epochs[0].loss
     rates = [epoch.learning_rate for epoch in epochs]
@@ -41,7 +41,7 @@ def test_each_epoch_gets_its_own_batches() -> None:
         yield x, y
 
     head = nn.Linear(10, 4)
-    list(fit(head, Learner(Recipe(epochs=3), losses.build("triplet", 4, 4), head=head), feed))
+    list(fit(head, TrainerState(Recipe(epochs=3), losses.build("triplet", 4, 4), head=head), feed))
     assert asked == [1, 2, 3]
 
 
@@ -49,11 +49,13 @@ def moved(spec: str, *, backbone: bool = False) -> dict[str, float]:
     """How far one step of AdamW takes each part; a first step has the length of its learning rate."""
     x, y = sample()
     torch.manual_seed(0)
-    head, trunk, loss = nn.Linear(6, 4), nn.Linear(10, 6), losses.build(spec, 4, 4)
-    parts = {"head": head.weight, "backbone": trunk.weight, **dict(loss.named_parameters())}
+    head, feature_extractor, loss = nn.Linear(6, 4), nn.Linear(10, 6), losses.build(spec, 4, 4)
+    parts = {"head": head.weight, "backbone": feature_extractor.weight, **dict(loss.named_parameters())}
     before = {name: parameter.detach().clone() for name, parameter in parts.items()}
-    learner = Learner(Recipe(epochs=1, weight_decay=0.0), loss, head=head, backbone=trunk if backbone else None)
-    list(fit(nn.Sequential(trunk, head), learner, lambda _: [(x, y)]))
+    trainer = TrainerState(
+        Recipe(epochs=1, weight_decay=0.0), loss, head=head, backbone=feature_extractor if backbone else None
+    )
+    list(fit(nn.Sequential(feature_extractor, head), trainer, lambda _: [(x, y)]))
     return {name: float((parameter.detach() - before[name]).abs().median()) for name, parameter in parts.items()}
 
 
@@ -81,7 +83,7 @@ def test_a_loss_that_is_no_number_stops_with_a_hint() -> None:
     with torch.no_grad():
         head.weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="epoch 1") as caught:
-        list(fit(head, Learner(Recipe(epochs=2), loss, head=head), lambda _: [(x, y)]))
+        list(fit(head, TrainerState(Recipe(epochs=2), loss, head=head), lambda _: [(x, y)]))
     assert "--learning-rate" in caught.value.hint
 
 
@@ -116,17 +118,17 @@ def test_what_is_not_finite_is_named_with_epoch_and_step(slope: float, start: fl
     head = nn.Linear(10, 4)
     with torch.no_grad():
         head.weight.fill_(start)
-    learner = Learner(Recipe(epochs=2, learning_rate=0, clip=clip), Odd(slope), head=head)
+    trainer = TrainerState(Recipe(epochs=2, learning_rate=0, clip=clip), Odd(slope), head=head)
     with pytest.raises(TrainingError, match=f"epoch 1, step 1: NaN or infinity in the {what}"):
-        list(fit(head, learner, lambda _: [(x, y)]))
+        list(fit(head, trainer, lambda _: [(x, y)]))
 
 
 def test_the_step_that_diverges_is_counted() -> None:
     x, y = sample()
     head = nn.Linear(10, 4)
-    learner = Learner(Recipe(epochs=3, learning_rate=0), Odd(float("nan"), wait=7), head=head)
+    trainer = TrainerState(Recipe(epochs=3, learning_rate=0), Odd(float("nan"), wait=7), head=head)
     with pytest.raises(TrainingError, match="epoch 2, step 3"):
-        list(fit(head, learner, lambda _: [(x, y)] * 5))
+        list(fit(head, trainer, lambda _: [(x, y)] * 5))
 
 
 def test_weights_that_the_last_step_ruined_are_noticed() -> None:
@@ -134,7 +136,7 @@ def test_weights_that_the_last_step_ruined_are_noticed() -> None:
     head = nn.Linear(10, 4)
     asked = Recipe(epochs=1, learning_rate=1e38, optimizer="sgd", clip="none", weight_decay=0)
     with pytest.raises(TrainingError, match="at the end of epoch 1: NaN or infinity in the squared weights"):
-        list(fit(head, Learner(asked, Odd(1e3), head=head), lambda _: [(x, y)]))
+        list(fit(head, TrainerState(asked, Odd(1e3), head=head), lambda _: [(x, y)]))
 
 
 def test_the_last_step_of_an_epoch_is_the_mean_of_the_batches_that_are_left() -> None:
@@ -152,7 +154,7 @@ def test_the_last_step_of_an_epoch_is_the_mean_of_the_batches_that_are_left() ->
         schedule="constant",
         weight_decay=0,
     )
-    list(fit(head, Learner(asked, Odd(1.0), head=head), lambda _: parts))
+    list(fit(head, TrainerState(asked, Odd(1.0), head=head), lambda _: parts))
     assert head.weight.item() == pytest.approx(100 - (2 * 1 + 2 * 3) / 2 - 2 * 5)
 
 

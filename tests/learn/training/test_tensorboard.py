@@ -19,8 +19,8 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_a_run_is_told_at_its_epochs(tmp_path: Path) -> None:
     first = board.Board(tmp_path)
-    first.told({"trial": "closed form", "map@r": 0.5, "best": True})
-    first.told({"trial": "epoch 1", "epoch": 1, "loss": 2.0, "map@r": 0.25, "idle_proxies": None})
-    again = board.Board(tmp_path, [{"trial": "closed form", "map@r": 0.5}])
-    again.told({"trial": "epoch 1", "epoch": 1, "loss": 4.0, "map@r": 0.75})
+    first.log({"candidate": "closed form", "map@r": 0.5, "best": True})
+    first.log({"candidate": "epoch 1", "epoch": 1, "loss": 2.0, "map@r": 0.25, "idle_proxies": None})
+    again = board.Board(tmp_path, [{"candidate": "closed form", "map@r": 0.5}])
+    again.log({"candidate": "epoch 1", "epoch": 1, "loss": 4.0, "map@r": 0.75})
     assert scalars(tmp_path) == {"validation/map@r": [(0, 0.5), (1, 0.75)], "training/loss": [(1, 4.0)]}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dmlcli.catalog import Catalog, Item, split_for_comparison, split_for_training
-from dmlcli.learn.validation.folds import Rehearsal, describe, fitted_in_the_end, halved, rehearsals
+from dmlcli.learn.validation.folds import ValidationSplit, describe, final_fit_rows, half_split, validation_splits
 
 
 def catalog(products: int, images: int, split: str = "", source: bool = False) -> list[Item]:
@@ -16,8 +16,8 @@ def catalog(products: int, images: int, split: str = "", source: bool = False) -
     ]
 
 
-def made(items: list[Item], purpose: str = "both", seed: int = 0) -> list[Rehearsal]:
-    return rehearsals(items, split_for_training(Catalog(Path(), items), seed), purpose, seed)
+def made(items: list[Item], purpose: str = "both", seed: int = 0) -> list[ValidationSplit]:
+    return validation_splits(items, split_for_training(Catalog(Path(), items), seed), purpose, seed)
 
 
 def products(items: list[Item], rows: list[int]) -> set[str]:
@@ -28,31 +28,31 @@ def test_new_products_are_not_fitted_on_and_known_ones_are() -> None:
     items = catalog(24, 8)
     found = made(items)
     assert len(found) == 3
-    for rehearsal in found:
-        fitted = products(items, rehearsal.fit)
-        new, known = rehearsal.searches["new"], rehearsal.searches["known"]
+    for validation_split in found:
+        fitted = products(items, validation_split.fit)
+        new, known = validation_split.searches["new"], validation_split.searches["known"]
         assert len(fitted) == 16 and not fitted & products(items, new.gallery) and {*new.queries} <= {*new.gallery}
-        assert products(items, known.queries) == fitted and known.gallery == rehearsal.fit
-        assert not {*known.queries} & {*rehearsal.fit} and len(known.queries) == 2 * 16
-    held_out = [products(items, rehearsal.searches["new"].gallery) for rehearsal in found]
+        assert products(items, known.queries) == fitted and known.gallery == validation_split.fit
+        assert not {*known.queries} & {*validation_split.fit} and len(known.queries) == 2 * 16
+    held_out = [products(items, validation_split.searches["new"].gallery) for validation_split in found]
     assert len(set.union(*held_out)) == 24 == sum(map(len, held_out))
 
 
 def test_the_images_of_a_split_val_are_what_judges() -> None:
     items = catalog(24, 6, "train") + catalog(24, 2, "val")
-    for rehearsal in made(items):
-        for search in rehearsal.searches.values():
+    for validation_split in made(items):
+        for search in validation_split.searches.values():
             assert {items[row].split for row in search.queries} == {"val"}
             assert {items[row].split for row in search.gallery} == {"train"}
-        assert {items[row].split for row in rehearsal.fit} == {"train"}
+        assert {items[row].split for row in validation_split.fit} == {"train"}
 
 
 def test_new_products_of_a_split_val_are_never_fitted_on() -> None:
     items = catalog(10, 4, "train") + [item._replace(product=f"new {item.product}") for item in catalog(5, 3, "val")]
-    (rehearsal,) = made(items)
-    assert {items[row].split for row in rehearsal.searches["new"].gallery} == {"val"}
+    (validation_split,) = made(items)
+    assert {items[row].split for row in validation_split.searches["new"].gallery} == {"val"}
     split = split_for_training(Catalog(Path(), items), 0)
-    assert {items[row].split for row in fitted_in_the_end(items, split)} == {"train"}
+    assert {items[row].split for row in final_fit_rows(items, split)} == {"train"}
 
 
 def test_the_last_quarter_of_each_product_is_spared() -> None:
@@ -64,33 +64,35 @@ def test_the_last_quarter_of_each_product_is_spared() -> None:
 
 def test_what_was_held_out_is_fitted_on_in_the_end() -> None:
     items = catalog(20, 5)
-    assert fitted_in_the_end(items, split_for_training(Catalog(Path(), items), 0)) == list(range(100))
+    assert final_fit_rows(items, split_for_training(Catalog(Path(), items), 0)) == list(range(100))
 
 
 @pytest.mark.parametrize(("purpose", "expected"), [("known", {"known"}), ("new", {"new"}), ("both", {"known", "new"})])
 def test_only_the_question_that_matters_is_asked(purpose: str, expected: set[str]) -> None:
-    for rehearsal in made(catalog(24, 8), purpose):
-        assert set(rehearsal.searches) == expected
+    for validation_split in made(catalog(24, 8), purpose):
+        assert set(validation_split.searches) == expected
 
 
 @pytest.mark.filterwarnings("ignore:sources tie")
 def test_of_several_sources_a_whole_one_asks() -> None:
     """In both searches: no photo that asks has one of its product and its source among those that are found."""
     items = catalog(24, 6, source=True)
-    for rehearsal in made(items):
-        for search in rehearsal.searches.values():
+    for validation_split in made(items):
+        for search in validation_split.searches.values():
             among = {(items[row].product, items[row].source) for row in search.gallery}
             asking = {(items[row].product, items[row].source) for row in search.queries}
             assert not among & asking and {source for _, source in asking} == {"s0", "s1"}
-        both = {items[row].product for row in rehearsal.fit if items[row].source == "s0"}
-        assert both & {items[row].product for row in rehearsal.fit if items[row].source == "s1"}  # what varies is seen
+        both = {items[row].product for row in validation_split.fit if items[row].source == "s0"}
+        assert both & {
+            items[row].product for row in validation_split.fit if items[row].source == "s1"
+        }  # what varies is seen
 
 
 def test_with_few_images_a_product_one_of_every_second_is_spared() -> None:
     items = catalog(24, 2)
-    for rehearsal in made(items):
-        known = rehearsal.searches["known"]
-        assert len(known.queries) == len(products(items, known.queries)) == 8 and len(rehearsal.fit) == 24
+    for validation_split in made(items):
+        known = validation_split.searches["known"]
+        assert len(known.queries) == len(products(items, known.queries)) == 8 and len(validation_split.fit) == 24
 
 
 @pytest.mark.parametrize(("number", "images"), [(3, 3), (30, 1)])
@@ -106,8 +108,10 @@ def test_a_large_search_takes_some_of_its_queries() -> None:
 
 def test_halves_for_a_comparison_answer_both_questions() -> None:
     items = catalog(10, 8)
-    rehearsal = halved(items, split_for_comparison(Catalog(Path(), items), 0))
-    fitted = products(items, rehearsal.fit)
-    assert len(fitted) == 5 and products(items, rehearsal.searches["known"].queries) == fitted
-    assert products(items, rehearsal.searches["new"].gallery) == products(items, list(range(80))) - fitted
-    assert "5 known products" in describe([rehearsal], items) and "5 new products" in describe([rehearsal], items)
+    validation_split = half_split(items, split_for_comparison(Catalog(Path(), items), 0))
+    fitted = products(items, validation_split.fit)
+    assert len(fitted) == 5 and products(items, validation_split.searches["known"].queries) == fitted
+    assert products(items, validation_split.searches["new"].gallery) == products(items, list(range(80))) - fitted
+    assert "5 known products" in describe([validation_split], items) and "5 new products" in describe(
+        [validation_split], items
+    )

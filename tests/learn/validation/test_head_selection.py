@@ -7,24 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmlcli.learn.networks.lda import SETTINGS, Setting
+from dmlcli.learn.networks.lda import HEAD_PARAMS, HeadParams
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation import head_selection as module
-from dmlcli.learn.validation.head_selection import Folds, Tried, choose
+from dmlcli.learn.validation.head_selection import FoldScores, Tried, choose
 
-SHARP, MILD, POOR = SETTINGS[0], SETTINGS[17], SETTINGS[30]
+SHARP, MILD, POOR = HEAD_PARAMS[0], HEAD_PARAMS[17], HEAD_PARAMS[30]
 
 
-def lesson(**frozen: float) -> Any:
-    """A lesson of which only the scores of the frozen backbone are looked at."""
+def fold(**frozen: float) -> Any:
+    """A fold of which only the scores of the frozen backbone are looked at."""
     validation = SimpleNamespace(scores=lambda _: frozen, names=list(frozen))
     return SimpleNamespace(validation=validation, baseline=SimpleNamespace(numpy=lambda: np.zeros(1)))
 
 
-def chosen(monkeypatch: pytest.MonkeyPatch, tried: dict[Setting, dict[str, float]], **frozen: float) -> Setting:
-    found = [Tried(setting, scores, 0.5) for setting, scores in tried.items()]
-    monkeypatch.setattr(module, "_all_settings", lambda *_: found)
-    return choose([lesson(**frozen)] * 2, Recipe()).setting
+def chosen(monkeypatch: pytest.MonkeyPatch, tried: dict[HeadParams, dict[str, float]], **frozen: float) -> HeadParams:
+    found = [Tried(head_params, scores, 0.5) for head_params, scores in tried.items()]
+    monkeypatch.setattr(module, "_all_head_params", lambda *_: found)
+    return choose([fold(**frozen)] * 2, Recipe()).head_params
 
 
 def test_a_setting_below_the_frozen_backbone_in_one_search_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,13 +53,13 @@ def test_folds_that_are_done_are_not_computed_again(tmp_path: Path) -> None:
         asked.append(number)
         return [Tried(SHARP, {"known": 0.1 + number, "new": 1 / 3}, None), Tried(MILD, {"known": 0.5, "new": 0.2}, 0.7)]
 
-    first = Folds(file)
+    first = FoldScores(file)
     kept = [first.of(number, names, lambda number=number: computed(number)) for number in range(2)]  # type: ignore
-    again = Folds(file)
+    again = FoldScores(file)
     assert [again.of(number, names, lambda number=number: computed(number)) for number in range(2)] == kept  # type: ignore
     assert asked == [0, 1]
     again.of(2, names, lambda: computed(2))
-    assert asked == [0, 1, 2] and Folds(file).of(2, names, list) == computed(2)
+    assert asked == [0, 1, 2] and FoldScores(file).of(2, names, list) == computed(2)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"folds": 3}', '{"folds": [[[[1, 2, 3], {"known": 1}, null]]]}'])
@@ -67,10 +67,10 @@ def test_folds_that_are_damaged_are_computed_again(tmp_path: Path, text: str) ->
     file = tmp_path / "folds.json"
     file.write_text(text)
     found = [Tried(SHARP, {"known": 0.5}, None)]
-    assert Folds(file).of(0, ["known"], lambda: found) == found
+    assert FoldScores(file).of(0, ["known"], lambda: found) == found
 
 
 def test_folds_of_other_searches_are_computed_again(tmp_path: Path) -> None:
     file, found = tmp_path / "folds.json", [Tried(SHARP, {"new": 0.5}, None)]
-    Folds(file).of(0, ["known"], lambda: [Tried(SHARP, {"known": 0.5}, None)])
-    assert Folds(file).of(0, ["new"], lambda: found) == found
+    FoldScores(file).of(0, ["known"], lambda: [Tried(SHARP, {"known": 0.5}, None)])
+    assert FoldScores(file).of(0, ["new"], lambda: found) == found

@@ -5,7 +5,7 @@ import pytest
 
 from dmlcli import metrics
 from dmlcli.learn.validation.folds import Search
-from dmlcli.learn.validation.scoring import Validation, together
+from dmlcli.learn.validation.scoring import Validation, geometric_mean
 from dmlcli.ranking import rankings
 from tests.conftest import make_embeddings
 
@@ -51,4 +51,4 @@ def test_a_query_that_is_in_the_gallery_does_not_find_itself() -> None:
 
 
 def test_relative_gains_in_either_search_count_the_same() -> None:
-    assert together([0.8, 0.2]) == pytest.approx(together([0.4, 0.4])) == pytest.approx(0.4)
+    assert geometric_mean([0.8, 0.2]) == pytest.approx(geometric_mean([0.4, 0.4])) == pytest.approx(0.4)

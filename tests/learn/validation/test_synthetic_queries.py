@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn.data import augmentation
-from dmlcli.learn.training.candidate import closed_trial, frozen_trial
+from dmlcli.learn.training.candidate import frozen_candidate, lda_candidate
 from dmlcli.learn.validation import synthetic_queries
 from dmlcli.learn.validation.plan import make_plan
-from dmlcli.learn.validation.training_data import Material
+from dmlcli.learn.validation.training_data import TrainingData
 from tests.conftest import Cli, make_shop
 from tests.learn.training.test_epochs import gathered, recipe
 
@@ -20,7 +20,7 @@ PRODUCTS = 9
 
 
 @pytest.fixture
-def material(tmp_path: Path) -> Material:
+def data(tmp_path: Path) -> TrainingData:
     """One photo of each product, in the views that search sees and in one of each family."""
     whole = gathered(tmp_path)
     items = whole.photos.items[:: len(whole.photos.items) // 12][:PRODUCTS]
@@ -33,36 +33,36 @@ def material(tmp_path: Path) -> Material:
         split=TrainingSplit(rows, [], [], [], ""),
         views=F.normalize(plain + 0.05 * noise, dim=-1),
         names=["plain", "flip", *augmentation.family_names(0)],
-        imitates=True,
+        uses_synthetic_queries=True,
     )
 
 
-def test_it_is_needed_where_nothing_real_can_be_held_out(material: Material) -> None:
-    assert synthetic_queries.is_needed(material.photos, material.split, recipe())
-    several = Catalog(material.photos.root, [item for item in material.photos.items for _ in range(4)])
+def test_it_is_needed_where_nothing_real_can_be_held_out(data: TrainingData) -> None:
+    assert synthetic_queries.is_needed(data.photos, data.split, recipe())
+    several = Catalog(data.photos.root, [item for item in data.photos.items for _ in range(4)])
     assert not synthetic_queries.is_needed(several, TrainingSplit(list(range(36)), [], [], [], ""), recipe())
-    assert not synthetic_queries.is_needed(material.photos, material.split, recipe("all"))
-    assert not synthetic_queries.is_needed(material.photos, TrainingSplit([0, 1, 2], [], [], [], ""), recipe())
+    assert not synthetic_queries.is_needed(data.photos, data.split, recipe("all"))
+    assert not synthetic_queries.is_needed(data.photos, TrainingSplit([0, 1, 2], [], [], [], ""), recipe())
 
 
-def test_a_family_judges_where_it_was_not_fitted_on(material: Material) -> None:
-    lessons = synthetic_queries.lessons(material, recipe())
-    assert len(lessons) == 3
-    for number, lesson in enumerate(lessons):
+def test_a_family_judges_where_it_was_not_fitted_on(data: TrainingData) -> None:
+    folds = synthetic_queries.folds(data, recipe())
+    assert len(folds) == 3
+    for number, fold in enumerate(folds):
         family = 2 + number
         shown = [view for view in range(5) if view != family]
-        assert torch.equal(lesson.features, material.views[shown][:, list(lesson.rows)])
-        assert lesson.products == 6 and set(lesson.validation.names) == {"known", "new"}
-        asked = [row for row in lesson.validation.rows if row >= PRODUCTS]
-        at = [lesson.validation.rows.index(row) for row in asked]
-        assert torch.equal(lesson.validation_features[at], material.views[family][[row - PRODUCTS for row in asked]])
-    assert set(synthetic_queries.lessons(material, recipe(purpose="known"))[0].validation.names) == {"known"}
+        assert torch.equal(fold.features, data.views[shown][:, list(fold.rows)])
+        assert fold.products == 6 and set(fold.validation.names) == {"known", "new"}
+        asked = [row for row in fold.validation.rows if row >= PRODUCTS]
+        at = [fold.validation.rows.index(row) for row in asked]
+        assert torch.equal(fold.validation_features[at], data.views[family][[row - PRODUCTS for row in asked]])
+    assert set(synthetic_queries.folds(data, recipe(purpose="known"))[0].validation.names) == {"known"}
 
 
-def test_the_closed_form_is_chosen_by_them_and_no_gradient_is_trusted(material: Material) -> None:
-    planned = make_plan(material, recipe("auto"))
-    assert planned.how == synthetic_queries.HOW and planned.only_closed
-    frozen, closed = frozen_trial(planned).score, closed_trial(planned).score
+def test_the_closed_form_is_chosen_by_them_and_no_gradient_is_trusted(data: TrainingData) -> None:
+    plan = make_plan(data, recipe("auto"))
+    assert plan.summary == synthetic_queries.SUMMARY and plan.lda_only
+    frozen, closed = frozen_candidate(plan).score, lda_candidate(plan).score
     assert frozen is not None and closed is not None and closed > 0
 
 

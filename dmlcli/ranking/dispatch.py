@@ -18,7 +18,7 @@ def find(
     *,
     own_rows: Rows | None = None,
     excluded: Callable[[int], Rows] | None = None,
-    see: Sequence[Callable[[Similarities], None]] = (),
+    observe: Sequence[Callable[[Similarities], None]] = (),
     tile: int = tile_search.SIDE,
 ) -> Iterator[Found]:
     """Search every query (Q, D) among the gallery (G, D), both of unit length; what is found comes in any order.
@@ -30,12 +30,12 @@ def find(
         see: who needs all similarities of a query; they are called in turn, and may write into them.
         tile: side of a tile, a multiple of 8 up to 2040.
     """
-    if own_rows is not None and excluded is None and not see and _by_tiles(gallery, products, len(queries), tile):
+    if own_rows is not None and excluded is None and not observe and _by_tiles(gallery, products, len(queries), tile):
         yield from tile_search.search(gallery, own_rows, products, tile)
         return
     for similarities in search(queries, gallery, products, own_rows=own_rows, excluded=excluded):
         found = similarities.found()
-        for one in see:
+        for one in observe:
             one(similarities)
         yield found
 
