@@ -64,7 +64,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     for name, vectors in (("frozen", data.baseline.numpy()), (f"trained ({head_params}, {seconds:.0f} s)", embedded)):
         scores = _search(data, vectors, "test", "train", set(products))
-        print(f"known products: {name}: {_told(scores)}")
+        print(f"known products: {name}: {_reported(scores)}")
     _new_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
 
 
@@ -117,15 +117,17 @@ def _new_products(
             before, after = (_search(data, vectors, *protocol, new) for vectors in (data.baseline.numpy(), embedded))
             names = [data.photos.items[row].product for row in _rows(data, protocol[0], new)]
             gains[protocol].append((before, after, names))
-            change = f"{_told(before)} -> {_told(after)}  ({head_params})"
+            change = f"{_reported(before)} -> {_reported(after)}  ({head_params})"
             print(f"new products, fold {fold}, {' -> '.join(protocol)}: {change}")
     for protocol, folds in gains.items():
-        told = []
+        changes_shown = []
         for metric in ("recall@1", "map@r"):
             differences = np.concatenate([after[metric] - before[metric] for before, after, _ in folds])
             low, high = metrics.interval95(differences, [name for *_, names in folds for name in names]) or (0, 0)
-            told.append(f"{metric} {100 * np.nanmean(differences):+.1f} ({100 * low:+.1f} ... {100 * high:+.1f})")
-        print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(told)}")
+            changes_shown.append(
+                f"{metric} {100 * np.nanmean(differences):+.1f} ({100 * low:+.1f} ... {100 * high:+.1f})"
+            )
+        print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(changes_shown)}")
 
 
 def _rows(data: training_data.TrainingData, split: str, products: set[str]) -> list[int]:
@@ -143,7 +145,7 @@ def _search(
     return metrics.score(found, ("recall@1", "map@r"))
 
 
-def _told(scores: Scores) -> str:
+def _reported(scores: Scores) -> str:
     return f"{100 * np.nanmean(scores['recall@1']):.1f} R@1, {100 * np.nanmean(scores['map@r']):.1f} MAP@R"
 
 

@@ -137,8 +137,8 @@ def run(name: str, folder: Path, queries: int) -> dict[str, Any]:
         return command(folder)
     arguments = [sys.executable, __file__, "--contestant", name, "--folder", str(folder), "--queries", str(queries)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
 
 
 def command(folder: Path) -> dict[str, Any]:
@@ -150,11 +150,11 @@ def command(folder: Path) -> dict[str, Any]:
     wall = time.perf_counter()
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.read())
+        report = json.loads(process.stdout.read())
         _, _, used = os.wait4(process.pid, 0)
         process.returncode = 0
     return {
-        "scores": told["metrics"],
+        "scores": report["metrics"],
         "wall": time.perf_counter() - wall,
         "cpu": used.ru_utime + used.ru_stime,
         "extra": used.ru_maxrss / 1024,

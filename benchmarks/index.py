@@ -68,9 +68,9 @@ def main() -> None:
         print(f"opened\t{opening * 1e3:.1f} ms\tresident growth {(resident() - before) / 1e6:.0f} MB")
         watch = Watch()
         last = named(rest[changed:], changed)  # the first rows go, as many come
-        told = indexes.update(folder, last, None)
-        print(f"updated\t{watch}\t{told.added} added, {told.removed} removed\t{told.index.record['measured']}")
-        show(told.index, queries, rest[changed:], changed)
+        updated = indexes.update(folder, last, None)
+        print(f"updated\t{watch}\t{updated.added} added, {updated.removed} removed\t{updated.index.record['measured']}")
+        show(updated.index, queries, rest[changed:], changed)
         if asked.duplicates:
             copies(folder, asked.rows)
     if asked.peers:

@@ -2,7 +2,7 @@
 
     python benchmarks/processes.py CATALOG [--processes 2] [--seeds 5] [-- OPTIONS OF TRAIN]
 
-Each line is a seed: MAP@R of the last epoch's network in validation, and of the model that ships, by one process and
+Each line is a seed: MAP@R of the last epoch's network in validation, and of the final model, by one process and
 by all, and how long the epochs took. Both start from one workspace with the features of the frozen backbone in it.
 """
 
@@ -22,11 +22,11 @@ from dmlcli import runs
 
 
 class Ending(NamedTuple):
-    """How a run ended: its last epoch's loss and MAP@R, the MAP@R of what ships, and seconds of all epochs."""
+    """How a run ended: its last epoch's loss and MAP@R, the MAP@R of the final model, and seconds of all epochs."""
 
     loss: float
     last: float
-    ships: float
+    final: float
     seconds: float
 
 
@@ -60,14 +60,14 @@ def main() -> None:
             pairs = {
                 "loss": (one.loss, all.loss),
                 "last epoch": (100 * one.last, 100 * all.last),
-                "ships": (100 * one.ships, 100 * all.ships),
+                "final": (100 * one.final, 100 * all.final),
                 "seconds": (one.seconds, all.seconds),
             }
             print(f"seed {seed}", *(f"{name} {first:.2f} {second:.2f}" for name, (first, second) in pairs.items()))
     for name, endings in (("1 process", alone), (f"{asked.processes} processes", shared)):
-        last, ships = [100 * ending.last for ending in endings], [100 * ending.ships for ending in endings]
+        last, final = [100 * ending.last for ending in endings], [100 * ending.final for ending in endings]
         spread = f"±{stdev(last):.2f}" if len(last) > 1 else ""
-        print(f"{name}: last epoch {mean(last):.2f} {spread}, ships {mean(ships):.2f}")
+        print(f"{name}: last epoch {mean(last):.2f} {spread}, final {mean(final):.2f}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Whole processes, ours and theirs in turn, each timed from outside: seconds of CPU (user and system, all threads),
 seconds on the clock, and the largest memory. Medians of the repeats; on a busy machine only the ratios of CPU repeat.
 Photos are rendered, 600 x 600 JPEG, galleries are as large as 10,000 x 512; weights are random, which changes no
-time. Streaming and embedding are told per photo: a long run less a short one, so that starting up counts nothing.
+time. Streaming and embedding are given per photo: a long run less a short one, so that starting up counts nothing.
 `network` is the networks alone, in one process: what is left of embedding where decoding costs nothing. `close`
 compares the embeddings of a trained model (--workspace, with its catalogue still in place) with those of the same
 weights in float32, photos fully decoded.
@@ -246,8 +246,8 @@ def network(setting: Setting, files: list[Path], repeats: int) -> None:
             took[name].append(1000 * (time.process_time() - before) / len(batch))
     for name, times in took.items():
         cosine = (found[name] * found["eager"]).sum(axis=1).min()
-        told = f"cpu {median(times):7.1f} ms an image  x {median(took['eager']) / median(times):5.2f}"
-        print(f"network alone, {setting.backbone}, {name:<10} {told}   cosine at least {cosine:.4f}", flush=True)
+        shown = f"cpu {median(times):7.1f} ms an image  x {median(took['eager']) / median(times):5.2f}"
+        print(f"network alone, {setting.backbone}, {name:<10} {shown}   cosine at least {cosine:.4f}", flush=True)
 
 
 def per_photo(
@@ -343,7 +343,7 @@ def main() -> None:
                 for precision in asked.precisions if "embed" in asked.parts else ():
                     embed(setting, files, asked.repeats, precision)
                 if "network" in asked.parts:
-                    told = [
+                    shown = [
                         sys.executable,
                         __file__,
                         "--network",
@@ -352,7 +352,7 @@ def main() -> None:
                         "--repeats",
                         str(asked.repeats),
                     ]
-                    subprocess.run(told, check=True)
+                    subprocess.run(shown, check=True)
     if "close" in asked.parts and asked.workspace is not None:
         close(asked.workspace)
 

@@ -64,8 +64,8 @@ def main() -> None:
     if asked.measure:
         rates = measured(asked.photos, asked.rows)
         RATES.write_text(json.dumps(asdict(rates), indent=2) + "\n")
-    PAGE.write_text(written(PAGE.read_text(), told(kept())))
-    print(told(kept()))
+    PAGE.write_text(written(PAGE.read_text(), table(kept())))
+    print(table(kept()))
 
 
 def written(page: str, tables: str) -> str:
@@ -79,7 +79,7 @@ def kept() -> Rates:
     return Rates(**json.loads(RATES.read_text()))
 
 
-def told(rates: Rates) -> str:
+def table(rates: Rates) -> str:
     """The tables of the page: the rates, the arithmetic, and what comes of it."""
     r, wide = rates, 4 * DIM
     facts = [

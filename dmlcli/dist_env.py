@@ -89,11 +89,11 @@ def a_part() -> Iterator[None]:
         raise PartError(f"process {rank()} of {world()}: {error}", error.hint) from error
 
 
-def is_told(error: DmlcliError) -> bool:
+def is_reported(error: DmlcliError) -> bool:
     """Whether this process is the one to say what went wrong: the leader, or the only one to know."""
     return rank() == 0 or isinstance(error, PartError)
 
 
 def exit_code(code: int) -> int:
-    """What torchrun is told: it takes every code but 0 for a process that was lost, also 3, done with some skipped."""
+    """Return the exit code for torchrun, which takes all but 0 for a lost process, also 3, done with some skipped."""
     return 0 if code == 3 and world() > 1 and ATTEMPT not in os.environ else code

@@ -1,4 +1,4 @@
-"""The noun Model: a folder with weights, recipe, image settings, inference graph and fingerprint. No torch in here."""
+"""A model: a folder with weights, recipe, image settings, inference graph and fingerprint. No torch in here."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The noun Run: one training, followed while it goes and taken up again where it was broken off. No torch in here.
+"""A training run: its log while it goes on, and how it is resumed after an interruption. No torch in here.
 
     runs/<id>/run.json        when, on which catalogue, with which versions; how it ended
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
@@ -116,10 +116,10 @@ class Run:
             "gone": sorted(before.keys() - marks.keys()),
             "changed": sorted(path for path in marks.keys() & before.keys() if marks[path] != before[path]),
         }
-        told = [f"{len(paths)} {word} ({_some(paths)})" for word, paths in changes.items() if paths]
-        if told:
+        changes_shown = [f"{len(paths)} {word} ({_some(paths)})" for word, paths in changes.items() if paths]
+        if changes_shown:
             raise MismatchError(
-                f"the catalogue is not the one that run {self.record.id} was started on: {', '.join(told)}",
+                f"the catalogue is not the one that run {self.record.id} was started on: {', '.join(changes_shown)}",
                 hint="train without --resume, or put the images back",
             )
 

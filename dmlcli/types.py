@@ -1,4 +1,4 @@
-"""The arrays that pass from room to room, and the functions between them, by name."""
+"""Names for the arrays that modules exchange, and for the functions between them."""
 
 from collections.abc import Callable
 

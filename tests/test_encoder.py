@@ -75,7 +75,7 @@ def test_a_model_with_a_graph_needs_no_torch(mission: Mission) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_no_image_is_told(plain_model: Path) -> None:
+def test_what_is_no_image_is_reported(plain_model: Path) -> None:
     with pytest.raises(ImageError, match="not an image"):
         Encoder(open_model(plain_model)).embed(b"hello")
 

@@ -222,9 +222,9 @@ def interrupted(
         time.sleep(rng.uniform(0, takes))
         early = not is_handled(signal.SIGTERM, running.pid)
         running.send_signal(number)
-        said, told = running.communicate(timeout=120)
+        said, report = running.communicate(timeout=120)
         code, now = running.returncode, state(place.workspace)
-        known = told.decode()
+        known = report.decode()
         if early:  # Python ends itself, by the signal or, where SIGINT hits its own imports, with 1 and a traceback
             assert code in (-number, 128 + number, *((1,) if number == signal.SIGINT else ())), (code, known)
             counts[f"{code}, before the first line of dmlcli"] += 1
@@ -239,8 +239,8 @@ def interrupted(
             assert verb == "train" or now == after
         if moment % 8 == 0:  # nothing that is left over stands in the way of the next
             again = start(command, place.folder)
-            _, told = again.communicate(timeout=600)
-            assert again.returncode == 0, told.decode()
+            _, report = again.communicate(timeout=600)
+            assert again.returncode == 0, report.decode()
             left = [path for path in place.workspace.rglob("*") if path.name.endswith((".tmp", ".previous"))]
             assert not left, left
     return counts

@@ -1,4 +1,4 @@
-"""A model says what it is, its fingerprint differs where its embeddings would, and damage is told."""
+"""A model says what it is, its fingerprint differs where its embeddings would, and damage is reported."""
 
 import json
 import os
@@ -90,7 +90,7 @@ DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_model_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_damaged_model_is_reported(tmp_path: Path, kind: str) -> None:
     saved(tmp_path / "m")
     name, damage = DAMAGE[kind]
     file = tmp_path / "m" / name
@@ -103,14 +103,14 @@ def test_a_damaged_model_is_told(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["weights.safetensors", "graph.onnx"])
-def test_a_missing_file_is_told(tmp_path: Path, missing: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, missing: str) -> None:
     saved(tmp_path / "m")
     (tmp_path / "m" / missing).unlink()
     with pytest.raises(ModelError, match=f"{missing} is missing"):
         open_model(tmp_path / "m")
 
 
-def test_weights_with_damage_inside_are_told(tmp_path: Path) -> None:
+def test_weights_with_damage_inside_are_reported(tmp_path: Path) -> None:
     opened = saved(tmp_path / "m")
     file = tmp_path / "m" / "weights.safetensors"
     file.write_bytes(b"\xff" * file.stat().st_size)
@@ -118,7 +118,7 @@ def test_weights_with_damage_inside_are_told(tmp_path: Path) -> None:
         opened.weights()
 
 
-def test_no_model_is_told_with_what_makes_one(tmp_path: Path) -> None:
+def test_no_model_is_reported_with_what_makes_one(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no model") as caught:
         open_model(tmp_path / "nowhere")
     assert "dmlcli train" in caught.value.hint
@@ -175,7 +175,7 @@ RECORD_EDITS: dict[str, dict[str, Any]] = {
     "an unknown interpolation": {"image": {"interpolation": "none"}},
     "products that are numbers": {"products": [1, 2]},
     "a score that is a text": {"scores": {"map@r": "high"}},
-    "strangers without a threshold": {"scores": {"open_set": {"refused": 0.9}}},
+    "open_set without a threshold": {"scores": {"open_set": {"refused": 0.9}}},
     "a caution that is null": {"caution": None},
     "an unknown entry": {"more": 1},
     "a size that is a text": {"sizes": {"graph.onnx": "5"}},
@@ -184,7 +184,7 @@ RECORD_EDITS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", RECORD_EDITS)
-def test_an_edited_record_is_told(tmp_path: Path, kind: str) -> None:
+def test_an_edited_record_is_reported(tmp_path: Path, kind: str) -> None:
     saved(tmp_path / "m")
     file = tmp_path / "m" / "model.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | RECORD_EDITS[kind]))
@@ -202,7 +202,7 @@ def test_a_model_of_an_earlier_version_is_opened(tmp_path: Path) -> None:
     assert open_model(tmp_path / "m").record.fingerprint == "abc"
 
 
-def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_reported(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     file = tmp_path / "m" / "graph.onnx"
     file.write_bytes(b"grbph")

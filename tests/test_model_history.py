@@ -67,18 +67,18 @@ def test_the_last_five_stay_and_those_in_use(tmp_path: Path) -> None:
 def test_an_index_finds_the_model_that_made_it_though_that_was_replaced(plain_model: Path, tmp_path: Path) -> None:
     class Heard(progress.Silent):
         def warn(self, message: str) -> None:
-            told.append(message)
+            report.append(message)
 
-    told: list[str] = []
+    report: list[str] = []
     progress.listen(Heard())
     models, current = tmp_path / "models", copy(plain_model, tmp_path / "model", "a" * 16)
     with pytest.raises(MismatchError):
         open_matching(current, "b" * 16, models)
     copy(plain_model, models / ("b" * 16), "b" * 16)
     assert open_matching(current, "b" * 16, models).folder == models / ("b" * 16)
-    assert len(told) == 1 and "has been replaced" in told[0] and "dmlcli index CATALOG" in told[0]
+    assert len(report) == 1 and "has been replaced" in report[0] and "dmlcli index CATALOG" in report[0]
     assert open_matching(tmp_path / "not there yet", "b" * 16, models).folder == models / ("b" * 16)
     model_history.keep(models, current)
-    assert open_matching(current, "a" * 16, models).record.fingerprint == "a" * 16 and len(told) == 1
+    assert open_matching(current, "a" * 16, models).record.fingerprint == "a" * 16 and len(report) == 1
     with pytest.raises(MismatchError):
         open_matching(current, "b" * 16)

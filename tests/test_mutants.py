@@ -1,4 +1,4 @@
-"""The list of changes fits the code, and what its tests notice is told from what they do not."""
+"""The list of changes fits the code, and what its tests notice is reported apart from what they do not."""
 
 import py_compile
 import re

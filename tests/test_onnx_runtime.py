@@ -1,4 +1,4 @@
-"""A damaged graph is told, whatever kind of damage it is."""
+"""A damaged graph is reported, whatever kind of damage it is."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ Shapes = list[list[object]]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x08\x07" * 500])
-def test_a_damaged_graph_is_told(tmp_path: Path, data: bytes) -> None:
+def test_a_damaged_graph_is_reported(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "graph.onnx").write_bytes(data)
     with pytest.raises(ModelError, match="damaged") as caught:
         open_graph(tmp_path / "graph.onnx")
     assert caught.value.hint
 
 
-def test_a_missing_graph_is_told(tmp_path: Path) -> None:
+def test_a_missing_graph_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         open_graph(tmp_path / "graph.onnx")
 
@@ -65,18 +65,18 @@ def test_a_graph_turns_pixels_into_vectors(tmp_path: Path) -> None:
         ([["B", 4, 2, 2]], [["B", 16]]),
     ],
 )
-def test_a_graph_of_other_shapes_is_told(tmp_path: Path, inputs: Shapes, outputs: Shapes) -> None:
+def test_a_graph_of_other_shapes_is_reported(tmp_path: Path, inputs: Shapes, outputs: Shapes) -> None:
     with pytest.raises(ModelError, match="is damaged: it does not turn pixels"):
         open_graph(graph(tmp_path / "g.onnx", inputs, outputs))
 
 
-def test_a_graph_that_fails_at_work_is_told(tmp_path: Path) -> None:
+def test_a_graph_that_fails_at_work_is_reported(tmp_path: Path) -> None:
     forward = open_graph(graph(tmp_path / "g.onnx", [["B", 3, 2, 2]], [["B", 12]]))
     with pytest.raises(ModelError, match="damaged"):
         forward(np.zeros((1, 3, 5, 5), np.float32))
 
 
-def test_a_vector_of_nan_is_told(tmp_path: Path) -> None:
+def test_a_vector_of_nan_is_reported(tmp_path: Path) -> None:
     forward = open_graph(graph(tmp_path / "g.onnx", [["B", 3, 2, 2]], [["B", 12]]))
     with pytest.raises(ModelError, match="finite"):
         forward(np.full((1, 3, 2, 2), np.nan, np.float32))

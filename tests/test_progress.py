@@ -13,20 +13,20 @@ T = TypeVar("T")
 
 class Heard:
     def __init__(self) -> None:
-        self.told: list[tuple[str, str | int | None]] = []
+        self.report: list[tuple[str, str | int | None]] = []
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-        self.told.append((label, total))
+        self.report.append((label, total))
         yield from items
 
     def note(self, message: str) -> None:
-        self.told.append(("note", message))
+        self.report.append(("note", message))
 
     def warn(self, message: str) -> None:
-        self.told.append(("warn", message))
+        self.report.append(("warn", message))
 
     def learned(self, one: progress.Pass) -> None:
-        self.told.append(("learned", one.number))
+        self.report.append(("learned", one.number))
 
 
 def test_python_users_hear_nothing_but_warnings(capfd: pytest.CaptureFixture[str]) -> None:
@@ -42,15 +42,22 @@ def test_a_listener_hears_all_of_it() -> None:
     progress.listen(heard)
     assert list(progress.track("ab", "letters")) == ["a", "b"]
     assert list(progress.track(iter("ab"), "stream")) == ["a", "b"]
-    assert list(progress.track(iter("ab"), "told", 2)) == ["a", "b"]
+    assert list(progress.track(iter("ab"), "letters too", 2)) == ["a", "b"]
     progress.note("n")
     progress.warn("w")
     progress.learned(progress.Pass("head", 3, 20, 1.0, 1e-3, 1.0, {}, False, 100.0, 1.0))
-    assert heard.told == [("letters", 2), ("stream", None), ("told", 2), ("note", "n"), ("warn", "w"), ("learned", 3)]
+    assert heard.report == [
+        ("letters", 2),
+        ("stream", None),
+        ("letters too", 2),
+        ("note", "n"),
+        ("warn", "w"),
+        ("learned", 3),
+    ]
 
 
 def test_a_terminal_is_warned_once_of_the_same(capfd: pytest.CaptureFixture[str]) -> None:
-    told = Teller(quiet=True)
+    report = Teller(quiet=True)
     for message in ("mind the gap", "mind the gap", "mind the dog"):
-        told.warn(message)
+        report.warn(message)
     assert capfd.readouterr().err == "dmlcli: warning: mind the gap\ndmlcli: warning: mind the dog\n"

@@ -20,9 +20,9 @@ def started(folder: Path) -> runs.Run:
 
 def test_a_run_is_followed_line_by_line(tmp_path: Path) -> None:
     with started(tmp_path) as run:
-        run.log({"candidate": "closed form"})
+        run.log({"candidate": "LDA head"})
         run.log({"candidate": "epoch 1", "epoch": 1, "map@r": None})
-    assert [row["candidate"] for row in runs.read_metrics(run.folder)] == ["closed form", "epoch 1"]
+    assert [row["candidate"] for row in runs.read_metrics(run.folder)] == ["LDA head", "epoch 1"]
     assert run.recipe.read_text() == "epochs = 3\n"
 
 
@@ -33,13 +33,13 @@ def test_runs_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
 
 def test_epochs_that_are_run_again_count_once(tmp_path: Path) -> None:
     with started(tmp_path) as run:
-        run.log({"candidate": "closed form"})
+        run.log({"candidate": "LDA head"})
         for number in range(1, 5):
             run.log({"candidate": f"epoch {number}", "epoch": number, "loss": 1.0})
     with (run.folder / "metrics.jsonl").open("a") as stream:
         stream.write('{"candidate": "epoch 5", "ep')  # killed in the middle of a line
     with runs.resume(tmp_path, None) as again:
-        again.log({"candidate": "closed form"})
+        again.log({"candidate": "LDA head"})
         for number in (3, 4, 5):
             again.log({"candidate": f"epoch {number}", "epoch": number, "loss": 2.0})
     rows = runs.read_metrics(run.folder)
@@ -115,12 +115,12 @@ def test_a_run_in_other_hands_is_not_taken_up(tmp_path: Path) -> None:
         assert run.record.id == record.id
 
 
-def test_other_versions_are_told(tmp_path: Path) -> None:
+def test_other_versions_are_reported(tmp_path: Path) -> None:
     class Heard(progress.Silent):
         def warn(self, message: str) -> None:
-            told.append(message)
+            report.append(message)
 
-    told: list[str] = []
+    report: list[str] = []
     with started(tmp_path) as run:
         file = run.folder / "run.json"
     values = json.loads(file.read_text())
@@ -128,7 +128,7 @@ def test_other_versions_are_told(tmp_path: Path) -> None:
     file.write_text(json.dumps(values))
     progress.listen(Heard())
     runs.resume(tmp_path, None)
-    assert "torch 1.0 is now" in told[0]
+    assert "torch 1.0 is now" in report[0]
 
 
 def test_in_a_copied_or_moved_workspace_the_model_goes_there(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"\xff\xfe\x00", b"{", b"[1]", b"3"])
 def test_a_damaged_line_of_metrics_is_named_when_the_run_is_resumed(tmp_path: Path, line: bytes) -> None:
     with started(tmp_path) as run:
-        run.log({"candidate": "closed form"})
+        run.log({"candidate": "LDA head"})
         run.log({"candidate": "epoch 1", "epoch": 1})
     file = run.folder / "metrics.jsonl"
     first, second = file.read_bytes().splitlines()

@@ -41,9 +41,9 @@ def test_a_colour_histogram_finds_less_than_60_percent(cli: Cli, tmp_path: Path)
     for part in ("catalog", "queries"):
         script("histogram.py", SAMPLE / part, tmp_path / f"{part}.npz")
     found = cli("eval", tmp_path / "catalog.npz", "--queries", tmp_path / "queries.npz", "--format", "json")
-    told = json.loads(found.out)
-    assert (told["queries"], told["gallery"], told["without_positive"]) == (108, 432, 0)
-    assert 0.1 < told["metrics"]["recall@1"] < 0.6
+    report = json.loads(found.out)
+    assert (report["queries"], report["gallery"], report["without_positive"]) == (108, 432, 0)
+    assert 0.1 < report["metrics"]["recall@1"] < 0.6
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_making_one_here_or_where_it_is_named(tmp_path: Path, monkeypatch: pytes
     assert workspace.make().folder == tmp_path / "c"
 
 
-def test_a_place_where_none_can_be_made_is_told(tmp_path: Path) -> None:
+def test_a_place_where_none_can_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotRun, match="is a file and not a folder") as caught:
         workspace.make(tmp_path / "file" / "w")

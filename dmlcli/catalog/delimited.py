@@ -40,7 +40,7 @@ class _Layout(NamedTuple):
 
 
 class _Malformed(Exception):
-    """The cells of a record cannot be told apart."""
+    """The cells of a record cannot be separated."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)

@@ -99,7 +99,7 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
 def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, seed: int) -> list[str]:
     """About `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
 
-    Where sources tie nearly all products together, as cameras do, nothing could be held out: they are not heeded then.
+    Where sources tie nearly all products together, as cameras do, nothing could be held out: they are ignored then.
     """
     rng = random.Random(seed)
     groups = _tied_by_source(catalog, rows)

@@ -34,11 +34,11 @@ def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
     same = identical(scan)
     near = alike(scan, same)
     for pairs, exact in ((same, True), (near, False)):
-        told: set[tuple[int, str]] = set()
+        reported: set[tuple[int, str]] = set()
         for first, second in pairs.tolist():
             problem = _problem(catalog, first, second, exact)
-            if problem is not None and (second, problem.problem) not in told:
-                told.add((second, problem.problem))
+            if problem is not None and (second, problem.problem) not in reported:
+                reported.add((second, problem.problem))
                 yield problem
 
 
@@ -54,7 +54,7 @@ def identical(scan: Scan) -> Pairs:
 def alike(scan: Scan, same: Pairs) -> Pairs:
     """Pairs of photos that show the same picture and are not the same file."""
     candidate = scan.comparable.copy()
-    candidate[same[:, 1]] = False  # a copy is told of once, by its first
+    candidate[same[:, 1]] = False  # a copy is reported once, by its first
     rows = np.flatnonzero(candidate)
     hashes, thumbnails = scan.hashes[rows], scan.small[rows]
     generator = np.random.default_rng(_SEED)
@@ -125,7 +125,7 @@ def _problem(catalog: Catalog, first: int, second: int, exact: bool) -> Problem 
     elif one.product and other.product and one.product != other.product:
         name = "two-products"
         detail = f"{kind} under {other.product} and {one.product}"
-        suggestion = "keep it under the product it shows; training is told both, and a search finds either"
+        suggestion = "keep it under the product it shows; training uses both, and a search finds either"
     elif one.split != other.split:
         name = "across-splits"
         detail = f"{kind} in splits {other.split or 'none'} and {one.split or 'none'}"

@@ -1,6 +1,6 @@
 """All photos of a catalogue through threads, at reduced scale, into a few arrays: about 250 bytes an image.
 
-A photo is opened once for all checks. What concerns one photo alone is told as it is read; what concerns several is
+A photo is opened once for all checks. What concerns one photo alone is reported as it is read; what concerns several is
 found in the arrays afterwards.
 """
 

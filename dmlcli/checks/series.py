@@ -1,6 +1,6 @@
 """Series of shots: photos of one product taken at one go, which find each other by the shelf, the light and the hand.
 
-Who belongs to a series is told by the catalogue's source column; else by capture times, where the cameras noted them;
+The catalog's source column says which photos belong to a series; else by capture times, where the cameras noted them;
 else by names that are alike but for a running number (train_pear_001 …). That much says nothing yet: eight views
 of a mug are called 1.jpg to 8.jpg too. A series does harm where a product has several of them and the photo closest to
 a photo, among those of its product, lies in its own series far more often than chance would have it: then a search
@@ -26,7 +26,7 @@ _PAUSE = 600.0  # seconds without a shot that end a series
 _JUMP = 20  # numbers left out that end a series: IMG_0101 and IMG_2907 are not of one
 _EXCESS = 1 / 3  # of what chance leaves; at 1 every closest photo is in the own series, at 0 as many as by chance
 _DEVIATIONS = 4.0  # by which the count must exceed chance
-_NAMED = 3  # series of a product that are told by name
+_NAMED = 3  # series of a product that are listed by name
 _MOST_SHOTS = 1000  # of a product that are compared with each other
 _NUMBER = re.compile(r"\d+(?=\D*$)")
 _SUGGESTION = (
@@ -45,7 +45,7 @@ class Excess:
 
     @property
     def is_far_beyond_chance(self) -> bool:
-        """Whether this is no accident, and large enough to matter."""
+        """Whether this is no accident, and large enough to report."""
         surplus = self.found - self.expected
         return surplus > _DEVIATIONS * self.variance**0.5 and surplus > _EXCESS * (self.photos - self.expected)
 

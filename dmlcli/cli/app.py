@@ -1,6 +1,6 @@
 """The verbs as commands of Typer: it parses, completes, shows the help, and says what is wrong with a command line.
 
-Typer makes a command of every option that it is told of, so a line that names its verb tells it of no other verb; nor
+Typer builds a command from every option that is registered, so a line that names its verb registers no other verb; nor
 of what stands beside the verbs, whose values it would check with a library that takes longer to import than all else.
 """
 

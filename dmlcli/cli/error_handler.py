@@ -62,8 +62,8 @@ def ended(error: BaseException, format: str | None, debug: bool) -> int:
         code = interrupts.exit_code()
         return code if dist_env.rank() > 0 else failed(*said, code, format, debug)
     if isinstance(error, DmlcliError):
-        told = dist_env.is_told(error)
-        return failed(str(error), error.hint, error.exit_code, format, debug) if told else error.exit_code
+        reported = dist_env.is_reported(error)
+        return failed(str(error), error.hint, error.exit_code, format, debug) if reported else error.exit_code
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for its name
         hint = "a smaller --batch-size needs less, --chunk N keeps the batch, --device cpu uses other memory"
         return failed("the GPU is out of memory", hint, 4, format, debug)

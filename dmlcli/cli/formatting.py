@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SCHEMA = 1  # of all JSON that is printed
-_LISTED = 10  # skipped inputs told by name for each reason
+_LISTED = 10  # skipped inputs listed for each reason
 
 
 def console() -> "Console":

@@ -73,16 +73,16 @@ def _bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
 
 def _line(one: Pass) -> str:
     scores = ", ".join(f"{name} products {scored(one, name)} %" for name in one.scores)
-    told = f"  MAP@R: {scores}{' *' if one.is_best else ''}" if scores else ""
+    shown = f"  MAP@R: {scores}{' *' if one.is_best else ''}" if scores else ""
     facts = f"loss {one.loss:8.4f}  rate {one.rate:.1e}  active {100 * one.active:.0f} %"
     pace = f"{one.images_a_second:.0f} images/s, {one.seconds:.1f} s"
-    return f"{one.depth}, epoch {one.number}/{one.passes}  {facts}{told}  {pace}"
+    return f"{one.depth}, epoch {one.number}/{one.passes}  {facts}{shown}  {pace}"
 
 
 def _lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-    told, started = 0, time.monotonic()
+    shown, started = 0, time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
-        if total and done * 10 // total > told and time.monotonic() - started > _WORTH_TELLING:
-            told = done * 10 // total
+        if total and done * 10 // total > shown and time.monotonic() - started > _WORTH_TELLING:
+            shown = done * 10 // total
             formatting.err(f"{label}: {done}/{total}")

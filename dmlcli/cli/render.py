@@ -1,6 +1,6 @@
 """From a report to what is shown: one view a verb for people, JSON for scripts. The only way out to stdout.
 
-A report's room and its view are called alike: `report/train.py`, `views/train.py`. No other view is loaded.
+A report's module and its view have the same name: `report/train.py`, `views/train.py`. No other view is loaded.
 """
 
 import sys
@@ -27,19 +27,19 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
     """
     if sys.stdout is None:
         raise CannotRun("standard output is closed, so the result cannot be printed", hint="> /dev/null discards it")
-    room = type(report).__module__.rpartition(".")[2]
-    view = import_module(f"dmlcli.cli.views.{room}")
+    module = type(report).__module__.rpartition(".")[2]
+    view = import_module(f"dmlcli.cli.views.{module}")
     code: int
-    if room == "query":
+    if module == "query":
         code = view.show(report, format, nul, pictures)
-    elif room == "doctor":
+    elif module == "doctor":
         code = view.show(report, format or "table")
-    elif room == "duplicates":
+    elif module == "duplicates":
         code = view.show(report, format or ("table" if sys.stdout.isatty() else "tsv"), nul)
     else:
         if format == "json":
             formatting.row(printable.dumps({"schema": formatting.SCHEMA} | asdict(report)))
-        elif room == "eval" and format in view.TABLES:
+        elif module == "eval" and format in view.TABLES:
             view.print_table(report, format)
         else:
             view.show(report)

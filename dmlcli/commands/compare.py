@@ -44,10 +44,10 @@ def compare(
 ) -> "CompareReport":
     """Train a head with each loss on half of the products; score it on the other half, and on new photos of its own.
 
-    All start from the same closed form and train for the same epochs on the same cached features; the last epoch
+    All start from the same LDA head and train for the same epochs on the same cached features; the last epoch
     counts. Intervals are over products, and the gain over the frozen backbone is paired: it is significant where its
     interval lies above 0. A loss is recommended only if it is significantly better than the frozen backbone and than
-    the closed form, and not below the frozen backbone in Recall@1.
+    the LDA head, and not below the frozen backbone in Recall@1.
 
     Examples:
 
@@ -132,7 +132,7 @@ def _contender(
         fold: whose validation was searched.
         seconds: that training took.
         trouble: what went wrong in training.
-        closed: scores of the closed form; None: not to be compared with.
+        closed: scores of the LDA head; None: not to be compared with.
     """
     from dmlcli import metrics
     from dmlcli.report.compare import Contender

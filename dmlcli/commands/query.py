@@ -260,7 +260,7 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
     how = {
         "all": "",
         "new": " that the model was not trained on",
-        "rehearsed": ", all trained on, and from products held out in the rehearsals of training",
+        "cross_validated": ", all trained on, and from products held out in the cross-validation of training",
         "trained": ", all trained on",
     }[found.basis]
     progress.note(

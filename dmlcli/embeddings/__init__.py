@@ -1,6 +1,6 @@
-"""The noun Embeddings: a matrix (N, D) of unit vectors and the table of what each row shows.
+"""Embeddings: a matrix (N, D) of unit vectors and the table of what each row shows.
 
-embeddings      the noun itself
+embeddings      the class Embeddings
 compute         from images to rows, of which those that are known are not computed again
 missing_images  what the catalog no longer names: asked for before it is removed, and kept for a while
 store           the folder on disk, and the shards of one that is not finished

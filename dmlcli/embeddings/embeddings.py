@@ -1,4 +1,4 @@
-"""The noun Embeddings: unit vectors, and what each of them shows."""
+"""Unit vectors, and the image that each of them was computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The noun Report in the making: who is searched among whom, what came of it, and what that is worth.
+"""How `eval` makes its report: queries and gallery, one search, metrics with intervals, and the page.
 
 protocol   which images are queries and which the gallery, chosen from the catalogue and the model's own split
 judge      one exact search; of each query the ranks and the closest right and wrong image

@@ -15,7 +15,7 @@ from dmlcli.report.error_analysis import Confusion, GroupScore, Histogram, Insig
 from dmlcli.report.query import Hit, Part
 
 _BINS = 40
-_ACCEPTS = (0.01, 0.05, 0.1)  # false accept rates for which a threshold is told
+_ACCEPTS = (0.01, 0.05, 0.1)  # false accept rates for which a threshold is shown
 MISSES, _HITS, _CONFUSIONS = 24, 5, 30
 Closest = Callable[[int, int], list[tuple[int, float]]]  # query, count -> gallery rows with their similarity
 
@@ -118,13 +118,13 @@ def _misses(
 ) -> tuple[Miss, ...]:
     """The worst queries, at most three of one product: those whose wrong answer was surest."""
     short = results.wrong - results.right
-    told: Counter[str] = Counter()
+    shown: Counter[str] = Counter()
     misses: list[Miss] = []
     for query in sorted(np.flatnonzero(missed).tolist(), key=lambda query: float(-short[query])):
         item = asked[query]
-        if told[item.product] == 3 or len(misses) == MISSES:
+        if shown[item.product] == 3 or len(misses) == MISSES:
             continue
-        told[item.product] += 1
+        shown[item.product] += 1
         hits = tuple(
             Hit(
                 place,
@@ -154,15 +154,15 @@ def _histogram(results: QueryResults) -> Histogram | None:
 
 def _thresholds(results: QueryResults, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
     """A photo of a product that is not in the gallery finds, at best, what is the closest wrong image of a query."""
-    strangers = np.sort(results.wrong[~np.isnan(results.wrong)])
-    if not len(strangers) or not valid.any():
+    unknown = np.sort(results.wrong[~np.isnan(results.wrong)])
+    if not len(unknown) or not valid.any():
         return ()
     first = np.fmax(results.right, results.wrong)[valid]
     found = []
     for rate in _ACCEPTS:
-        place = min(int(np.ceil((1 - rate) * len(strangers))), len(strangers) - 1)
-        score = float(np.nextafter(np.float32(strangers[place]), np.float32(2))) if place else float(strangers[0])
-        accepted = float((strangers >= score).mean())
+        place = min(int(np.ceil((1 - rate) * len(unknown))), len(unknown) - 1)
+        score = float(np.nextafter(np.float32(unknown[place]), np.float32(2))) if place else float(unknown[0])
+        accepted = float((unknown >= score).mean())
         answered = first >= score
         found.append(Threshold(score, accepted, float(answered.mean()), float((answered & top[valid]).mean())))
     return tuple(found)

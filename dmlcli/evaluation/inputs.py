@@ -268,7 +268,7 @@ def _model_of(eval_input: EvalInput, asked_for: Request) -> Model | None:
     try:
         return open_model(asked_for.model_folder())
     except CannotRun:
-        return None  # told when it is needed; ranked lists do without
+        return None  # reported when it is needed; ranked lists do without
 
 
 def _as_model(path: Path | None) -> Model | None:

@@ -21,7 +21,7 @@ _NEXT = 2  # numbers apart up to which two photos of a series are neighbours
 _FEWEST = 50  # right hits, below which nothing is said
 _LIFT, _SURE = 1.5, 5.0  # how much more often than by chance, and in how many standard deviations
 _COPIES = 0.02  # share of the right hits that may be copies
-_FALL = 0.02  # of Recall@1, below which nobody needs to be told
+_FALL = 0.02  # of Recall@1, below which it is not reported
 
 
 class LeakageDetector:

@@ -1,4 +1,4 @@
-"""From two sides to scores: the search, what it is worth for each query and in all, and what must be told about it."""
+"""From two sides to scores: the search, the metrics of each query and in all, and the warnings."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -108,10 +108,10 @@ def measure(
     if selection.clusters:
         found = clusters.k_means(_vectors(sides.queries), len(set(results.products)), seed)
         metrics |= clusters.agreement(results.products, found)
-    told = [*warnings, *_tie_warnings(results, missing)]
+    notes = [*warnings, *_tie_warnings(results, missing)]
     ordered = {name: metrics[name] for name in selection.order}
     inflation = watch.evidence() if watch else None
-    return Evaluation(results, values, ordered, inflation, told, reranker.made if reranker else [])
+    return Evaluation(results, values, ordered, inflation, notes, reranker.made if reranker else [])
 
 
 def values_of(
@@ -165,10 +165,10 @@ def _search(
 def _from_lists(
     sides: EvalSides, selection: MetricSelection, lists: ranked_lists.Lists
 ) -> tuple[QueryResults, int, list[str]]:
-    strangers = [name for name in selection.order if name not in selection.ranked]
-    if strangers:
+    unsupported = [name for name in selection.order if name not in selection.ranked]
+    if unsupported:
         known = ", ".join(of_ranks.KNOWN)
-        raise UsageError(f"{', '.join(strangers)} cannot be told from ranked lists", hint=f"known: {known}")
+        raise UsageError(f"{', '.join(unsupported)} cannot be computed from ranked lists", hint=f"known: {known}")
     asked, gallery_items = sides.queries, sides.gallery
     excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
     return ranked_lists.judge_lists(lists, asked.items, gallery_items.items, (asked.root, gallery_items.root), excluded)
@@ -189,12 +189,12 @@ def plan(queries: int, gallery: int, dim: int, ways: Sequence[Rerank] = (), *, a
 
 
 def _shape_warnings(vectors: Scores) -> list[str]:
-    told = []
+    notes = []
     if zeros := int((~vectors.any(axis=1)).sum()):
-        told.append(f"{zeros} embeddings of the gallery are zero: they are found last")
+        notes.append(f"{zeros} embeddings of the gallery are zero: they are found last")
     if len(vectors) > 1 and np.ptp(vectors, axis=0).max() < _ALIKE:
-        told.append("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
-    return told
+        notes.append("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
+    return notes
 
 
 def _tie_warnings(results: QueryResults, missing: NDArray[np.bool_]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who is searched among whom: chosen from the catalogue's splits and from what the model was trained on, and told."""
+"""Which queries are searched in which gallery: from the catalog's splits and what the model was trained on."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One exact search, told query by query: ranks, the closest right and wrong image, and what was asked for beside it."""
+"""One exact search, query by query: ranks, the closest right and wrong image, and what was asked for beside it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -50,17 +50,17 @@ def judge_lists(
     roots: tuple[Path, Path],
     excluded: Callable[[int], Rows] | None,
 ) -> tuple[QueryResults, int, list[str]]:
-    """Judge lists as a search; returns also how many hits of each query are known, and what should be told.
+    """Judge lists as a search; returns also how many hits of each query are known, and notes for the user.
 
     A right image that is not in the list was not found within its length. A query without a list found nothing.
     """
     queries, rows = _places(asked, roots[0]), _places(gallery_items, roots[1])
     found: dict[int, list[tuple[int, float]]] = {}
-    strangers = unknown = 0
+    foreign = unknown = 0
     for name, hits in lists.items():
         query = queries.get(_key(Path(name))) if _key(Path(name)) in queries else queries.get(name)
         if query is None:
-            strangers += 1
+            foreign += 1
             continue
         places = [(rows.get(_key(Path(image)), rows.get(image, -1)), score) for image, score in hits]
         unknown += sum(row < 0 for row, _ in places)
@@ -72,8 +72,8 @@ def judge_lists(
             hint="--queries names the catalogue of the queries; paths must be those of the catalogue",
         )
     notes = []
-    if strangers:
-        notes.append(f"{strangers} lists belong to no query of the catalogue and do not count")
+    if foreign:
+        notes.append(f"{foreign} lists belong to no query of the catalogue and do not count")
     if unknown:
         notes.append(f"{unknown} hits are images that the gallery does not know and are passed over")
     if silent := len(asked) - len(found):

@@ -23,7 +23,7 @@ from dmlcli.report.skipped import Skipped
 from dmlcli.search.rerank import spell
 
 _RECALL = (1, 5, 10)
-_REORDERED = ("recall@1", "map@r")  # what is told of a re-ranking in any case
+_REORDERED = ("recall@1", "map@r")  # what is reported of every re-ranking
 
 
 def recall(published: str | None, official: Benchmark | None) -> tuple[int, ...]:
@@ -78,29 +78,29 @@ def report(
 
 
 def against(
-    told: EvalReport, request: Request, sides: EvalSides, found: Evaluation, selection: MetricSelection, path: Path
+    report: EvalReport, request: Request, sides: EvalSides, found: Evaluation, selection: MetricSelection, path: Path
 ) -> EvalReport:
     """Add the difference to another model on the same queries; intervals by drawing the same products for both."""
-    other = measure(comparison_sides(request, sides, path), selection, told.seed, told.missing_as_zero)
+    other = measure(comparison_sides(request, sides, path), selection, report.seed, report.missing_as_zero)
     gaps = {name: values - other.values[name] for name, values in found.values.items()}
-    compared = _compared(found.metrics, other.metrics, gaps, found.results.products, told.seed)
-    return replace(told, against=Against(str(path), other.metrics, *compared))
+    compared = _compared(found.metrics, other.metrics, gaps, found.results.products, report.seed)
+    return replace(report, against=Against(str(path), other.metrics, *compared))
 
 
-def reranked(told: EvalReport, sides: EvalSides, found: Evaluation, selection: MetricSelection) -> EvalReport:
+def reranked(report: EvalReport, sides: EvalSides, found: Evaluation, selection: MetricSelection) -> EvalReport:
     """Add what each re-ranking gains over the plain ranking, in the metrics that ranks tell."""
     names = list(dict.fromkeys([*selection.ranked, *_REORDERED]))
     products = found.results.products
-    plain = values_of(found.results.rankings, names, sides, told.missing_as_zero)
+    plain = values_of(found.results.rankings, names, sides, report.missing_as_zero)
     before = confidence.means(plain, products)
     rows = []
     for one in found.reranked:
-        values = values_of(one.rankings, names, sides, told.missing_as_zero)
+        values = values_of(one.rankings, names, sides, report.missing_as_zero)
         after = confidence.means(values, products)
         gaps = {name: values[name] - plain[name] for name in names}
-        compared = _compared(after, before, gaps, products, told.seed)
+        compared = _compared(after, before, gaps, products, report.seed)
         rows.append(Reranked(spell(one.way), after, before, *compared, 1000 * one.seconds / max(len(one.rankings), 1)))
-    return replace(told, reranked=tuple(rows))
+    return replace(report, reranked=tuple(rows))
 
 
 def _compared(
@@ -118,13 +118,13 @@ def _compared(
     return difference, spans, {name: span is not None and (span[0] > 0 or span[1] < 0) for name, span in spans.items()}
 
 
-def beside_published(told: EvalReport, name: str) -> EvalReport:
+def beside_published(report: EvalReport, name: str) -> EvalReport:
     """Add the published results on a data set, and say where the own score was not taken in the same way."""
-    wrong = literature.objections(name, told.protocol, told.queries, told.gallery)
-    told = replace(told, published=literature.published(name))
-    if told.includes_training:
+    wrong = literature.objections(name, report.protocol, report.queries, report.gallery)
+    report = replace(report, published=literature.published(name))
+    if report.includes_training:
         wrong.append("products that the model was trained on are among these")
-    return replace(told, warnings=(*told.warnings, *(f"not comparable with the published: {why}" for why in wrong)))
+    return replace(report, warnings=(*report.warnings, *(f"not comparable with the published: {why}" for why in wrong)))
 
 
 def inflated(evidence: Inflation) -> str:

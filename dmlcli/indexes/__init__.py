@@ -1,4 +1,4 @@
-"""The noun Index: a folder with a FAISS file, the item table in SQLite, and index.json. Only in here is faiss imported.
+"""The index: a folder with a FAISS file, the item table in SQLite, and index.json. Only in here is faiss imported.
 
 gallery      the one interface to what is searched in, a folder or a collection on a cluster
 item_table   what each id shows, in SQLite
@@ -36,7 +36,7 @@ __all__ = [
     "open_index",
     "update",
 ]
-_ROOMS = {
+_MODULES = {
     "build": ("Updated", "build", "check_removal", "update"),
     "auto_kind": ("AUTO_FROM", "TARGET", "IndexRequirements"),
     "gallery": ("Found",),
@@ -45,10 +45,12 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Open a room when something in it is first asked for: a query needs nothing of those that write."""
-    for room, names in _ROOMS.items():
+    """Import a module when a name of it is first used: a query needs none of those that write."""
+    for module, names in _MODULES.items():
         if name in names:
-            opened = import_module(f"{__name__}.{room}")
-            globals().update({each: getattr(opened, each) for each in names})  # `build` is a room, and a function in it
+            opened = import_module(f"{__name__}.{module}")
+            globals().update(
+                {each: getattr(opened, each) for each in names}
+            )  # `build` is a module, and a function in it
             return globals()[name]
     raise AttributeError(f"module {__name__} has no attribute {name}")

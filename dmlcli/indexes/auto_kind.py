@@ -2,10 +2,10 @@
 
 A candidate's recall@10 is the share of an image's ten nearest others that its search finds, over images drawn from the
 catalogue. The sample holds these images, the nearest others of each, and others at random: of rows drawn alone, the
-nearest would be strangers, which are harder to find than what is looked for. On it every candidate is built; what it
-needs of time and memory is scaled to all rows, and of those that keep what was wished, the one whose building and first
-queries take the least time is built in full and measured again, with other images. Times are the processor's and not
-the clock's: what else the machine is busy with must not change the choice.
+nearest would be unrelated images, which are harder to find. On it every candidate is built; what it needs of time and
+memory is scaled to all rows, and of those that meet the requirements, the one whose building and first queries take the
+least time is built in full and measured again, with other images. Times are the processor's and not the clock's: what
+else the machine is busy with must not change the choice.
 """
 
 import math

@@ -88,7 +88,7 @@ def _pairs(sizes: Labels) -> float:
 
 
 def _expected(sizes: Labels, widths: Labels) -> float:
-    """Mutual information to be expected of chance: only the different sizes matter, and those are few."""
+    """Expected mutual information by chance: it depends on the distinct sizes alone, and those are few."""
     number = int(sizes.sum())
     log_factorial = np.append(0.0, np.cumsum(np.log(np.arange(1, number + 1))))
     total = 0.0

@@ -1,6 +1,6 @@
-"""The vocabulary of the command line: every option once, with its spelling, range and help. No defaults in here.
+"""Every option of the command line once, with its name, range and help. No defaults in here.
 
-A room holds a family; what is written in one is called `options.NAME` in the signatures of the verbs.
+A module holds a family; each option is used as `options.NAME` in the signatures of the commands.
 """
 
 from dmlcli.options.catalog import *

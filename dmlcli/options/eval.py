@@ -1,4 +1,4 @@
-"""Who is searched among whom, and what is told of it."""
+"""Options of `eval`: what is searched in what, and what is reported."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -42,7 +42,7 @@ Loss = Annotated[
     ),
 ]
 Losses = Annotated[_WithCommas, Option(help="Losses to compare: all, or some, separated by commas.")]
-LossName = Annotated[str | None, Argument(help="One loss, told in full.", show_default=False)]
+LossName = Annotated[str | None, Argument(help="Show the details of one loss.", show_default=False)]
 Backbone = Annotated[
     str | None,
     Option(

@@ -77,7 +77,7 @@ Chunk = Annotated[
 ]
 Ema = Annotated[
     float | None,
-    Option(min=0, max=1, help="Ship a moving average of the weights, e.g. 0.999.", show_default=False),
+    Option(min=0, max=1, help="Use an exponential moving average of the weights, e.g. 0.999.", show_default=False),
 ]
 Patience = Annotated[
     int | None,

@@ -88,13 +88,13 @@ def _head(report: EvalReport) -> str:
 
 
 def _warnings(report: EvalReport) -> str:
-    told = [report.caution, *report.warnings] if report.caution else [*report.warnings]
+    notes = [report.caution, *report.warnings] if report.caution else [*report.warnings]
     if report.without_positive:
         counted = "count as 0" if report.missing_as_zero else "do not count"
-        told.append(f"{report.without_positive} queries have no image of their product to find and {counted}.")
+        notes.append(f"{report.without_positive} queries have no image of their product to find and {counted}.")
     if report.trained_products:
-        told.append(f"The model was trained on {report.trained_products} of these products.")
-    return "".join(f'<div class="warning">{escape(text)}</div>' for text in told)
+        notes.append(f"The model was trained on {report.trained_products} of these products.")
+    return "".join(f'<div class="warning">{escape(text)}</div>' for text in notes)
 
 
 def _worst(products: Sequence[GroupScore]) -> str:
@@ -217,10 +217,8 @@ def _thresholds(insight: Insight) -> str:
         [f"{one.score:.4f}", _percent(one.false_accepts), _percent(one.answered), _percent(one.right)]
         for one in insight.thresholds
     ]
-    headings = ["--min-score", "strangers answered", "known products answered", "answered rightly"]
-    note = (
-        "A stranger is a photo of a product that is not in the gallery: here, each query without its product's images."
-    )
+    headings = ["--min-score", "false accept rate", "true accept rate", "correct at rank 1"]
+    note = "For false accepts each query is searched without the images of its product."
     return f'<h2>Is it in the catalogue at all?</h2><p class="faint">{note}</p>' + _table(headings, rows)
 
 

@@ -139,7 +139,7 @@ def _hit(hit: Hit) -> str:
 
 
 def _tail(path: str) -> str:
-    """The last two parts of a path; the whole is told where the mouse rests."""
+    """The last two parts of a path; the whole path is the tooltip."""
     return "/".join(Path(path).parts[-2:])
 
 

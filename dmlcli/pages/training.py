@@ -49,7 +49,7 @@ def write(
 
     Args:
         rows: of metrics.jsonl.
-        embeddings: of the catalogue by the model that ships; without them there is neither map nor confusions.
+        embeddings: of the catalogue by the final model; without them there is neither map nor confusions.
     """
     parts = [_tiles(report), _curves(rows)]
     if embeddings is not None and len(embeddings.items) > 2:
@@ -83,7 +83,7 @@ def _percent(share: float | None) -> str:
 def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
     epochs = [row for row in rows if row.get("epoch")]
     if not epochs:
-        return '<p class="faint">No gradient step was taken: the closed form alone was solved.</p>'
+        return '<p class="faint">No gradient step was taken: the LDA head alone was solved.</p>'
     level = next((100 * row["map@r"] for row in rows if not row.get("epoch") and row.get("map@r") is not None), None)
     depths = list(dict.fromkeys(row.get("stage", "") for row in epochs))
     parts = []
@@ -119,7 +119,7 @@ def _curve(
     level: float | None = None,
     ends: tuple[float, float] | None = None,
 ) -> str:
-    """One picture: lines over epochs, and a dashed level (the closed form) where there is one.
+    """One picture: lines over epochs, and a dashed level (the LDA head) where there is one.
 
     Args:
         ends: of the axis; None: as low and high as the lines are.
@@ -148,7 +148,7 @@ def _curve(
         left, right = place(at[0], level), place(at[-1], level)
         drawn.append(f'<polyline points="{left} {right}" stroke="var(--faint)" stroke-dasharray="5 4" fill="none"/>')
         x, y = left.split(",")
-        drawn.append(f'<text x="{x}" y="{float(y) - 5:.0f}">closed form</text>')
+        drawn.append(f'<text x="{x}" y="{float(y) - 5:.0f}">LDA head</text>')
     bottom = _HIGH - _EDGE
     axis = (
         f'<text x="{_SIDE}" y="{bottom + 18}">epoch {at[0]}</text>'
@@ -187,10 +187,10 @@ def _map(photos: Catalog, embeddings: Embeddings) -> str:
                 f'preserveAspectRatio="xMidYMid slice"><title>{escape(name)}: {len(own)} photos</title></image>'
             )
     more = len(set(embeddings.products)) - len(names)
-    told = f", the {len(names)} largest products" if more > 0 else ""
+    shown = f", the {len(names)} largest products" if more > 0 else ""
     return (
         f'<h2>Map of the products</h2><p class="faint">Alike is near: the plane in which the means of their embeddings '
-        f"differ most{told}. Point at a picture for its name.</p>"
+        f"differ most{shown}. Point at a picture for its name.</p>"
         f'<svg class="map" viewBox="0 0 {_MAP} {int(0.7 * _MAP) + 20}" width="{_MAP}">{"".join(drawn)}</svg>'
     )
 
@@ -211,7 +211,7 @@ def _confusions(photos: Catalog, embeddings: Embeddings) -> str:
             found[pair] += 1
             example.setdefault(pair, (row, hit))
     note = (
-        "Each photo searched among all others by the model that ships. It was trained on these photos, "
+        "Each photo searched among all others by the final model. It was trained on these photos, "
         "so new ones are confused more often (dmlcli eval --html tells)."
     )
     head = f'<h2>Worst confusions</h2><p class="faint">{note}</p>'

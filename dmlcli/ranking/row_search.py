@@ -16,7 +16,7 @@ _FEW = 24  # relevant images up to which counting what is ahead of each is quick
 
 
 class Similarities(NamedTuple):
-    """One query's similarities, told apart."""
+    """One query's similarities, split into relevant and other images."""
 
     query: int
     right: Scores  # (R,) to the images of its product, closest first

@@ -1,4 +1,4 @@
-"""What each verb returns: frozen records that `cli/views/` turns into what is shown, a room a verb.
+"""What each command returns: frozen records that `cli/views/` shows, one module for each command.
 
 Nothing is handed out from here: making a record's class takes half a millisecond, and a verb loads only its own.
 """

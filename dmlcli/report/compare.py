@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dmlcli.report.skipped import Skipped
 
-FROZEN, CLOSED = "frozen backbone", "closed form"  # the lines that are not losses
+FROZEN, CLOSED = "frozen backbone", "LDA head"  # the lines that are not losses
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Contender:
     known_map_at_r: float | None
     seconds: float
     trouble: str = ""
-    head_gain_interval95: tuple[float, float] | None = None  # the same over the closed form, which train starts from
+    head_gain_interval95: tuple[float, float] | None = None  # the same over the LDA head, which train starts from
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def recommend(contenders: Sequence[Contender]) -> tuple[str, str]:
     """Return the loss that the paired intervals carry, "" for none, and the reason.
 
     A loss is recommended where its MAP@R on new products is significantly above that of the frozen backbone and of the
-    closed form (the 95 % intervals of the paired differences lie above 0) and its Recall@1 is not below the frozen
+    LDA head (the 95 % intervals of the paired differences lie above 0) and its Recall@1 is not below the frozen
     backbone's. Of several the best in MAP@R is taken.
 
     Args:
@@ -62,13 +62,13 @@ def recommend(contenders: Sequence[Contender]) -> tuple[str, str]:
         return "", "no loss is significantly better than the frozen backbone (95 %, over products)"
     carried = [one for one in better if _is_above(one.head_gain_interval95)]
     if not carried:
-        return "", "no loss is significantly better than the closed form, which train solves whatever the loss (95 %)"
+        return "", "no loss is significantly better than the LDA head, which train solves whatever the loss (95 %)"
     recall = frozen.recall_at_1 or 0.0
     sound = [one for one in carried if one.recall_at_1 is not None and one.recall_at_1 >= recall]
     if not sound:
         return "", "every loss that is better in MAP@R is below the frozen backbone in Recall@1"
     best = sound[0]
-    return best.name, f"{best.name} is significantly better than the frozen backbone and the closed form (95 %)"
+    return best.name, f"{best.name} is significantly better than the frozen backbone and the LDA head (95 %)"
 
 
 def _is_above(interval: tuple[float, float] | None) -> bool:

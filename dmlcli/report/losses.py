@@ -1,4 +1,4 @@
-"""What is told of the losses."""
+"""The report of `losses`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class LossSetting:
 
 @dataclass(frozen=True)
 class LossRow:
-    """One loss, told in full; `published` is Recall@1 in percent, † where it is from memory of the paper."""
+    """One loss; `published` is Recall@1 in percent, † where it is from memory of the paper."""
 
     name: str
     family: str

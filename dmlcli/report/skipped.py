@@ -1,4 +1,4 @@
-"""What could not be used, told by every verb that goes on without it."""
+"""Inputs that could not be used, reported by every verb that continues without them."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What is told of a workspace."""
+"""The report of `status`."""
 
 from dataclasses import dataclass
 

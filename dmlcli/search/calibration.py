@@ -7,7 +7,7 @@ leaving out every product once more.
 
 Products that a model was trained on lie further from the others than new ones will: asked with them, the threshold
 would lie too low. Where the index holds enough products that the model has never seen, only their images are asked
-with; else the threshold is no lower than what training found in its rehearsals, with products that it held out.
+with; else the threshold is no lower than what cross-validation found in training, with products that it held out.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ _SPARE = 0.01  # added to it: phones see products a little more alike than the c
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
 _ENOUGH = 20  # products never seen in training, from which nothing else is needed
 _SEED = 0
-# who was asked: every product; those that the model never saw; trained ones, and rehearsals know better; or do not
-Basis = Literal["all", "new", "rehearsed", "trained"]
+# measured on: every product; those that the model never saw; cross-validation, as all were trained on; trained ones
+Basis = Literal["all", "new", "cross_validated", "trained"]
 Scores = NDArray[np.float32]
 Rows = Callable[[Ids], Vectors]
 
@@ -57,7 +57,7 @@ _CALIBRATION = records.record_of(
         "kept": records.optional(_SHARE),
         "images": records.whole(),
         "products": records.whole(),
-        "basis": records.one_of("all", "new", "rehearsed", "trained"),
+        "basis": records.one_of("all", "new", "cross_validated", "trained"),
     }
 )
 
@@ -67,7 +67,7 @@ class Training:
     """What a model knows of the products of an index: those that it was trained on, and how close new ones came."""
 
     products: Sequence[str] = ()
-    strangers: float | None = None  # cosine that 95 % of the photos of new products stayed below in rehearsals
+    open_set: float | None = None  # cosine that 95 % of the photos of new products stayed below in cross-validation
 
 
 def calibrate(rows: Rows, products: Sequence[str], training: Training | None = None) -> Calibration:
@@ -85,7 +85,7 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     training = training or Training()
     trained = np.isin(names, list(training.products))
     new = ~trained & ~unknown
-    fresh = int(new.sum()) >= (_FEWEST if training.strangers is None else _ENOUGH)
+    fresh = int(new.sum()) >= (_FEWEST if training.open_set is None else _ENOUGH)
     askable = new if fresh else ~unknown
     if int(askable.sum()) < _FEWEST:
         raise CannotRun(
@@ -96,8 +96,8 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     seen = _closest(rows, codes, asked)
     threshold = _threshold(seen, codes[asked])
     basis: Basis = "new" if fresh and trained.any() else "all" if fresh or not trained.any() else "trained"
-    if basis == "trained" and training.strangers is not None:
-        threshold, basis = max(threshold, training.strangers), "rehearsed"
+    if basis == "trained" and training.open_set is not None:
+        threshold, basis = max(threshold, training.open_set), "cross_validated"
     several = np.isfinite(seen.own)
     held_out = basis in ("all", "new")  # photos that the model was fitted on say nothing about those to come
     kept = float((seen.own[several] >= threshold).mean()) if held_out and several.any() else None
@@ -126,7 +126,7 @@ def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = N
 
 def _mark(stamp: bytes, training: Training | None) -> str:
     """What changes whenever the gallery or what is known of the training does."""
-    known = [sorted(training.products), training.strangers] if training else []
+    known = [sorted(training.products), training.open_set] if training else []
     return hashlib.blake2b(stamp + json.dumps(known).encode(), digest_size=16).hexdigest()
 
 

@@ -101,8 +101,8 @@ class QueryEngine:
             lap(f"fold into products by {plan.pool}", len(found))
         hits = tuple(self._hit(rank, one) for rank, one in enumerate(found[: plan.top_k], start=1))
         lap("look up rows", len(hits))
-        told = tuple(stages) if plan.explain else ()
-        return Answer(query.name, hits, closest, plan.min_score, query.photos, told)
+        explained = tuple(stages) if plan.explain else ()
+        return Answer(query.name, hits, closest, plan.min_score, query.photos, explained)
 
     def _search(self, vector: Vectors) -> list[Candidate]:
         """As many of the closest images as the later stages want to see."""

@@ -152,8 +152,8 @@ def spell(way: Rerank) -> str:
     """
     usual = type(way)()
     names = [field.name for field in fields(way)]
-    told = [f"{name}={getattr(way, name):g}" for name in names if getattr(way, name) != getattr(usual, name)]
-    return f"{way.name}:{','.join(told)}" if told else way.name
+    settings_shown = [f"{name}={getattr(way, name):g}" for name in names if getattr(way, name) != getattr(usual, name)]
+    return f"{way.name}:{','.join(settings_shown)}" if settings_shown else way.name
 
 
 def _mutual(order: NDArray[np.int64], k: int) -> Array:

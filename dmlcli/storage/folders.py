@@ -31,10 +31,10 @@ def check_replaceable(target: Path, own: Collection[str]) -> None:
             raise CannotRun(
                 f"{target} is a file and will not be replaced by a folder", hint="name another place with -o"
             )
-        strangers = sorted(file.name for file in end.iterdir() if file.name not in own)
-    if strangers:
+        others = sorted(file.name for file in end.iterdir() if file.name not in own)
+    if others:
         raise CannotRun(
-            f"{target} holds other things ({', '.join(strangers[:3])}) and will not be replaced",
+            f"{target} holds other things ({', '.join(others[:3])}) and will not be replaced",
             hint="-o names a new folder, or one that dmlcli made for the same purpose",
         )
     if os.path.ismount(end):

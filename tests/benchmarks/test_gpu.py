@@ -38,7 +38,7 @@ def test_nothing_starts_after_the_limit(bench: gpu.Bench) -> None:
 
 
 @pytest.mark.slow
-def test_training_that_fails_is_told_once(bench: gpu.Bench) -> None:
+def test_training_that_fails_is_reported_once(bench: gpu.Bench) -> None:
     """The descriptor has no weights to train."""
     bench.attempt("speed", gpu._train_speed, bench, "descriptor", "top")
     assert len(bench.failures) == 1 and "--tune top" in bench.failures[0] and "Traceback" not in bench.failures[0]

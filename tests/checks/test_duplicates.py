@@ -52,7 +52,7 @@ def test_a_crowd_of_copies_is_one_row_each() -> None:
     assert len(problems) == 199 and {problem.problem for problem in problems} == {"near-duplicate"}
 
 
-def test_equal_files_are_told_of_once_by_their_first() -> None:
+def test_equal_files_are_reported_of_once_by_their_first() -> None:
     scan = scanned(pictures(4))
     scan.digests[3] = scan.digests[2] = scan.digests[0]
     assert duplicates.identical(scan).tolist() == [[0, 2], [0, 3]]

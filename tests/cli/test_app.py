@@ -21,7 +21,7 @@ LOADED = (
 
 
 def loaded(*arguments: object, cwd: Path) -> set[str]:
-    """The packages that one command line has loaded at its end, and the rooms of our own."""
+    """The packages that one command line has loaded at its end, and our own modules."""
     command = [sys.executable, "-c", LOADED, *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
     code, names = json.loads(done.stderr.splitlines()[-1])
@@ -29,7 +29,7 @@ def loaded(*arguments: object, cwd: Path) -> set[str]:
     return {name if name.startswith("dmlcli.") else name.partition(".")[0] for name in names}
 
 
-def rooms(names: set[str], package: str) -> set[str]:
+def modules(names: set[str], package: str) -> set[str]:
     """Those of a package of our own."""
     return {name.removeprefix(f"dmlcli.{package}.") for name in names if name.startswith(f"dmlcli.{package}.")}
 
@@ -46,8 +46,8 @@ def test_help_loads_no_more_than_it_shows(tmp_path: Path) -> None:
     """No records, no views, nothing that checks values; and one verb where one is asked for."""
     for arguments, verbs in ((["--help"], {*VERBS}), (["train", "--help"], {"train"})):
         names = loaded(*arguments, cwd=tmp_path)
-        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and rooms(names, "commands") == verbs
-        assert rooms(names, "report") == {"skipped"} and not rooms(names, "cli.views")
+        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and modules(names, "commands") == verbs
+        assert modules(names, "report") == {"skipped"} and not modules(names, "cli.views")
 
 
 def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
@@ -59,16 +59,17 @@ def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "concurrent"}
     heavy |= {"pymilvus", "grpc", "tarfile", "dmlcli.path_lists"}
     assert not names & heavy and {"numpy", "onnxruntime"} <= names
-    assert rooms(names, "commands") == rooms(names, "cli.views") == {"query"}
-    assert rooms(names, "report") == {"query", "skipped"} and rooms(names, "disk") == {"paths", "reading"}
+    assert modules(names, "commands") == modules(names, "cli.views") == {"query"}
+    assert modules(names, "report") == {"query", "skipped"}
+    assert modules(names, "storage") == {"checksums", "paths", "readers", "records"}
 
 
 def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:
     shown = cli("--help")
     assert shown.code == 0 and all(f"\n  {verb} " in shown.out for verb in VERBS) and shown.err == ""
     for verb in VERBS:
-        told = cli(verb, "--help")
-        assert told.code == 0 and "Examples:" in told.out and f"dmlcli {verb}" in told.out
+        report = cli(verb, "--help")
+        assert report.code == 0 and "Examples:" in report.out and f"dmlcli {verb}" in report.out
 
 
 def test_no_arguments_show_the_help(cli: Cli) -> None:
@@ -111,8 +112,8 @@ def test_what_is_typed_wrong_exits_2_with_a_hint(
 
 def test_usage_errors_are_json_where_json_is_asked_for(cli: Cli) -> None:
     for arguments in (["query", "x.jpg", "-k", "0", "--format", "json"], ["eval", "--nonsense", "--format=json"]):
-        told = json.loads(cli(*arguments).err)
-        assert told["exit_code"] == 2 and told["error"] and told["hint"]
+        report = json.loads(cli(*arguments).err)
+        assert report["exit_code"] == 2 and report["error"] and report["hint"]
 
 
 @pytest.mark.parametrize(
@@ -182,8 +183,8 @@ def test_a_verb_behind_dashes_is_a_verb(cli: Cli) -> None:
 
 def test_a_trace_is_shown_only_when_asked_for(cli: Cli, tmp_path: Path) -> None:
     assert "Traceback" not in cli("train", tmp_path / "nowhere").err
-    told = cli("train", tmp_path / "nowhere", "--debug").err
-    assert "Traceback" in told and "dmlcli: error: " in told and "there is no 'nowhere'" in told
+    report = cli("train", tmp_path / "nowhere", "--debug").err
+    assert "Traceback" in report and "dmlcli: error: " in report and "there is no 'nowhere'" in report
 
 
 @pytest.mark.parametrize("arguments", [["losses"], ["losses", "triplet"], ["status"], ["--help"], ["--version"]])
@@ -196,17 +197,19 @@ def test_a_closed_pipe_is_silent(arguments: list[str], mission: Mission) -> None
         command, cwd=mission.folder, stdout=writer, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
     )
     os.close(writer)
-    told = [line for line in done.stderr.decode().splitlines() if not line.startswith(("next: ", "dmlcli: warning: "))]
-    assert (told, done.returncode) == ([], 0)
+    report = [
+        line for line in done.stderr.decode().splitlines() if not line.startswith(("next: ", "dmlcli: warning: "))
+    ]
+    assert (report, done.returncode) == ([], 0)
 
 
-def test_losses_are_listed_and_told_in_full(cli: Cli) -> None:
+def test_losses_are_listed_and_reported_in_full(cli: Cli) -> None:
     listed = cli("losses")
     assert listed.code == 0
     for name in ("proxy-anchor", "contrastive", "triplet", "multi-similarity", "n-pair"):
         assert f" {name} " in listed.out
-    told = json.loads(cli("losses", "triplet", "--format", "json").out)
-    assert [loss["name"] for loss in told["losses"]] == ["triplet"] and "margin" in json.dumps(told)
+    report = json.loads(cli("losses", "triplet", "--format", "json").out)
+    assert [loss["name"] for loss in report["losses"]] == ["triplet"] and "margin" in json.dumps(report)
     assert "margin" in cli("losses", "triplet").out
 
 

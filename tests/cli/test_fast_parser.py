@@ -136,7 +136,7 @@ def test_paths_are_paths_and_lists_gather() -> None:
     )
 
 
-# torch's error is told by its name, because the guard must not import torch
+# torch's error is recognized by its name, because the guard must not import torch
 _OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
 
 
@@ -149,5 +149,5 @@ def test_every_way_to_fail_ends_in_a_code(cli: Cli, capsys: pytest.CaptureFixtur
     assert error_handler.guarded(lambda: fail(_OutOfMemoryError())) == 4
     assert error_handler.guarded(lambda: fail(PermissionError(13, "Permission denied", "/x"))) == 4
     assert error_handler.guarded(lambda: fail(ZeroDivisionError("oops"))) == 70
-    told = capsys.readouterr().err
-    assert "Permission denied /x" in told and "ZeroDivisionError: oops" in told and "Traceback" not in told
+    report = capsys.readouterr().err
+    assert "Permission denied /x" in report and "ZeroDivisionError: oops" in report and "Traceback" not in report

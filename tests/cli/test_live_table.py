@@ -54,13 +54,13 @@ def test_what_is_at_work_stands_below() -> None:
 def test_off_a_terminal_a_pass_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     teller = Teller()
     teller.learned(one(3, best=True))
-    told = capsys.readouterr().err
-    assert told.startswith("head, epoch 3/20  loss   3.2500") and told.count("\n") == 1
-    assert "known products 50.0 ±3.0 %, new products 25.0 % *" in told and "412 images/s" in told
+    report = capsys.readouterr().err
+    assert report.startswith("head, epoch 3/20  loss   3.2500") and report.count("\n") == 1
+    assert "known products 50.0 ±3.0 %, new products 25.0 % *" in report and "412 images/s" in report
     Teller(quiet=True).learned(one(3))
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3753, "1:02:33")])
-def test_times_are_told_as_clocks_do(seconds: float, told: str) -> None:
-    assert live_table.duration(seconds) == told
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3753, "1:02:33")])
+def test_times_are_reported_as_clocks_do(seconds: float, report: str) -> None:
+    assert live_table.duration(seconds) == report

@@ -1,4 +1,4 @@
-"""What people and scripts see: whole tables, values that cannot break a line, everything skipped told once."""
+"""What people and scripts see: whole tables, values that cannot break a line, everything skipped listed once."""
 
 import json
 from importlib import import_module
@@ -95,9 +95,9 @@ def test_an_evaluation_shows_scores_in_percent_and_dashes_for_none(capsys: pytes
 def test_json_has_a_schema_and_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     render.show(evaluation(**{"recall@1": 0.5, "map@r": None}), "json")
     text = capsys.readouterr().out
-    told = json.loads(text)
-    assert told["schema"] == 1 and told["metrics"] == {"recall@1": 0.5, "map@r": None} and "NaN" not in text
-    assert told["interval95"] == {"recall@1": [0.25, 0.5], "map@r": None}
+    report = json.loads(text)
+    assert report["schema"] == 1 and report["metrics"] == {"recall@1": 0.5, "map@r": None} and "NaN" not in text
+    assert report["interval95"] == {"recall@1": [0.25, 0.5], "map@r": None}
 
 
 def test_a_training_shows_the_gain(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,8 +111,8 @@ def test_a_training_shows_the_gain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_error_has_a_hint_and_a_json_twin() -> None:
     assert render.error_text("what", "type this", 4, None) == "dmlcli: error: what\nhint: type this"
     assert render.error_text("what", "", 4, "table") == "dmlcli: error: what"
-    told = json.loads(render.error_text("wåt", "h", 2, "jsonl"))
-    assert told == {"schema": 1, "error": "wåt", "hint": "h", "exit_code": 2}
+    report = json.loads(render.error_text("wåt", "h", 2, "jsonl"))
+    assert report == {"schema": 1, "error": "wåt", "hint": "h", "exit_code": 2}
 
 
 def test_quiet_silences_notes_and_no_warnings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(cli: Cli, project: Path, *options: object) -> dict[str, Any]:
+def report(cli: Cli, project: Path, *options: object) -> dict[str, Any]:
     found = cli("eval", project / "vectors.npz", *options)
     assert found.code == 0, found.err
     answer: dict[str, Any] = json.loads(found.out)
@@ -33,13 +33,13 @@ def told(cli: Cli, project: Path, *options: object) -> dict[str, Any]:
 
 def test_the_file_above_is_read_and_options_win(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "dmlcli.toml").write_text('format = "json"\nseed = 3\n[eval]\nseed = 4\n')
-    assert told(cli, project)["seed"] == 4
-    assert told(cli, project, "--seed", 5)["seed"] == 5
+    assert report(cli, project)["seed"] == 4
+    assert report(cli, project, "--seed", 5)["seed"] == 5
     monkeypatch.setenv("DMLCLI_SEED", "6")
-    assert told(cli, project)["seed"] == 6
+    assert report(cli, project)["seed"] == 6
     monkeypatch.setenv("DMLCLI_EVAL_SEED", "7")
-    assert told(cli, project)["seed"] == 7
-    assert told(cli, project, "--seed", 5)["seed"] == 5
+    assert report(cli, project)["seed"] == 7
+    assert report(cli, project, "--seed", 5)["seed"] == 5
 
 
 def test_paths_are_relative_to_the_file(cli: Cli, project: Path) -> None:
@@ -124,7 +124,7 @@ def test_numbers_flags_and_lists_are_taken(cli: Cli, project: Path, monkeypatch:
     )
     assert cli("eval", project / "vectors.npz").code == 1
     (project / "dmlcli.toml").write_text("[eval]\nfail_under = ['recall@1=0', 'map@r=0']\nformat = 'json'\n")
-    assert told(cli, project)["failed"] == []
+    assert report(cli, project)["failed"] == []
     monkeypatch.setenv("DMLCLI_QUERY_SPLIT", "none")  # an option of eval, although query is a verb
     found = cli("eval", project / "vectors.npz")
     assert found.code == 2 and "--query-split and --gallery-split" in found.err
@@ -150,7 +150,7 @@ def test_a_file_of_another_user_is_refused(cli: Cli, project: Path, monkeypatch:
     assert f"DMLCLI_SAFE_DIRECTORY='{project}'" in found.err
     assert cli("eval", "--help").code == 0
     monkeypatch.setenv("DMLCLI_SAFE_DIRECTORY", str(project))
-    assert told(cli, project)["queries"] == 10
+    assert report(cli, project)["queries"] == 10
 
 
 def test_a_deleted_folder_holds_no_settings(

@@ -118,7 +118,7 @@ def test_vectors_come_from_files_of_three_kinds(ask: Any, place: Path, tmp_path:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"[1, 2]", b'{"a": 1}', b"[[0, 0]]"])
-def test_a_file_without_fitting_vectors_is_told(place: Path, cli: Cli, tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_fitting_vectors_is_reported(place: Path, cli: Cli, tmp_path: Path, content: bytes) -> None:
     for name in ("v.npy", "v.json", "v.npz"):
         (tmp_path / name).write_bytes(content)
         found = cli("query", "--vector", tmp_path / name, "-w", place / ".dmlcli")
@@ -198,12 +198,12 @@ def test_a_part_of_a_photo_is_searched_with(ask: Any, place: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "0,0,0,5", "-1,0,5,5", "0,0,10%%,5", ""])
-def test_a_crop_that_is_none_is_told(place: Path, cli: Cli, box: str) -> None:
+def test_a_crop_that_is_none_is_reported(place: Path, cli: Cli, box: str) -> None:
     found = cli("query", place / image(1), "--crop", box, "-w", place / ".dmlcli")
     assert found.code == (2 if box else 0) and (not box or "hint: --crop" in found.err)
 
 
-def test_a_crop_outside_of_the_photo_is_told(place: Path, cli: Cli) -> None:
+def test_a_crop_outside_of_the_photo_is_reported(place: Path, cli: Cli) -> None:
     found = cli("query", place / image(1), "--crop", "900,900,5,5", "-w", place / ".dmlcli")
     assert found.code == 4 and "48 x 40" in found.err
 
@@ -254,7 +254,7 @@ def test_re_ranking_may_be_shallower_than_the_list(ask: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["aqee", "aqe:q=3", "aqe:k=x", "aqe:k=0", "k-reciprocal:keep=2", "dba:k=-1"])
-def test_a_misspelt_re_ranking_is_told(place: Path, cli: Cli, way: str) -> None:
+def test_a_misspelt_re_ranking_is_reported(place: Path, cli: Cli, way: str) -> None:
     found = cli("query", place / image(1), "--rerank", way, "-w", place / ".dmlcli")
     assert found.code == 2 and "hint: " in found.err
 
@@ -269,8 +269,8 @@ def test_the_threshold_finds_itself_and_is_kept(
     photo(77).save(tmp_path / "odd.png")
     unknown = ask(tmp_path / "odd.png", "--min-score", "auto", code=1)
     assert unknown["hits"] == [] and unknown["closest"] < unknown["min_score"]
-    told = cli("query", tmp_path / "odd.png", "--min-score", "auto", "--format", "table")
-    assert "not in the catalogue" in told.out and "95 % of photos of unknown products" in told.err
+    report = cli("query", tmp_path / "odd.png", "--min-score", "auto", "--format", "table")
+    assert "not in the catalogue" in report.out and "95 % of photos of unknown products" in report.err
     dmlcli.index(place / "shop.csv", model=plain_model, workspace=place / ".dmlcli")
     assert not (place / ".dmlcli" / "index" / "calibration.json").exists()  # another index, another threshold
 
@@ -282,7 +282,7 @@ def test_too_few_products_teach_no_threshold(shop: Path, plain_model: Path, tmp_
 
 
 @pytest.mark.parametrize("score", ["-1.5", "2", "automatic", "nan"])
-def test_a_threshold_that_is_none_is_told(place: Path, cli: Cli, score: str) -> None:
+def test_a_threshold_that_is_none_is_reported(place: Path, cli: Cli, score: str) -> None:
     found = cli("query", place / image(1), "--min-score", score, "-w", place / ".dmlcli")
     assert found.code == 2 and "nor auto" in found.err
 
@@ -295,8 +295,8 @@ def test_what_was_done_is_explained(ask: Any, place: Path, cli: Cli) -> None:
     names = [stage["name"].split()[0] for stage in stages]
     assert names == ["decode", "encode", "search", "re-rank", "cut", "fold", "look"]
     assert stages[2]["candidates"] == 18 and 0 < sum(stage["seconds"] for stage in stages) < took
-    told = cli("query", image(3), *options)
-    assert re.search(r"ms +18  search 18 \(", told.err) and "\t" in told.out and "stages" not in told.out
+    report = cli("query", image(3), *options)
+    assert re.search(r"ms +18  search 18 \(", report.err) and "\t" in report.out and "stages" not in report.out
     assert "stages" not in ask(image(3))
 
 
@@ -339,7 +339,7 @@ def test_an_index_that_may_not_be_written_to_is_calibrated_all_the_same(place: P
         (["x.png", "--index", "shop.csv"], 4, "there is no index in shop.csv"),
     ],
 )
-def test_what_a_script_may_get_wrong_is_told(
+def test_what_a_script_may_get_wrong_is_reported(
     place: Path, cli: Cli, words: list[str], code: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)

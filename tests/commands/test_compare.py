@@ -31,12 +31,12 @@ def compare(workspace: Path, losses: str, **settings: int) -> CompareReport:
     return report
 
 
-def test_each_loss_is_scored_beside_the_frozen_backbone_and_the_closed_form(workspace: Path) -> None:
+def test_each_loss_is_scored_beside_the_frozen_backbone_and_the_lda_head(workspace: Path) -> None:
     report = compare(workspace, "proxy-anchor,triplet:mining=batch-hard,margin=0.1,softmax+0.5*supcon", epochs=2)
     names = {one.name for one in report.contenders}
     assert names == {
         "frozen backbone",
-        "closed form",
+        "LDA head",
         "proxy-anchor",
         "triplet:mining=batch-hard,margin=0.1",
         "softmax+0.5*supcon",
@@ -72,7 +72,7 @@ def test_the_command_prints_a_table_and_json(workspace: Path, cli: Cli) -> None:
     table = cli(*line, "-w", workspace)
     assert table.code == 0 and "over frozen" in table.out and "nca" in table.out
     shown = cli(*line, "-w", workspace, "--format", "json")
-    assert {one["name"] for one in json.loads(shown.out)["contenders"]} == {"frozen backbone", "closed form", "nca"}
+    assert {one["name"] for one in json.loads(shown.out)["contenders"]} == {"frozen backbone", "LDA head", "nca"}
 
 
 def line(name: str, map_at_r: float, recall: float, gain: tuple[float, float], head: tuple[float, float]) -> Contender:
@@ -80,7 +80,7 @@ def line(name: str, map_at_r: float, recall: float, gain: tuple[float, float], h
 
 
 FROZEN = Contender("frozen backbone", 0.5, 0.3, (0.2, 0.4), 0.0, (0.0, 0.0), None, None, 0.0)
-CLOSED = line("closed form", 0.35, 0.5, (0.01, 0.09), (0.0, 0.0))
+CLOSED = line("LDA head", 0.35, 0.5, (0.01, 0.09), (0.0, 0.0))
 GOOD = line("triplet", 0.40, 0.55, (0.05, 0.15), (0.01, 0.09))
 BETTER = line("margin", 0.42, 0.45, (0.05, 0.15), (0.01, 0.09))
 UNSURE = line("softmax", 0.45, 0.60, (-0.01, 0.30), (-0.1, 0.2))
@@ -91,10 +91,10 @@ LOST = Contender("circle", None, None, None, None, None, None, None, 1.0, "train
 @pytest.mark.parametrize(
     ("losses", "expected", "why"),
     [
-        ([UNSURE, GOOD], "triplet", "significantly better than the frozen backbone and the closed form"),
+        ([UNSURE, GOOD], "triplet", "significantly better than the frozen backbone and the LDA head"),
         ([BETTER, GOOD], "triplet", "significantly better"),
         ([UNSURE], "", "no loss is significantly better than the frozen backbone"),
-        ([NO_HEAD, UNSURE], "", "no loss is significantly better than the closed form"),
+        ([NO_HEAD, UNSURE], "", "no loss is significantly better than the LDA head"),
         ([BETTER], "", "below the frozen backbone in Recall@1"),
         ([LOST], "", "no loss is significantly better than the frozen backbone"),
     ],

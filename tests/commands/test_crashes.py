@@ -111,7 +111,7 @@ def test_an_embed_killed_at_any_moment(mission: Mission, tmp_path: Path) -> None
     assert taken_up > 0
 
 
-def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_a_second_writer_is_reported_who_the_first_is(tmp_path: Path) -> None:
     """The first holds the lock in a process of its own; that of a dead one is nobody's."""
     file = vectors_file(tmp_path / "a.npz", 0, 500)
     script = "import sys, time; from pathlib import Path; from dmlcli import storage\n"

@@ -24,16 +24,16 @@ def embed(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> Embed:
             "embed", shop, "--model", plain_model, "-w", tmp_path / "w", "--quiet", "--format", "json", *arguments
         )
         assert found.code in (0, 3), found.err
-        told: dict[str, Any] = json.loads(found.out)
-        return told
+        report: dict[str, Any] = json.loads(found.out)
+        return report
 
     return call
 
 
 def test_only_what_changed_is_computed(embed: Embed, shop: Path) -> None:
-    told = embed()
-    assert list(told) == ["schema", "output", "images", "computed", "dim", "dtype", "views", "model", "skipped"]
-    assert (told["schema"], told["images"], told["computed"]) == (1, 12, 12)
+    report = embed()
+    assert list(report) == ["schema", "output", "images", "computed", "dim", "dtype", "views", "model", "skipped"]
+    assert (report["schema"], report["images"], report["computed"]) == (1, 12, 12)
     assert embed()["computed"] == 0
     (shop / "product-00" / "0.png").write_bytes(encoded(photo(77)))
     assert embed()["computed"] == 1
@@ -45,8 +45,8 @@ def test_only_what_changed_is_computed(embed: Embed, shop: Path) -> None:
 
 def test_an_npz_has_the_rows_of_the_folder(embed: Embed, shop: Path, tmp_path: Path) -> None:
     embed()
-    told = embed("-o", tmp_path / "e.npz")
-    assert told["computed"] == 0
+    report = embed("-o", tmp_path / "e.npz")
+    assert report["computed"] == 0
     with np.load(tmp_path / "e.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"embeddings", "labels", "paths"}
         assert arrays["embeddings"].dtype == np.float32
@@ -134,8 +134,8 @@ def test_averaged_views_are_recorded_and_an_update_keeps_to_them(
     assert alike.min() > 0.5 and alike.min() < 0.99999
     assert embed("--average", average)["computed"] == 0
     assert cli("index", "--model", plain_model, "-w", tmp_path / "w").code == 0
-    told = cli("index", shop, "--update", "--model", plain_model, "-w", tmp_path / "w")
-    assert told.code == 0 and "0 added, 0 removed" in told.out
+    report = cli("index", shop, "--update", "--model", plain_model, "-w", tmp_path / "w")
+    assert report.code == 0 and "0 added, 0 removed" in report.out
     hits = cli("query", shop / "product-01" / "0.png", "-w", tmp_path / "w", "-k", 1).out
     assert hits.split("\t")[3] == "product-01"
 

@@ -19,16 +19,16 @@ def catalog(tmp_path: Path) -> Path:
     return tmp_path / "catalog"
 
 
-def test_a_plan_is_told_and_nothing_is_made(cli: Cli, catalog: Path, tmp_path: Path) -> None:
+def test_a_plan_is_reported_and_nothing_is_made(cli: Cli, catalog: Path, tmp_path: Path) -> None:
     found = cli("train", catalog, *NETWORK, "--dry-run", "-w", tmp_path / "w", "--format", "json")
     assert found.code == 0, found.err
-    told = json.loads(found.out)
+    report = json.loads(found.out)
     assert not (tmp_path / "w").exists()
     assert (
-        told["products"] == 16 and told["recipe"]["backbone"] == "descriptor" and "3 rehearsals" in told["validation"]
+        report["products"] == 16 and report["recipe"]["backbone"] == "descriptor" and "3 folds" in report["validation"]
     )
-    assert told["seconds"] == pytest.approx(sum(told["parts"].values())) and told["parts"]["features"] > 0
-    assert told["memory"] > 2**26
+    assert report["seconds"] == pytest.approx(sum(report["parts"].values())) and report["parts"]["features"] > 0
+    assert report["memory"] > 2**26
 
 
 def test_a_budget_that_is_no_time_is_refused(cli: Cli, shop: Path, tmp_path: Path) -> None:

@@ -56,19 +56,19 @@ def at(*degrees: float) -> Any:
 def scores(cli: Cli, *arguments: object, names: list[str] = METRICS) -> dict[str, Any]:
     found = cli("eval", *arguments, "--format", "json")
     assert found.code == 0, found.err
-    told: dict[str, Any] = json.loads(found.out)
-    assert list(told) == KEYS and list(told["metrics"]) == list(told["interval95"]) == names
-    return told
+    report: dict[str, Any] = json.loads(found.out)
+    assert list(report) == KEYS and list(report["metrics"]) == list(report["interval95"]) == names
+    return report
 
 
 def test_the_worked_example_of_the_definitions(cli: Cli, tmp_path: Path) -> None:
     """Relevance 1,0,1,0,0,1 with R = 3."""
     gallery = npz(tmp_path / "g.npz", at(1, 2, 3, 4, 5, 6), "abacba")
-    told = scores(cli, gallery, "--queries", npz(tmp_path / "q.npz", at(0), "a"))
-    assert (told["protocol"], told["queries"], told["gallery"]) == ("query/gallery", 1, 6)
-    assert told["metrics"]["recall@1"] == 1
-    assert told["metrics"]["r_precision"] == pytest.approx(2 / 3)
-    assert told["metrics"]["map@r"] == pytest.approx((1 + 2 / 3) / 3, abs=1e-6)
+    report = scores(cli, gallery, "--queries", npz(tmp_path / "q.npz", at(0), "a"))
+    assert (report["protocol"], report["queries"], report["gallery"]) == ("query/gallery", 1, 6)
+    assert report["metrics"]["recall@1"] == 1
+    assert report["metrics"]["r_precision"] == pytest.approx(2 / 3)
+    assert report["metrics"]["map@r"] == pytest.approx((1 + 2 / 3) / 3, abs=1e-6)
 
 
 def test_the_second_worked_example(cli: Cli, tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_the_second_worked_example(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_leave_one_out_leaves_out_the_own_row_alone(cli: Cli, tmp_path: Path) -> None:
-    told = scores(cli, npz(tmp_path / "e.npz", at(0, 0, 50, 51, 90), "aabbc"))
-    assert (told["protocol"], told["queries"], told["gallery"]) == ("leave-one-out", 5, 5)
-    assert told["without_positive"] == 1 and told["metrics"]["recall@1"] == 1
+    report = scores(cli, npz(tmp_path / "e.npz", at(0, 0, 50, 51, 90), "aabbc"))
+    assert (report["protocol"], report["queries"], report["gallery"]) == ("leave-one-out", 5, 5)
+    assert report["without_positive"] == 1 and report["metrics"]["recall@1"] == 1
 
 
 def test_all_equal_embeddings_score_zero(cli: Cli, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_all_equal_embeddings_score_zero(cli: Cli, tmp_path: Path) -> None:
     assert metrics["recall@1"] == metrics["map@r"] == metrics["r_precision"] == metrics["recall@10"] == 0
 
 
-def test_a_collapse_is_told(cli: Cli, tmp_path: Path) -> None:
+def test_a_collapse_is_reported(cli: Cli, tmp_path: Path) -> None:
     """Ties counted for and against the search differ: whoever sees 0 must learn why."""
     found = cli("eval", npz(tmp_path / "e.npz", np.ones((8, 4)), "aaaabbbb"))
     assert "warning" in found.err
@@ -97,8 +97,8 @@ def test_a_collapse_is_told(cli: Cli, tmp_path: Path) -> None:
 
 def test_queries_without_positive_are_counted_and_left_out(cli: Cli, tmp_path: Path) -> None:
     gallery = npz(tmp_path / "g.npz", at(0, 40), "ab")
-    told = scores(cli, gallery, "--queries", npz(tmp_path / "q.npz", at(1, 39, 2), "abz"))
-    assert (told["queries"], told["without_positive"], told["metrics"]["recall@1"]) == (3, 1, 1)
+    report = scores(cli, gallery, "--queries", npz(tmp_path / "q.npz", at(1, 39, 2), "abz"))
+    assert (report["queries"], report["without_positive"], report["metrics"]["recall@1"]) == (3, 1, 1)
     assert "1 quer" in cli("eval", gallery, "--queries", tmp_path / "q.npz").err
 
 
@@ -128,7 +128,7 @@ def test_embeddings_of_two_lengths_do_not_go_together(cli: Cli, tmp_path: Path) 
     assert found.code == 2 and "dimensions" in found.err
 
 
-def test_an_embedding_that_is_no_number_is_told(cli: Cli, tmp_path: Path) -> None:
+def test_an_embedding_that_is_no_number_is_reported(cli: Cli, tmp_path: Path) -> None:
     found = cli("eval", npz(tmp_path / "bad.npz", [[1, np.nan], [0, 1]], "aa"))
     assert found.code == 4 and "bad.npz" in found.err and "finite" in found.err
 
@@ -136,11 +136,11 @@ def test_an_embedding_that_is_no_number_is_told(cli: Cli, tmp_path: Path) -> Non
 def test_intervals_hold_the_score_and_repeat_with_the_seed(cli: Cli, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     file = npz(tmp_path / "e.npz", rng.normal(size=(60, 5)), "abcdefghij" * 6)
-    told = scores(cli, file, "--seed", 3)
+    report = scores(cli, file, "--seed", 3)
     for name in METRICS:
-        low, high = told["interval95"][name]
-        assert 0 <= low <= told["metrics"][name] <= high <= 1
-    assert scores(cli, file, "--seed", 3) == told != scores(cli, file, "--seed", 4)
+        low, high = report["interval95"][name]
+        assert 0 <= low <= report["metrics"][name] <= high <= 1
+    assert scores(cli, file, "--seed", 3) == report != scores(cli, file, "--seed", 4)
 
 
 def test_the_trained_catalog_is_named_and_its_weights_are_no_new_warning(mission: Mission, cli: Cli) -> None:
@@ -152,9 +152,9 @@ def test_the_trained_catalog_is_named_and_its_weights_are_no_new_warning(mission
     quiet = cli("eval", "-w", mission.workspace, "-q")
     assert quiet.code == 0 and quiet.err == ""
     assert "the model was trained on 20 of these products" in found.err
-    told = scores(cli, "-w", mission.workspace)
-    assert "stands in" in told["caution"] and told["trained_products"] == 20 and told["includes_training"]
-    assert told["metrics"]["recall@1"] > 0.6
+    report = scores(cli, "-w", mission.workspace)
+    assert "stands in" in report["caution"] and report["trained_products"] == 20 and report["includes_training"]
+    assert report["metrics"]["recall@1"] > 0.6
 
 
 def test_all_includes_training_products_and_says_so(mission: Mission, cli: Cli) -> None:
@@ -167,11 +167,11 @@ def test_all_includes_training_products_and_says_so(mission: Mission, cli: Cli) 
 def test_queries_of_another_catalogue(workspace: Path, mission: Mission, cli: Cli) -> None:
     """And a second time nothing is embedded again: the answer is the same and its files are not rewritten."""
     arguments = (mission.catalog, "--queries", SAMPLE / "queries", "-w", workspace)
-    told = scores(cli, *arguments)
-    assert (told["protocol"], told["queries"], told["gallery"]) == ("query/gallery", 108, 100)
-    assert told["without_positive"] == 108 - 40
+    report = scores(cli, *arguments)
+    assert (report["protocol"], report["queries"], report["gallery"]) == ("query/gallery", 108, 100)
+    assert report["without_positive"] == 108 - 40
     before = (workspace / "evaluated" / "queries" / "vectors.npy").stat().st_mtime_ns
-    assert scores(cli, *arguments) == told
+    assert scores(cli, *arguments) == report
     assert (workspace / "evaluated" / "queries" / "vectors.npy").stat().st_mtime_ns == before
 
 
@@ -179,10 +179,10 @@ def test_splits_of_a_table_are_queries_and_gallery(cli: Cli, shop: Path, plain_m
     table = shop / "photos.csv"
     rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},{'test' if n % 3 == 0 else 'train'}" for n in range(12)]
     table.write_text("\n".join(["image,product,split", *rows]))
-    told = scores(
+    report = scores(
         cli, table, "--query-split", "test", "--gallery-split", "train", "--model", plain_model, "-w", tmp_path
     )
-    assert (told["queries"], told["gallery"], told["metrics"]["recall@1"]) == (4, 8, 1)
+    assert (report["queries"], report["gallery"], report["metrics"]["recall@1"]) == (4, 8, 1)
     found = cli("eval", table, "--query-split", "test", "--gallery-split", "trian", "--model", plain_model)
     assert found.code == 2 and "train" in found.err
 
@@ -212,8 +212,8 @@ def blobs(file: Path, spread: float, seed: int = 0, products: int = 24, images: 
 
 def test_metrics_by_name(cli: Cli, tmp_path: Path) -> None:
     file = blobs(tmp_path / "e.npz", 0.8)
-    told = scores(cli, file, "--metrics", "map,recall@2,mrr,NMI", names=["map", "recall@2", "mrr", "nmi"])
-    assert all(0 < value < 1 for value in told["metrics"].values()) and told["interval95"]["nmi"] is None
+    report = scores(cli, file, "--metrics", "map,recall@2,mrr,NMI", names=["map", "recall@2", "mrr", "nmi"])
+    assert all(0 < value < 1 for value in report["metrics"].values()) and report["interval95"]["nmi"] is None
     found = cli("eval", file, "--metrics", "recal@1")
     assert found.code == 2 and "no metric 'recal@1'" in found.err and "recall@K" in found.err
 
@@ -244,8 +244,8 @@ def test_no_evidence_is_said(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_another_model_sees_the_same_images(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
-    told = scores(cli, shop, "--model", plain_model, "--against", plain_model, "-w", tmp_path)
-    assert set(told["against"]["difference"].values()) == {0.0} and not any(told["against"]["evidence"].values())
+    report = scores(cli, shop, "--model", plain_model, "--against", plain_model, "-w", tmp_path)
+    assert set(report["against"]["difference"].values()) == {0.0} and not any(report["against"]["evidence"].values())
 
 
 def test_other_embeddings_must_hold_the_same_images(cli: Cli, tmp_path: Path) -> None:
@@ -267,11 +267,11 @@ def test_a_score_too_low_stops_a_pipeline(cli: Cli, tmp_path: Path) -> None:
 def test_missing_products_can_count_as_zero(cli: Cli, tmp_path: Path) -> None:
     gallery = npz(tmp_path / "g.npz", at(0, 40), "ab")
     asked = npz(tmp_path / "q.npz", at(1, 39, 2, 3), "abzz")
-    told = scores(cli, gallery, "--queries", asked, "--count-missing-as-zero")
-    assert told["metrics"]["recall@1"] == 0.5 and told["without_positive"] == 2 and told["missing_as_zero"]
+    report = scores(cli, gallery, "--queries", asked, "--count-missing-as-zero")
+    assert report["metrics"]["recall@1"] == 0.5 and report["without_positive"] == 2 and report["missing_as_zero"]
 
 
-def test_ties_that_decide_are_told(cli: Cli, tmp_path: Path) -> None:
+def test_ties_that_decide_are_reported(cli: Cli, tmp_path: Path) -> None:
     """Half of the queries have a right and a wrong image at the same place: 0 or 1, as one likes."""
     file = npz(tmp_path / "e.npz", at(0, 0, 0, 50, 51, 52), "aabccc")
     found = cli("eval", file)
@@ -304,17 +304,17 @@ def test_tables_for_documents(cli: Cli, tmp_path: Path, format: str, start: str)
 def test_a_dry_run_says_what_it_takes(cli: Cli, shop: Path, plain_model: Path) -> None:
     found = cli("eval", shop, "--model", plain_model, "--dry-run")
     assert found.code == 0 and "12 images" in found.out and "peak memory" in found.out and "leave-one-out" in found.out
-    told = json.loads(cli("eval", shop, "--model", plain_model, "--dry-run", "--format", "json").out)
-    assert (told["queries"], told["gallery"], told["to_embed"]) == (12, 12, 12) and told["peak_bytes"] > 0
+    report = json.loads(cli("eval", shop, "--model", plain_model, "--dry-run", "--format", "json").out)
+    assert (report["queries"], report["gallery"], report["to_embed"]) == (12, 12, 12) and report["peak_bytes"] > 0
 
 
 def test_splits_are_found_without_being_named(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     table = shop / "photos.csv"
     rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},{'test' if n % 3 == 0 else 'train'}" for n in range(12)]
     table.write_text("\n".join(["image,product,split", *rows]))
-    told = scores(cli, table, "--model", plain_model)
-    assert (told["protocol"], told["scope"]) == ("query/gallery", "split test in split train")
-    assert (told["queries"], told["gallery"]) == (4, 8)
+    report = scores(cli, table, "--model", plain_model)
+    assert (report["protocol"], report["scope"]) == ("query/gallery", "split test in split train")
+    assert (report["queries"], report["gallery"]) == (4, 8)
     whole = scores(cli, table, "--model", plain_model, "--all")
     assert (whole["protocol"], whole["queries"]) == ("leave-one-out", 12)
 
@@ -323,9 +323,9 @@ def test_photos_of_the_own_camera_do_not_count(cli: Cli, shop: Path, plain_model
     table = shop / "photos.csv"
     rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},c{0 if n % 3 < 2 else 1}" for n in range(12)]
     table.write_text("\n".join(["image,product,camera", *rows]))
-    told = scores(cli, table, "--model", plain_model, "--exclude-same", "camera")
-    assert told["excluded"] == "its own row and same product and same source as the query"
-    assert told["metrics"]["recall@1"] == 1 and told["without_positive"] == 0
+    report = scores(cli, table, "--model", plain_model, "--exclude-same", "camera")
+    assert report["excluded"] == "its own row and same product and same source as the query"
+    assert report["metrics"]["recall@1"] == 1 and report["without_positive"] == 0
     found = cli("eval", shop, "--model", plain_model, "--exclude-same", "session")
     assert found.code == 2 and "--source-column" in found.err
 
@@ -333,6 +333,6 @@ def test_photos_of_the_own_camera_do_not_count(cli: Cli, shop: Path, plain_model
 def test_the_same_report_again(cli: Cli, tmp_path: Path) -> None:
     """Fingerprints follow what was searched, versions say by what."""
     first, other = blobs(tmp_path / "a.npz", 0.8), blobs(tmp_path / "b.npz", 0.8, seed=1)
-    told = scores(cli, first)
-    assert told == scores(cli, first) and set(told["versions"]) == {"dmlcli", "python", "numpy"}
-    assert told["fingerprints"] != scores(cli, other)["fingerprints"]
+    report = scores(cli, first)
+    assert report == scores(cli, first) and set(report["versions"]) == {"dmlcli", "python", "numpy"}
+    assert report["fingerprints"] != scores(cli, other)["fingerprints"]

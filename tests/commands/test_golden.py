@@ -73,8 +73,8 @@ def test_each_photo_returns_itself_first(
         name = f"{product.parent.name}/{product.name}"
         for photo in sorted((SAMPLE / "catalog" / name).glob("*.jpg"))[5:]:
             shutil.copy(photo, product)  # new
-    told = cli("index", "catalog", "--update", "--prune", *common)
-    assert told.code == 0 and "19 added, 31 removed" in told.out, told
+    report = cli("index", "catalog", "--update", "--prune", *common)
+    assert report.code == 0 and "19 added, 31 removed" in report.out, report
     index = open_index(folder / ".dmlcli" / "index")
     assert (index.kind, index.dim) == (kind, _DIM)
     assert find_themselves(cli, folder) == 258

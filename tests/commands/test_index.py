@@ -21,10 +21,10 @@ from tests.conftest import SAMPLE, Cli, Mission, encoded, make_shop, photo
 def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     found = cli("index", shop, "--model", plain_model, "-w", place, "--format", "json")
-    told = json.loads(found.out)
+    report = json.loads(found.out)
     keys = "schema output images products dim kind model recall microseconds memory why added removed skipped parity"
-    assert list(told) == keys.split()
-    assert (told["images"], told["products"], told["skipped"]) == (12, 4, [])
+    assert list(report) == keys.split()
+    assert (report["images"], report["products"], report["skipped"]) == (12, 4, [])
     rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2).out.splitlines()
     assert rows[0].split("\t")[2:4] == ["1.000000", "product-01"] and rows[1].split("\t")[3] == "product-01"
 
@@ -68,7 +68,7 @@ def test_embeddings_of_any_tool_are_indexed(cli: Cli, tmp_path: Path, plain_mode
     assert found.code == 0 and len(found.out.splitlines()) == 6
 
 
-def test_vectors_of_another_length_are_told(cli: Cli, tmp_path: Path, plain_model: Path) -> None:
+def test_vectors_of_another_length_are_reported(cli: Cli, tmp_path: Path, plain_model: Path) -> None:
     np.savez(tmp_path / "e.npz", embeddings=np.eye(3), labels=np.array(list("abc")))
     cli("index", tmp_path / "e.npz", "-w", tmp_path / "w", "-o", tmp_path / "i")
     picture = tmp_path / "q.png"
@@ -78,7 +78,7 @@ def test_vectors_of_another_length_are_told(cli: Cli, tmp_path: Path, plain_mode
     assert found.code == 2 and f"the query has {dim} dimensions, the index 3\n" in found.err
 
 
-def test_a_damaged_model_is_told_and_not_replaced(workspace: Path, mission: Mission, cli: Cli) -> None:
+def test_a_damaged_model_is_reported_and_not_replaced(workspace: Path, mission: Mission, cli: Cli) -> None:
     (workspace / "model" / "model.json").write_text("{")
     found = cli("index", mission.catalog, "-w", workspace)
     assert found.code == 4 and "model.json is damaged" in found.err
@@ -150,11 +150,11 @@ def vectors(file: Path, first: int, last: int) -> Path:
 
 def test_a_kind_may_be_asked_for_and_an_update_keeps_it(cli: Cli, tmp_path: Path) -> None:
     common = ["-o", tmp_path / "i", "-w", tmp_path / "w", "--format", "json"]
-    told = json.loads(cli("index", vectors(tmp_path / "a.npz", 0, 500), "--factory", "IVF8,Flat", *common).out)
-    assert (told["kind"], told["added"], told["removed"]) == ("IVF8,Flat", 500, 0)
-    assert told["recall"] >= 0.98 and told["microseconds"] > 0 and told["memory"] > 500 * 8 * 4
-    told = json.loads(cli("index", vectors(tmp_path / "b.npz", 100, 600), "--update", *common).out)
-    assert (told["kind"], told["images"], told["added"], told["removed"]) == ("IVF8,Flat", 500, 100, 100)
+    report = json.loads(cli("index", vectors(tmp_path / "a.npz", 0, 500), "--factory", "IVF8,Flat", *common).out)
+    assert (report["kind"], report["added"], report["removed"]) == ("IVF8,Flat", 500, 0)
+    assert report["recall"] >= 0.98 and report["microseconds"] > 0 and report["memory"] > 500 * 8 * 4
+    report = json.loads(cli("index", vectors(tmp_path / "b.npz", 100, 600), "--update", *common).out)
+    assert (report["kind"], report["images"], report["added"], report["removed"]) == ("IVF8,Flat", 500, 100, 100)
 
 
 def test_a_first_update_builds(cli: Cli, tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_recall_and_memory_are_kept_or_refused(cli: Cli, tmp_path: Path) -> None
     hint = json.loads(found.err.splitlines()[-1])["hint"]
     assert found.code == 4 and "no index of 600 images" in found.err, found.err
     assert hint.startswith("--max-memory 1M is the least that does")
-    told = json.loads(cli("index", file, "--max-memory", "1M", *common).out)
-    assert told["images"] == 600 and told["recall"] >= 0.9 and told["memory"] <= 1e6
+    report = json.loads(cli("index", file, "--max-memory", "1M", *common).out)
+    assert report["images"] == 600 and report["recall"] >= 0.9 and report["memory"] <= 1e6
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_an_unmounted_disk_is_not_taken_for_deleted_photos(cli: Cli, plain_model
     assert {name: (place / name).stat().st_ino for name in ("index", "embeddings")} == before
     found = cli("embed", shop, *common)
     assert found.code == 4 and "48 of the 64 images of the embeddings" in found.err
-    told = json.loads(cli("index", shop, "--update", "--prune", *common, "--format", "json").out)
-    assert (told["images"], told["removed"]) == (16, 48)
+    report = json.loads(cli("index", shop, "--update", "--prune", *common, "--format", "json").out)
+    assert (report["images"], report["removed"]) == (16, 48)
     (shop / "disk2").rmdir()
     (tmp_path / "away").rename(shop / "disk2")
-    told = json.loads(cli("embed", shop, *common, "--format", "json").out)
-    assert (told["images"], told["computed"]) == (64, 0)  # their vectors were kept
+    report = json.loads(cli("embed", shop, *common, "--format", "json").out)
+    assert (report["images"], report["computed"]) == (64, 0)  # their vectors were kept
 
 
 def test_deleted_photos_of_a_few_products_are_removed_unasked(
@@ -246,8 +246,8 @@ def test_deleted_photos_of_a_few_products_are_removed_unasked(
     cli("index", shop, *common)
     for product in ("product-00", "product-01"):
         (shop / product / "0.png").unlink()
-    told = json.loads(cli("index", shop, "--update", *common).out)
-    assert (told["images"], told["removed"]) == (10, 2)
+    report = json.loads(cli("index", shop, "--update", *common).out)
+    assert (report["images"], report["removed"]) == (10, 2)
 
 
 def test_prune_without_update_is_a_usage_error(cli: Cli, shop: Path, tmp_path: Path) -> None:
@@ -255,7 +255,9 @@ def test_prune_without_update_is_a_usage_error(cli: Cli, shop: Path, tmp_path: P
     assert found.code == 2 and "--update --prune" in found.err
 
 
-def test_a_catalog_that_moved_is_told_and_found_again(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_a_catalog_that_moved_is_reported_and_found_again(
+    cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "w"
     cli("index", shop, "--model", plain_model, "-w", place)
     moved = shop.rename(tmp_path / "moved")
@@ -263,8 +265,8 @@ def test_a_catalog_that_moved_is_told_and_found_again(cli: Cli, shop: Path, plai
     found = cli("query", picture, "-w", place, "-k", 1)
     assert found.code == 0 and f"the catalog {shop} is not there" in found.err and "--update" in found.err
     assert f"the catalog {shop} is not there" in cli("status", "-w", place).err
-    told = json.loads(cli("index", moved, "--update", "--model", plain_model, "-w", place, "--format", "json").out)
-    assert (told["images"], told["added"], told["removed"]) == (12, 0, 0)
+    report = json.loads(cli("index", moved, "--update", "--model", plain_model, "-w", place, "--format", "json").out)
+    assert (report["images"], report["added"], report["removed"]) == (12, 0, 0)
     found = cli("query", picture, "-w", place, "-k", 1)
     assert found.code == 0 and "is not there" not in found.err and str(picture) in found.out
 

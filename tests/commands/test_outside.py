@@ -90,7 +90,7 @@ def test_no_command_leaves_a_trace(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.slow
 def test_only_a_download_looks_up_a_host(tmp_path: Path) -> None:
-    """And it can be told what is missing."""
+    """And it names what is missing."""
     make_shop(tmp_path / "shop", 2, 2)
     done, seen = offline(tmp_path, "rw", dmlcli("index", "shop"))
     assert done.returncode == 0 and set(seen.splitlines()) == {"looked up download.pytorch.org"}

@@ -43,11 +43,11 @@ def test_alone_unless_torchrun_says_otherwise(monkeypatch: pytest.MonkeyPatch) -
     assert dist_env.were_restarted()
 
 
-def test_errors_are_told_once_and_by_whom_they_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_reported_once_and_by_whom_they_concern(monkeypatch: pytest.MonkeyPatch) -> None:
     together(monkeypatch, 1)
     with pytest.raises(PartError, match="process 1 of 2: no") as caught, dist_env.a_part():
         raise UsageError("no")
-    assert dist_env.is_told(caught.value) and not dist_env.is_told(UsageError("no"))
+    assert dist_env.is_reported(caught.value) and not dist_env.is_reported(UsageError("no"))
     with pytest.raises(LostProcess), dist_env.a_part():
         raise LostProcess("gone")
 

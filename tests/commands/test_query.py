@@ -67,9 +67,9 @@ def test_an_error_is_json_where_json_is_asked_for(photo: str, cli: Cli) -> None:
     for format in ("json", "jsonl"):
         found = cli("query", "missing.jpg", "--format", format)
         assert (found.code, found.out) == (4, "")
-        told = json.loads(found.err)
-        assert list(told) == ["schema", "error", "hint", "exit_code"]
-        assert (told["schema"], told["exit_code"]) == (1, 4) and "missing.jpg" in told["error"] and told["hint"]
+        report = json.loads(found.err)
+        assert list(report) == ["schema", "error", "hint", "exit_code"]
+        assert (report["schema"], report["exit_code"]) == (1, 4) and "missing.jpg" in report["error"] and report["hint"]
 
 
 def test_jsonl_is_one_object_for_each_photo(photo: str, cli: Cli) -> None:
@@ -139,7 +139,7 @@ def test_photos_are_named_in_a_file_or_on_stdin(
     assert done.returncode == 0 and [row[0] for row in lines(done.stdout.decode())] == names
 
 
-def test_a_list_that_is_not_there_is_told(photo: str, cli: Cli) -> None:
+def test_a_list_that_is_not_there_is_reported(photo: str, cli: Cli) -> None:
     found = cli("query", "--files-from", "nowhere.txt")
     assert found.code == 4 and "nowhere.txt" in found.err and "hint: --files-from" in found.err
 
@@ -248,7 +248,9 @@ DAMAGE: dict[str, list[bytes | None]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_told_with_a_hint_and_without_a_trace(workspace: Path, mission: Mission, name: str, cli: Cli) -> None:
+def test_damage_is_reported_with_a_hint_and_without_a_trace(
+    workspace: Path, mission: Mission, name: str, cli: Cli
+) -> None:
     for data in DAMAGE[name]:
         file = workspace / name
         if data is None:
@@ -260,7 +262,9 @@ def test_damage_is_told_with_a_hint_and_without_a_trace(workspace: Path, mission
         assert found.err.startswith("dmlcli: error: ") and "hint: " in found.err and "Traceback" not in found.err
 
 
-def test_a_graph_of_the_right_size_and_the_wrong_content_is_told(workspace: Path, mission: Mission, cli: Cli) -> None:
+def test_a_graph_of_the_right_size_and_the_wrong_content_is_reported(
+    workspace: Path, mission: Mission, cli: Cli
+) -> None:
     file = workspace / "model" / "graph.onnx"
     file.write_bytes(b"\x99" * file.stat().st_size)
     assert cli("query", mission.images()[0], "-w", workspace).code == 4

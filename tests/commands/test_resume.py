@@ -24,7 +24,7 @@ def options(weights: Path, tune: str) -> list[str]:
 
 
 def epochs_done(workspace: Path) -> int:
-    """How many epochs the only run in a workspace has told of."""
+    """How many epochs the only run in a workspace has logged."""
     rows = [row for folder in workspace.glob("runs/*") for row in runs.read_metrics(folder)]
     return max((row["epoch"] for row in rows if row.get("epoch")), default=0)
 

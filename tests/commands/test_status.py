@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Cli, Mission
 
 
-def test_an_empty_folder_is_told_how_to_begin(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_folder_is_reported_how_to_begin(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = cli("status")
     assert (found.code, found.out) == (0, "no workspace here or above\n")
@@ -21,9 +21,9 @@ def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Missi
     assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
     assert found.err.count("the built-in descriptor stands in for mobilenet_v3_large (see --weights)\n") == 1
     assert "cannot download" not in found.err and f"next: dmlcli query -w {mission.workspace} img.jpg" in found.err
-    told = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
-    assert list(told) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
-    assert told["model"]["backbone"] == "descriptor" and "stands in" in told["cautions"][0]
+    report = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
+    assert list(report) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
+    assert report["model"]["backbone"] == "descriptor" and "stands in" in report["cautions"][0]
 
 
 def test_a_workspace_that_is_named_and_not_there_is_an_error(tmp_path: Path, cli: Cli) -> None:
@@ -32,7 +32,7 @@ def test_a_workspace_that_is_named_and_not_there_is_an_error(tmp_path: Path, cli
         assert found.code == 4 and f"there is no workspace in {tmp_path / 'typo'}" in found.err
 
 
-def test_an_index_of_another_model_is_told(workspace: Path, cli: Cli) -> None:
+def test_an_index_of_another_model_is_reported(workspace: Path, cli: Cli) -> None:
     file = workspace / "index" / "index.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"model": "another"}))
     assert "made by another model" in cli("status", "-w", workspace).err
@@ -47,7 +47,7 @@ def test_next_is_the_step_that_is_missing(workspace: Path, tmp_path: Path, cli: 
 
 @pytest.mark.parametrize("name", ["model/model.json", "embeddings/embeddings.json", "index/index.json"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b'"x"'])
-def test_damage_is_told_and_no_reason_to_fail(workspace: Path, name: str, data: bytes, cli: Cli) -> None:
+def test_damage_is_reported_and_no_reason_to_fail(workspace: Path, name: str, data: bytes, cli: Cli) -> None:
     (workspace / name).write_bytes(data)
     found = cli("status", "-w", workspace)
     assert found.code in (0, 4) and "Traceback" not in found.err
@@ -62,7 +62,7 @@ def test_what_a_crash_left_between_two_renames_is_seen(workspace: Path, name: st
     assert cli("status", "-w", workspace).out == expected
 
 
-def test_runs_are_told_with_how_far_they_came(cli: Cli, tmp_path: Path) -> None:
+def test_runs_are_reported_with_how_far_they_came(cli: Cli, tmp_path: Path) -> None:
     from dmlcli import runs
 
     place = tmp_path / "w" / "runs"

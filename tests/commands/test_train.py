@@ -54,8 +54,8 @@ def train(cli: Cli, place: Path, random_weights: Path) -> Train:
         network = ["--backbone", "alexnet", "--weights", random_weights, "--dim", 8, "--views", 1]
         found = cli("train", catalog, "-w", place, "--quiet", "--format", "json", *network, *options)
         assert found.code == code, found.err
-        told: dict[str, Any] = json.loads(found.out)
-        return told
+        report: dict[str, Any] = json.loads(found.out)
+        return report
 
     return call
 
@@ -67,7 +67,7 @@ def weights_of(model: str | Path) -> dict[str, Any]:
 def test_the_mission_ends_with_a_searchable_model(mission: Mission) -> None:
     assert mission.code == 0, mission.err
     assert mission.err.count("made the workspace") == 1 and "next: dmlcli query img.jpg" in mission.err
-    assert "100 images of 20 products" in mission.out and "3 rehearsals, each with" in mission.out
+    assert "100 images of 20 products" in mission.out and "3 folds, each with" in mission.out
     assert {"model", "embeddings", "index"} <= {folder.name for folder in mission.workspace.iterdir()}
     record = open_model(mission.workspace / "model").record
     assert record.recipe["loss"] == "proxy-anchor" and len(record.products) == 20 and not record.held_out
@@ -104,9 +104,9 @@ def test_one_product_is_not_enough(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: Path) -> None:
     more = ["--no-index", "--epochs", 3, "--seed", 5, "--dim", 64]
-    told = [train(market, *more, "-o", tmp_path / name) for name in "ab"]
-    assert told[0]["fingerprint"] == told[1]["fingerprint"] and told[0]["chosen"] != "frozen backbone"
-    assert told[0]["score"] == told[1]["score"] and told[0]["score"] >= told[0]["frozen_score"]
+    report = [train(market, *more, "-o", tmp_path / name) for name in "ab"]
+    assert report[0]["fingerprint"] == report[1]["fingerprint"] and report[0]["chosen"] != "frozen backbone"
+    assert report[0]["score"] == report[1]["score"] and report[0]["score"] >= report[0]["frozen_score"]
     keys = [
         "schema",
         "run",
@@ -119,16 +119,16 @@ def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: 
         "score",
         "chosen",
     ]
-    assert list(told[0]) == [*keys, "seconds", "index", "caution", "skipped", "searches", "reason", "replaced"]
-    assert told[0]["index"] is None
+    assert list(report[0]) == [*keys, "seconds", "index", "caution", "skipped", "searches", "reason", "replaced"]
+    assert report[0]["index"] is None
 
 
 @pytest.mark.slow
 def test_training_that_goes_wrong_keeps_what_was_best_before_it(train: Train, market: Path, place: Path) -> None:
     """A learning rate far too high ruins the backbone; the model that is kept has the one that it began with."""
-    told = train(market, "--no-index", "--tune", "all", "--epochs", 1, "--learning-rate", 1, "--batch-size", 32)
-    assert not told["chosen"].startswith("epoch") and told["score"] >= told["frozen_score"]
-    before, after = weights_of(place / "frozen"), weights_of(told["model"])
+    report = train(market, "--no-index", "--tune", "all", "--epochs", 1, "--learning-rate", 1, "--batch-size", 32)
+    assert not report["chosen"].startswith("epoch") and report["score"] >= report["frozen_score"]
+    before, after = weights_of(place / "frozen"), weights_of(report["model"])
     before = {name.replace(".trunk.", "."): value for name, value in before.items()}  # as the plain backbone has them
     after = {name.replace(".trunk.", "."): value for name, value in after.items()}
     backbone = [name for name in after if name.startswith("backbone.") and name in before]
@@ -137,10 +137,10 @@ def test_training_that_goes_wrong_keeps_what_was_best_before_it(train: Train, ma
 
 @pytest.mark.slow
 def test_tune_all_changes_the_backbone(train: Train, shop: Path, place: Path, cli: Cli) -> None:
-    """Too few products to validate with: the last epoch ships, and is searched with."""
-    told = train(shop, "--tune", "all", "--epochs", 1, "--batch-size", 6)
-    assert told["chosen"] == "epoch 1" and told["score"] is None
-    before, after = weights_of(place / "frozen"), weights_of(told["model"])
+    """Too few products to validate with: the last epoch is kept, and is searched with."""
+    report = train(shop, "--tune", "all", "--epochs", 1, "--batch-size", 6)
+    assert report["chosen"] == "epoch 1" and report["score"] is None
+    before, after = weights_of(place / "frozen"), weights_of(report["model"])
     assert before.keys() == after.keys() and any(not np.array_equal(before[name], after[name]) for name in before)
     found = cli("query", shop / "product-01" / "0.png", "-w", place, "-k", 1)
     assert found.code == 0 and found.out.split("\t")[2:4] == ["1.000000", "product-01"]
@@ -164,8 +164,8 @@ def test_the_test_split_of_a_table_is_never_opened(train: Train, tmp_path: Path,
     names = ("train", "train", "test")
     rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},{names[n % 3]}" for n in range(12)]
     (shop / "photos.csv").write_text("\n".join(["image,product,split", *rows]))
-    told = train(shop / "photos.csv")
-    assert (told["images"], told["skipped"]) == (8, [])
+    report = train(shop / "photos.csv")
+    assert (report["images"], report["skipped"]) == (8, [])
     hits = cli("query", shop / "product-00" / "0.png", "-w", place, "-k", 50).out.splitlines()
     assert len(hits) == 8 and not any("/2.png" in hit for hit in hits)
 
@@ -179,8 +179,8 @@ def test_the_test_folder_is_never_opened(train: Train, tmp_path: Path) -> None:
         (folder / "good.png").write_bytes(encoded(photo(number, 9)))
         (folder / "garbage.jpg").write_bytes(b"garbage")
         os.mkfifo(folder / "pipe.jpg")
-    told = train(tmp_path / "shop", "--no-index")
-    assert (told["images"], told["skipped"]) == (12, [])
+    report = train(tmp_path / "shop", "--no-index")
+    assert (report["images"], report["skipped"]) == (12, [])
 
 
 @pytest.mark.slow
@@ -188,8 +188,8 @@ def test_unreadable_images_are_listed_once_and_exit_3(train: Train, tmp_path: Pa
     shop = make_shop(tmp_path / "shop")
     (shop / "product-00" / "cut.png").write_bytes(encoded(photo(0))[:80])
     (shop / "product-01" / "text.jpg").write_bytes(b"<html>")
-    told = train(shop, code=3)
-    assert sorted(Path(skipped["path"]).name for skipped in told["skipped"]) == ["cut.png", "text.jpg"]
+    report = train(shop, code=3)
+    assert sorted(Path(skipped["path"]).name for skipped in report["skipped"]) == ["cut.png", "text.jpg"]
 
 
 @pytest.mark.slow

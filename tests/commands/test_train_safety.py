@@ -50,7 +50,7 @@ def train(cli: Cli, shop: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
     return call
 
 
-def told(found: Run) -> dict[str, Any]:
+def report_of(found: Run) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(found.out)
     return report
 
@@ -59,7 +59,7 @@ def test_queries_are_answered_at_every_moment_of_a_second_training(
     train: Train, cli: Cli, shop: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also by what a process that is killed between index and model leaves."""
-    before = told(train("--dim", 8))["fingerprint"]
+    before = report_of(train("--dim", 8))["fingerprint"]
     answered: list[int] = []
 
     def ask(place: Path = workspace) -> None:
@@ -80,7 +80,7 @@ def test_queries_are_answered_at_every_moment_of_a_second_training(
 
     monkeypatch.setattr(indexes, "build", around(indexes.build))
     monkeypatch.setattr(model_history, "place", around(model_history.place))
-    assert told(train("--dim", 6))["fingerprint"] != before
+    assert report_of(train("--dim", 6))["fingerprint"] != before
     ask()
     assert len(answered) >= 7 and set(answered) == {0}
 
@@ -89,9 +89,9 @@ def test_queries_are_answered_at_every_moment_of_a_second_training(
 def test_the_model_that_is_replaced_is_kept_and_one_command_returns_to_it(
     train: Train, cli: Cli, shop: Path, workspace: Path
 ) -> None:
-    first = told(train("--dim", 8))
+    first = report_of(train("--dim", 8))
     assert first["replaced"] is None
-    second = told(train("--dim", 6))
+    second = report_of(train("--dim", 6))
     kept = workspace / "models" / first["fingerprint"]
     assert second["replaced"] == str(kept)
     assert open_model(kept).record.dim == 8 and open_model(workspace / "model").record.dim == 6
@@ -176,7 +176,7 @@ def test_a_recipe_that_was_edited_is_refused_with_the_difference(
 def test_training_that_diverges_ends_with_4_and_leaves_the_model_before(
     train: Train, cli: Cli, workspace: Path, tmp_path: Path
 ) -> None:
-    before = told(train("--no-index"))["fingerprint"]
+    before = report_of(train("--no-index"))["fingerprint"]
     catalog = make_shop(tmp_path / "more", products=8, images=4)
     asked = ["--tune", "head", "--loss", "multi-similarity", "--learning-rate", 1e37, "--no-index"]
     found = train(*asked, catalog=catalog, code=4)
@@ -190,12 +190,12 @@ def test_tune_none_pools_and_decodes_as_asked_and_is_otherwise_the_frozen_backbo
     import torch
 
     network = ["--tune", "none", "--backbone", "alexnet", "--weights", random_weights, "--no-index"]
-    report = told(train(*network, "--pooling", "max", "--decode", "exact"))
+    report = report_of(train(*network, "--pooling", "max", "--decode", "exact"))
     model = open_model(report["model"])
     assert (model.record.pooling, model.record.image.decode, report["chosen"]) == ("max", "exact", "frozen backbone")
     given = torch.load(random_weights, weights_only=True)
     assert all((model.weights()[f"backbone.{name}"] == value.numpy()).all() for name, value in given.items())
-    assert told(train(*network))["fingerprint"] != report["fingerprint"]
+    assert report_of(train(*network))["fingerprint"] != report["fingerprint"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_where_training_does_harm_the_model_is_the_frozen_backbone(
 
     monkeypatch.setattr("dmlcli.learn.training.trainer.make_plan", harmed)
     catalog = make_shop(tmp_path / "more", products=8, images=4)
-    report = told(train("--tune", "head", "--epochs", 1, "--no-index", catalog=catalog))
+    report = report_of(train("--tune", "head", "--epochs", 1, "--no-index", catalog=catalog))
     assert report["chosen"] == "frozen backbone" and "worse for new products" in report["reason"]
     assert report["score"] == report["frozen_score"]
     record = open_model(report["model"]).record

@@ -67,5 +67,5 @@ def test_a_pipeline_runs(folder: Path, line: str) -> None:
     script = f'set -eo pipefail; dmlcli() {{ "{sys.executable}" -m dmlcli "$@"; }}; {line}'
     done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    told = (folder / "products.tsv").read_text() if ">" in line else done.stdout
-    assert told.strip()
+    report = (folder / "products.tsv").read_text() if ">" in line else done.stdout
+    assert report.strip()

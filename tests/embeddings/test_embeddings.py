@@ -1,4 +1,4 @@
-"""What is unchanged is not computed again, what is written is read back, and damage is told and not guessed at."""
+"""What is unchanged is not computed again, what is written is read back, and damage is reported and not guessed at."""
 
 import json
 import os
@@ -176,7 +176,7 @@ def damaged_npz() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "bare array"])
-def test_a_damaged_npz_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_damaged_npz_is_reported(tmp_path: Path, kind: str) -> None:
     (tmp_path / "e.npz").write_bytes(damaged_npz()[kind])
     with pytest.raises(EmbeddingsError, match="cannot read embeddings from"):
         open_embeddings(tmp_path / "e.npz")
@@ -194,7 +194,7 @@ def test_a_damaged_npz_is_told(tmp_path: Path, kind: str) -> None:
     ],
     ids=["no embeddings", "two of them", "other length", "one dimension", "nan", "objects"],
 )
-def test_an_npz_that_makes_no_sense_is_told(tmp_path: Path, arrays: dict[str, Any]) -> None:
+def test_an_npz_that_makes_no_sense_is_reported(tmp_path: Path, arrays: dict[str, Any]) -> None:
     np.savez(tmp_path / "e.npz", **arrays)
     with pytest.raises(
         EmbeddingsError, match=r"does not hold|may hold the|cannot read embeddings from|holds Python objects"
@@ -217,7 +217,7 @@ DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_embeddings_are_told(tmp_path: Path, kind: str) -> None:
+def test_damaged_embeddings_are_reported(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "e"
     made = make_embeddings(np.eye(3), ["a", "b", "c"])
     made.states[:] = [embeddings.FileState(9, 9, "d")] * 3
@@ -295,7 +295,7 @@ def test_parts_of_clip_retrieval_come_in_the_order_of_their_numbers(tmp_path: Pa
     assert open_embeddings(tmp_path).vectors.argmax(axis=1).tolist() == [0, 2, 10]
 
 
-def test_a_part_of_clip_retrieval_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
+def test_a_part_of_clip_retrieval_with_another_number_of_rows_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     embeddings.save_clip_retrieval(tmp_path / "clip", make_embeddings(np.eye(4), list("abcd")))
     np.save(tmp_path / "clip/img_emb/img_emb_0.npy", np.eye(3))
@@ -413,7 +413,7 @@ def test_embeddings_of_an_earlier_version_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["embeddings.json", "vectors.npy", "items.csv"])
-def test_a_pipe_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_pipe_in_place_of_a_file_is_reported(tmp_path: Path, name: str) -> None:
     embeddings.save(tmp_path / "e", make_embeddings(np.eye(2), ["a", "b"]))
     (tmp_path / "e" / name).unlink()
     os.mkfifo(tmp_path / "e" / name)

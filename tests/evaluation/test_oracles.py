@@ -92,9 +92,9 @@ def loops(one: Case, *, alone: bool) -> dict[str, float | None]:
         candidate = np.ones(len(gallery), dtype=np.bool_)
         if alone:
             candidate[query] = False
-        told = plain(gallery @ one.vectors[query], one.labels[cut:] == one.labels[query], candidate)
-        found += [told] if told else []
-    return {name: float(np.mean([told[name] for told in found])) if found else None for name in NAMES}
+        report = plain(gallery @ one.vectors[query], one.labels[cut:] == one.labels[query], candidate)
+        found += [report] if report else []
+    return {name: float(np.mean([report[name] for report in found])) if found else None for name in NAMES}
 
 
 def agree(mine: dict[str, float | None], other: dict[str, float | None]) -> None:
@@ -130,8 +130,8 @@ def check_calculator(seeds: range) -> int:
             continue
         rows, labels, cut = torch.from_numpy(one.vectors), torch.from_numpy(one.labels), one.queries
         for alone, arguments in ((True, (rows, labels)), (False, (rows[:cut], labels[:cut], rows[cut:], labels[cut:]))):
-            told = calculator.get_accuracy(*arguments)
-            expected = {mine: None if np.isnan(told[name]) else told[name] for name, mine in theirs.items()}
+            report = calculator.get_accuracy(*arguments)
+            expected = {mine: None if np.isnan(report[name]) else report[name] for name, mine in theirs.items()}
             agree(ours(one, alone=alone), expected)
             compared += 1
     return compared

@@ -1,4 +1,4 @@
-"""Two sides that name their products differently are told apart from a search that finds nothing."""
+"""Two sides that name their products differently are distinguished from a search that finds nothing."""
 
 import pytest
 

@@ -34,7 +34,7 @@ def test_escaped_cells_are_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "query,score\nq,1\n", "{broken", "query,image,score\nq,i,high\n", '{"a": 1}'])
-def test_what_is_no_list_is_told(tmp_path: Path, text: str) -> None:
+def test_what_is_no_list_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(EmbeddingsError, match=r"l\.csv"):
         open_lists(tmp_path / "l.csv")
@@ -47,21 +47,21 @@ def test_lists_of_query_score_as_its_search_does(cli: Cli, shop: Path, plain_mod
     searched = json.loads(cli("eval", shop, "--model", plain_model, "--format", "json").out)
     found = cli("eval", shop, "--ranked", tmp_path / "lists.tsv", "--format", "json")
     assert found.code == 0, found.err
-    told = json.loads(found.out)
-    assert told["metrics"] == pytest.approx(searched["metrics"]) and told["protocol"] == "leave-one-out"
+    report = json.loads(found.out)
+    assert report["metrics"] == pytest.approx(searched["metrics"]) and report["protocol"] == "leave-one-out"
 
 
-def test_what_a_short_list_cannot_tell_is_not_told(cli: Cli, shop: Path, tmp_path: Path) -> None:
+def test_what_a_short_list_cannot_tell_is_not_reported(cli: Cli, shop: Path, tmp_path: Path) -> None:
     """One hit each of 12 images: the first query finds its product, the second does not, the others found nothing."""
     first, second = shop / "product-00" / "0.png", shop / "product-01" / "0.png"
     lines = [f"{first}\t1\t0.9\tx\t{shop / 'product-00' / '1.png'}", f"{second}\t1\t0.9\tx\t{first}"]
     (tmp_path / "l.tsv").write_text("\n".join([*lines, f"nobody.png\t1\t0.9\tx\t{first}"]) + "\n")
     found = cli("eval", shop, "--ranked", tmp_path / "l.tsv", "--format", "json")
-    told = json.loads(found.out)
-    assert told["metrics"]["recall@1"] == pytest.approx(1 / 12)
-    assert told["metrics"]["recall@5"] is None and told["metrics"]["map@r"] is None
-    assert any("1 lists belong to no query" in text for text in told["warnings"])
-    assert any("10 queries have no list" in text for text in told["warnings"])
+    report = json.loads(found.out)
+    assert report["metrics"]["recall@1"] == pytest.approx(1 / 12)
+    assert report["metrics"]["recall@5"] is None and report["metrics"]["map@r"] is None
+    assert any("1 lists belong to no query" in text for text in report["warnings"])
+    assert any("10 queries have no list" in text for text in report["warnings"])
     assert cli("eval", shop, "--ranked", tmp_path / "l.tsv", "--metrics", "nmi").code == 2
 
 

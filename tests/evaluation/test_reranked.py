@@ -71,20 +71,20 @@ def test_gains_are_those_of_plain_loops(cli: Cli, tmp_path: Path, protocol: str)
     sides = [tmp_path / "g.npz", *([] if own else ["--queries", tmp_path / "q.npz"])]
     found = cli("eval", *sides, "--rerank", ",".join(WAYS), "--format", "json", "--seed", 5)
     assert found.code == 0, found.err
-    told = json.loads(found.out)
-    assert told["protocol"] == protocol and [one["name"] for one in told["reranked"]] == WAYS
+    report = json.loads(found.out)
+    assert report["protocol"] == protocol and [one["name"] for one in report["reranked"]] == WAYS
     plain = slow_twin(queries, gallery, asked, shelved, None, own)
-    for one in told["reranked"]:
+    for one in report["reranked"]:
         values = slow_twin(queries, gallery, asked, shelved, rerank.parse(one["name"]), own)
         for name, expected in values.items():
             gaps = np.array(expected) - np.array(plain[name])
             assert one["metrics"][name] == pytest.approx(np.nanmean(expected))
-            assert one["plain"][name] == told["metrics"][name] == pytest.approx(np.nanmean(plain[name]))
+            assert one["plain"][name] == report["metrics"][name] == pytest.approx(np.nanmean(plain[name]))
             assert one["difference"][name] == pytest.approx(np.nanmean(gaps))
             low, high = confidence.interval95(gaps, asked, seed=5) or (0, 0)
             assert one["evidence"][name] == (low > 0 or high < 0)
-        assert one["milliseconds"] > 0 and set(one["metrics"]) == set(told["metrics"])
-    assert told["reranked"][0]["difference"]["map@r"] > 0.01
+        assert one["milliseconds"] > 0 and set(one["metrics"]) == set(report["metrics"])
+    assert report["reranked"][0]["difference"]["map@r"] > 0.01
 
 
 def test_eval_judges_what_query_does(cli: Cli, tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_eval_judges_what_query_does(cli: Cli, tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", embeddings=vectors, labels=np.array(products), paths=paths)
     sides = [tmp_path / "g.npz", "--queries", tmp_path / "q.npz", "--format", "json"]
     assert cli("index", tmp_path / "g.npz", "-o", tmp_path / "i", "-w", tmp_path / "w").code == 0
-    told = json.loads(cli("eval", *sides, "--rerank", "aqe:k=2,dba:k=2,k-reciprocal:k1=4,k2=2,depth=50").out)
-    for one in told["reranked"]:
+    report = json.loads(cli("eval", *sides, "--rerank", "aqe:k=2,dba:k=2,k-reciprocal:k1=4,k2=2,depth=50").out)
+    for one in report["reranked"]:
         options = ["--index", tmp_path / "i", "-k", 84, "--rerank", one["name"], "--format", "tsv"]
         (tmp_path / "lists.tsv").write_text(cli("query", "--vector", tmp_path / "q.npz", *options).out)
         lists = json.loads(cli("eval", *sides, "--ranked", tmp_path / "lists.tsv").out)
@@ -108,9 +108,9 @@ def test_what_may_not_be_found_takes_no_part(cli: Cli, shop: Path, plain_model: 
     rows = [f"product-{n // 3:02}/{n % 3}.png,p{n // 3},c{n // 3}{n % 3 // 2}" for n in range(12)]
     table.write_text("\n".join(["image,product,camera", *rows]))
     options = ["--model", plain_model, "--exclude-same", "session", "--format", "json"]
-    told = json.loads(cli("eval", table, *options, "--rerank", "all").out)
-    assert [one["name"] for one in told["reranked"]] == ["aqe", "dba", "k-reciprocal"]
-    assert told["without_positive"] == 0 and all(0 <= one["metrics"]["map@r"] <= 1 for one in told["reranked"])
+    report = json.loads(cli("eval", table, *options, "--rerank", "all").out)
+    assert [one["name"] for one in report["reranked"]] == ["aqe", "dba", "k-reciprocal"]
+    assert report["without_positive"] == 0 and all(0 <= one["metrics"]["map@r"] <= 1 for one in report["reranked"])
 
 
 def test_top_lists_are_those_of_a_whole_sort() -> None:
@@ -132,8 +132,8 @@ def test_top_lists_are_those_of_a_whole_sort() -> None:
 
 def test_a_collapse_scores_nothing_after_re_ranking_either(cli: Cli, tmp_path: Path) -> None:
     file = npz(tmp_path / "e.npz", np.ones((20, 4)), "aaaaabbbbbcccccddddd")
-    told = json.loads(cli("eval", file, "--rerank", "all", "--format", "json").out)
-    for one in told["reranked"]:
+    report = json.loads(cli("eval", file, "--rerank", "all", "--format", "json").out)
+    for one in report["reranked"]:
         assert one["metrics"]["recall@1"] == 0 and one["metrics"]["map@r"] == 0 and not any(one["evidence"].values())
 
 
@@ -152,7 +152,7 @@ def test_memory_is_that_of_the_lists() -> None:
     assert all(len(ranks) == 9 for one in reranker.made for ranks in one.rankings)
 
 
-def test_it_is_told_in_every_format(cli: Cli, tmp_path: Path) -> None:
+def test_it_is_reported_in_every_format(cli: Cli, tmp_path: Path) -> None:
     gallery, names = gallery_items(1)
     np.savez(tmp_path / "g.npz", embeddings=gallery, labels=np.array(names))
     options = [
@@ -179,7 +179,7 @@ def test_it_is_told_in_every_format(cli: Cli, tmp_path: Path) -> None:
     assert cli("eval", *options, "--format", "latex").out.count("aqe:k=3") == 2
 
 
-def test_words_that_name_no_re_ranking_are_told_at_once(cli: Cli, tmp_path: Path) -> None:
+def test_words_that_name_no_re_ranking_are_reported_at_once(cli: Cli, tmp_path: Path) -> None:
     for wrong, hint in (("aqee", "aqe"), ("", "all"), ("aqe:k=0", "aqe:k=5"), ("dba,aqe:q=1", "alpha")):
         found = cli("eval", tmp_path / "gone.npz", "--rerank", wrong)
         assert found.code == 2 and hint in found.err.splitlines()[1], found.err

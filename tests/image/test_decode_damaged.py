@@ -1,4 +1,4 @@
-"""Whatever lies in a catalogue: no crash, no hang, no memory eaten; each bad file is told, each good one is used."""
+"""Whatever lies in a catalogue: no crash, no hang, no memory eaten; each bad file is reported, each good one used."""
 
 import json
 import time
@@ -64,10 +64,10 @@ def test_five_hundred_damaged_files_through_train_embed_and_query(tmp_path: Path
         done = process(*arguments, "--format", "json", cwd=tmp_path)
         assert done.returncode == 3, done.stderr.decode()[-2000:]
         assert b"Traceback" not in done.stderr
-        told = json.loads(done.stdout)
-        reasons = {entry["path"]: entry["reason"] for entry in told["skipped"]}
+        report = json.loads(done.stdout)
+        reasons = {entry["path"]: entry["reason"] for entry in report["skipped"]}
         assert all(reasons.values()) and not good & reasons.keys() and hopeless <= reasons.keys()
         skipped[verb] = set(reasons)
-        used = told["images"] if verb == "embed" else len(told["answers"]) if verb == "query" else None
+        used = report["images"] if verb == "embed" else len(report["answers"]) if verb == "query" else None
         assert used in (None, 540 - len(reasons))
     assert skipped["train"] == skipped["embed"] == skipped["query"]

@@ -194,7 +194,7 @@ def test_heic_is_decoded_where_its_library_is_and_says_which_where_not(monkeypat
         open_image(data)
 
 
-def test_a_jpeg_cut_and_properly_ended_is_still_told() -> None:
+def test_a_jpeg_cut_and_properly_ended_is_still_reported() -> None:
     """Pillow alone gives a picture that is grey below."""
     whole = encoded(photo(1, size=(160, 120)), "JPEG", quality=90)
     with pytest.raises(ImageError, match="truncated"):

@@ -197,7 +197,7 @@ def test_item_tables(place: Path, mission: Mission) -> None:
     rng, data = random.Random(SEED), file.read_bytes()
     edits = (in_bytes(rng, data) for _ in range(SQLITE))
     found = outcomes(file, edits, lambda: ["query", mission.images()[0], "-w", place])
-    assert found[4] >= 0.95 * SQLITE  # what was written is told from anything else; an edit may change nothing
+    assert found[4] >= 0.95 * SQLITE  # what was written is distinguished from anything else; an edit may change nothing
 
 
 @pytest.mark.parametrize("name", ["graph.onnx", "graph.weights"])

@@ -76,18 +76,18 @@ def leaf(rng: random.Random) -> tuple[str, Mask]:
     if kind == 2:
         column = rng.choice(["price", "stock", "two words"])
         name, negated = f'"{column}"', rng.random() < 0.5
-        told = rng.choice(
+        report = rng.choice(
             [f"{name} is {'not ' if negated else ''}null", f"{name} {'notnull' if negated else 'isnull'}"]
         )
-        return told, lambda t: (t[column].notna() if negated else t[column].isna()).astype("boolean")
+        return report, lambda t: (t[column].notna() if negated else t[column].isna()).astype("boolean")
     if kind == 3:
         low = rng.randrange(0, 900)
         return f"price between {low} and {low + 150}", lambda t: t["price"].between(low, low + 150).astype("boolean")
     if kind == 4:
         some = rng.sample(_CATEGORIES, 3)
         negated = rng.random() < 0.5
-        told = f"category {'NOT ' if negated else ''}IN ({', '.join(map(quoted, some))})"
-        return told, lambda t: (t["category"].isin(some) ^ negated).astype("boolean")
+        report = f"category {'NOT ' if negated else ''}IN ({', '.join(map(quoted, some))})"
+        return report, lambda t: (t["category"].isin(some) ^ negated).astype("boolean")
     digit = rng.randrange(10)
     pattern = rng.choice([f"product-%{digit}", f"%{digit}%"])
     text = f"product-.*{digit}$" if pattern.startswith("p") else str(digit)

@@ -59,7 +59,7 @@ def reseal(folder: Path) -> None:
         {"more": 1},
     ],
 )
-def test_an_edited_record_is_told(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_an_edited_record_is_reported(tmp_path: Path, changes: dict[str, Any]) -> None:
     build(tmp_path / "i")
     edit(tmp_path / "i", lambda record: record.update(changes))
     with pytest.raises(IndexFileError, match="damaged"):
@@ -73,7 +73,7 @@ def test_an_index_of_an_earlier_version_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Flat", "HNSW8", "IVF4,SQ8"])
-def test_a_flipped_bit_anywhere_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_flipped_bit_anywhere_is_reported(tmp_path: Path, kind: str) -> None:
     folder = build(tmp_path / "i", kind).folder
     for name in json.loads((folder / "index.json").read_text())["sums"]:
         data = (folder / name).read_bytes()
@@ -88,7 +88,7 @@ def test_a_flipped_bit_anywhere_is_told(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["index.json", "vectors.faiss", "items.sqlite"])
-def test_a_pipe_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_pipe_in_place_of_a_file_is_reported(tmp_path: Path, name: str) -> None:
     folder = build(tmp_path / "i").folder
     (folder / name).unlink()
     os.mkfifo(folder / name)
@@ -129,7 +129,7 @@ def test_other_tables_than_those_of_an_index_are_refused(tmp_path: Path, stateme
         indexes.open_index(folder)
 
 
-def test_a_product_that_is_null_is_told(tmp_path: Path) -> None:
+def test_a_product_that_is_null_is_reported(tmp_path: Path) -> None:
     index = build(tmp_path / "i")
     with closing(sqlite3.connect(index.folder / "items.sqlite")) as table:
         table.execute("UPDATE items SET product = NULL")
@@ -152,7 +152,7 @@ def test_scores_that_are_not_finite_are_not_passed_on(tmp_path: Path) -> None:
         indexes.open_index(folder).search(np.ones((1, DIM), np.float32) / DIM**0.5, COUNT)
 
 
-def test_a_query_that_is_not_finite_is_told(tmp_path: Path) -> None:
+def test_a_query_that_is_not_finite_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CannotRun, match="vector of the query"):
         build(tmp_path / "i").search(np.full((1, DIM), np.nan, np.float32), 3)
 

@@ -1,4 +1,4 @@
-"""Exact search, a typed item table, and damage that is told."""
+"""Exact search, a typed item table, and damage that is reported."""
 
 import os
 import sqlite3
@@ -136,7 +136,7 @@ def test_products_of_any_bytes_come_back(tmp_path: Path) -> None:
     assert indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 1)[0][0].product == product
 
 
-def test_nothing_to_index_is_told(tmp_path: Path) -> None:
+def test_nothing_to_index_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IndexFileError, match="nothing to index"):
         indexes.build(tmp_path / "i", Embeddings(Path(), [], [], np.zeros((0, 4), np.float32), ""), None)
 
@@ -158,7 +158,7 @@ DAMAGE: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_index_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_damaged_index_is_reported(tmp_path: Path, kind: str) -> None:
     indexes.build(tmp_path / "i", sample(), None)
     name, damage = DAMAGE[kind]
     file = tmp_path / "i" / name
@@ -170,7 +170,7 @@ def test_a_damaged_index_is_told(tmp_path: Path, kind: str) -> None:
     assert "dmlcli index" in caught.value.hint
 
 
-def test_an_item_table_with_damage_inside_is_told_at_the_latest_by_the_search(tmp_path: Path) -> None:
+def test_an_item_table_with_damage_inside_is_reported_at_the_latest_by_the_search(tmp_path: Path) -> None:
     made = sample(2000)
     indexes.build(tmp_path / "i", made, None)
     file = tmp_path / "i" / "items.sqlite"
@@ -182,7 +182,7 @@ def test_an_item_table_with_damage_inside_is_told_at_the_latest_by_the_search(tm
 
 
 @pytest.mark.parametrize("missing", ["index.json", "vectors.faiss", "items.sqlite"])
-def test_a_missing_file_is_told(tmp_path: Path, missing: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, missing: str) -> None:
     indexes.build(tmp_path / "i", sample(), None)
     (tmp_path / "i" / missing).unlink()
     with pytest.raises(IndexFileError):
@@ -237,16 +237,16 @@ def test_an_update_equals_the_catalogue_in_every_kind(tmp_path: Path, kind: str)
     whole = clustered()
     indexes.build(tmp_path / "i", part(whole, range(300)), None, indexes.IndexRequirements(kind))
     after = part(whole, range(40, 400))
-    told = indexes.update(tmp_path / "i", after, None)
-    assert (told.added, told.removed, told.index.images) == (100, 40, 360)
-    hits = told.index.search(whole.vectors, 10)
+    report = indexes.update(tmp_path / "i", after, None)
+    assert (report.added, report.removed, report.index.images) == (100, 40, 360)
+    hits = report.index.search(whole.vectors, 10)
     assert all(len(row) == 10 for row in hits)
     assert [row[0].path for row in hits[40:]] == [item.path for item in after.items]
     assert not {hit.path for row in hits for hit in row} & {item.path for item in whole.items[:40]}
-    assert told.index.search(whole.vectors[50:51], 1)[0][0].id == 50  # what stays keeps its id
+    assert report.index.search(whole.vectors[50:51], 1)[0][0].id == 50  # what stays keeps its id
     again = indexes.update(tmp_path / "i", after, None)
     assert (again.added, again.removed) == (0, 0)
-    assert again.index.search(whole.vectors, 3) == told.index.search(whole.vectors, 3)
+    assert again.index.search(whole.vectors, 3) == report.index.search(whole.vectors, 3)
 
 
 @pytest.mark.parametrize("kind", ["Flat", "HNSW16", "IVF8,Flat", "IVF8,RaBitQ"])
@@ -286,9 +286,9 @@ def test_names_and_columns_change_without_new_ids(tmp_path: Path) -> None:
     made = clustered(40)
     indexes.build(tmp_path / "i", made, None)
     renamed = replace(made, items=[item._replace(product="other") for item in made.items])
-    told = indexes.update(tmp_path / "i", renamed, None)
-    assert (told.added, told.removed) == (0, 0)
-    assert told.index.search(made.vectors[:1], 1)[0][0][:3:2] == (0, "other")
+    report = indexes.update(tmp_path / "i", renamed, None)
+    assert (report.added, report.removed) == (0, 0)
+    assert report.index.search(made.vectors[:1], 1)[0][0][:3:2] == (0, "other")
 
 
 def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_bad_factory_string_is_answered_with_good_ones(tmp_path: Path, factory
     assert "IVF1024,PQ32" in caught.value.hint and not (tmp_path / "i").exists()
 
 
-def test_too_few_images_for_the_cells_are_told(tmp_path: Path) -> None:
+def test_too_few_images_for_the_cells_are_reported(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="few for 64"), pytest.raises(CannotRun, match="40 images are too few"):
         indexes.build(tmp_path / "i", clustered(40), None, indexes.IndexRequirements("IVF64,Flat"))
 

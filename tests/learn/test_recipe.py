@@ -98,7 +98,7 @@ def test_a_recipe_that_is_not_there_or_no_recipe(tmp_path: Path) -> None:
         recipe.read(str(tmp_path / "photo.toml"))
 
 
-def test_differences_are_told_as_options() -> None:
+def test_differences_are_reported_as_options() -> None:
     now: Any = Recipe(epochs=3, ema=0.9)
     assert recipe.differences(now, Recipe()) == ["--epochs was 20, now 3", "--ema was None, now 0.9"]
 

@@ -40,7 +40,7 @@ def test_what_cannot_be_read_has_no_thumbnail(tmp_path: Path, name: str) -> None
     assert base.thumbnail(tmp_path / name) is None
 
 
-def test_a_place_that_cannot_hold_a_page_is_told_before_the_work(tmp_path: Path) -> None:
+def test_a_place_that_cannot_hold_a_page_is_reported_before_the_work(tmp_path: Path) -> None:
     base.check_writable(tmp_path / "a.html")
     for place in (tmp_path / "nowhere" / "a.html", tmp_path):
         with pytest.raises(CannotRun) as caught:

@@ -69,7 +69,7 @@ def test_what_has_no_file_gets_an_empty_tile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["s.nonsense", "folder.png", "s", "x" * 300 + ".png"])
-def test_a_picture_that_cannot_be_written_is_told(shop: Path, tmp_path: Path, name: str) -> None:
+def test_a_picture_that_cannot_be_written_is_reported(shop: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(CannotRun, match="cannot write") as caught:
         contact_sheet.draw(tmp_path / name, [answer(shop, 1)])

@@ -42,7 +42,7 @@ def test_answers_pass_while_the_page_is_put_together(shop: Path, tmp_path: Path)
     assert (tmp_path / "a.html").read_text().count("<section") == 1
 
 
-def test_no_hits_are_told_with_the_closest(tmp_path: Path) -> None:
+def test_no_hits_are_reported_with_the_closest(tmp_path: Path) -> None:
     nothing = Answer("-", (), closest=0.4321, min_score=0.7)
     list(hits.writing(tmp_path / "a.html", [nothing]))
     assert "Not in the catalogue (the closest has 0.432)" in (tmp_path / "a.html").read_text()
@@ -72,7 +72,7 @@ def test_a_first_hit_is_not_shown_as_right(shop: Path, tmp_path: Path) -> None:
     assert "var(--good)" not in style
 
 
-def test_a_page_that_cannot_be_written_is_told(shop: Path, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_reported(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "a.html").mkdir()
     with pytest.raises(CannotRun, match="cannot write"):
         list(hits.writing(tmp_path / "a.html", [answer(shop)]))

@@ -17,7 +17,7 @@ REPORT = TrainReport(
     fingerprint="abc",
     images=12,
     products=4,
-    validation="3 rehearsals",
+    validation="3 folds",
     frozen_score=0.5,
     score=0.625,
     chosen="epoch 2",
@@ -25,7 +25,7 @@ REPORT = TrainReport(
     index="i",
 )
 ROWS: list[dict[str, Any]] = [
-    {"candidate": "closed form", "map@r": 0.55},
+    {"candidate": "LDA head", "map@r": 0.55},
     *(
         {
             "candidate": f"epoch {n}",
@@ -53,7 +53,7 @@ def test_curves_map_and_confusions(tmp_path: Path, confused: bool) -> None:
     training.write(tmp_path / "page.html", REPORT, ROWS, photos, replace(made, items=photos.items))
     text = (tmp_path / "page.html").read_text()
     assert "62.5 %" in text and "50.0 %" in text and "+12.5" in text and "epoch 2 chosen" in text
-    assert text.count("<polyline") == 1 + 4 + 1 + 1 and "closed form</text>" in text  # known, new, both and the level
+    assert text.count("<polyline") == 1 + 4 + 1 + 1 and "LDA head</text>" in text  # known, new, both and the level
     assert text.count("<image ") == 4 and "product-03: 3 photos" in text
     assert ("taken for each other" in text) is confused and ("None: the nearest" in text) is not confused
     assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text

@@ -59,33 +59,33 @@ def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
         apart[row] = 0
         apart[row, 16 + np.unique(names)[:60].tolist().index(names[row])] = 1
     seen = [str(name) for name in np.unique(names)[:60]]
-    every, honest = (calibrate(apart.__getitem__, names.tolist(), told) for told in (None, Training(seen)))
+    every, honest = (calibrate(apart.__getitem__, names.tolist(), report) for report in (None, Training(seen)))
     assert (every.basis, honest.basis, honest.products) == ("all", "new", 40)
     assert honest.threshold > every.threshold
 
 
-def test_where_all_were_trained_on_the_rehearsals_are_believed() -> None:
+def test_where_all_were_trained_on_cross_validation_decides() -> None:
     vectors, names = catalogue(0, products=60)
     products = names.tolist()
     every = calibrate(vectors.__getitem__, products)
     trained = calibrate(vectors.__getitem__, products, Training(products))
-    rehearsed = calibrate(vectors.__getitem__, products, Training(products, 0.99))
+    cross_validated = calibrate(vectors.__getitem__, products, Training(products, 0.99))
     assert (trained.basis, trained.threshold) == ("trained", every.threshold)
-    assert (rehearsed.basis, rehearsed.threshold) == ("rehearsed", 0.99) and every.threshold < 0.99
+    assert (cross_validated.basis, cross_validated.threshold) == ("cross_validated", 0.99) and every.threshold < 0.99
     assert calibrate(vectors.__getitem__, products, Training(products, 0.1)).threshold == every.threshold
     a_few_new = calibrate(vectors.__getitem__, products, Training(np.unique(names)[:50].tolist(), 0.99))
-    assert (a_few_new.basis, a_few_new.threshold) == ("rehearsed", 0.99)
+    assert (a_few_new.basis, a_few_new.threshold) == ("cross_validated", 0.99)
 
 
 def test_a_trained_model_says_how_close_new_products_come(workspace: Path, mission: Mission, cli: Cli) -> None:
     """All products of the index were trained on; its own images alone would promise too much."""
     open_set = open_model(workspace / "model").record.scores["open_set"]
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace, "--format", "jsonl")
-    assert found.code == 0 and "held out in the rehearsals of training" in found.err
+    assert found.code == 0 and "held out in the cross-validation of training" in found.err
     assert "accepts" not in found.err  # a share of photos that were trained on would promise too much
     kept = json.loads((workspace / "index" / "calibration.json").read_text())["calibration"]
     assert kept["kept"] is None
-    assert kept["basis"] == "rehearsed" and kept["threshold"] == pytest.approx(open_set["threshold"], abs=1e-5)
+    assert kept["basis"] == "cross_validated" and kept["threshold"] == pytest.approx(open_set["threshold"], abs=1e-5)
     assert 0 < open_set["threshold"] < 1 and open_set["refused"] == REFUSED and open_set["folds"] >= 1
     record = json.loads((workspace / "model" / "model.json").read_text())
     record["scores"]["open_set"] = None  # as after --for known

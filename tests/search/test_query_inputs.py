@@ -1,4 +1,4 @@
-"""What can be searched with, told apart and read."""
+"""What can be searched with, recognized and read."""
 
 import json
 import os

@@ -88,23 +88,23 @@ def _with_reranked(
     blank = "" if numbers else "-"
     between = len(headings) - (len(_COMPARED_NUMBERS) if report.against else 0)  # columns up to the differences
     full = ["ranking", *headings[:between], *(_COMPARED_NUMBERS if numbers else _COMPARED)]
-    told = [["plain", *row, *[blank] * (len(full) - 1 - len(row))] for row in rows]
+    lines = [["plain", *row, *[blank] * (len(full) - 1 - len(row))] for row in rows]
     for one in report.reranked:
         for name, score in one.metrics.items():
             if numbers:
                 values = [score, None, None, one.plain[name], *_gap_numbers(one, name)]
-                told.append([one.name, name, *map(_number, values)])
+                lines.append([one.name, name, *map(_number, values)])
             else:
                 cells = [_percent(score), "-", _percent(one.plain[name]), *_gap(one, name)]
-                told.append([one.name, metric_title(name), *cells])
-    return full, told
+                lines.append([one.name, metric_title(name), *cells])
+    return full, lines
 
 
 def _gap(other: Against | Reranked, name: str) -> list[str]:
     """Difference, its interval, and whether it may be chance."""
     gap = other.difference[name]
-    told = [f"{100 * gap:+.1f}" if gap is not None else "-", formatting.span(other.interval95[name], "+.1f")]
-    return [*told, "" if other.evidence[name] else "no evidence"]
+    lines = [f"{100 * gap:+.1f}" if gap is not None else "-", formatting.span(other.interval95[name], "+.1f")]
+    return [*lines, "" if other.evidence[name] else "no evidence"]
 
 
 def _gap_numbers(other: Against | Reranked, name: str) -> list[float | None]:
@@ -185,11 +185,11 @@ def _failures(report: EvalReport) -> None:
     """The worst products, for whoever does not open the page."""
     worst = [one for one in report.insight.products[:_WORST] if one.recall_at_1 < 1] if report.insight else []
     if worst:
-        told = []
+        lines = []
         for one in worst:
             other = f", {one.times} taken for {one.taken_for}" if one.taken_for else ""
-            told.append(f"{one.name} ({formatting.percent(one.recall_at_1)} of {one.queries}{other})")
-        formatting.note(f"worst products: {'; '.join(told)}")
+            lines.append(f"{one.name} ({formatting.percent(one.recall_at_1)} of {one.queries}{other})")
+        formatting.note(f"worst products: {'; '.join(lines)}")
 
 
 def _notes(report: EvalReport) -> None:

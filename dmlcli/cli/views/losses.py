@@ -1,4 +1,4 @@
-"""All losses in a table, or one told in full."""
+"""All losses in a table, or the details of one."""
 
 import re
 from typing import Any

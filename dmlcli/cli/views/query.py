@@ -100,8 +100,8 @@ def _answer_paths(answer: Answer, end: str) -> None:
 def _answer_json(answer: Answer) -> dict[str, Any]:
     hits = [asdict(hit) | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6)} for hit in answer.hits]
     closest = None if answer.closest is None else round(answer.closest, 6)
-    told = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
-    return told | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
+    fields = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
+    return fields | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
 
 
 def _line(text: str) -> None:

@@ -3,7 +3,7 @@
 from dmlcli.cli import formatting
 from dmlcli.report.status import RunRow, StatusReport
 
-_RUNS = 5  # told, the newest first; --format json has all
+_RUNS = 5  # shown, the newest first; --format json has all
 
 
 def show(report: StatusReport) -> None:

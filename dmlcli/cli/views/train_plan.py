@@ -11,7 +11,7 @@ def show(report: PlanReport) -> None:
     asked = [f"{name} {value}" for name, value in report.recipe.items() if value != usual[name]]
     rows = [
         ("catalogue", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
-        *(("unusual", told) for told in report.unusual),
+        *(("unusual", note) for note in report.unusual),
         ("validation", report.validation),
         ("recipe", f"{report.recipe['loss']} on {report.recipe['backbone']}, --tune {report.recipe['tune']}"),
         *([("after the head", report.next_stage)] if report.next_stage else []),

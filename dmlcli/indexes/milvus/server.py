@@ -249,11 +249,11 @@ class Server:
                 said = _said(error)
                 pause = next(waits, None) if _is_away(said) else None
                 if pause is None:
-                    raise self._told(said) from error
+                    raise self._reported(said) from error
             progress.note(f"{self.address.shown} does not answer: it is asked again in {pause} s")
             time.sleep(pause)
 
-    def _told(self, said: str) -> CannotRun:
+    def _reported(self, said: str) -> CannotRun:
         """What went wrong, and what to do about it."""
         lower = said.lower()
         if _is_away(said):

@@ -107,8 +107,8 @@ class ActivationCache:
                 maps: Rows = stem(images).float().clamp(-_MOST, _MOST).half().cpu().numpy()
             return maps
 
-        told = progress.track(self.files, f"maps, {view.split('-')[0]} view")
-        with closing(prefetch.in_order(lambda file: looked(file.read_bytes()), told, 2 * _BATCH)) as read:
+        tracked = progress.track(self.files, f"maps, {view.split('-')[0]} view")
+        with closing(prefetch.in_order(lambda file: looked(file.read_bytes()), tracked, 2 * _BATCH)) as read:
             batch: list[Pixels] = []
             for one in read:
                 batch.append(one.result())

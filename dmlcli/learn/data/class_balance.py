@@ -61,19 +61,19 @@ def describe(items: Sequence[Item], recipe: Recipe) -> list[str]:
     counts = Counter(item.product for item in known)
     products, sources = [item.product for item in known], [item.source for item in known]
     crossed = Counter(product for product, _ in {*zip(products, sources, strict=True)})
-    told = []
+    notes = []
     if max(counts.values()) == 1:
-        told.append("one image of each product: only views of it can be learned from")
+        notes.append("one image of each product: only views of it can be learned from")
     elif images_per_product(products) < _PER_LABEL and recipe.images_per_product is None:
-        told.append(f"few images of most products: batches that pair them take {images_per_product(products)} of each")
+        notes.append(f"few images of most products: batches that pair them take {images_per_product(products)} of each")
     if median(counts.values()) > _UNBALANCED**2 * min(counts.values()):
-        told.append(
+        notes.append(
             f"{min(counts.values())} to {max(counts.values())} images of a product: "
             "products count as the root of their images"
         )
     if both := sum(number > 1 for number in crossed.values()):
-        told.append(
+        notes.append(
             f"{both} of {len(counts)} products have photos of several sources: these count alike, and searches that "
             "judge go from one to the others"
         )
-    return told
+    return notes

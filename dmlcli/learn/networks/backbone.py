@@ -157,8 +157,8 @@ class WithDescriptor(nn.Module):
     def described(self, images: Tensor) -> Tensor:
         """What the descriptor says (B, E): the pixels are brought back to [0, 1], and to about its size."""
         pixels = F.avg_pool2d(images * self.deviation + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
-        told: Tensor = self.descriptor(pixels)
-        return told
+        described: Tensor = self.descriptor(pixels)
+        return described
 
     def joined(self, features: Tensor, described: Tensor) -> Tensor:
         """(B, F) of the trunk and (B, E) -> (B, F + E)."""

@@ -1,12 +1,11 @@
 """The backbone that needs no weights: which colours, contrasts and slopes occur together in the middle of an image.
 
-It stands in where pretrained weights cannot be had. A neighbourhood of 4 x 4 cells is told by a few numbers: the colour
-of its cells, how much each varies inside, and which way light rises, all three as the coarsest waves of a cosine
-transform. An image is told by the matrix of their second moments, neighbourhoods near its middle counting most. The
-square root of that matrix evens out what is strong and what is weak.
-
-Sources: Tuzel, Porikli and Meer, Region Covariance, ECCV 2006; Carreira et al., Semantic Segmentation with Second-Order
-Pooling, ECCV 2012; Li et al., Towards Faster Training of Global Covariance Pooling Networks, CVPR 2018 (the root).
+It is the fallback where pretrained weights are not available. A neighborhood of 4 x 4 cells is described by a few
+numbers: the color of its cells, how much each varies inside, and which way light rises, all three as the coarsest waves
+of a cosine transform. An image is described by the matrix of their second moments, neighborhoods near its center
+counting most. The square root of that matrix evens out what is strong and what is weak. Sources: Tuzel, Porikli and
+Meer, Region Covariance, ECCV 2006; Carreira et al., Semantic Segmentation with Second-Order Pooling, ECCV 2012; Li et
+al., Towards Faster Training of Global Covariance Pooling Networks, CVPR 2018 (the root).
 """
 
 import math

@@ -26,7 +26,7 @@ def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Networ
     """The network of a frozen backbone: its features are its embeddings.
 
     Args:
-        seed: matters where weights are random.
+        seed: of random weights; unused where weights are loaded.
         pooling: None: as published.
     """
     torch.manual_seed(seed)

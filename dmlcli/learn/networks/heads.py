@@ -32,7 +32,7 @@ class IdentityHead(nn.Module):
 class Projection(nn.Module):
     """The trained part of a head, (B, F) -> (B, D), not normalised: linear, with something before, beside or after.
 
-    Whatever the kind, the linear layer can be set by a closed form, which the rest then starts from.
+    Whatever the kind, the linear layer can be set by LDA, from which gradient training starts.
     """
 
     def __init__(self, kind: str, feature_dim: int, out_features: int) -> None:

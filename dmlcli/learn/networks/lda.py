@@ -1,6 +1,6 @@
-"""Heads without a gradient step: whitened principal components for the base part, shrinkage LDA for the tuned part.
+"""Heads without a gradient step: whitened principal components and shrinkage LDA.
 
-It takes a second, starts the gradient training, and is the bar that training must clear.
+It takes a second. Gradient training starts from it, and must score better to be kept.
 """
 
 from dataclasses import dataclass
@@ -17,22 +17,23 @@ _ROUNDS, _MORE = 4, 16  # of the power iteration that finds the strongest compon
 
 @dataclass(frozen=True)
 class HeadParams:
-    """What a closed form leaves open, for rehearsals to choose."""
+    """The hyperparameters of an LDA head, selected by cross-validation."""
 
     shrinkage: float  # little suits products seen in training, much suits new ones
-    blend: float  # share of the base part
-    prototype_attention: float  # how strongly an image is drawn to the products it resembles
+    blend: float  # share of the whitened part
+    prototype_attention: float  # weight of the attention over the products' prototypes
 
     def __str__(self) -> str:
-        return f"closed form, shrinkage {self.shrinkage:g}, blend {self.blend:g}, recall {self.prototype_attention:g}"
+        attention = f"prototype attention {self.prototype_attention:g}"
+        return f"LDA head, shrinkage {self.shrinkage:g}, blend {self.blend:g}, {attention}"
 
 
-CONSERVATIVE = HeadParams(1.0, 0.5, 0.0)  # what is taken unheard where nothing can be measured
+CONSERVATIVE = HeadParams(1.0, 0.5, 0.0)  # used where nothing can be measured
 HEAD_PARAMS = tuple(HeadParams(*values) for values in product((0.1, 0.3, 1.0), (0.3, 0.5, 0.7), (0.0, 0.5, 1.0, 2.0)))
 
 
 def split_dim(dim: int, num_labels: int) -> tuple[int, int]:
-    """How many of `dim` go to the base and to the tuned part: LDA has one less than there are labels."""
+    """How many of `dim` go to the whitened and to the discriminative part: LDA has one less than there are labels."""
     discriminative = max(1, min(num_labels - 1, dim // 2))
     return dim - discriminative, discriminative
 
@@ -40,9 +41,9 @@ def split_dim(dim: int, num_labels: int) -> tuple[int, int]:
 class ClosedForm:
     """The scatter of one set of features, measured once; `fill` then sets a head for any setting.
 
-    S is the within-class covariance + shrinkage * mean variance. The base part whitens by S^-1/2 and keeps the
-    strongest principal components of what comes out: what varies within products no longer drowns what tells them
-    apart. The tuned part is shrinkage LDA: S^-1/2, then the span of the class means, strongest directions first.
+    S is the within-class covariance + shrinkage * mean variance. The whitened part whitens by S^-1/2 and keeps the
+    strongest principal components of the result, so that variation within products no longer hides what separates
+    them. The discriminative part is shrinkage LDA: S^-1/2, then the span of the class means, strongest first.
 
     Neither needs S^-1/2 itself, which would take an eigendecomposition of F x F: with S = L L', x L'^-1 is as white,
     and a Cholesky factor costs a hundredth.

@@ -62,7 +62,7 @@ def save(
 
 def shape(network: Network, record: ModelRecord) -> dict[str, Any]:
     """What the weights do not say of a network: part of its fingerprint."""
-    views = {"pooling": network.pooling, "mirror": network.mirror}  # told only where they are not as published
+    views = {"pooling": network.pooling, "mirror": network.mirror}  # recorded only where they are not as published
     return {"backbone": record.backbone} | {key: value for key, value in views.items() if value} | network.head.settings
 
 

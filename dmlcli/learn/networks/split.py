@@ -135,8 +135,8 @@ def _beside(backbone: WithDescriptor, parts: SplitBackbone) -> SplitBackbone:
     def stem(images: Tensor) -> Tensor:
         maps = parts.stem(images)  # (B, E, h, w)
         area = maps.shape[2] * maps.shape[3]
-        told = F.pad(backbone.described(images), (0, -dim % area))
-        return torch.cat([maps, told.view(len(maps), -1, *maps.shape[2:]).to(maps.dtype)], dim=1)
+        described = F.pad(backbone.described(images), (0, -dim % area))
+        return torch.cat([maps, described.view(len(maps), -1, *maps.shape[2:]).to(maps.dtype)], dim=1)
 
     def top(maps: Tensor) -> Tensor:
         more = -(-dim // (maps.shape[2] * maps.shape[3]))

@@ -15,7 +15,7 @@ from dmlcli.learn.validation.scoring import geometric_mean
 from dmlcli.metrics import Interval
 from dmlcli.progress import Pass
 
-_WORTH = 1.01  # times the closed form's score: the best of many epochs looks better than it is
+_WORTH = 1.01  # times the LDA head's score: the best of many epochs looks better than it is
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Candidate:
         return self.score > other.score * (_WORTH if self.trained and not other.trained else 1)
 
     def facts(self) -> dict[str, Any]:
-        """What metrics.jsonl tells of it."""
-        told: dict[str, Any] = {"candidate": self.origin, "map@r": self.score, **self.scores}
+        """Its row in metrics.jsonl."""
+        facts: dict[str, Any] = {"candidate": self.origin, "map@r": self.score, **self.scores}
         if self.epoch is None:
-            return told
+            return facts
         if any(self.intervals.values()):
-            told["interval95"] = self.intervals
+            facts["interval95"] = self.intervals
         epoch = asdict(self.epoch)
         diagnostics = epoch.pop("diagnostics")
-        return told | {"stage": self.stage, "epoch": epoch.pop("number"), **epoch, **diagnostics}
+        return facts | {"stage": self.stage, "epoch": epoch.pop("number"), **epoch, **diagnostics}
 
     def passed(self, passes: int, is_best: bool) -> Pass:
         """The last epoch as a person follows it, one of so many."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from dmlcli.errors import TrainingError
 
-_ALIKE = 0.98  # cosine between images of different products from which on they cannot be told apart
+_ALIKE = 0.98  # cosine between images of different products from which on they cannot be distinguished
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Diagnostics:
         if self.similarity > _ALIKE:
             return (
                 f"all embeddings have become alike (mean cosine {self.similarity:.3f} between different products), and "
-                "the loss can no longer tell them apart. Try a lower --learning-rate, a larger --batch-size, or "
+                "the loss can no longer distinguish them. Try a lower --learning-rate, a larger --batch-size, or "
                 "another --loss"
             )
         if self.active == 0:

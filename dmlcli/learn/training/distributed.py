@@ -1,9 +1,9 @@
 """Training that several processes share; where there is only one, everything in here does nothing.
 
-Process 0 leads: it runs the verb as ever, and when gradient training starts it hands the others an errand with all they
-need. From then on all of them do the same steps: each embeds its own part of every batch, the parts are gathered, and
-the loss sees the whole batch in every process. So one step of N processes is the step that one process would make.
-PyTorch keeps network and loss equal (DistributedDataParallel); gloo speaks for CPUs, NCCL for GPUs.
+Process 0 is the main process: it runs the command, and when gradient training starts it sends the others a task with
+all they need. From then on all of them do the same steps: each embeds its own shard of every batch, the shards are
+gathered, and the loss sees the whole batch in every process. So one step of N processes is the step that one process
+would make. PyTorch keeps network and loss equal (DistributedDataParallel); gloo speaks for CPUs, NCCL for GPUs.
 """
 
 import io
@@ -24,7 +24,7 @@ from dmlcli.learn.recipe import Recipe
 
 T = TypeVar("T")
 _single_process = False  # whether others that have joined wait
-_PATIENCE = timedelta(days=30)  # that the others wait for the leader's errand; who is lost is seen by torchrun
+_PATIENCE = timedelta(days=30)  # that the others wait for the main process's task; torchrun notices lost processes
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def process_group() -> Iterator[None]:
             distributed.init_process_group(timeout=_PATIENCE)
             yield
             if is_main():
-                broadcast(None)  # there are no more errands
+                broadcast(None)  # there are no more tasks
         except RuntimeError as error:
             if not _is_loss(error):
                 raise
@@ -107,12 +107,12 @@ def size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process judges, decides and writes."""
+    """Return whether this is the main process, which evaluates, decides and writes."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 def broadcast(value: T) -> T:
-    """What the leader says, whatever the others would say; tensors arrive on the CPU."""
+    """Return the main process's value in every process; tensors arrive on the CPU."""
     if size() == 1:
         return value
     stream = io.BytesIO()

@@ -74,7 +74,7 @@ def estimate(
     names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
     names += augmentation.family_names(recipe.seed) if uses_synthetic_queries else []
     missing = sum(count - _cached(workspace, model, name) for name in names)
-    found.parts["export"] = export * (1 if is_there else 2)  # of the frozen backbone, and of the model that ships
+    found.parts["export"] = export * (1 if is_there else 2)  # of the frozen backbone, and of the final model
     found.parts["features"] = missing * each
     if recipe.tune == "none":
         found.parts["features"], found.parts["export"] = 0.0, export

@@ -30,7 +30,7 @@ def candidates(
     checkpoint: Checkpoint | None = None,
     time_budget: TimeBudget | None = None,
 ) -> Iterator[Candidate]:
-    """The epochs of gradient training in the first fold, from its closed form on, one stage after the other.
+    """The epochs of gradient training in the first fold, from its LDA head on, one stage after the other.
 
     Processes that have joined take part in them, by `run_worker`.
 
@@ -60,8 +60,12 @@ def candidates(
                 None,
             )
         if choice.why:
-            told = {"none": "not deeper than the head", "top": "now the last stage", "all": "now the whole network"}
-            progress.note(f"{told[choice.stage]}: {choice.why}")
+            outcome = {
+                "none": "fine-tuning the backbone was skipped",
+                "top": "fine-tuning the last stage",
+                "all": "fine-tuning the whole network",
+            }
+            progress.note(f"{outcome[choice.stage]}: {choice.why}")
         at = choice.stage
 
 

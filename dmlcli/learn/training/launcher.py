@@ -69,7 +69,7 @@ def _config(count: int) -> LaunchConfig:
 
 @contextmanager
 def _manners_kept() -> Iterator[None]:
-    """Inside, torchrun's own log is silent, for what goes wrong is told here; its signal handlers do not stay."""
+    """Inside, torchrun's own log is silent, for errors are reported here; its signal handlers do not stay."""
     kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     before = {kind: signal.getsignal(kind) for kind in kinds}
     logging.disable(logging.ERROR)

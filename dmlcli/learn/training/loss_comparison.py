@@ -17,7 +17,7 @@ from dmlcli.learn.validation.training_data import Fold
 
 
 def compare_heads(fold: Fold, recipe: Recipe, specs: Iterable[str]) -> Iterator[tuple[str, Vectors | None, str]]:
-    """Train a head with each loss, all from the most careful closed form, which itself comes first, under no name.
+    """Train a head with each loss, all from the most conservative LDA head, which itself comes first, under no name.
 
     Yields: the loss, the embeddings (len(validation.rows), D) after its last epoch, and what went wrong, if anything;
     None in place of embeddings where training diverged.

@@ -1,4 +1,4 @@
-"""How the learning rate changes over a run: a share of its full height for each epoch, told by words (`--schedule`)."""
+"""How the learning rate changes over a run: a share of its full height for each epoch (`--schedule`)."""
 
 import math
 from collections.abc import Sequence

@@ -48,8 +48,8 @@ def groups(recipe: Recipe, head: nn.Module, backbone: nn.Module | None, loss: nn
 def depths(backbone: nn.Module) -> dict[int, list[nn.Parameter]]:
     """The parameters of a backbone by depth: 0 what comes before its first numbered block, then block by block.
 
-    Blocks are told by their names, which end in a digit (`layer3`, `features.7`, `encoder_layer_11`); what follows the
-    last one (a final norm) belongs to it.
+    Blocks are recognized by their names, which end in a digit (`layer3`, `features.7`, `encoder_layer_11`); what
+    follows the last one (a final norm) belongs to it.
     """
     found: dict[int, list[nn.Parameter]] = defaultdict(list)
     blocks: list[str] = []

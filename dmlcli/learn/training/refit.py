@@ -50,9 +50,9 @@ def finish(
     *,
     again: bool = True,
 ) -> Network:
-    """The network that ships: what was rehearsed, on all photos, those included that were held out.
+    """Return the final network: the selected candidate fitted on all photos, held-out ones included.
 
-    The closed form is solved anew, a head or a last stage trained anew for as long as it took; a backbone that was
+    The LDA head is solved again, a head or a last stage trained anew for as long as it took; a backbone that was
     trained as a whole stays as it is.
 
     Args:

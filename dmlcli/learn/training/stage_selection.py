@@ -118,20 +118,20 @@ def _in_time(
 ) -> Choice:
     """The deepest training of which enough epochs fit into what is left of a budget."""
     look = evaluation_seconds(network, fold, device)
-    told = []
+    reasons = []
     for stage in reachable:
         before = 0.0 if stage == "all" else look * _views(fold)  # the maps
         left = time_budget.left - EXPORT - PASSES * look - before
         if left < 2 * look * _WORTH_EPOCHS[stage]:  # an epoch takes longer than a look; what trying would cost is saved
-            told.append(f"{stage} has no time")
+            reasons.append(f"{stage} has no time")
             continue
         each = seconds_an_image(network, fold, head_params, replace(recipe, tune=stage), device)
         epoch = each * len(fold.labels) + look
         possible = int(left / epoch)
         if possible >= _WORTH_EPOCHS[stage]:
             return Choice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
-        told.append(f"{stage} takes {epoch:.0f} s an epoch")
-    return Choice("none", f"{time_budget.left:.0f} s are left, {', '.join(told)}")
+        reasons.append(f"{stage} takes {epoch:.0f} s an epoch")
+    return Choice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
 
 
 def _views(fold: Fold) -> int:

@@ -159,8 +159,8 @@ def whole_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: R
 
     def feed(number: int) -> Iterator[Batch]:
         rows = list(_batches(module, fold, recipe, number))
-        told, seed = progress.track(rows, f"epoch {number}"), f"{recipe.seed}/{number}"
-        own = (batch[distributed.shard(len(batch))] for batch in told)
+        tracked, seed = progress.track(rows, f"epoch {number}"), f"{recipe.seed}/{number}"
+        own = (batch[distributed.shard(len(batch))] for batch in tracked)
         read = random_views(own, fold.files, network.image, seed, recipe.augment)
         for batch, (_, images) in zip(rows, read, strict=True):
             yield images, fold.labels[batch].to(device)
@@ -206,7 +206,7 @@ def _evaluated(
 
 @torch.no_grad()
 def fill(head: BlendHead, features: Tensor, fold: Fold, head_params: HeadParams) -> None:
-    """Set a head to the closed form of features (N, F) of a fold; raises TrainingError where they are not finite."""
+    """Set a head by LDA of the features (N, F) of a fold; raises TrainingError where they are not finite."""
     if not features.isfinite().all():
         raise TrainingError("the backbone no longer gives finite numbers", hint="lower --learning-rate")
     ClosedForm(head.before(features), fold.labels, fold.weights).fill(head, head_params)

@@ -19,8 +19,8 @@ from dmlcli.learn.training.ema import ExponentialMovingAverage
 class TrainerState:
     """The modules in training and everything that moves them.
 
-    `epoch` counts the passes that are done of `epochs`, which a budget may change. Whoever validates says so by `told`:
-    a plateau looks at the scores.
+    `epoch` counts the passes that are done of `epochs`, which a budget may change. The caller reports each validation
+    score by `report_score`: the schedule `plateau` uses them.
     """
 
     def __init__(self, recipe: Recipe, loss: nn.Module, *, head: nn.Module, backbone: nn.Module | None = None) -> None:
@@ -65,7 +65,7 @@ class TrainerState:
             self.average.update()
 
     def end_epoch(self, loss: float) -> None:
-        """Count a pass; until a score is told, its mean loss stands for one."""
+        """Count a pass; until a score is reported, its negative mean loss is used."""
         self.epoch += 1
         self.scores.append(-loss)
 
@@ -74,7 +74,7 @@ class TrainerState:
         self.epochs = self.epoch
 
     def report_score(self, score: float | None) -> None:
-        """Take in how the last epoch did in validation; None: there is none."""
+        """Record the validation score of the last epoch; None where there is no validation."""
         if score is not None:
             self.scores[-1] = score
 

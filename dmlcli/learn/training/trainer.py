@@ -1,4 +1,4 @@
-"""One training run: features, folds, closed form, gradient training, and the best of them fitted on all photos."""
+"""One training run: features, folds, LDA head, gradient training, and the best of them fitted on all photos."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -63,7 +63,7 @@ def train(
         going: the run that keeps checkpoint and folds.
         device: as `--device`.
         clock: says when it is time to come to an end; None: never.
-        told: is given the facts of each candidate.
+        log: called with the facts of each candidate.
 
     Raises:
         TrainingError: where training diverges.
@@ -176,7 +176,7 @@ def why_frozen(best: Candidate, baseline: Candidate, purpose: str) -> str:
 
 
 def _tell(candidate: Candidate, best: Candidate) -> None:
-    """One line for a closed form that is better; epochs are shown as they come."""
+    """Print one line for an LDA head that is better; epochs are shown as they come."""
     if candidate.epoch is None and candidate.scores and candidate.beats(best):
         said = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in candidate.scores.items())
         progress.note(f"{candidate.origin}  MAP@R: {said}")

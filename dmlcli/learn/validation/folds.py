@@ -1,8 +1,8 @@
-"""Rehearsals: training is tried out on part of the products, and judged by searches that are like the real ones.
+"""Cross-validation: training is tried out on part of the products, and scored by searches like the real ones.
 
-The images fitted on must not judge, and whoever searches asks one of two questions. Among known products: are new
-photos of a trained product found? Among new ones: are photos of a product found that was never trained on? Each
-fold holds out whole products for the second question, and photos of the others for the first. No torch in here.
+Images that were fitted on must not be scored, and there are two questions. Known products: are new photos of a trained
+product found? New products: are photos of a product found that was never trained on? Each fold holds out whole products
+for the second question, and photos of the others for the first. No torch in here.
 """
 
 import random
@@ -36,7 +36,7 @@ class ValidationSplit:
 
 
 def final_fit_rows(items: Sequence[Item], split: TrainingSplit) -> list[int]:
-    """The rows that the model which ships is fitted on: after the folds that includes what they held out."""
+    """Return the rows that the final model is fitted on: what the folds held out is included."""
     held_out = [row for row in split.queries if split.held_out and items[row].split not in VALIDATION_SPLITS]
     return sorted({*split.fit, *held_out})
 
@@ -46,7 +46,7 @@ def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str,
 
     Args:
         items: what the rows of `split` speak of.
-        purpose: which question matters: `known`, `new` or `both`.
+        purpose: which products will be searched for: `known`, `new` or `both`.
     """
     fit = final_fit_rows(items, split)
     given = sorted({*split.queries} - {*fit})  # photos that may only judge
@@ -70,14 +70,14 @@ def half_split(items: Sequence[Item], split: TrainingSplit) -> ValidationSplit:
 
 
 def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]) -> str:
-    """What judges, in plain words."""
+    """Return a summary of the held-out images, in plain words."""
     if not validation_splits:
         return "none: too few products have two images or more"
     parts = []
     for name, search in validation_splits[0].searches.items():
         products = len({items[row].product for row in search.queries})
         parts.append(f"{len(search.queries)} images of {products} {name} products")
-    folds = f"{len(validation_splits)} rehearsals, each with " if len(validation_splits) > 1 else ""
+    folds = f"{len(validation_splits)} folds, each with " if len(validation_splits) > 1 else ""
     return folds + " and ".join(parts)
 
 

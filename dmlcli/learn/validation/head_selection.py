@@ -1,4 +1,4 @@
-"""Which closed form suits these photos: every setting is tried in every fold, the best on the whole is taken."""
+"""Select the hyperparameters of the LDA head: all are tried in every fold, and the best over all folds is used."""
 
 import contextlib
 from collections import defaultdict
@@ -41,7 +41,7 @@ def new_head(fold: Fold, recipe: Recipe) -> BlendHead:
 
 
 def solve(head: BlendHead, fold: Fold) -> ClosedForm:
-    """The closed form of a fold: all views of all its images."""
+    """Return the LDA problem of a fold: all views of all its images."""
     with torch.no_grad():
         views = len(fold.features)
         seen = head.before(fold.features.flatten(0, 1))
@@ -49,7 +49,7 @@ def solve(head: BlendHead, fold: Fold) -> ClosedForm:
 
 
 def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, recipe: Recipe) -> Network:
-    """The frozen backbone with a head for a fold, set by its closed form."""
+    """Return the frozen backbone with a head for a fold, set by LDA."""
     feature_extractor = data.feature_extractor
     head = IdentityHead(data.views.shape[-1]) if recipe.head == "identity" else new_head(fold, recipe)
     if isinstance(head, BlendHead):

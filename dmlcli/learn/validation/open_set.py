@@ -1,7 +1,7 @@
 """How close photos of new products come to the trained ones: what a threshold for "not in the catalogue" has to clear.
 
 The images that a model was fitted on lie further apart than new ones will, so the index alone promises too much. The
-folds hold out whole products: their photos are strangers to the model, and are searched among what it was fitted
+folds hold out whole products: their photos are unknown to the model, and are searched among what it was fitted
 on, as a photo of a new product will be.
 """
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from dmlcli.learn.networks.heads import BlendHead
 from dmlcli.learn.validation.training_data import Fold
 
-REJECT_RATE = 0.95  # share of the strangers' photos that stay below the threshold
+REJECT_RATE = 0.95  # share of the photos of unknown products that stay below the threshold
 _MOST = 400  # photos of new products; more would take longer and say the same
 
 

@@ -14,19 +14,19 @@ from dmlcli.learn.validation.training_data import Fold, TrainingData
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """What the folds found: how training is judged, and which closed form suits the photos."""
+    """What the folds found: how training is judged, and which LDA head suits the photos."""
 
     folds: list[Fold]  # of each fold; a single one of all photos, judged by nothing, where there is none
     summary: str
     head_params: HeadParams
     frozen: list[dict[str, float]]  # MAP@R of each search in each fold
     closed: list[dict[str, float]]
-    open_set: list[float]  # how close new products come to the closed form's, in each that holds some out
+    open_set: list[float]  # cosine that 95 % of the photos of held-out products stay below, of each fold that has some
     lda_only: bool = False  # whether the searches say too little to trust gradient steps by them
 
 
 def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None = None) -> ValidationPlan:
-    """Rehearse the closed forms, and choose one; `fold_scores` keeps the scores of each fold."""
+    """Cross-validate the LDA head and select its hyperparameters; `fold_scores` keeps the scores of each fold."""
     items = data.photos.items
     made = validation_splits(items, data.split, recipe.purpose, recipe.seed)
     folds = [data.fold(validation_split.fit, validation_split.searches) for validation_split in made]
@@ -39,7 +39,7 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
         choice = Choice(CONSERVATIVE, [], [])
     elif folds and one_sided:
         choice = Choice(CONSERVATIVE, [_scores(fold, CONSERVATIVE, recipe) for fold in folds], [])
-        summary += "; too few products to hold any out: the most careful setting"
+        summary += "; too few products to hold any out: the most conservative setting"
     else:
         choice = choose(folds, recipe, fold_scores)
     if not folds:
@@ -50,7 +50,7 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
 
 @torch.no_grad()
 def _scores(fold: Fold, head_params: HeadParams, recipe: Recipe) -> dict[str, float]:
-    """What one closed form reaches in a fold."""
+    """Return the scores of one LDA head in a fold."""
     head = new_head(fold, recipe)
     solve(head, fold).fill(head, head_params)
     return fold.validation.scores(head(fold.validation_features).numpy())

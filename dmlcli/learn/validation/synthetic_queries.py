@@ -47,11 +47,11 @@ def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:
     made = []
     for turn, family in enumerate(families):
         new = {*names[turn :: len(families)]} if recipe.purpose != "known" else set()
-        made.append(_lesson(data, rows, new, data.names.index(family), recipe))
+        made.append(_fold(data, rows, new, data.names.index(family), recipe))
     return made
 
 
-def _lesson(data: TrainingData, rows: Sequence[int], new: set[str], family: int, recipe: Recipe) -> Fold:
+def _fold(data: TrainingData, rows: Sequence[int], new: set[str], family: int, recipe: Recipe) -> Fold:
     """Fit on all views but one family, and on all products but those that are new; search with the family."""
     items, count = data.photos.items, len(data.photos.items)
     kept = [row for row in rows if items[row].product not in new]

@@ -52,7 +52,7 @@ class Fold:
 
     @property
     def weights(self) -> Tensor:
-        """How much each image counts in a closed form (N,)."""
+        """Return the weight of each image in LDA (N,)."""
         return torch.tensor(class_balance.weights(self.labels.tolist(), self.sources))
 
 

@@ -49,7 +49,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server_manager_instance.release_server("./f.db")
 
 
-def told(found: Run) -> dict[str, object]:
+def report_of(found: Run) -> dict[str, object]:
     assert found.code == 0, found.err
     report: dict[str, object] = json.loads(found.out)
     return report
@@ -102,7 +102,7 @@ def test_a_collection_answers_as_a_folder_does(place: str, cli: Cli) -> None:
     goods("shop")
     np.save("one.npy", np.random.default_rng(1).normal(size=8))
     cli("index", "shop", "-w", "w", "-o", "folder")
-    report = told(cli("index", "shop", "-w", "w", "--to", place, "--format", "json"))
+    report = report_of(cli("index", "shop", "-w", "w", "--to", place, "--format", "json"))
     assert (report["parity"], report["images"], report["added"], report["output"]) == (1, 60, 60, place)
     for asked in SAME:
         local, there = (cli("query", *asked, "--index", index) for index in ("folder", place))
@@ -124,22 +124,22 @@ def test_pushing_again_changes_nothing_and_what_changed_is_written(place: str, c
     goods("shop")
     cli("index", "shop", *push_it)
     before = held(place)
-    again = told(cli("index", "shop", *push_it))
+    again = report_of(cli("index", "shop", *push_it))
     assert (again["added"], again["removed"]) == (0, 0) and held(place) == before
     goods("shop", price=2)
-    again = told(cli("index", "shop", *push_it, "--update"))
+    again = report_of(cli("index", "shop", *push_it, "--update"))
     after = held(place)
     assert (again["added"], again["removed"]) == (0, 0) and after.keys() == before.keys()
     assert after[3][2] == {"price": 3.0, "colour": "red"} and before[3][2] == {"price": 1.5, "colour": "red"}
-    fewer = told(cli("index", str(goods("shop", 0, 40, price=2)), *push_it))
+    fewer = report_of(cli("index", str(goods("shop", 0, 40, price=2)), *push_it))
     assert (fewer["images"], fewer["removed"], fewer["parity"]) == (40, 20, 1)
 
 
 def test_an_update_gives_the_ids_that_a_folder_gives(place: str, cli: Cli) -> None:
     for first, last in ((0, 50), (10, 60), (5, 55)):
         file = goods("shop", first, last)
-        local = told(cli("index", file, "-w", "w", "-o", "folder", "--update", "--format", "json"))
-        there = told(cli("index", file, "-w", "w", "--to", place, "--update", "--format", "json"))
+        local = report_of(cli("index", file, "-w", "w", "-o", "folder", "--update", "--format", "json"))
+        there = report_of(cli("index", file, "-w", "w", "--to", place, "--update", "--format", "json"))
         assert (local["added"], local["removed"]) == (there["added"], there["removed"])
         opened = open_index(Path("folder"))
         expected = {row.id: (row.product, row.image.name) for row in opened.rows()}
@@ -158,7 +158,7 @@ def test_photos_are_searched_with_and_the_model_must_be_theirs(
     (shop / "product-04").mkdir()
     (shop / "product-04" / "0.png").write_bytes(encoded(photo(4)))
     (shop / "product-00" / "0.png").unlink()
-    changed = told(cli("index", shop, *common, "--to", place, "--update", "--format", "json"))
+    changed = report_of(cli("index", shop, *common, "--to", place, "--update", "--format", "json"))
     assert (changed["added"], changed["removed"]) == (1, 1)
     found = cli("query", shop / "product-04" / "0.png", "--index", place, "-k", 3)
     assert found.code == 0 and found.out.splitlines()[0].split("\t")[2:4] == ["1.000000", "product-04"]
@@ -218,11 +218,11 @@ def test_a_push_that_was_stopped_is_gone_on_with(place: str, cli: Cli) -> None:
     where.close()
     found = cli("query", "--like", "p3", "--index", place)
     assert found.code == 0 and "was stopped" in found.err
-    again = told(cli("index", file, "-w", "w", "--to", place, "--format", "json"))
+    again = report_of(cli("index", file, "-w", "w", "--to", place, "--format", "json"))
     assert again["added"] == 30 and held(place) == whole
 
 
-def test_what_is_not_there_is_told(place: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_there_is_reported(place: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     found = cli("query", "--like", "p3", "--index", place)
     assert found.code == 4 and "there is no ./f.db" in found.err and not Path("f.db").exists()
     cli("index", goods("shop"), "-w", "w", "--to", place)
@@ -366,7 +366,7 @@ def test_a_killed_push_is_gone_on_with_and_ends_the_same(served: Served, cli: Cl
     with pytest.warns(UserWarning, match="was stopped"):
         partly = collection.open_collection(address.parse(served.place))
     assert 0 < partly.images < 12_000 and not partly.record.whole
-    report = told(cli("index", file, "-w", "w", "--to", served.place, "--format", "json"))
+    report = report_of(cli("index", file, "-w", "w", "--to", served.place, "--format", "json"))
     assert report["images"] == 12_000 and report["added"] == 12_000 - partly.images and report["parity"] == 1
     opened = collection.open_collection(address.parse(served.place))
     vectors = open_embeddings(file).vectors
@@ -374,7 +374,7 @@ def test_a_killed_push_is_gone_on_with_and_ends_the_same(served: Served, cli: Cl
 
 
 @pytest.mark.slow
-def test_a_full_server_is_told_and_what_was_pushed_stays(
+def test_a_full_server_is_reported_and_what_was_pushed_stays(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -383,13 +383,13 @@ def test_a_full_server_is_told_and_what_was_pushed_stays(
     full.stop()
     assert found.code == 4 and "takes no more" in found.err and "hint: make room" in found.err
     roomy = Served(tmp_path / "full.db")
-    report = told(cli("index", "big", "-w", "w", "--to", roomy.place, "--format", "json"))
+    report = report_of(cli("index", "big", "-w", "w", "--to", roomy.place, "--format", "json"))
     roomy.stop()
     assert report["images"] == 12_000 and report["parity"] == 1
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_for_good_is_told(served: Served) -> None:
+def test_a_server_that_goes_away_for_good_is_reported(served: Served) -> None:
     where, _ = push.connect(address.parse(served.place), update=False)
     served.stop()
     with pytest.raises(CannotRun, match="does not answer"):

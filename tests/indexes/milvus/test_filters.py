@@ -111,7 +111,7 @@ def test_what_is_translated_leaves_the_same_rows(both: tuple[Path, Collection]) 
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ("product like '%porcelain%'", "glob '*porcelain*'"),
         ("product like '5_'", "single sign"),
@@ -132,10 +132,10 @@ def test_what_is_translated_leaves_the_same_rows(both: tuple[Path, Collection]) 
         ("product like 'a' escape 'b'", "escape"),
     ],
 )
-def test_what_means_something_else_there_is_refused(asked: str, told: str) -> None:
+def test_what_means_something_else_there_is_refused(asked: str, report: str) -> None:
     with pytest.raises(UsageError, match="Milvus cannot") as raised:
         translate(asked, FIELDS)
-    assert told in f"{raised.value} {raised.value.hint}" and raised.value.hint
+    assert report in f"{raised.value} {raised.value.hint}" and raised.value.hint
 
 
 @pytest.mark.parametrize("asked", ["price <", "and", "price in (1", "not", "price between 1", "price is", "(", ")"])

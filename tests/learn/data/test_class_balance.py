@@ -49,12 +49,12 @@ def test_batches_take_as_many_of_a_product_as_most_have(images: int, expected: i
     assert images_per_product([*labels, *[5] * 90]) == expected
 
 
-def test_what_is_unusual_is_told_with_what_follows() -> None:
+def test_what_is_unusual_is_reported_with_what_follows() -> None:
     few, uneven = items(dict.fromkeys("abcd", 2)), items({"a": 2, "b": 30, "c": 30, "d": 30})
     assert describe(items(dict.fromkeys("abcd", 8)), Recipe()) == describe([Item("a.jpg", "")], Recipe()) == []
-    assert [told.split(":")[0] for told in describe(few, Recipe())] == ["few images of most products"]
+    assert [report.split(":")[0] for report in describe(few, Recipe())] == ["few images of most products"]
     assert describe(few, Recipe(images_per_product=4)) == []
-    assert [told.split(":")[0] for told in describe(uneven, Recipe())] == ["2 to 30 images of a product"]
+    assert [report.split(":")[0] for report in describe(uneven, Recipe())] == ["2 to 30 images of a product"]
     (one,) = describe(items(dict.fromkeys("abcd", 1)), Recipe())
     assert one.startswith("one image of each product")
     (crossed,) = describe([*items(dict.fromkeys("abcd", 8), "phone"), *items({"a": 4, "b": 4}, "studio")], Recipe())

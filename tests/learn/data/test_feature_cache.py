@@ -45,7 +45,7 @@ def test_views_are_stacked_in_the_order_of_the_images(shop: Path, plain_model: P
     assert not torch.allclose(stacked[0], stacked[1])
 
 
-def test_an_image_that_goes_away_meanwhile_is_told(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_an_image_that_goes_away_meanwhile_is_reported(shop: Path, plain_model: Path, tmp_path: Path) -> None:
     photos = open_catalog(shop)
     (shop / "product-00" / "0.png").unlink()
     with pytest.raises(CatalogError, match="went away"):

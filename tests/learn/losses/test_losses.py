@@ -93,7 +93,7 @@ def test_equals_its_definition(name: str, settings: dict[str, Any], labels: list
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_order_of_the_batch_does_not_matter(name: str) -> None:
+def test_order_of_the_batch_has_no_effect(name: str) -> None:
     loss = make(name)
     embeddings, labels = batch([0, 0, 1, 1, 2, 2, 3, 3])
     order = torch.tensor([7, 2, 0, 5, 1, 3, 6, 4])

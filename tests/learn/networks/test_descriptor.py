@@ -65,7 +65,7 @@ def test_a_model_of_another_descriptor_is_refused(plain_model: Path, tmp_path: P
     assert caught.value.hint == "train it again"
 
 
-def test_the_batch_does_not_matter() -> None:
+def test_the_batch_has_no_effect() -> None:
     together = describe(photo(1), photo(2), photo(3))
     assert torch.allclose(together[1], describe(photo(2))[0], atol=1e-5)
 

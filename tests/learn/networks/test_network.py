@@ -185,7 +185,7 @@ def test_the_cosine_of_a_blend_is_the_blend_of_cosines() -> None:
     assert head.dim == 8
 
 
-def test_recall_gathers_images_of_a_known_product_and_leaves_strangers_alone() -> None:
+def test_prototype_attention_gathers_images_of_a_known_product_and_leaves_others_alone() -> None:
     head = heads.BlendHead(3, 2, 3, products=2).eval()
     with torch.no_grad():
         head.whitened.weight.zero_()
@@ -193,12 +193,12 @@ def test_recall_gathers_images_of_a_known_product_and_leaves_strangers_alone() -
         head.discriminative.linear.bias.zero_()
         head.set_prototypes(torch.eye(3)[:2], torch.tensor([0, 1]))
         known = F.normalize(torch.tensor([[1.0, 0.3, 0.0], [1.0, -0.3, 0.2]]), dim=-1)
-        stranger = torch.tensor([[0.0, 0.3, 1.0]])
-        before_known, before_stranger = head(known), head(stranger)
+        unknown = torch.tensor([[0.0, 0.3, 1.0]])
+        before_known, before_unknown = head(known), head(unknown)
         head.prototype_attention = torch.tensor(2.0)
         apart, together = (before_known[0] @ before_known[1]), (head(known)[0] @ head(known)[1])
         assert together > apart
-        assert torch.allclose(head(stranger), before_stranger, atol=1e-3)
+        assert torch.allclose(head(unknown), before_unknown, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", heads.HEADS)

@@ -138,14 +138,16 @@ def test_a_download_that_breaks_off_is_refused_and_not_kept(
     assert not list(cache.iterdir())
 
 
-def test_what_the_server_does_not_have_is_told(cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_server_does_not_have_is_reported(
+    cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(PUBLISHED.value, "url", f"{server.address}/nowhere-00000000.pth")
     with pytest.raises(WeightsError, match="Not Found") as caught:
         resolve("squeezenet1_1", "pretrained")
     assert "--weights FILE" in caught.value.hint
 
 
-def test_a_cache_that_cannot_be_written_is_told(
+def test_a_cache_that_cannot_be_written_is_reported(
     server: Server, state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer(server, state, tmp_path, monkeypatch)
@@ -165,7 +167,7 @@ def test_without_network_and_cache_the_descriptor_stands_in_and_says_so(cache: P
         resolve("squeezenet1_1", "pretrained")
 
 
-def test_a_damaged_file_in_the_cache_is_told(cache: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_reported(cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / Path(PUBLISHED.url).name).write_bytes(b"<html>proxy login</html>")
     with pytest.raises(WeightsError, match="cannot be read as weights"):
@@ -221,13 +223,13 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04" + b"x" * 99])
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_damaged_file_is_told(tmp_path: Path, name: str, data: bytes) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(WeightsError, match="cannot be read as weights"):
         resolve("squeezenet1_1", str(tmp_path / name))
 
 
-def test_a_file_of_no_weights_and_a_missing_one_are_told(tmp_path: Path) -> None:
+def test_a_file_of_no_weights_and_a_missing_one_are_reported(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="no weights by name"):
         resolve("squeezenet1_1", str(tmp_path / "list.pth"))

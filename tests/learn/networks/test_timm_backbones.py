@@ -37,7 +37,7 @@ def test_what_timm_does_not_have_is_answered_with_the_nearest(name: str, near: s
     assert near in caught.value.hint
 
 
-def test_a_missing_extra_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(CannotRun) as caught:
         resolve("timm:resnet18", "none")

@@ -1,4 +1,4 @@
-"""The file a run goes on from: whole or not at all, sparing with time, and damage is told."""
+"""The file a run goes on from: whole or not at all, sparing with time, and damage is reported."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_it_is_not_written_again_at_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half", b"garbage"])
-def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_reported_with_what_to_do(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(damage)
     with pytest.raises(CannotRun, match="damaged") as caught:
         Checkpoint(tmp_path / "checkpoint.pt").load()

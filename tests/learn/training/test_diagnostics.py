@@ -36,7 +36,7 @@ def test_embeddings_that_are_all_alike_are_a_collapse() -> None:
     assert "alike" in diagnostics.trouble and "--learning-rate" in diagnostics.trouble
 
 
-def test_a_loss_with_nothing_left_to_do_is_told() -> None:
+def test_a_loss_with_nothing_left_to_do_is_reported() -> None:
     apart = torch.eye(4).repeat_interleave(4, dim=0) + 1e-4 * scattered(4)
     diagnostics = look(apart, losses.build("triplet:margin=0.1,reduction=nonzero", 4, 4))
     assert diagnostics.active == 0 and "margin" in diagnostics.trouble

@@ -71,7 +71,7 @@ def work(rank: int, port: int, folder: Path) -> None:
         dropped.append(shared.map_sharded([7], lambda shard: torch.tensor(shard)[:, None]).tolist() == [[7]])
         torch.save(dropped, folder / f"also-{rank}.pt")
         if rank:
-            assert shared.broadcast(rank) is None  # no more errands
+            assert shared.broadcast(rank) is None  # no more tasks
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(together: Path) -> None:
-    """Gradients, parameters and what is told of an epoch, of every loss, equal to 1e-5."""
+    """Gradients, parameters and what is logged of an epoch, of every loss, equal to 1e-5."""
     torch.set_num_threads(1)
     found: list[Any] = [torch.load(together / f"{rank}.pt") for rank in (0, 1)]
     for recipe, first, second in zip(CASES, *found, strict=True):

@@ -1,4 +1,4 @@
-"""From folds to the network that ships: the closed form, epochs until they stagnate, and all photos in the end."""
+"""From folds to the final network: the LDA head, epochs until they stagnate, and all photos in the end."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -90,7 +90,7 @@ def gathered(root: Path, products: int = PRODUCTS) -> TrainingData:
     )
 
 
-def rehearsed(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[TrainingData, ValidationPlan, Network]:
+def planned(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[TrainingData, ValidationPlan, Network]:
     data = gathered(root, products)
     plan = make_plan(data, asked)
     return data, plan, initial_network(data, plan.folds[0], plan.head_params, asked)
@@ -123,16 +123,16 @@ def test_the_baseline_is_the_backbone_as_published(tmp_path: Path) -> None:
     assert torch.allclose(several.baseline, data.views[0])
 
 
-def test_the_setting_that_is_chosen_scores_as_told(tmp_path: Path) -> None:
-    data, plan, _ = rehearsed(tmp_path, recipe())
-    for fold, told in zip(plan.folds, plan.closed, strict=True):
+def test_the_setting_that_is_chosen_scores_as_reported(tmp_path: Path) -> None:
+    data, plan, _ = planned(tmp_path, recipe())
+    for fold, report in zip(plan.folds, plan.closed, strict=True):
         network = initial_network(data, fold, plan.head_params, recipe())
         with torch.no_grad():
             scores = fold.validation.scores(network.head(fold.validation_features).numpy())
-        assert scores == pytest.approx(told, abs=1e-6) and set(told) == {"known", "new"}
+        assert scores == pytest.approx(report, abs=1e-6) and set(report) == {"known", "new"}
 
 
-def test_strangers_are_as_close_as_a_search_for_them_says(tmp_path: Path) -> None:
+def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path) -> None:
     """In each fold: photos of products that were held out, searched among what was fitted on."""
     data = gathered(tmp_path)
     data.feature_extractor.mirror = True
@@ -147,12 +147,12 @@ def test_strangers_are_as_close_as_a_search_for_them_says(tmp_path: Path) -> Non
             gallery, open_set = network.head(data.seen[rows]), network.head(data.seen[new])
         found.append(float(np.quantile((open_set @ gallery.T).max(1).values.numpy(), 0.95)))
     assert plan.open_set == pytest.approx(found, abs=1e-5)
-    told = refit.unknown_product_threshold(plan, lda_candidate(plan), recipe())
-    assert told == {"refused": 0.95, "threshold": pytest.approx(np.mean(found), abs=1e-5), "folds": len(found)}
+    report = refit.unknown_product_threshold(plan, lda_candidate(plan), recipe())
+    assert report == {"refused": 0.95, "threshold": pytest.approx(np.mean(found), abs=1e-5), "folds": len(found)}
 
 
-def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_path: Path) -> None:
-    data, plan, network = rehearsed(tmp_path, recipe(), products=3)
+def test_without_folds_the_conservative_head_is_taken_and_no_gradient(tmp_path: Path) -> None:
+    data, plan, network = planned(tmp_path, recipe(), products=3)
     assert plan.head_params == CONSERVATIVE and frozen_candidate(plan).score is None and "none" in plan.summary
     assert choose([], recipe()) == (CONSERVATIVE, [], [])
     assert list(epochs.candidates(network, plan, recipe(), CPU)) == []
@@ -162,17 +162,17 @@ def test_without_rehearsals_the_careful_setting_is_taken_and_no_gradient(tmp_pat
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.prototypes) == 3
 
 
-def test_gradient_training_must_be_clearly_better_than_the_closed_form() -> None:
-    closed = Candidate("closed form", {"new": 0.5})
+def test_gradient_training_must_be_clearly_better_than_the_lda_head() -> None:
+    closed = Candidate("LDA head", {"new": 0.5})
     slightly, clearly = (Candidate("epoch 1", {"new": score}, {}, 1) for score in (0.501, 0.51))
     assert not slightly.beats(closed) and clearly.beats(closed) and clearly.beats(slightly)
-    assert Candidate("closed form", {"new": 0.501}).beats(closed)
+    assert Candidate("LDA head", {"new": 0.501}).beats(closed)
 
 
 def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_not() -> None:
     frozen = Candidate("frozen backbone", {"known": 0.3, "new": 0.4})
     scores = {"known": 0.9, "new": 0.39}
-    harmful = Candidate("closed form", scores, behind=behind(scores, frozen.scores))
+    harmful = Candidate("LDA head", scores, behind=behind(scores, frozen.scores))
     assert harmful.behind == ("new",) and (harmful.score or 0) > (frozen.score or 0)
     assert not harmful.beats(frozen) and frozen.beats(harmful)
     harmless = Candidate("epoch 3", {"known": 0.4, "new": 0.4}, {}, 3)
@@ -183,7 +183,7 @@ def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_
 
 def test_where_training_does_harm_the_frozen_backbone_is_kept_and_the_reason_said(tmp_path: Path) -> None:
     """All settings and all epochs are below it in one search."""
-    _, plan, network = rehearsed(tmp_path, recipe())
+    _, plan, network = planned(tmp_path, recipe())
     plan = replace(plan, frozen=[{"known": 0.0, "new": 1.1} for _ in plan.folds])
     candidates = [lda_candidate(plan, first=True), *epochs.candidates(network, plan, recipe(), CPU)]
     assert len(candidates) == 4 and all(candidate.behind == ("new",) for candidate in candidates)
@@ -198,7 +198,7 @@ def test_where_training_does_harm_the_frozen_backbone_is_kept_and_the_reason_sai
 def test_patience_ends_training_after_so_many_epochs_without_a_gain_and_0_never(tmp_path: Path, patience: int) -> None:
     """The first epoch is the best, as no later one can be: its score is set aside by what is patched in."""
     asked = recipe(epochs=7, patience=patience)
-    _, plan, network = rehearsed(tmp_path, asked)
+    _, plan, network = planned(tmp_path, asked)
     plan = replace(plan, closed=[{"known": 0.1, "new": 0.1}] * len(plan.folds))
     plan = replace(plan, frozen=[{"known": 0.0, "new": 0.0}] * len(plan.folds))
     given = iter([0.9, *[0.5] * 20])
@@ -211,7 +211,7 @@ def test_patience_ends_training_after_so_many_epochs_without_a_gain_and_0_never(
 def test_a_trial_can_be_put_back_as_it_was_scored(tmp_path: Path, how: str) -> None:
     """Whatever came after it: the states of all trials are kept, then loaded into the network one by one."""
     asked = recipe(how, rate=0.01)
-    _, plan, network = rehearsed(tmp_path, asked)
+    _, plan, network = planned(tmp_path, asked)
     candidates = list(epochs.candidates(network, plan, asked, CPU))
     assert [candidate.origin for candidate in candidates] == ["epoch 1", "epoch 2", "epoch 3"]
     fold = plan.folds[0]
@@ -230,8 +230,8 @@ def test_a_trial_can_be_put_back_as_it_was_scored(tmp_path: Path, how: str) -> N
 @pytest.mark.parametrize(("how", "changes"), [("head", ""), ("top", "top"), ("all", "stem top")])
 @pytest.mark.parametrize("again", [True, False])
 def test_each_depth_trains_its_part_of_the_backbone(tmp_path: Path, how: str, changes: str, again: bool) -> None:
-    """Interrupted (not again) or not, what ships has it, and a head for all products."""
-    data, plan, network = rehearsed(tmp_path, recipe(how))
+    """Interrupted (not again) or not, the final network has it, and a head for all products."""
+    data, plan, network = planned(tmp_path, recipe(how))
     before = {part: getattr(network.backbone, part).detach().clone() for part in ("stem", "top")}
     *_, last = epochs.candidates(network, plan, recipe(how), CPU)
     assert all(torch.equal(getattr(network.backbone, part), weight) for part, weight in before.items())
@@ -244,7 +244,7 @@ def test_each_depth_trains_its_part_of_the_backbone(tmp_path: Path, how: str, ch
 def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, plan, network = rehearsed(tmp_path, recipe("auto"))
+    _, plan, network = planned(tmp_path, recipe("auto"))
     assert {candidate.stage for candidate in epochs.candidates(network, plan, recipe("auto"), CPU)} == {"head"}
     monkeypatch.setattr("dmlcli.learn.training.stage_selection._LEAST_IMAGES", 1)
     candidates = list(epochs.candidates(network, plan, recipe("auto"), CPU, time_budget=TimeBudget(3600)))
@@ -255,15 +255,15 @@ def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
 
 
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
-    _, plan, network = rehearsed(tmp_path, recipe("auto"), products=6)
-    assert plan.head_params == CONSERVATIVE and "most careful" in plan.summary and set(plan.closed[0]) == {"known"}
+    _, plan, network = planned(tmp_path, recipe("auto"), products=6)
+    assert plan.head_params == CONSERVATIVE and "most conservative" in plan.summary and set(plan.closed[0]) == {"known"}
     assert not list(epochs.candidates(network, plan, recipe("auto"), CPU))
-    _, sharp, network = rehearsed(tmp_path / "known", recipe("head", purpose="known"), products=6)
+    _, sharp, network = planned(tmp_path / "known", recipe("head", purpose="known"), products=6)
     assert list(epochs.candidates(network, sharp, recipe("head", purpose="known"), CPU))
 
 
-def test_features_that_are_no_numbers_are_told(tmp_path: Path) -> None:
-    _, plan, network = rehearsed(tmp_path, recipe("all"))
+def test_features_that_are_no_numbers_are_reported(tmp_path: Path) -> None:
+    _, plan, network = planned(tmp_path, recipe("all"))
     with torch.no_grad():
         network.backbone.top.fill_(float("nan"))  # type: ignore[operator]
     with pytest.raises(TrainingError, match="epoch 1, step 1: NaN or infinity in the lengths of the embeddings"):
@@ -273,18 +273,18 @@ def test_features_that_are_no_numbers_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", HEADS)
 def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) -> None:
     asked = recipe("all", epochs=1, head=kind, batch_norm="free")
-    data, plan, network = rehearsed(tmp_path, asked)
+    data, plan, network = planned(tmp_path, asked)
     if kind == "identity":
         assert lda_candidate(plan).score is None
     (candidate,) = epochs.candidates(network, plan, asked, CPU)
     shipped = refit.finish(data, plan, candidate, asked, CPU)
-    assert shipped.head.settings.get("tuned", "identity") == kind and candidate.score is not None
+    assert shipped.head.settings.get("discriminative", "identity") == kind and candidate.score is not None
 
 
 @pytest.mark.parametrize("kind", HEADS[:-1])
-def test_every_head_starts_from_the_closed_form_and_learns(tmp_path: Path, kind: str) -> None:
+def test_every_head_starts_from_the_lda_head_and_learns(tmp_path: Path, kind: str) -> None:
     asked = recipe(head=kind, epochs=6, patience=0)
-    _, plan, network = rehearsed(tmp_path, asked)
+    _, plan, network = planned(tmp_path, asked)
     candidates = list(epochs.candidates(network, plan, asked, CPU))
     losses = [candidate.epoch.loss for candidate in candidates if candidate.epoch]
     assert losses[-1] < losses[0]
@@ -292,7 +292,7 @@ def test_every_head_starts_from_the_closed_form_and_learns(tmp_path: Path, kind:
 
 def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     asked = recipe(epochs=400, rate=0.3)
-    _, plan, network = rehearsed(tmp_path, asked)
+    _, plan, network = planned(tmp_path, asked)
     candidates = list(epochs.candidates(network, plan, asked, CPU))
     scores = [candidate.score or 0.0 for candidate in candidates]
     assert len(candidates) < 200 and max(scores[-6:]) <= max([lda_candidate(plan, first=True).score or 0, *scores[:-6]])
@@ -303,7 +303,7 @@ def test_a_seed_makes_it_repeatable(tmp_path: Path, how: str) -> None:
     losses = []
     for number, seed in enumerate((0, 0, 1)):
         asked = recipe(how, epochs=2, seed=seed)
-        _, plan, network = rehearsed(tmp_path / str(number), asked)
+        _, plan, network = planned(tmp_path / str(number), asked)
         torch.manual_seed(seed)
         losses.append(
             [candidate.epoch.loss for candidate in epochs.candidates(network, plan, asked, CPU) if candidate.epoch]
@@ -339,7 +339,7 @@ def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[ValidationPlan, N
     """What two epochs began with, and their checkpoint."""
     folder = tmp_path_factory.mktemp("halfway")
     asked = recipe(epochs=2)
-    _, plan, network = rehearsed(folder, asked)
+    _, plan, network = planned(folder, asked)
     plan = replace(plan, closed=[{"known": 0.01, "new": 0.01}] * 3, frozen=[{"known": 0.0, "new": 0.0}] * 3)
     file = folder / "checkpoint.pt"
     list(epochs.candidates(deepcopy(network), plan, asked, CPU, Checkpoint(file)))

@@ -71,7 +71,7 @@ def test_no_more_than_a_chunk_is_held_for_the_backward_pass() -> None:
     assert held and set(held) == {8}
 
 
-def test_a_loss_that_is_no_number_is_told_before_the_second_pass() -> None:
+def test_a_loss_that_is_no_number_is_reported_before_the_second_pass() -> None:
     images, labels = batch(12)
     module, loss = network().eval(), losses.build("proxy-anchor", 6, 16)
     value, _ = gradient_cache.backward(module, loss, images * float("nan"), labels, 4)

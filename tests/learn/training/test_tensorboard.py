@@ -1,4 +1,4 @@
-"""TensorBoard reads what a run told, at its epochs; a run that goes on is told once."""
+"""TensorBoard reads what a run logged, at its epochs; a resumed run is logged once."""
 
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
-def test_a_run_is_told_at_its_epochs(tmp_path: Path) -> None:
+def test_a_run_is_reported_at_its_epochs(tmp_path: Path) -> None:
     first = board.Board(tmp_path)
-    first.log({"candidate": "closed form", "map@r": 0.5, "best": True})
+    first.log({"candidate": "LDA head", "map@r": 0.5, "best": True})
     first.log({"candidate": "epoch 1", "epoch": 1, "loss": 2.0, "map@r": 0.25, "idle_proxies": None})
-    again = board.Board(tmp_path, [{"candidate": "closed form", "map@r": 0.5}])
+    again = board.Board(tmp_path, [{"candidate": "LDA head", "map@r": 0.5}])
     again.log({"candidate": "epoch 1", "epoch": 1, "loss": 4.0, "map@r": 0.75})
     assert scalars(tmp_path) == {"validation/map@r": [(0, 0.5), (1, 0.75)], "training/loss": [(1, 4.0)]}

@@ -1,4 +1,4 @@
-"""Rehearsals hold out what the two questions of a search need, and never fit on what judges."""
+"""Folds hold out what both searches need, and never fit on it."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_what_was_held_out_is_fitted_on_in_the_end() -> None:
 
 
 @pytest.mark.parametrize(("purpose", "expected"), [("known", {"known"}), ("new", {"new"}), ("both", {"known", "new"})])
-def test_only_the_question_that_matters_is_asked(purpose: str, expected: set[str]) -> None:
+def test_only_the_search_of_the_purpose_is_scored(purpose: str, expected: set[str]) -> None:
     for validation_split in made(catalog(24, 8), purpose):
         assert set(validation_split.searches) == expected
 
@@ -96,7 +96,7 @@ def test_with_few_images_a_product_one_of_every_second_is_spared() -> None:
 
 
 @pytest.mark.parametrize(("number", "images"), [(3, 3), (30, 1)])
-def test_where_nothing_can_be_held_out_there_is_no_rehearsal(number: int, images: int) -> None:
+def test_where_nothing_can_be_held_out_there_is_no_fold(number: int, images: int) -> None:
     found = made(catalog(number, images))
     assert found == [] and describe(found, []).startswith("none")
 

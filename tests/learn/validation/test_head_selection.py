@@ -1,4 +1,4 @@
-"""Which closed form is chosen: the best that harms neither search; and the folds that are kept for a run to resume."""
+"""Which LDA head is chosen: the best that harms neither search; and the folds that are kept for a run to resume."""
 
 from pathlib import Path
 from types import SimpleNamespace

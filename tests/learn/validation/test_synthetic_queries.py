@@ -59,7 +59,7 @@ def test_a_family_judges_where_it_was_not_fitted_on(data: TrainingData) -> None:
     assert set(synthetic_queries.folds(data, recipe(purpose="known"))[0].validation.names) == {"known"}
 
 
-def test_the_closed_form_is_chosen_by_them_and_no_gradient_is_trusted(data: TrainingData) -> None:
+def test_the_lda_head_is_chosen_by_them_and_no_gradient_is_trusted(data: TrainingData) -> None:
     plan = make_plan(data, recipe("auto"))
     assert plan.summary == synthetic_queries.SUMMARY and plan.lda_only
     frozen, closed = frozen_candidate(plan).score, lda_candidate(plan).score
