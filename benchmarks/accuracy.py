@@ -5,7 +5,7 @@
 Every choice is made by folds on the images that training may open; the images that score are looked at once, after
 it. Known products: photos of split test searched among split train, all 81 products. New products: fitted on a random
 half of them, the photos of the other half searched, five times; gains over the backbone as published are paired.
-Catalogue pictures: one clean picture of each product searched among the photos of the half not fitted on, and back;
+Catalog pictures: one clean picture of each product searched among the photos of the half not fitted on, and back;
 with `--pictures` those of the other half are fitted on too, as a source of their own beside the photos.
 """
 
@@ -35,7 +35,7 @@ from dmlcli.ranking import rankings
 from dmlcli.workspace import make
 
 FOLDS = 5
-ACROSS = (("iconic", "natural"), ("natural", "iconic"))  # from catalogue pictures to photos, and back
+ACROSS = (("iconic", "natural"), ("natural", "iconic"))  # from catalog pictures to photos, and back
 Vectors = NDArray[np.float32]
 Scores = dict[str, NDArray[np.float64]]  # of each query, by metric
 

@@ -1,4 +1,4 @@
-"""Reading a catalogue of a million images, as a folder and as tables, beside torchvision's ImageFolder.
+"""Reading a catalog of a million images, as a folder and as tables, beside torchvision's ImageFolder.
 
     python benchmarks/catalog.py [--images 1000000] [--repeats 3] [--keep DIR]
 
@@ -44,7 +44,7 @@ def generate(root: Path, images: int) -> None:
         "split": [("train", "train", "val", "test")[n % 4] for n in range(images)],
         "session": [f"session-{n % 997}" for n in range(images)],
         "price": [f"{n * 7919 % 100000 / 100:.2f}" for n in range(images)],
-        "colour": [("red", "green", "blue")[n % 3] for n in range(images)],
+        "color": [("red", "green", "blue")[n % 3] for n in range(images)],
     }
     rows = list(zip(*table.values(), strict=True))
     with (root / "photos.csv").open("w") as stream:

@@ -37,11 +37,11 @@ Labels = NDArray[np.int64]
 
 
 def generate(images: int, products: int, seed: int = 0) -> tuple[Vectors, Labels]:
-    """Unit vectors around a centre for each product, with noise that leaves Recall@1 near 0.4."""
+    """Unit vectors around a center for each product, with noise that leaves Recall@1 near 0.4."""
     rng = np.random.default_rng(seed)
     labels = np.sort(np.concatenate([np.arange(products), rng.integers(0, products, images - products)]))
-    centres = rng.normal(size=(products, DIM)).astype(np.float32)
-    vectors = centres[labels] + 2.5 * rng.normal(size=(images, DIM)).astype(np.float32)
+    centers = rng.normal(size=(products, DIM)).astype(np.float32)
+    vectors = centers[labels] + 2.5 * rng.normal(size=(images, DIM)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels
 
 

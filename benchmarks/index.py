@@ -3,7 +3,7 @@
     python -m benchmarks.index --duplicates          # 1,000,000 x 256, the chosen index, and its near copies
     python -m benchmarks.index --rows 100000 --peers # the peers as well, whose graphs take long to build
 
-Vectors are clustered as a catalogue is: categories, products in them, images of each, one in fifty of them a near copy
+Vectors are clustered as a catalog is: categories, products in them, images of each, one in fifty of them a near copy
 of another. Recall is measured with rows that the index never saw, against exact search. Times of searches are medians
 of interleaved runs; those of building, updating and `dmlcli duplicates` (a process of its own) are of one run.
 """
@@ -83,11 +83,11 @@ def clustered(rows: int, dim: int, seed: int = 0) -> Vectors:
     rng = np.random.default_rng(seed)
     products = -(-rows // IMAGES)
     categories = rng.standard_normal((-(-products // 25), dim), dtype=np.float32)
-    centres = categories[np.arange(products) // 25] + rng.standard_normal((products, dim), dtype=np.float32)
+    centers = categories[np.arange(products) // 25] + rng.standard_normal((products, dim), dtype=np.float32)
     vectors = np.empty((rows, dim), np.float32)
     of = rng.permutation(np.arange(rows) // IMAGES)
     for start in range(0, rows, 100_000):
-        block = centres[of[start : start + 100_000]]
+        block = centers[of[start : start + 100_000]]
         block = block + rng.standard_normal(block.shape, dtype=np.float32)
         vectors[start : start + 100_000] = block / np.linalg.norm(block, axis=1, keepdims=True)
     originals = vectors[COPIED - 2 :: COPIED][: rows // COPIED]

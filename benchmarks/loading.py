@@ -51,7 +51,7 @@ Vectors = NDArray[np.float32]
 
 
 def enlarged(data: bytes, side: int, seed: int) -> bytes:
-    """A square JPEG of a photo's centre, with the grain that enlarging takes away."""
+    """A square JPEG of a photo's center, with the grain that enlarging takes away."""
     photo = open_image(data)
     short = min(photo.size)
     left, top = (photo.width - short) / 2, (photo.height - short) / 2

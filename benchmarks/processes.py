@@ -1,4 +1,4 @@
-"""A whole short training by one process and by several: the same recipe, catalogue and seeds, and where each ends.
+"""A whole short training by one process and by several: the same recipe, catalog and seeds, and where each ends.
 
     python benchmarks/processes.py CATALOG [--processes 2] [--seeds 5] [-- OPTIONS OF TRAIN]
 

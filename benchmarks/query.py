@@ -7,7 +7,7 @@ seconds on the clock, and the largest memory. Medians of the repeats; on a busy 
 Photos are rendered, 600 x 600 JPEG, galleries are as large as 10,000 x 512; weights are random, which changes no
 time. Streaming and embedding are given per photo: a long run less a short one, so that starting up counts nothing.
 `network` is the networks alone, in one process: what is left of embedding where decoding costs nothing. `close`
-compares the embeddings of a trained model (--workspace, with its catalogue still in place) with those of the same
+compares the embeddings of a trained model (--workspace, with its catalog still in place) with those of the same
 weights in float32, photos fully decoded.
 """
 
@@ -105,7 +105,7 @@ def tell(what: str, ours: Cost, theirs: Cost) -> None:
 
 
 def photographs(folder: Path, count: int) -> list[Path]:
-    """Rendered photos with edges and grain, about 80 kB each; a sub-folder each, as a catalogue has them."""
+    """Rendered photos with edges and grain, about 80 kB each; a sub-folder each, as a catalog has them."""
     from PIL import Image
 
     files = []
@@ -189,7 +189,7 @@ def stream(setting: Setting, files: list[Path], repeats: int) -> None:
 
 
 def embed(setting: Setting, files: list[Path], repeats: int, precision: str) -> None:
-    """A catalogue embedded, per photo."""
+    """A catalog embedded, per photo."""
     place = setting.workspace.parent
 
     def folder(some: list[Path]) -> Path:
@@ -295,14 +295,14 @@ def close(workspace: Path) -> None:
     cosines = (exact * quick.vectors).sum(axis=1)
     middle = exact.mean(axis=0)
     a, b = exact - middle, quick.vectors - middle
-    centred = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    centerd = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     own = np.arange(len(exact))
     recall = [
         mean(score(rankings(np.asarray(v), np.asarray(v), quick.products, quick.products, own_rows=own))["recall@1"])
         for v in (quick.vectors, exact)
     ]
     print(f"closeness over {len(exact)} images: cosine at least {cosines.min():.5f}, mean {cosines.mean():.5f};")
-    print(f"  about their mean at least {centred.min():.4f}, mean {centred.mean():.5f};")
+    print(f"  about their mean at least {centerd.min():.4f}, mean {centerd.mean():.5f};")
     print(f"  Recall@1 {recall[0]:.4f}, in float32 {recall[1]:.4f}")
 
 

@@ -27,7 +27,7 @@ def rank() -> int:
     return int(os.environ["RANK"]) if world() > 1 else 0
 
 
-def neighbours() -> int:
+def neighbors() -> int:
     """How many of them run on this machine, this one included."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if world() > 1 else 1
 

@@ -234,7 +234,7 @@ class Encoder:
 
 
 def _several(views: str, settings: ImageSettings) -> View:
-    """The plain view and its mirror image, or the centre and the four corners of the larger square around it."""
+    """The plain view and its mirror image, or the center and the four corners of the larger square around it."""
 
     def flip(data: bytes) -> Pixels:
         plain = view(data, settings)

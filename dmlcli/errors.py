@@ -3,14 +3,14 @@
     DmlcliError                70  a bug if raised as itself
     ├── UsageError              2  the command line asks for something that does not exist or does not go together
     ├── CannotRun               4  the command is fine, what it needs is not there
-    │   ├── CatalogError           no catalogue, no images or no products in it
+    │   ├── CatalogError           no catalog, no images or no products in it
     │   ├── ImageError             one image cannot be read; verbs over many images list it and go on
     │   │   └── MissingError        … because there is no such file
     │   ├── WeightsError           pretrained weights are missing, damaged or of another backbone
     │   ├── ModelError             no model, or a damaged one
     │   ├── EmbeddingsError        no embeddings, or damaged ones
     │   ├── IndexFileError         no index, or a damaged one
-    │   ├── MismatchError          two artefacts that were not made for each other
+    │   ├── MismatchError          two artifacts that were not made for each other
     │   ├── TrainingError          training cannot start or went astray
     │   ├── CannotWrite            the disk is full or read-only, or a place may not be written to
     │   ├── Locked                 another process holds the lock on a folder or a run
@@ -52,7 +52,7 @@ class CannotRun(DmlcliError):
 
 
 class CatalogError(CannotRun):
-    """No catalogue, no images or no products in it."""
+    """No catalog, no images or no products in it."""
 
 
 class ImageError(CannotRun):
@@ -80,7 +80,7 @@ class IndexFileError(CannotRun):
 
 
 class MismatchError(CannotRun):
-    """Two artefacts that were not made for each other."""
+    """Two artifacts that were not made for each other."""
 
 
 class TrainingError(CannotRun):

@@ -35,7 +35,7 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn a core
     options.log_severity_level = 3
     if few:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was optimised once
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was optimized once
     try:
         linked = _linked_weights(file)
         if linked:
@@ -92,7 +92,7 @@ def _threads() -> "ThreadPoolExecutor":
     return ThreadPoolExecutor(prefetch.cores(), thread_name_prefix="graph")
 
 
-def optimise(plain: Path, file: Path, weights: str) -> None:
+def optimize(plain: Path, file: Path, weights: str) -> None:
     """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine.
 
     Args:

@@ -1,6 +1,6 @@
 """A training run: its log while it goes on, and how it is resumed after an interruption. No torch in here.
 
-    runs/<id>/run.json        when, on which catalogue, with which versions; how it ended
+    runs/<id>/run.json        when, on which catalog, with which versions; how it ended
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
     runs/<id>/metrics.jsonl   one line for each state of the network that was judged
     runs/<id>/images.json     what it is trained on, to notice changes; gone once it is done
@@ -119,7 +119,7 @@ class Run:
         changes_shown = [f"{len(paths)} {word} ({_some(paths)})" for word, paths in changes.items() if paths]
         if changes_shown:
             raise MismatchError(
-                f"the catalogue is not the one that run {self.record.id} was started on: {', '.join(changes_shown)}",
+                f"the catalog is not the one that run {self.record.id} was started on: {', '.join(changes_shown)}",
                 hint="train without --resume, or put the images back",
             )
 

@@ -1,4 +1,4 @@
-"""Draws docs/query.svg: a real query on the sample catalogue as a terminal shows it.
+"""Draws docs/query.svg: a real query on the sample catalog as a terminal shows it.
 
 Run in a folder whose workspace was trained on sample_data/catalog, copied there as `catalog`, with a photo `img.jpg`.
 """

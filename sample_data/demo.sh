@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on the sample catalogue: how well is a product found by a photo of it, before and after training?
+# The main job on the sample catalog: how well is a product found by a photo of it, before and after training?
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -13,7 +13,7 @@ recall() { # Recall@1 of the photos in sample_data/queries, of what `dmlcli eval
 }
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-say "1. Colour histograms, for comparison"
+say "1. Color histograms, for comparison"
 python "$here/histogram.py" "$here/catalog" catalog.npz
 python "$here/histogram.py" "$here/queries" queries.npz
 histogram=$(recall catalog.npz --queries queries.npz)
@@ -31,5 +31,5 @@ photo="$here/queries/chair-club-navy/2.jpg"
 dmlcli query "$photo" -k 5 --format table --sheet "$sheet"
 
 say "The right product came first for, of 108 photos (Recall@1):"
-printf '  %-18s %s\n' "colour histogram" "$histogram" "before training" "$before" "after training" "$after"
+printf '  %-18s %s\n' "color histogram" "$histogram" "before training" "$before" "after training" "$after"
 say "The answer as a picture: $sheet"

@@ -164,7 +164,7 @@ def _crate() -> Product:
 
 
 def boxes() -> list[Product]:
-    """A gift box in two proportions, a hat box in two patterns, a labelled carton and a crate."""
+    """A gift box in two proportions, a hat box in two patterns, a labeled carton and a crate."""
     teal, cover = (TEAL, CREAM), Material(CARD, (CREAM,))
     paper_label = label((-0.3, 0.3), (0.3, 1.0), mapping=front)
     parcel = Material(CARD, (OAK, WHITE, TERRACOTTA, CHARCOAL), paper_label)

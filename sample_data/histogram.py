@@ -1,4 +1,4 @@
-"""Colour-histogram embeddings of a folder of product photos: the plain baseline to search with.
+"""Color-histogram embeddings of a folder of product photos: the plain baseline to search with.
 
     python sample_data/histogram.py FOLDER OUT.npz
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 BINS = 8
-"""Bins per colour channel; the histogram is joint, so it has BINS cubed."""
+"""Bins per color channel; the histogram is joint, so it has BINS cubed."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -30,7 +30,7 @@ def embed(path: Path) -> NDArray[np.float32]:
 
 def main() -> None:
     """Read the command line, embed the folder and write the archive."""
-    parser = argparse.ArgumentParser(description="Write colour-histogram embeddings of a folder of product photos.")
+    parser = argparse.ArgumentParser(description="Write color-histogram embeddings of a folder of product photos.")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("out", type=Path, metavar="OUT.npz")
     arguments = parser.parse_args()

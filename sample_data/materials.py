@@ -11,15 +11,15 @@ from shapes import Array, Shape
 
 Indices = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Mapping = Callable[[Array], tuple[Array, Array]]
 Pattern = Callable[[Array], Indices]
-"""From object-space points to the index of the material's colour at each."""
+"""From object-space points to the index of the material's color at each."""
 
 
-def linear(hex_colour: str) -> Colour:
-    """Linear-light RGB of an sRGB colour written as six hexadecimal digits."""
-    red, green, blue = (((int(hex_colour[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (0, 2, 4))
+def linear(hex_color: str) -> Color:
+    """Linear-light RGB of an sRGB color written as six hexadecimal digits."""
+    red, green, blue = (((int(hex_color[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (0, 2, 4))
     return red, green, blue
 
 
@@ -31,7 +31,7 @@ BRASS, STEEL, COPPER = linear("d8b165"), linear("c9ccd0"), linear("cf8b66")
 
 @dataclass(frozen=True)
 class Finish:
-    """How a surface answers light, apart from its colour."""
+    """How a surface answers light, apart from its color."""
 
     reflectance: float
     """Share of light mirrored at right angles."""
@@ -75,18 +75,18 @@ LAMP_SHADE = Finish(0.01, 4, texture=_weave, glow=0.28)
 
 @dataclass(frozen=True)
 class Material:
-    """A finish, its colours, and the pattern that says where each colour goes."""
+    """A finish, its colors, and the pattern that says where each color goes."""
 
     finish: Finish
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     pattern: Pattern | None = None
 
     def albedo(self, p: Array) -> Array:
-        """(3, N) linear colours at object-space points."""
-        table = np.array(self.colours, dtype=np.float32).T
+        """(3, N) linear colors at object-space points."""
+        table = np.array(self.colors, dtype=np.float32).T
         index = self.pattern(p) if self.pattern else np.zeros(p.shape[1], dtype=np.int32)
-        colour = table[:, index]
-        return colour * self.finish.texture(p) if self.finish.texture else colour
+        color = table[:, index]
+        return color * self.finish.texture(p) if self.finish.texture else color
 
 
 def around(p: Array) -> tuple[Array, Array]:
@@ -110,12 +110,12 @@ def above(p: Array) -> tuple[Array, Array]:
 
 
 def plain(p: Array) -> Indices:
-    """Colour 0 everywhere."""
+    """Color 0 everywhere."""
     return np.zeros(p.shape[1], dtype=np.int32)
 
 
 def stripes(period: float, share: float = 0.5, mapping: Mapping = around, upright: bool = False) -> Pattern:
-    """Colour 1 on `share` of every `period`, lying or upright."""
+    """Color 1 on `share` of every `period`, lying or upright."""
 
     def pattern(p: Array) -> Indices:
         u, v = mapping(p)
@@ -125,7 +125,7 @@ def stripes(period: float, share: float = 0.5, mapping: Mapping = around, uprigh
 
 
 def checks(width: float, height: float, mapping: Mapping = around) -> Pattern:
-    """A chessboard of colours 0 and 1."""
+    """A chessboard of colors 0 and 1."""
 
     def pattern(p: Array) -> Indices:
         u, v = mapping(p)
@@ -136,7 +136,7 @@ def checks(width: float, height: float, mapping: Mapping = around) -> Pattern:
 
 
 def dots(width: float, height: float, radius: float, mapping: Mapping = around, stretch: float = 1.0) -> Pattern:
-    """Staggered dots of colour 1; `stretch` is the length of one unit of u in units of v."""
+    """Staggered dots of color 1; `stretch` is the length of one unit of u in units of v."""
 
     def pattern(p: Array) -> Indices:
         u, v = mapping(p)
@@ -150,7 +150,7 @@ def dots(width: float, height: float, radius: float, mapping: Mapping = around, 
 
 
 def zigzag(width: float, height: float, swing: float, mapping: Mapping = around, share: float = 0.5) -> Pattern:
-    """Stripes of colour 1 that run in points `swing` high."""
+    """Stripes of color 1 that run in points `swing` high."""
 
     def pattern(p: Array) -> Indices:
         u, v = mapping(p)
@@ -162,7 +162,7 @@ def zigzag(width: float, height: float, swing: float, mapping: Mapping = around,
 
 
 def diagonal(period: float, share: float = 0.5, slope: float = 1.0, mapping: Mapping = front) -> Pattern:
-    """Slanting stripes of colour 1."""
+    """Slanting stripes of color 1."""
 
     def pattern(p: Array) -> Indices:
         u, v = mapping(p)
@@ -174,7 +174,7 @@ def diagonal(period: float, share: float = 0.5, slope: float = 1.0, mapping: Map
 def within(
     pattern: Pattern, u: tuple[float, float], v: tuple[float, float], mapping: Mapping = around, offset: int = 0
 ) -> Pattern:
-    """`pattern`, its indices raised by `offset`, inside a window of the mapping; colour 0 elsewhere."""
+    """`pattern`, its indices raised by `offset`, inside a window of the mapping; color 0 elsewhere."""
 
     def windowed(p: Array) -> Indices:
         at_u, at_v = mapping(p)
@@ -184,13 +184,13 @@ def within(
     return windowed
 
 
-def band(low: float, high: float, colour: int = 1) -> Pattern:
-    """A ring of one colour between two heights."""
-    return within(plain, (-9, 9), (low, high), offset=colour)
+def band(low: float, high: float, color: int = 1) -> Pattern:
+    """A ring of one color between two heights."""
+    return within(plain, (-9, 9), (low, high), offset=color)
 
 
 def label(u: tuple[float, float], v: tuple[float, float], mapping: Mapping = around) -> Pattern:
-    """A paper label (colour 1) with a round mark (colour 2) and two lines of "print" (colour 3)."""
+    """A paper label (color 1) with a round mark (color 2) and two lines of "print" (color 3)."""
 
     def pattern(p: Array) -> Indices:
         at_u, at_v = mapping(p)
@@ -205,7 +205,7 @@ def label(u: tuple[float, float], v: tuple[float, float], mapping: Mapping = aro
 
 
 def over(*patterns: Pattern) -> Pattern:
-    """Patterns painted on top of each other, the first at the bottom; colour 0 lets the one below show."""
+    """Patterns painted on top of each other, the first at the bottom; color 0 lets the one below show."""
 
     def painted(p: Array) -> Indices:
         index = patterns[0](p)
@@ -217,6 +217,6 @@ def over(*patterns: Pattern) -> Pattern:
     return painted
 
 
-def lined(pattern: Pattern, solid: Shape, depth: float, colour: int) -> Pattern:
-    """`pattern` outside and one colour inside: where `solid`, the vessel filled up, is deeper than `depth`."""
-    return lambda p: np.where(solid(p) < -depth, colour, pattern(p)).astype(np.int32)
+def lined(pattern: Pattern, solid: Shape, depth: float, color: int) -> Pattern:
+    """`pattern` outside and one color inside: where `solid`, the vessel filled up, is deeper than `depth`."""
+    return lambda p: np.where(solid(p) < -depth, color, pattern(p)).astype(np.int32)

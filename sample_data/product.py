@@ -22,7 +22,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Product:
-    """One thing in the shop's catalogue."""
+    """One thing in the shop's catalog."""
 
     category: str
     name: str

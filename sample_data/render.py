@@ -1,4 +1,4 @@
-"""Render the sample catalogue: product photos for a shop, and two query snapshots of every product.
+"""Render the sample catalog: product photos for a shop, and two query snapshots of every product.
 
     python sample_data/render.py [OUT_DIR] [--only PRODUCT]
 
@@ -27,7 +27,7 @@ from product import Product
 from shapes import Array
 from tracer import Scene, aim, develop, expose
 
-CATALOGUE = (
+CATALOG = (
     *tableware.mugs(),
     *tableware.bottles(),
     *tableware.bowls(),
@@ -42,9 +42,9 @@ CATALOGUE = (
 
 SIZE = 192
 """Width and height of every picture, in pixels."""
-CATALOGUE_PHOTOS = len(stages.CATALOGUE_YAWS)
+CATALOG_PHOTOS = len(stages.CATALOG_YAWS)
 QUERY_PHOTOS = 2
-CATALOGUE_QUALITY = 92
+CATALOG_QUALITY = 92
 QUERY_QUALITY = 88
 
 
@@ -54,7 +54,7 @@ def random_source(*names: str | int) -> Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def catalogue_photo(product: Product, number: int) -> Image.Image:
+def catalog_photo(product: Product, number: int) -> Image.Image:
     """One of the shop's pictures."""
     rng = random_source("catalog", product.name, number)
     view = stages.studio_view(rng, number)
@@ -88,23 +88,23 @@ def save(image: Image.Image, path: Path, quality: int) -> None:
 
 def render(product: Product, out: Path) -> None:
     """All pictures of one product."""
-    for number in range(CATALOGUE_PHOTOS):
+    for number in range(CATALOG_PHOTOS):
         path = out / "catalog" / product.category / product.name / f"{number + 1}.jpg"
-        save(catalogue_photo(product, number), path, CATALOGUE_QUALITY)
+        save(catalog_photo(product, number), path, CATALOG_QUALITY)
     for number in range(QUERY_PHOTOS):
         save(query_photo(product, number), out / "queries" / product.name / f"{number + 1}.jpg", QUERY_QUALITY)
 
 
 def main() -> None:
     """Read the command line and render."""
-    parser = argparse.ArgumentParser(description="Render the sample catalogue and its query photos.")
+    parser = argparse.ArgumentParser(description="Render the sample catalog and its query photos.")
     parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).resolve().parent, metavar="OUT_DIR")
     parser.add_argument("--only", metavar="PRODUCT", help="render this product alone")
     arguments = parser.parse_args()
-    names = [product.name for product in CATALOGUE]
+    names = [product.name for product in CATALOG]
     if arguments.only and arguments.only not in names:
         parser.error(f"no product is called {arguments.only!r}; there are: {', '.join(names)}")
-    chosen = [product for product in CATALOGUE if arguments.only in (None, product.name)]
+    chosen = [product for product in CATALOG if arguments.only in (None, product.name)]
     for index, product in enumerate(chosen, 1):
         render(product, arguments.out)
         print(f"{index}/{len(chosen)} {product.category}/{product.name}", flush=True)

@@ -2,7 +2,7 @@
 
 A shape is a function from points, a (3, N) float32 array in object space (x right, y up, z towards the viewer, the
 ground at y = 0), to N distances: negative inside, positive outside, never larger than the true distance.
-Everything with a drawn outline (a lathe's profile, a shoe's side view, a handle's centre line) goes through
+Everything with a drawn outline (a lathe's profile, a shoe's side view, a handle's center line) goes through
 `PlaneField`, a two-dimensional distance function tabulated once and then read back by interpolation.
 """
 
@@ -160,22 +160,22 @@ def tube(line: PlaneField, radius: float, taper: float = 0.0, flatness: float = 
     return lambda p: (np.hypot(line(p[0], p[1]), p[2] * flatness) - (radius + taper * p[0])) * min(1.0, 0.9 / flatness)
 
 
-def ball(centre: Point, radii: Point) -> Shape:
+def ball(center: Point, radii: Point) -> Shape:
     """An ellipsoid."""
 
     def distance(p: Array) -> Array:
-        x, y, z = ((p[i] - centre[i]) / radii[i] for i in range(3))
+        x, y, z = ((p[i] - center[i]) / radii[i] for i in range(3))
         relative: Array = np.sqrt(x * x + y * y + z * z)
         return (relative - 1) * min(radii)
 
     return distance
 
 
-def block(centre: Point, half: Point, rounding: float = 0.02) -> Shape:
+def block(center: Point, half: Point, rounding: float = 0.02) -> Shape:
     """A box with rounded edges; `half` are its half sizes, edges included."""
 
     def distance(p: Array) -> Array:
-        x, y, z = (np.abs(p[i] - centre[i]) - (half[i] - rounding) for i in range(3))
+        x, y, z = (np.abs(p[i] - center[i]) - (half[i] - rounding) for i in range(3))
         outside = np.sqrt(np.maximum(x, 0) ** 2 + np.maximum(y, 0) ** 2 + np.maximum(z, 0) ** 2)
         nearest: Array = outside + np.minimum(np.maximum(np.maximum(x, y), z), 0)
         return nearest - rounding
@@ -184,7 +184,7 @@ def block(centre: Point, half: Point, rounding: float = 0.02) -> Shape:
 
 
 def disc(height: float, radius: float, half_height: float, rounding: float = 0.02) -> Shape:
-    """An upright cylinder centred on the axis at `height`."""
+    """An upright cylinder centerd on the axis at `height`."""
 
     def distance(p: Array) -> Array:
         out = np.hypot(p[0], p[2]) - (radius - rounding)

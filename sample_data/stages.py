@@ -1,4 +1,4 @@
-"""Where photos are taken: a studio and calm homes for the catalogue, calm and busy homes for the queries."""
+"""Where photos are taken: a studio and calm homes for the catalog, calm and busy homes for the queries."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,15 +18,15 @@ from materials import (
     TERRACOTTA,
     WALNUT,
     WHITE,
-    Colour,
+    Color,
     linear,
 )
 from shapes import Array
 from tracer import Backdrop, Lights, Texture, View
 
-CATALOGUE_YAWS = (-75, -52, -32, -12, 10, 30, 52, 75)
+CATALOG_YAWS = (-75, -52, -32, -12, 10, 30, 52, 75)
 STYLED_PHOTOS = (1, 3, 6)
-"""Catalogue photos, counted from 0, that are taken in a calm home instead of on a paper sweep."""
+"""Catalog photos, counted from 0, that are taken in a calm home instead of on a paper sweep."""
 LATTICE = 64
 """Size of the grid of random values behind `noise`, after which it repeats."""
 
@@ -55,14 +55,14 @@ def noise(rng: Generator, octaves: int = 4) -> Callable[[Array, Array], Array]:
     return value
 
 
-def _mix(low: Colour | Array, high: Colour | Array, share: Array) -> Array:
-    start, end = (np.asarray(colour, dtype=np.float32).reshape(3, -1) for colour in (low, high))
+def _mix(low: Color | Array, high: Color | Array, share: Array) -> Array:
+    start, end = (np.asarray(color, dtype=np.float32).reshape(3, -1) for color in (low, high))
     return start + (end - start) * np.clip(share, 0, 1)
 
 
-def _column(colour: Colour) -> Array:
-    """A colour as (3, 1), to spread over N points."""
-    return np.array(colour, dtype=np.float32)[:, None]
+def _column(color: Color) -> Array:
+    """A color as (3, 1), to spread over N points."""
+    return np.array(color, dtype=np.float32)[:, None]
 
 
 def _pick(rng: Generator, *choices: Choice) -> Choice:
@@ -91,7 +91,7 @@ def planks(rng: Generator) -> Texture:
 
 
 def tiles(rng: Generator) -> Texture:
-    """Square tiles, plain or in two colours."""
+    """Square tiles, plain or in two colors."""
     first = _pick(rng, WHITE, CREAM, SAGE, TERRACOTTA, linear("8fa6b5"))
     second = _pick(rng, first, CHARCOAL, TEAL, NAVY, linear("b7b2a6"))
     stain, width = noise(rng), float(rng.uniform(0.4, 0.7))
@@ -99,9 +99,9 @@ def tiles(rng: Generator) -> Texture:
     def texture(u: Array, v: Array) -> Array:
         column, row = u / width, v / width
         chequer = (np.floor(column) + np.floor(row)) % 2
-        colour = _mix(first, second, chequer) * (0.92 + 0.12 * stain(u * 2, v * 2))
+        color = _mix(first, second, chequer) * (0.92 + 0.12 * stain(u * 2, v * 2))
         grout = (np.abs(column % 1 - 0.5) > 0.475) | (np.abs(row % 1 - 0.5) > 0.475)
-        return np.where(grout, 0.3, colour)
+        return np.where(grout, 0.3, color)
 
     return texture
 
@@ -119,7 +119,7 @@ def gingham(rng: Generator) -> Texture:
 
 
 def rug(rng: Generator) -> Texture:
-    """A striped rug in strong colours."""
+    """A striped rug in strong colors."""
     dyes = [_pick(rng, TERRACOTTA, TEAL, NAVY, MUSTARD, CREAM, BLUSH, SAGE, linear("7a2e4a")) for _ in range(5)]
     table = np.array(dyes, dtype=np.float32).T
     wool, width = noise(rng), float(rng.uniform(0.25, 0.6))
@@ -140,7 +140,7 @@ def stone(rng: Generator) -> Texture:
 
 
 def painted(rng: Generator) -> Texture:
-    """A wall in a strong colour, lit unevenly."""
+    """A wall in a strong color, lit unevenly."""
     paint = _pick(rng, TEAL, TERRACOTTA, MUSTARD, SAGE, NAVY, BLUSH, linear("6d7f99"), linear("8a4b63"), CREAM)
     patches, slope = noise(rng, 2), float(rng.uniform(-0.12, 0.12))
     return lambda u, v: _column(paint) * np.clip(0.9 + slope * u + 0.3 * patches(u * 0.5, v * 0.5), 0.3, 1.5)
@@ -178,18 +178,18 @@ def shelves(rng: Generator) -> Texture:
 
 
 def bokeh(rng: Generator) -> Texture:
-    """A far room with coloured lights, far out of focus."""
+    """A far room with colored lights, far out of focus."""
     low, high = _pick(rng, NAVY, CHARCOAL, WALNUT), _pick(rng, TEAL, TERRACOTTA, linear("6b5a80"), SAGE)
     blotches = noise(rng, 2)
     lamps = [(rng.uniform(-5, 5), rng.uniform(0, 5), rng.uniform(0.2, 0.7)) for _ in range(22)]
     glows = [_pick(rng, MUSTARD, CREAM, BLUSH, TEAL, TERRACOTTA) for _ in lamps]
 
     def texture(u: Array, v: Array) -> Array:
-        colour = _mix(low, high, 0.5 + 0.7 * blotches(u * 0.5, v * 0.5))
+        color = _mix(low, high, 0.5 + 0.7 * blotches(u * 0.5, v * 0.5))
         for (x, y, radius), glow in zip(lamps, glows, strict=True):
             edge = np.clip((radius - np.hypot(u - x, v - y)) / 0.08, 0, 1)
-            colour = colour + _column(glow) * (0.45 * edge)
-        return colour
+            color = color + _column(glow) * (0.45 * edge)
+        return color
 
     return texture
 
@@ -202,7 +202,7 @@ def linen(rng: Generator) -> Texture:
 
 
 def plaster(rng: Generator) -> Texture:
-    """A wall in a light, faint colour."""
+    """A wall in a light, faint color."""
     paint = _column(_pick(rng, WHITE, CREAM, linear("c3ced6"), linear("cfc8bd")))
     shading = noise(rng, 2)
     return lambda u, v: paint * (1 + 0.1 * shading(u * 0.5, v * 0.5))
@@ -213,8 +213,8 @@ BUSY_WALLS = (painted, bricks, shelves, bokeh)
 CALM_FLOORS = (planks, linen, linen)
 CALM_WALLS = (plaster,)
 PAPERS = ("f6f6f4", "e9e9ea", "d0d3d6", "eadfce", "d5e0e5", "e2d9e4", "bcbdbc", "d9e2d2", "ecd8d0")
-# Colours of the key light and of the light from all around.
-HOME_LIGHTS: tuple[tuple[Colour, Colour], ...] = (
+# Colors of the key light and of the light from all around.
+HOME_LIGHTS: tuple[tuple[Color, Color], ...] = (
     ((1.0, 0.85, 0.68), (0.94, 0.88, 0.8)),  # bulb
     ((1.0, 0.92, 0.8), (0.9, 0.9, 0.93)),  # afternoon
     ((0.84, 0.93, 1.08), (0.86, 0.9, 1.0)),  # overcast window
@@ -228,14 +228,14 @@ def _direction(yaw: float, elevation: float) -> Array:
     return np.array([np.sin(turn) * across, np.sin(rise), np.cos(turn) * across], dtype=np.float32)
 
 
-def _colour(red: float, green: float, blue: float, brightness: float) -> Array:
+def _color(red: float, green: float, blue: float, brightness: float) -> Array:
     return np.array([red, green, blue], dtype=np.float32) * np.float32(brightness)
 
 
 def studio_view(rng: Generator, number: int) -> View:
-    """The catalogue's photo `number`, from 0."""
+    """The catalog's photo `number`, from 0."""
     return View(
-        yaw=CATALOGUE_YAWS[number] + rng.uniform(-8, 8),
+        yaw=CATALOG_YAWS[number] + rng.uniform(-8, 8),
         elevation=rng.uniform(8, 32),
         roll=0.0,
         fill=rng.uniform(0.8, 0.92),
@@ -252,9 +252,9 @@ def studio_lights(rng: Generator, camera_yaw: float) -> Lights:
     key_yaw = camera_yaw + key_side
     return Lights(
         key_direction=_direction(key_yaw, rng.uniform(42, 62)),
-        key=_colour(1 + warmth, 1.0, 1 - warmth, key),
-        sky=_colour(1.0, 1.0, 1.02, rng.uniform(0.48, 0.6)),
-        ground=_colour(1.0, 0.99, 0.97, 0.3),
+        key=_color(1 + warmth, 1.0, 1 - warmth, key),
+        sky=_color(1.0, 1.0, 1.02, rng.uniform(0.48, 0.6)),
+        ground=_color(1.0, 0.99, 0.97, 0.3),
         hardness=rng.uniform(4, 7),
         box_directions=(_direction(key_yaw, 35), _direction(camera_yaw - key_side * 1.4, 20)),
         box_brightness=2.2,
@@ -289,14 +289,14 @@ def snapshot_view(rng: Generator) -> View:
 
 def home_lights(rng: Generator, camera_yaw: float) -> Lights:
     """A bulb, a window or a tube: one tinted key light from anywhere in front or beside, and tinted fill."""
-    key_colour, fill_colour = _pick(rng, *HOME_LIGHTS)
+    key_color, fill_color = _pick(rng, *HOME_LIGHTS)
     brightness = rng.uniform(0.75, 1.15)
     key_yaw = camera_yaw + rng.uniform(-95, 95)
     return Lights(
         key_direction=_direction(key_yaw, rng.uniform(28, 65)),
-        key=_colour(*key_colour, brightness=brightness),
-        sky=_colour(*fill_colour, brightness=brightness * rng.uniform(0.5, 0.75)),
-        ground=_colour(*fill_colour, brightness=brightness * 0.3),
+        key=_color(*key_color, brightness=brightness),
+        sky=_color(*fill_color, brightness=brightness * rng.uniform(0.5, 0.75)),
+        ground=_color(*fill_color, brightness=brightness * 0.3),
         hardness=rng.uniform(6, 18),
         box_directions=(_direction(key_yaw, 30),),
         box_brightness=1.8,
@@ -304,7 +304,7 @@ def home_lights(rng: Generator, camera_yaw: float) -> Lights:
 
 
 def home(rng: Generator, busy: bool) -> Backdrop:
-    """Somebody's table or floor, and the wall behind it: a calm corner, or one full of colours and patterns."""
+    """Somebody's table or floor, and the wall behind it: a calm corner, or one full of colors and patterns."""
     floors, walls = (BUSY_FLOORS, BUSY_WALLS) if busy else (CALM_FLOORS, CALM_WALLS)
     return Backdrop(
         _pick(rng, *floors)(rng),

@@ -20,7 +20,7 @@ from materials import (
     TERRACOTTA,
     WHITE,
     WOOD,
-    Colour,
+    Color,
     Finish,
     Material,
     Pattern,
@@ -54,17 +54,17 @@ from shapes import (
     union,
 )
 
-Colours = tuple[Colour, ...]
+Colors = tuple[Color, ...]
 
 
 def _vessel(
-    wall: Curve, thickness: float, finish: Finish, colours: Colours, pattern: Pattern, inside: Colour
+    wall: Curve, thickness: float, finish: Finish, colors: Colors, pattern: Pattern, inside: Color
 ) -> tuple[Part, Shape]:
-    """An open vessel lined with the colour `inside`, and the solid that it would be if filled."""
+    """An open vessel lined with the color `inside`, and the solid that it would be if filled."""
     rim_radius, rim = wall[-1]
     filled = lathe(profile([*wall, (rim_radius, rim + 0.3)]))
-    painted = lined(pattern, filled, thickness * 0.7, len(colours))
-    return Part(lathe(hollow_profile(wall, thickness)), Material(finish, (*colours, inside), painted)), filled
+    painted = lined(pattern, filled, thickness * 0.7, len(colors))
+    return Part(lathe(hollow_profile(wall, thickness)), Material(finish, (*colors, inside), painted)), filled
 
 
 # Walls run from the foot to the rim as (radius, height); a doubled point is a corner.
@@ -76,11 +76,11 @@ SQUARE_HANDLE = [(0.7, 0.84), (1.5, 0.84), (1.58, 0.8), (1.58, 0.28), (1.5, 0.22
 
 
 def _mug(
-    name: str, wall: Curve, colours: Colours, pattern: Pattern, handle: Colour, line: Curve = ROUND_HANDLE
+    name: str, wall: Curve, colors: Colors, pattern: Pattern, handle: Color, line: Curve = ROUND_HANDLE
 ) -> Product:
     curve = spline(wall)
     radius, height = max(r for r, _ in curve), curve[-1][1]
-    body, filled = _vessel(curve, 0.06, CERAMIC, colours, pattern, WHITE)
+    body, filled = _vessel(curve, 0.06, CERAMIC, colors, pattern, WHITE)
     # Handles are for hands: equally deep on wide mugs and on slim ones.
     bent = [(radius * x if x < 1 else radius + (x - 1) * 0.42, y * height) for x, y in line]
     grip = carved(tube(stroke(spline(bent)), 0.055, flatness=0.75), filled)
@@ -114,10 +114,10 @@ def _bottle(name: str, wall: Curve, surface: Material, cap: Shape, cap_material:
 
 
 def bottles() -> list[Product]:
-    """A labelled bottle in two proportions, two flasks, and a round one with a cork."""
-    print_colours = (SAGE, CREAM, TERRACOTTA, CHARCOAL)
-    slim_label = Material(PLASTIC, print_colours, label((-0.2, 0.2), (0.32, 0.94)))
-    stout_label = Material(PLASTIC, print_colours, label((-0.2, 0.2), (0.26, 0.77)))
+    """A labeled bottle in two proportions, two flasks, and a round one with a cork."""
+    print_colors = (SAGE, CREAM, TERRACOTTA, CHARCOAL)
+    slim_label = Material(PLASTIC, print_colors, label((-0.2, 0.2), (0.32, 0.94)))
+    stout_label = Material(PLASTIC, print_colors, label((-0.2, 0.2), (0.26, 0.77)))
     charcoal = Material(PLASTIC, (CHARCOAL,))
     lid = disc(1.44, 0.25, 0.12, 0.03)
     loop = tube(stroke(spline([(-0.17, 1.5), (-0.17, 1.68), (0, 1.78), (0.17, 1.68), (0.17, 1.5)])), 0.04)
@@ -140,8 +140,8 @@ FOOTED_BOWL = [
 ]  # fmt: skip
 
 
-def _bowl(name: str, wall: Curve, colours: Colours, pattern: Pattern, inside: Colour, finish: Finish) -> Product:
-    body, _ = _vessel(spline(wall), 0.06, finish, colours, pattern, inside)
+def _bowl(name: str, wall: Curve, colors: Colors, pattern: Pattern, inside: Color, finish: Finish) -> Product:
+    body, _ = _vessel(spline(wall), 0.06, finish, colors, pattern, inside)
     return Product("bowl", name, (body,))
 
 
@@ -217,15 +217,15 @@ BEAKER_VASE = [(0, 0), (0, 0), (0.34, 0), (0.38, 0.04), (0.38, 0.04), (0.42, 1.4
 
 
 def _vase(
-    name: str, wall: Curve, finish: Finish, colours: Colours, pattern: Pattern, ears: Curve = (), ribs: int = 0
+    name: str, wall: Curve, finish: Finish, colors: Colors, pattern: Pattern, ears: Curve = (), ribs: int = 0
 ) -> Product:
-    body, filled = _vessel(spline(wall), 0.05, finish, colours, pattern, CHARCOAL)
+    body, filled = _vessel(spline(wall), 0.05, finish, colors, pattern, CHARCOAL)
     if ribs:
         body = Part(ribbed(body.shape, ribs, 0.018), body.material)
     if not ears:
         return Product("vase", name, (body,))
     handles = carved(mirrored(tube(stroke(spline(ears)), 0.045), "x"), filled)
-    return Product("vase", name, (body, Part(handles, Material(finish, (colours[0],)))))
+    return Product("vase", name, (body, Part(handles, Material(finish, (colors[0],)))))
 
 
 def vases() -> list[Product]:

@@ -1,8 +1,8 @@
 """The renderer: a camera, a light rig, and ray marching through a product's distance function.
 
-A picture is the product on the plane y = 0, in front of a backdrop. Rays are vectorised over pixels; only those that
+A picture is the product on the plane y = 0, in front of a backdrop. Rays are vectorized over pixels; only those that
 meet the product's bounding box are marched, and each drops out as soon as it hits or leaves.
-Colours are linear light until `develop`.
+Colors are linear light until `develop`.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ SAFE_FRAME = 0.94
 EXPOSURE = 1.75
 
 Texture = Callable[[Array, Array], Array]
-"""From two plane coordinates to (3, N) linear colours."""
+"""From two plane coordinates to (3, N) linear colors."""
 
 
 def _unit(vectors: Array) -> Array:
@@ -62,7 +62,7 @@ class View:
     fill: float
     """Share of the frame that the product's longer side takes."""
     drift: tuple[float, float]
-    """Off-centre placement, from -1 to 1 of the room that is left."""
+    """Off-center placement, from -1 to 1 of the room that is left."""
     half_view: float
 
 
@@ -76,8 +76,8 @@ def aim(view: View, product: Product) -> Camera:
     up = np.cos(roll) * upright - np.sin(roll) * level
     basis = np.stack([right, up, -towards], axis=1).astype(np.float32)
     low, high = product.bounds
-    centre = (low + high) / 2
-    away = basis.T @ (product.surface_points - centre)
+    center = (low + high) / 2
+    away = basis.T @ (product.surface_points - center)
     distance = 4.0
     for _ in range(8):
         seen = away[:2] / ((away[2] + distance) * view.half_view)
@@ -86,7 +86,7 @@ def aim(view: View, product: Product) -> Camera:
     middle = (seen.max(axis=1) + seen.min(axis=1)) / 2
     room = SAFE_FRAME - np.ptp(seen, axis=1) / 2
     shift = room * np.array(view.drift) - middle
-    eye = (centre - basis[:, 2:] * distance).astype(np.float32)
+    eye = (center - basis[:, 2:] * distance).astype(np.float32)
     return Camera(eye, basis, view.half_view, (float(shift[0]), float(shift[1])))
 
 
@@ -99,7 +99,7 @@ class Lights:
     key: Array
     sky: Array
     ground: Array
-    """(3,) linear colours of the key light and of the light from above and below."""
+    """(3,) linear colors of the key light and of the light from above and below."""
     hardness: float
     """Sharpness of shadow edges: about 4 for a soft box, 20 for a bare bulb."""
     box_directions: tuple[Array, ...]
@@ -219,16 +219,16 @@ def _shade_product(scene: Scene, p: Array, directions: Array) -> Array:
     normals = normals_at(product, p)
     lit = key_visibility(scene, p + normals * 0.015) * np.clip(lights.key_direction @ normals, 0, 1)
     exposed = openness(product, p, normals, reach=0.35)
-    colours = np.zeros_like(p)
+    colors = np.zeros_like(p)
     part_index = product.part_at(p)
     for index, part in enumerate(product.parts):
         mine = np.flatnonzero(part_index == index)
         if mine.size:
             albedo = part.material.albedo(p[:, mine])
-            colours[:, mine] = _surface_light(
+            colors[:, mine] = _surface_light(
                 lights, part.material.finish, albedo, normals[:, mine], directions[:, mine], lit[mine], exposed[mine]
             )
-    return colours
+    return colors
 
 
 def _surface_light(
@@ -283,10 +283,10 @@ def _shade_backdrop(scene: Scene, camera: Camera, directions: Array) -> Array:
     on_floor = to_floor < to_wall
     at_wall = np.minimum(to_wall, FARTHEST_WALL)[~on_floor]
     height = camera.eye[1] + directions[1, ~on_floor] * at_wall
-    colours = np.empty_like(directions)
-    colours[:, ~on_floor] = _shade_wall(scene, eye_across + across[~on_floor] * at_wall, height)
-    colours[:, on_floor] = _shade_floor(scene, camera.eye + directions[:, on_floor] * to_floor[on_floor])
-    return colours
+    colors = np.empty_like(directions)
+    colors[:, ~on_floor] = _shade_wall(scene, eye_across + across[~on_floor] * at_wall, height)
+    colors[:, on_floor] = _shade_floor(scene, camera.eye + directions[:, on_floor] * to_floor[on_floor])
+    return colors
 
 
 def _shade_wall(scene: Scene, across: Array, height: Array) -> Array:
@@ -312,12 +312,12 @@ def expose(scene: Scene, camera: Camera, size: int, samples: int = 2) -> Array:
     directions = camera.rays(size * samples)
     hits = march(scene.product, camera.eye, directions)
     on_product: Mask = np.isfinite(hits)
-    colours = np.empty_like(directions)
-    colours[:, ~on_product] = _shade_backdrop(scene, camera, directions[:, ~on_product])
+    colors = np.empty_like(directions)
+    colors[:, ~on_product] = _shade_backdrop(scene, camera, directions[:, ~on_product])
     seen = directions[:, on_product]
-    colours[:, on_product] = _shade_product(scene, camera.eye + seen * hits[on_product], seen)
+    colors[:, on_product] = _shade_product(scene, camera.eye + seen * hits[on_product], seen)
     # Curved before averaging, or bright edges against dark ones stay jagged.
-    fine = (1 - np.exp(-EXPOSURE * colours)).reshape(3, size, samples, size, samples)
+    fine = (1 - np.exp(-EXPOSURE * colors)).reshape(3, size, samples, size, samples)
     picture: Array = fine.mean(axis=(2, 4)).transpose(1, 2, 0)
     return picture
 

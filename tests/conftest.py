@@ -69,7 +69,7 @@ class Mission:
 
 
 def photo(product: int, number: int = 0, size: tuple[int, int] = (48, 40)) -> Image.Image:
-    """A picture of a product: its own patches of colour, with noise that differs from picture to picture."""
+    """A picture of a product: its own patches of color, with noise that differs from picture to picture."""
     patches = np.random.default_rng(product).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     large = np.asarray(Image.fromarray(patches).resize(size, Image.Resampling.NEAREST), dtype=np.float64)
     grain = np.random.default_rng([product, number]).normal(0, 12, large.shape)
@@ -92,7 +92,7 @@ def place(root: Path, *paths: str, data: bytes | None = None) -> Path:
 
 
 def make_shop(root: Path, products: int = 4, images: int = 3) -> Path:
-    """A catalogue folder of generated pictures: root/product-00/0.png and so on."""
+    """A catalog folder of generated pictures: root/product-00/0.png and so on."""
     for product in range(products):
         folder = root / f"product-{product:02}"
         folder.mkdir(parents=True)

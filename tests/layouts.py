@@ -9,11 +9,11 @@ from PIL import Image
 
 
 def image(file: Path, mode: str = "RGB") -> None:
-    """A JPEG of 16 x 16 pixels, of its own colour."""
+    """A JPEG of 16 x 16 pixels, of its own color."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    colour = tuple(sum(file.name.encode()) * factor % 256 for factor in (1, 7, 13))
+    color = tuple(sum(file.name.encode()) * factor % 256 for factor in (1, 7, 13))
     stream = io.BytesIO()
-    Image.new("RGB", (16, 16), colour).convert(mode).save(stream, "JPEG")
+    Image.new("RGB", (16, 16), color).convert(mode).save(stream, "JPEG")
     file.write_bytes(stream.getvalue())
 
 
@@ -29,7 +29,7 @@ def text(file: Path, *lines: str, end: str = "\n") -> None:
 
 
 def sop(root: Path, end: str = "\n") -> None:
-    """Two classes to train, two to test, of two categories; one image is greyscale; suffixes are upper-case."""
+    """Two classes to train, two to test, of two categories; one image is grayscale; suffixes are upper-case."""
     rows = [
         (1, 1, 1, "bicycle_final/111085122871_0.JPG", "train"),
         (2, 1, 1, "bicycle_final/111085122871_1.JPG", "train"),

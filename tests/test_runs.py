@@ -75,7 +75,7 @@ def test_a_run_that_failed_before_it_came_to_anything_leaves_nothing(tmp_path: P
     assert runs.list_runs(tmp_path) == []
 
 
-def test_changes_of_the_catalogue_are_named(tmp_path: Path) -> None:
+def test_changes_of_the_catalog_are_named(tmp_path: Path) -> None:
     images = {f"{number}.jpg": ["mug", "", "", "abc"] for number in range(5)}
     with started(tmp_path) as run:
         run.check_images(images)

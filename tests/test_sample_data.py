@@ -1,4 +1,4 @@
-"""The sample catalogue is what its description says, and honest work to search."""
+"""The sample catalog is what its description says, and honest work to search."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def test_pictures_are_small_and_no_two_are_alike() -> None:
             assert picture.size == (192, 192)
 
 
-def test_a_colour_histogram_finds_less_than_60_percent(cli: Cli, tmp_path: Path) -> None:
+def test_a_color_histogram_finds_less_than_60_percent(cli: Cli, tmp_path: Path) -> None:
     for part in ("catalog", "queries"):
         script("histogram.py", SAMPLE / part, tmp_path / f"{part}.npz")
     found = cli("eval", tmp_path / "catalog.npz", "--queries", tmp_path / "queries.npz", "--format", "json")

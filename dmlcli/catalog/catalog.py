@@ -1,4 +1,4 @@
-"""What a catalogue is: items with their products, splits and boxes, and what is published about a known data set."""
+"""What a catalog is: items with their products, splits and boxes, and what is published about a known data set."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ def split_name(text: str) -> str:
 
 
 class Item(NamedTuple):
-    """One image of a catalogue: its path relative to the root, its product ("" where unknown), and more if known."""
+    """One image of a catalog: its path relative to the root, its product ("" where unknown), and more if known."""
 
     path: str
     product: str

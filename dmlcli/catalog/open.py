@@ -36,7 +36,7 @@ def open_catalog(
         columns: names of a table's columns where they are not the usual ones.
         root: what a table's paths are relative to; its own folder by default.
         for_training: leave out the splits that training may not open, without so much as a look at their files.
-        strict: refuse a catalogue with a file missing, or a known data set with other counts than published.
+        strict: refuse a catalog with a file missing, or a known data set with other counts than published.
 
     Errors: CatalogError where there is nothing to read, UsageError for a column that does not exist.
     """

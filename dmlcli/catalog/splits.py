@@ -13,7 +13,7 @@ _SMALLEST_HOLD_OUT = 4  # products; with fewer, a validation score says nothing
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """Rows of a catalogue to fit on and rows to validate with; the same rows twice mean leave-one-out."""
+    """Rows of a catalog to fit on and rows to validate with; the same rows twice mean leave-one-out."""
 
     fit: list[int]
     queries: list[int]

@@ -1,7 +1,7 @@
-"""What is wrong with a catalogue, one kind of check a file; no torch in here.
+"""What is wrong with a catalog, one kind of check a file; no torch in here.
 
 fingerprint.py   a photo in a few bytes: what its header says, and a hash of what it shows
-scan.py          all photos of a catalogue through threads into arrays
+scan.py          all photos of a catalog through threads into arrays
 files.py         one photo by itself: unreadable, odd size, odd mode
 copies.py        two photos that are one: duplicates, one photo under two products, across splits
 series.py        shots of one session: who belongs to which, and whether that shows in the pictures

@@ -1,9 +1,9 @@
 """Two photos that are one: the same bytes, or the same picture compressed, resized or slightly cut anew.
 
 Near-duplicates are found without comparing all with all. Each of several tables keys every photo by a dozen or so bits
-drawn from its hash; photos with the same key lie side by side when the table is sorted, and only such neighbours are
-compared, a bounded number of them each. So time is N log N and memory a few numbers a photo, whatever the catalogue.
-A pair is missed where in every table one of the drawn bits differs: none in a catalogue of five thousand; of 300,000
+drawn from its hash; photos with the same key lie side by side when the table is sorted, and only such neighbors are
+compared, a bounded number of them each. So time is N log N and memory a few numbers a photo, whatever the catalog.
+A pair is missed where in every table one of the drawn bits differs: none in a catalog of five thousand; of 300,000
 photos, none up to 8 bits of difference, 1 % at 12 and 13 % at 16 (measured).
 """
 
@@ -20,11 +20,11 @@ from dmlcli.checks.scan import Scan
 from dmlcli.report.doctor import Problem, Severity
 
 ALIKE_BITS = 16  # of 128 may differ; measured on real photos, see fingerprint.hashes
-ALIKE_COLOURS = 0.98  # cosine of the thumbnails; other photos of a product are hardly ever as close
+ALIKE_COLORS = 0.98  # cosine of the thumbnails; other photos of a product are hardly ever as close
 _TABLES = 32
-_WINDOW = 64  # neighbours in a sorted table that each photo is compared with
+_WINDOW = 64  # neighbors in a sorted table that each photo is compared with
 _BYTES = perceptual_hash.BITS // 8
-_SEED = 0  # of the drawn bits: the same catalogue gives the same answer
+_SEED = 0  # of the drawn bits: the same catalog gives the same answer
 
 Pairs = NDArray[np.int64]  # (P, 2) rows, the earlier one first, sorted
 
@@ -66,20 +66,20 @@ def alike(scan: Scan, same: Pairs) -> Pairs:
         keys = np.zeros(len(rows), dtype=np.uint32)
         for bit in drawn:
             keys = (keys << np.uint32(1)) | bits[:, bit]
-        found.append(_neighbours(keys, hashes))
+        found.append(_neighbors(keys, hashes))
     pairs = np.unique(np.concatenate(found), axis=0)
-    return rows[pairs[_same_colours(pairs, thumbnails)]]
+    return rows[pairs[_same_colors(pairs, thumbnails)]]
 
 
 def is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether pairs of miniatures (B, 32, 32, 3) show the same picture: (B,)."""
     distance = _distance(perceptual_hash.hashes(one), perceptual_hash.hashes(other))
     first, second = perceptual_hash.unit(perceptual_hash.small(one)), perceptual_hash.unit(perceptual_hash.small(other))
-    alike: NDArray[np.bool_] = (distance <= ALIKE_BITS) & (np.einsum("ij,ij->i", first, second) >= ALIKE_COLOURS)
+    alike: NDArray[np.bool_] = (distance <= ALIKE_BITS) & (np.einsum("ij,ij->i", first, second) >= ALIKE_COLORS)
     return alike
 
 
-def _neighbours(keys: NDArray[np.uint32], hashes: perceptual_hash.Hashes) -> Pairs:
+def _neighbors(keys: NDArray[np.uint32], hashes: perceptual_hash.Hashes) -> Pairs:
     """Pairs with equal keys and close hashes, each photo compared with the next _WINDOW of its key."""
     order = np.lexsort((hashes[:, 1], hashes[:, 0], keys))
     here, sorted_keys, found = np.arange(len(order)), keys[order], []
@@ -101,13 +101,13 @@ def _distance(one: perceptual_hash.Hashes, other: perceptual_hash.Hashes) -> NDA
     return ones
 
 
-def _same_colours(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which pairs are alike in colour too: two mugs of one shape and two glazes are two products."""
+def _same_colors(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pairs are alike in color too: two mugs of one shape and two glazes are two products."""
     same = np.zeros(len(pairs), dtype=np.bool_)
     for start in range(0, len(pairs), 1 << 14):
         part = slice(start, start + (1 << 14))
         one, other = (perceptual_hash.unit(thumbnails[pairs[part, side]]) for side in (0, 1))
-        same[part] = np.einsum("ij,ij->i", one, other) >= ALIKE_COLOURS
+        same[part] = np.einsum("ij,ij->i", one, other) >= ALIKE_COLORS
     return same
 
 

@@ -1,4 +1,4 @@
-"""One photo by itself: can it be read, is it of a usable size, are its colours stored in an odd way?"""
+"""One photo by itself: can it be read, is it of a usable size, are its colors stored in an odd way?"""
 
 from collections.abc import Iterator
 
@@ -41,25 +41,25 @@ def _oddities(header: Header, blank: bool) -> Iterator[tuple[str, Severity, str,
     short, long = sorted((header.width, header.height))
     size = f"{header.width} x {header.height}"
     if short < TINY:
-        yield "tiny", "problem", size, f"find a larger photo: under {TINY} pixels there is little to recognise"
+        yield "tiny", "problem", size, f"find a larger photo: under {TINY} pixels there is little to recognize"
     if long > LONG * short:
-        yield "long", "problem", size, "cut it to the product: models see the centre square alone"
+        yield "long", "problem", size, "cut it to the product: models see the center square alone"
     if header.width * header.height > HUGE:
         yield "huge", "notice", size, "a smaller copy is read faster; models see a few hundred pixels"
     if blank:
-        yield "blank", "problem", "one colour all over", "replace or remove the photo"
+        yield "blank", "problem", "one color all over", "replace or remove the photo"
     if header.mode == "CMYK":
-        yield "cmyk", "problem", "stored for print", "convert it to RGB: its colours are only roughly right"
+        yield "cmyk", "problem", "stored for print", "convert it to RGB: its colors are only roughly right"
     elif header.mode.startswith("I") or header.mode == "F":
         yield "16-bit", "problem", f"mode {header.mode}", "convert it to 8 bits, so that its white point is your choice"
     elif header.mode in ("P", "PA", "1"):
-        yield "palette", "notice", f"mode {header.mode}", "nothing to do; a JPEG or PNG in full colour looks better"
+        yield "palette", "notice", f"mode {header.mode}", "nothing to do; a JPEG or PNG in full color looks better"
     if header.transparent:
         yield (
             "alpha",
             "notice",
             "transparent",
-            "nothing to do if white behind it is right; lay it on another colour else",
+            "nothing to do if white behind it is right; lay it on another color else",
         )
     if header.rotated:
         yield "rotated", "notice", "turned by EXIF", "nothing to do: it is turned here; other tools may not turn it"

@@ -83,7 +83,7 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
         cell = members[start:end]
         if len(cell) > outright and 2 * len(cell) > len(
             rows
-        ):  # nothing tells these apart: compare each with its neighbours
+        ):  # nothing tells these apart: compare each with its neighbors
             yield from (cell[at : at + outright] for at in range(0, len(cell), outright // 2))
         elif len(cell) > 1:
             yield from _cells(cell, fetch, outright, generator)

@@ -17,11 +17,11 @@ from dmlcli.image import open_image
 
 GrayThumbnails = NDArray[np.uint8]  # (N, SIDE, SIDE, 3)
 Hashes = NDArray[np.uint64]  # (N, WORDS): signs of the lowest frequencies, BITS of them
-Thumbnails = NDArray[np.float32]  # (N, 192), mean 0, length 1; the cosine of two says how alike they are in colour
+Thumbnails = NDArray[np.float32]  # (N, 192), mean 0, length 1; the cosine of two says how alike they are in color
 
 SIDE = 32  # pixels of a miniature
 BITS, WORDS = 128, 2
-THUMB = 8  # pixels a side, three colours
+THUMB = 8  # pixels a side, three colors
 _ORIENTATION, _EXIF_FOLDER, _TAKEN = 0x0112, 0x8769, 0x9003
 _FLAT = 2.0  # levels of 255; deviation below which a miniature shows nothing
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -58,19 +58,19 @@ def digest(data: bytes) -> bytes:
 
 
 def hashes(gray_thumbnails: GrayThumbnails) -> Hashes:
-    """Signs of the lowest BITS frequencies of the grey photo but the mean: (N, WORDS).
+    """Signs of the lowest BITS frequencies of the gray photo but the mean: (N, WORDS).
 
     Compressing or resizing a photo changes 0 to 8 of the 128 bits, cutting 2 % off each side 10 to 20; of photos that
     have nothing in common about 64 differ.
     """
-    grey = gray_thumbnails @ _LUMA  # (N, SIDE, SIDE)
-    spectrum = np.einsum("ij,njk,lk->nil", _COSINES, grey, _COSINES, optimize=True)
+    gray = gray_thumbnails @ _LUMA  # (N, SIDE, SIDE)
+    spectrum = np.einsum("ij,njk,lk->nil", _COSINES, gray, _COSINES, optimize=True)
     signs = spectrum[:, _LOWEST[0], _LOWEST[1]] > 0  # (N, BITS)
     return np.ascontiguousarray(np.packbits(signs, axis=1)).view(np.uint64)
 
 
 def small(gray_thumbnails: GrayThumbnails) -> NDArray[np.uint8]:
-    """Eight pixels by eight in colour, to be kept: (N, THUMB, THUMB, 3)."""
+    """Eight pixels by eight in color, to be kept: (N, THUMB, THUMB, 3)."""
     step = SIDE // THUMB
     blocks = gray_thumbnails.reshape(len(gray_thumbnails), THUMB, step, THUMB, step, 3)
     means: NDArray[np.float64] = blocks.mean(axis=(2, 4))
@@ -87,7 +87,7 @@ def unit(thumbnails: NDArray[np.uint8]) -> Thumbnails:
 
 
 def is_blank(gray_thumbnail: NDArray[np.uint8]) -> bool:
-    """Whether a photo is one colour all over."""
+    """Whether a photo is one color all over."""
     return float(gray_thumbnail.std(axis=(0, 1)).max()) < _FLAT
 
 

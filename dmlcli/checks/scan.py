@@ -1,4 +1,4 @@
-"""All photos of a catalogue through threads, at reduced scale, into a few arrays: about 250 bytes an image.
+"""All photos of a catalog through threads, at reduced scale, into a few arrays: about 250 bytes an image.
 
 A photo is opened once for all checks. What concerns one photo alone is reported as it is read; what concerns several is
 found in the arrays afterwards.
@@ -58,7 +58,7 @@ class _Read(NamedTuple):
 
 
 def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
-    """Read every photo of a catalogue, fill `into`, and yield each in the order of the catalogue."""
+    """Read every photo of a catalog, fill `into`, and yield each in the order of the catalog."""
 
     def shots() -> Iterator[Shot]:
         for chunk in _read_all([catalog.photo(item) for item in catalog.items]):

@@ -72,7 +72,7 @@ def series_of(items: Sequence[Item], taken: NDArray[np.float64] | None = None) -
 
 
 def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
-    """One row for each product whose photos come in series that find themselves, where this holds for the catalogue."""
+    """One row for each product whose photos come in series that find themselves, where this holds for the catalog."""
     series = series_of(catalog.items, scan.taken)
     by_product = defaultdict(list)
     for row in np.flatnonzero(scan.comparable).tolist():
@@ -133,7 +133,7 @@ def _runs(rows: list[int], places: list[float], gap: float) -> Iterator[list[int
 
 
 def _excess(scan: Scan, rows: list[int], series: Sequence[str]) -> Excess:
-    """How often the closest photo of a product lies in the own series, by the colours of the thumbnails."""
+    """How often the closest photo of a product lies in the own series, by the colors of the thumbnails."""
     thumbnails = perceptual_hash.unit(scan.small[rows])
     scores = thumbnails @ thumbnails.T  # (n, n), n the photos of one product
     np.fill_diagonal(scores, -2)

@@ -33,7 +33,7 @@ _CELL = re.compile(rb"\x1b\[6;(\d+);(\d+)t")
 _ITERM = re.compile(rb"\x1bP>\|(iTerm2|WezTerm)")
 _SIXEL = b"4"  # among the abilities of the device
 _TILE, _MOST = 160, 8  # pixels of a thumbnail at most, and thumbnails in a row
-_COLOURS = 128  # of a sixel picture
+_COLORS = 128  # of a sixel picture
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ def _iterm(row: "Image.Image") -> str:
 
 
 def _sixel(row: "Image.Image") -> str:
-    """DEC sixels: bands of six rows, in each band one line for every colour that it has."""
-    reduced = row.quantize(_COLOURS)
+    """DEC sixels: bands of six rows, in each band one line for every color that it has."""
+    reduced = row.quantize(_COLORS)
     codes = np.asarray(reduced)  # (H, W)
     palette = np.reshape(reduced.getpalette() or [], (-1, 3)) * 100 // 255  # sixels count in per cent
     out = [f'\x1bPq"1;1;{row.width};{row.height}']
-    out += [f"#{colour};2;{red};{green};{blue}" for colour, (red, green, blue) in enumerate(palette.tolist())]
+    out += [f"#{color};2;{red};{green};{blue}" for color, (red, green, blue) in enumerate(palette.tolist())]
     for top in range(0, row.height, 6):
         band = codes[top : top + 6]
         bits = (1 << np.arange(len(band)))[:, None]
@@ -149,7 +149,7 @@ def _run_lengths(codes: NDArray[np.int64]) -> str:
 
 
 def _blocks(row: "Image.Image") -> str:
-    """Two pixels a character: the upper half block in the colour of the one, on the colour of the other."""
+    """Two pixels a character: the upper half block in the color of the one, on the color of the other."""
     lines, pixels = [], np.asarray(row)
     for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
         cells = (

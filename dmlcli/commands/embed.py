@@ -44,7 +44,7 @@ def embed(
     root: options.Root = None,
     strict: options.Strict = False,
 ) -> "EmbedReport":
-    """Embed a catalogue with the workspace's model, or with the pretrained backbone where there is none.
+    """Embed a catalog with the workspace's model, or with the pretrained backbone where there is none.
 
     A run that was stopped is taken up where it was.
 
@@ -77,7 +77,7 @@ def embed(
     kept_at = place.embeddings if (as_file or layout == "clip-retrieval") and place.is_writable else target
     chosen = find_or_make_model(model, place, photos, EncoderOptions(backbone, weights, pooling))
     dist_env.end_gently()
-    with prefetch.shared_by(dist_env.neighbours()):
+    with prefetch.shared_by(dist_env.neighbors()):
         encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16", device=device)
         if dist_env.rank() > 0:
             _follow(encoder, photos, place, kept_at)
@@ -175,7 +175,7 @@ def _photos(
     root: Path | None,
     strict: bool,
 ) -> "Catalog":
-    """What is to be embedded: a catalogue where one is named, else images without products, in the order given."""
+    """What is to be embedded: a catalog where one is named, else images without products, in the order given."""
     from dmlcli import path_lists
     from dmlcli.catalog import Catalog, Item, find_images, open_catalog
     from dmlcli.image import SNIFF_LENGTH, is_image

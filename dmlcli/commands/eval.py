@@ -48,7 +48,7 @@ def eval(
 
     With queries of their own (--queries, or two splits, named or found) the protocol is query/gallery, else every
     image is searched among all others (leave-one-out), but those of products that the model was trained on. Without
-    a catalogue, the workspace's embeddings are scored.
+    a catalog, the workspace's embeddings are scored.
 
     Examples:
 
@@ -69,7 +69,7 @@ def eval(
     from dmlcli.workspace import find, need
 
     if (query_split is None) != (gallery_split is None) and queries is None:
-        raise UsageError("--query-split and --gallery-split go together", hint="or name a catalogue with --queries")
+        raise UsageError("--query-split and --gallery-split go together", hint="or name a catalog with --queries")
     if ranked is not None and (against is not None or model is not None or rerank or dry_run):
         raise UsageError("--ranked judges lists as they are, with no model", hint="leave the other option out")
     request = Request(

@@ -1,4 +1,4 @@
-"""dmlcli index: a catalogue or its embeddings in, a searchable index out."""
+"""dmlcli index: a catalog or its embeddings in, a searchable index out."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def index(
     root: options.Root = None,
     strict: options.Strict = False,
 ) -> "IndexReport":
-    """Index a catalogue for dmlcli query; without a trained model, the pretrained backbone is searched with.
+    """Index a catalog for dmlcli query; without a trained model, the pretrained backbone is searched with.
 
     Given embeddings (or nothing: those of the workspace), only the index is made.
 
@@ -250,10 +250,10 @@ def _embedded(
     update: bool,
     there: "Index | None" = None,
 ) -> "tuple[Embeddings, Model, list[Skipped]]":
-    """The embeddings of a catalogue, made where they are not known, and kept in the workspace.
+    """The embeddings of a catalog, made where they are not known, and kept in the workspace.
 
     Args:
-        photos: the catalogue.
+        photos: the catalog.
         views: what is averaged for each image.
         model: the model that was named; None: the workspace's.
         place: the workspace.

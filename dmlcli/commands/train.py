@@ -117,7 +117,7 @@ def train(
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     if settings.tune != "none":
-        split_for_training(photos, settings.seed)  # a catalogue that cannot be trained on is answered at once
+        split_for_training(photos, settings.seed)  # a catalog that cannot be trained on is answered at once
     if output is not None:
         storage.check_replaceable(Path(output), FILES)
     if html is not None:

@@ -49,7 +49,7 @@ def compute(
     keep_all: bool = False,
     trusting: bool = True,
 ) -> Computed:
-    """Embed the images of a catalogue, except those whose unchanged content is in `known`; one bad image stops nothing.
+    """Embed the images of a catalog, except those whose unchanged content is in `known`; one bad image stops nothing.
 
     Args:
         catalog: what is embedded.

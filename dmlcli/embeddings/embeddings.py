@@ -57,7 +57,7 @@ class Embeddings:
         rows = [row for row, item in enumerate(self.items) if item.split == split]
         if not rows:
             raise EmbeddingsError(
-                f"no row of the embeddings has split '{split}'", hint="embed the catalogue with --split-column"
+                f"no row of the embeddings has split '{split}'", hint="embed the catalog with --split-column"
             )
         return self.take(rows)
 

@@ -51,7 +51,7 @@ def open_embeddings(path: Path) -> Embeddings:
 
 
 def is_embeddings(path: Path) -> bool:
-    """Whether a path given on the command line means embeddings (and not a catalogue)."""
+    """Whether a path given on the command line means embeddings (and not a catalog)."""
     path = Path(path)
     if path.suffix in (".npz", ".npy"):
         return True

@@ -1,6 +1,6 @@
 """How `eval` makes its report: queries and gallery, one search, metrics with intervals, and the page.
 
-protocol   which images are queries and which the gallery, chosen from the catalogue and the model's own split
+protocol   which images are queries and which the gallery, chosen from the catalog and the model's own split
 judge      one exact search; of each query the ranks and the closest right and wrong image
 lists      the same from ranked lists that another tool made
 inflation  evidence that leave-one-out only finds the next shot of the same series

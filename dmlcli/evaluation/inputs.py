@@ -184,7 +184,7 @@ class _Loaded(NamedTuple):
 
 
 def _read(path: Path | None, asked_for: Request) -> EvalInput:
-    """Embeddings, a catalogue, or nothing: the workspace's embeddings."""
+    """Embeddings, a catalog, or nothing: the workspace's embeddings."""
     if path is None or is_embeddings(path):
         found = open_embeddings(path or (asked_for.place or need()).embeddings)
         return EvalInput(found.root, found.items, found)
@@ -233,7 +233,7 @@ def _matched(other: Embeddings, side: EvalSide, path: Path) -> EvalSide:
     if missing := [item.path for item, row in zip(side.items, found, strict=True) if row < 0]:
         raise MismatchError(
             f"{path} does not hold {len(missing)} of {len(found)} images, the first is {missing[0]}",
-            hint="dmlcli embed the same catalogue with the other model",
+            hint="dmlcli embed the same catalog with the other model",
         )
     return EvalSide(side.root, side.items, np.asarray(other.vectors[np.array(found)], np.float32), other.model)
 

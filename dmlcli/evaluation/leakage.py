@@ -17,7 +17,7 @@ from dmlcli.ranking import TIE, Found, Rows
 from dmlcli.report.eval import Inflation
 
 _COPY = 0.9999  # cosine from which two photos are one
-_NEXT = 2  # numbers apart up to which two photos of a series are neighbours
+_NEXT = 2  # numbers apart up to which two photos of a series are neighbors
 _FEWEST = 50  # right hits, below which nothing is said
 _LIFT, _SURE = 1.5, 5.0  # how much more often than by chance, and in how many standard deviations
 _COPIES = 0.02  # share of the right hits that may be copies
@@ -33,7 +33,7 @@ class LeakageDetector:
         series, self._number = zip(*map(_series, items), strict=True)
         _, self._series = np.unique(np.array(["\0".join(key) for key in series]), return_inverse=True)
         self._numbers = np.array(self._number)
-        kinds = ("series", "neighbour", "copy")
+        kinds = ("series", "neighbor", "copy")
         self._seen: dict[str, list[bool]] = {kind: [] for kind in kinds}  # of each right hit: was it one?
         self._chance: dict[str, list[float]] = {kind: [] for kind in kinds}  # ... and how many of the right photos are
         self._without: dict[str, list[bool]] = {kind: [] for kind in kinds}  # of each query: right without such photos?
@@ -47,7 +47,7 @@ class LeakageDetector:
         own = self._own_rows[found.query]
         same = self._series[found.right_rows] == self._series[own]
         apart = np.abs(self._numbers[found.right_rows] - self._numbers[own])
-        kin = {"series": same, "neighbour": same & (apart <= _NEXT), "copy": found.right >= _COPY}
+        kin = {"series": same, "neighbor": same & (apart <= _NEXT), "copy": found.right >= _COPY}
         right = bool(found.right[0] - TIE > found.wrong)
         self._right.append(right)
         self._wrong_copies += found.wrong >= _COPY

@@ -16,7 +16,7 @@ _FEWEST = 2  # products that must be left when those trained on are left out
 
 @dataclass(frozen=True)
 class Protocol:
-    """Rows of a catalogue that search and rows that are searched; the same rows twice are leave-one-out."""
+    """Rows of a catalog that search and rows that are searched; the same rows twice are leave-one-out."""
 
     name: str
     scope: str  # in words, as the report prints it
@@ -32,7 +32,7 @@ def choose(
     trained: Collection[str],
     everything: bool = False,
 ) -> Protocol:
-    """Choose the protocol for a catalogue that is searched among itself.
+    """Choose the protocol for a catalog that is searched among itself.
 
     Two splits as named; else query in gallery, test in train, val in train, where most of the products searched for are
     there; else leave-one-out among the test split, or among all. In leave-one-out, nobody searches for products that

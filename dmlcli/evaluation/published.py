@@ -44,9 +44,9 @@ Divide and conquer | 2019 | R | 128 | 75.9/88.4/94.9/98.1 | Sanakoyeu et al., CV
 Divide and conquer, improved | 2021 | R |  | 79.8/90.5/95.3 | Sanakoyeu et al., TPAMI | V
 FastAP | 2019 | R | 512 | 76.4/89.1/95.4/98.5 | Cakir et al., CVPR 2019 | M
 MIC | 2019 | R | 128 | 77.2/89.4/94.6 | Roth et al., ICCV 2019 | V
-Normalised softmax | 2019 | R | 128 | 75.2/88.7/95.2 | Zhai and Wu, BMVC 2019 | V
-Normalised softmax | 2019 | R | 512 | 78.2/90.6/96.2 | Zhai and Wu, BMVC 2019 | V
-Normalised softmax | 2019 | R | 2048 | 79.55/91.5/96.7/98.95 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 128 | 75.2/88.7/95.2 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 512 | 78.2/90.6/96.2 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 2048 | 79.55/91.5/96.7/98.95 | Zhai and Wu, BMVC 2019 | V
 Multi-similarity | 2019 | B | 512 | 78.2/90.5/96.0/98.7 | Wang et al., CVPR 2019 | V
 SoftTriple | 2019 | B | 512 | 78.3/90.3/95.9 | Qian et al., ICCV 2019 | M
 EPSHN | 2019 | R | 512 | 78.3/90.7/96.3 | Xuan et al., arXiv 1904.04370 | M
@@ -87,8 +87,8 @@ Angular | 2017 | G | 512 | 53.6/65.0/75.3/83.7 | Wang et al., ICCV 2017 | M
 A-BIER | 2018 | G | 512 | 57.5/68.7/78.3/86.2 | Opitz et al., TPAMI | V
 HTL | 2018 | B | 512 | 57.1/68.8/78.7/86.5 | Ge et al., ECCV 2018 | V
 Margin | 2017 | R | 128 | 63.6/74.4/83.1/90.0 | Wu et al., ICCV 2017 | V
-Normalised softmax | 2019 | R | 512 | 61.3 | Zhai and Wu, BMVC 2019 | V
-Normalised softmax | 2019 | R | 2048 | 65.4/76.8/85.4/91.5 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 512 | 61.3 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 2048 | 65.4/76.8/85.4/91.5 | Zhai and Wu, BMVC 2019 | V
 Multi-similarity | 2019 | B | 512 | 65.7/77.0/86.3/91.2 | Wang et al., CVPR 2019 | V
 SoftTriple | 2019 | B | 512 | 65.4/76.4/84.5 | Qian et al., ICCV 2019 | V
 EPSHN | 2019 | R | 512 | 64.9 | Xuan et al., arXiv 1904.04370 | M
@@ -120,8 +120,8 @@ Angular | 2017 | G | 512 | 71.3/80.7/87.0/91.8 | Wang et al., ICCV 2017 | M
 A-BIER | 2018 | G | 512 | 82.0/89.0/93.2/96.1 | Opitz et al., TPAMI | V
 HTL | 2018 | B | 512 | 81.4/88.0/92.7/95.7 | Ge et al., ECCV 2018 | V
 Margin | 2017 | R | 128 | 79.6/86.5/91.9/95.1 | Wu et al., ICCV 2017 | V
-Normalised softmax | 2019 | R | 512 | 84.2 | Zhai and Wu, BMVC 2019 | V
-Normalised softmax | 2019 | R | 2048 | 89.5/94.2/96.8/98.4 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 512 | 84.2 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 2048 | 89.5/94.2/96.8/98.4 | Zhai and Wu, BMVC 2019 | V
 Multi-similarity | 2019 | B | 512 | 84.1/90.4/94.0 | Wang et al., CVPR 2019 | V
 SoftTriple | 2019 | B | 512 | 84.5/90.7/94.5 | Qian et al., ICCV 2019 | V
 EPSHN | 2019 | R | 512 | 82.7 | Xuan et al., arXiv 1904.04370 | M
@@ -151,8 +151,8 @@ Unicom, not trained | 2023 | ViT-L/14@336 | 768 | 86.7 | An et al., ICLR 2023 | 
 HDC | 2017 | G | 384 | 62.1/84.9/89.0/91.2 | Yuan et al., ICCV 2017 | V
 A-BIER | 2018 | G | 512 | 83.1/95.1/96.9/97.5 | Opitz et al., TPAMI | V
 HTL | 2018 | B | 512 | 80.9/94.3/95.8/97.2 | Ge et al., ECCV 2018 | V
-Normalised softmax | 2019 | R | 512 | 86.6 | Zhai and Wu, BMVC 2019 | V
-Normalised softmax | 2019 | R | 2048 | 89.35/97.8/98.6/98.9 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 512 | 86.6 | Zhai and Wu, BMVC 2019 | V
+Normalized softmax | 2019 | R | 2048 | 89.35/97.8/98.6/98.9 | Zhai and Wu, BMVC 2019 | V
 Multi-similarity | 2019 | B | 512 | 89.7/97.9/98.5 | Wang et al., CVPR 2019 | V
 EPSHN | 2019 | R | 512 | 87.8 | Xuan et al., arXiv 1904.04370 | M
 XBM, contrastive | 2020 | B | 512 | 89.9 | Wang et al., CVPR 2020 | V

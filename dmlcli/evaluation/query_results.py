@@ -35,7 +35,7 @@ class QueryResults:
 
     @property
     def optimistic(self) -> NDArray[np.bool_]:
-        """Whether the first hit could be right if ties fell in favour of the search."""
+        """Whether the first hit could be right if ties fell in favor of the search."""
         return (self.right >= self.wrong - TIE) | (self.relevant_at_1 & np.isnan(self.wrong))
 
 

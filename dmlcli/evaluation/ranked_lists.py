@@ -1,8 +1,8 @@
-"""Ranked lists that another tool made: read, matched with the catalogue that knows the products, and judged.
+"""Ranked lists that another tool made: read, matched with the catalog that knows the products, and judged.
 
 A list is what `dmlcli query` prints: JSON lines ({"query", "hits": [{"score", "image"}]}), or a table with the columns
 query, rank, score, product, image: CSV with a header, or TSV without. Only query and image are needed; the order is
-that of the scores, else of the ranks, else of the lines. The products in it are not believed: the catalogue knows.
+that of the scores, else of the ranks, else of the lines. The products in it are not believed: the catalog knows.
 """
 
 import csv
@@ -68,12 +68,12 @@ def judge_lists(
     if not found:
         example = next(iter(lists))
         raise EmbeddingsError(
-            f"none of the {len(lists)} queries of the lists is in the catalogue, the first is {example}",
-            hint="--queries names the catalogue of the queries; paths must be those of the catalogue",
+            f"none of the {len(lists)} queries of the lists is in the catalog, the first is {example}",
+            hint="--queries names the catalog of the queries; paths must be those of the catalog",
         )
     notes = []
     if foreign:
-        notes.append(f"{foreign} lists belong to no query of the catalogue and do not count")
+        notes.append(f"{foreign} lists belong to no query of the catalog and do not count")
     if unknown:
         notes.append(f"{unknown} hits are images that the gallery does not know and are passed over")
     if silent := len(asked) - len(found):
@@ -158,7 +158,7 @@ def _from_table(lines: Sequence[str], first: str) -> Lists:
 
 
 def _places(items: Sequence[Item], root: Path) -> dict[str, int]:
-    """The row of each image by its full path, and as the catalogue writes it."""
+    """The row of each image by its full path, and as the catalog writes it."""
     places = {item.path: row for row, item in enumerate(items)}
     return places | {_key(root / item.path): row for row, item in enumerate(items)}
 

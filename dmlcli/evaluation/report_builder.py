@@ -131,7 +131,7 @@ def inflated(evidence: Inflation) -> str:
     """The warning, with its evidence."""
     kind = {
         "series": "a photo of the same series (same folder and file name but for the number, same split and source)",
-        "neighbour": "the next or next but one shot by its number",
+        "neighbor": "the next or next but one shot by its number",
         "copy": "a copy of the query",
     }[evidence.kind]
     rng = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""

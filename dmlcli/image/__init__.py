@@ -6,7 +6,7 @@ limits    how large an image may be: pixels, bytes of its file, bytes of memory;
 decode    bytes -> upright RGB, or the reason why not: JPEGs by simplejpeg, all else by Pillow (pillow)
 jpeg, png, gif, libtiff   what these formats need to be known of before or beside decoding
 resample  the one way of shrinking, in memory that is used again (scratch)
-view      what a model sees: crop, shrink, normalise
+view      what a model sees: crop, shrink, normalize
 """
 
 from dmlcli.image.decode import Picture, cropped, cut, encoded, open_image
@@ -22,7 +22,7 @@ from dmlcli.image.image_files import (
 )
 from dmlcli.image.limits import allow_pixels
 from dmlcli.image.resample import Box
-from dmlcli.image.view import ImageSettings, normalise, square, view
+from dmlcli.image.view import ImageSettings, normalize, square, view
 from dmlcli.types import Pixels
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "encoded",
     "is_image",
     "is_there",
-    "normalise",
+    "normalize",
     "open_image",
     "read_file",
     "read_stream",

@@ -52,7 +52,7 @@ class Segment(NamedTuple):
 
 
 def header(data: bytes) -> Header | None:
-    """The header of a grey or colour JPEG; None for whatever else the bytes may be."""
+    """The header of a gray or color JPEG; None for whatever else the bytes may be."""
     if not data.startswith(SIGNATURE):
         return None
     size: tuple[int, int] | None = None
@@ -88,7 +88,7 @@ def header(data: bytes) -> Header | None:
 
 
 def _size(marker: int, frame: bytes) -> tuple[int, int] | None:
-    """Width and height by a frame's header, of 8 bits and one or three colours."""
+    """Width and height by a frame's header, of 8 bits and one or three colors."""
     if marker not in _FRAMES or len(frame) < 6 or frame[0] != 8 or frame[5] not in (1, 3):
         return None
     width, height = int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])

@@ -15,7 +15,7 @@ from dmlcli.image.scratch import scratch
 Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, fractions allowed
 
-_GROUP = 4  # neighbouring pixels of the result that are made by one product
+_GROUP = 4  # neighboring pixels of the result that are made by one product
 _ALONE = 1 << 18  # multiply-adds up to which OpenBLAS stays in its caller's thread; threads decode beside each other
 
 
@@ -72,14 +72,14 @@ def _vertical(source: NDArray[np.uint8], rows: _Taps) -> Floats:
 def _horizontal(source: Floats, columns: _Taps, start: int) -> Floats:
     """(H, W * 3) -> (H, groups * _GROUP * 3); `start` is the source pixel in the first column.
 
-    The three colours lie side by side, so each weight stands three times in the matrix, and zeros between.
+    The three colors lie side by side, so each weight stands three times in the matrix, and zeros between.
     """
     result = np.empty((len(source), len(columns.first), _GROUP * 3), np.float32)
     matrix = np.zeros((columns.window, 3, _GROUP, 3), np.float32)
     tile = max(1, _ALONE // (columns.window * _GROUP * 9))
     for group, (first, weights) in enumerate(zip(columns.first.tolist(), columns.weights, strict=True)):
-        for colour in range(3):
-            matrix[:, colour, :, colour] = weights.T
+        for color in range(3):
+            matrix[:, color, :, color] = weights.T
         flat = matrix.reshape(columns.window * 3, _GROUP * 3)
         part = source[:, 3 * (first - start) : 3 * (first - start + columns.window)]
         for at in range(0, len(source), tile):
@@ -94,16 +94,16 @@ def _taps(length: int, start: float, stop: float, count: int, interpolation: str
     stretch = max(scale, 1.0)  # an enlarged picture is interpolated, a shrunk one averaged
     support = (1 if interpolation == "bilinear" else 2) * stretch
     padded = -(-count // _GROUP) * _GROUP  # the last pixel again, to fill the last group
-    centres = start + (np.minimum(np.arange(padded), count - 1) + 0.5) * scale
-    low = np.clip((centres - support + 0.5).astype(np.intp), 0, length - 1)
-    high = np.clip((centres + support + 0.5).astype(np.intp), low + 1, length)
+    centers = start + (np.minimum(np.arange(padded), count - 1) + 0.5) * scale
+    low = np.clip((centers - support + 0.5).astype(np.intp), 0, length - 1)
+    high = np.clip((centers + support + 0.5).astype(np.intp), low + 1, length)
     first = low.reshape(-1, _GROUP)[:, 0]
     window = int((high.reshape(-1, _GROUP)[:, -1] - first).max())
     first = np.minimum(first, length - window)
     places = first[:, None, None] + np.arange(window)  # (groups, 1, window)
     within = (places >= low.reshape(-1, _GROUP, 1)) & (places < high.reshape(-1, _GROUP, 1))
     weights = _triangle if interpolation == "bilinear" else _cubic
-    raw = weights(np.abs((places + 0.5 - centres.reshape(-1, _GROUP, 1)) / stretch)) * within
+    raw = weights(np.abs((places + 0.5 - centers.reshape(-1, _GROUP, 1)) / stretch)) * within
     return _Taps(first, (raw / raw.sum(axis=2, keepdims=True)).astype(np.float32))
 
 

@@ -1,7 +1,7 @@
 """Which kind of index suits these vectors: candidates are tried on a sample of them and compared with exact search.
 
 A candidate's recall@10 is the share of an image's ten nearest others that its search finds, over images drawn from the
-catalogue. The sample holds these images, the nearest others of each, and others at random: of rows drawn alone, the
+catalog. The sample holds these images, the nearest others of each, and others at random: of rows drawn alone, the
 nearest would be unrelated images, which are harder to find. On it every candidate is built; what it needs of time and
 memory is scaled to all rows, and of those that meet the requirements, the one whose building and first queries take the
 least time is built in full and measured again, with other images. Times are the processor's and not the clock's: what
@@ -190,8 +190,8 @@ def kinds(count: int, dim: int) -> list[str]:
     power = min(round(math.log2(4 * math.sqrt(count))), int(math.log2(max(2, count / 39))))
     cells = f"IVF{1 << power}"
     pieces = next((dim // length for length in (4, 5, 3, 6, 7, 8, 2) if dim % length == 0), 0)
-    quantised = [f"{cells},PQ{pieces}"] if pieces else []  # in pieces of equal length, which a prime has not
-    return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", *quantised, f"{cells},RaBitQ", "HNSW32"]
+    quantized = [f"{cells},PQ{pieces}"] if pieces else []  # in pieces of equal length, which a prime has not
+    return ["SQfp16", "SQ8", f"{cells},Flat", f"{cells},SQ8", *quantized, f"{cells},RaBitQ", "HNSW32"]
 
 
 def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandidate]:

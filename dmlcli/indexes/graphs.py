@@ -1,6 +1,6 @@
 """FAISS's graphs (HNSW) with every row within reach.
 
-A row is linked from its neighbours, but each keeps only so many links and prefers those that lead elsewhere: now and
+A row is linked from its neighbors, but each keeps only so many links and prefers those that lead elsewhere: now and
 then a row loses the last link to it, and then no search finds it, however broad. Here it gets one back.
 """
 

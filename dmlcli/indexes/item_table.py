@@ -43,7 +43,7 @@ class Row(NamedTuple):
 class Column(NamedTuple):
     """A column of the user's."""
 
-    written: str  # in the catalogue
+    written: str  # in the catalog
     name: str  # in the item table
     kind: str  # INTEGER, REAL or TEXT
 

@@ -52,7 +52,7 @@ class Recipe:
     augment: str = "light"  # a preset of random views
     decode: str = "fast"  # large JPEGs at a reduced scale; or exact
     seed: int = 0
-    sampler: str | None = None  # None: as the loss needs, balanced where it needs nothing and the catalogue is not
+    sampler: str | None = None  # None: as the loss needs, balanced where it needs nothing and the catalog is not
     images_per_product: int | None = None  # None: 4, or fewer where most products have fewer
     memory: str | None = None
 

@@ -6,7 +6,7 @@ import time
 from dmlcli.errors import UsageError
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-EXPORT = 20.0  # seconds kept back for writing, checking and optimising the inference graph: about 14 on two cores
+EXPORT = 20.0  # seconds kept back for writing, checking and optimizing the inference graph: about 14 on two cores
 _WORTH_STARTING = 0.3  # of an epoch
 LEAST = 30.0  # seconds; less is not enough for the graphs alone
 

@@ -17,20 +17,20 @@ def k_means(vectors: NDArray[np.float32], k: int, seed: int, iterations: int = I
     An empty cluster restarts at the vector that is served worst.
     """
     rng = np.random.default_rng(seed)
-    centres = vectors[np.sort(rng.choice(len(vectors), k, replace=False))].copy()
+    centers = vectors[np.sort(rng.choice(len(vectors), k, replace=False))].copy()
     labels = np.full(len(vectors), -1, dtype=np.int64)
     for _ in range(iterations):
         before = labels
-        labels, gap = _nearest(vectors, centres)
+        labels, gap = _nearest(vectors, centers)
         if np.array_equal(labels, before):
             break
         counts = np.bincount(labels, minlength=k)
         order = np.argsort(labels, kind="stable")
         filled = np.flatnonzero(counts)
         starts = np.searchsorted(labels[order], filled)
-        centres[filled] = np.add.reduceat(vectors[order], starts, axis=0) / counts[filled, None]
+        centers[filled] = np.add.reduceat(vectors[order], starts, axis=0) / counts[filled, None]
         empty = np.flatnonzero(counts == 0)
-        centres[empty] = vectors[np.argsort(-gap, kind="stable")[: len(empty)]]
+        centers[empty] = vectors[np.argsort(-gap, kind="stable")[: len(empty)]]
     return labels
 
 
@@ -66,13 +66,13 @@ def agreement(products: Sequence[str], clusters: Labels) -> dict[str, float]:
     }
 
 
-def _nearest(vectors: NDArray[np.float32], centres: NDArray[np.float32]) -> tuple[Labels, NDArray[np.float32]]:
-    """The nearest centre of each vector (N,), and how far it is: squared distance up to the vector's own length."""
-    half = (centres**2).sum(axis=1) / 2
+def _nearest(vectors: NDArray[np.float32], centers: NDArray[np.float32]) -> tuple[Labels, NDArray[np.float32]]:
+    """The nearest center of each vector (N,), and how far it is: squared distance up to the vector's own length."""
+    half = (centers**2).sum(axis=1) / 2
     labels, gap = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), _BLOCK):
         block = slice(start, start + _BLOCK)
-        far = half - vectors[block] @ centres.T  # (B, k)
+        far = half - vectors[block] @ centers.T  # (B, k)
         labels[block] = far.argmin(axis=1)
         gap[block] = far.min(axis=1)
     return labels, gap

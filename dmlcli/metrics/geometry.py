@@ -26,19 +26,19 @@ def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, fl
     return found | _distances(vectors, products)
 
 
-def _spectrum(vectors: NDArray[np.float32], centre: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
-    """The D eigenvalues of the mean outer product of the rows, less `centre`, in descending order.
+def _spectrum(vectors: NDArray[np.float32], center: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
+    """The D eigenvalues of the mean outer product of the rows, less `center`, in descending order.
 
     Of fewer rows than directions, from their products with each other: it has the same eigenvalues, but for zeros.
     """
     n, dim = vectors.shape
     if n < dim:
-        rows = vectors.astype(np.float64) - centre
+        rows = vectors.astype(np.float64) - center
         moments = rows @ rows.T / n  # (N, N)
     else:
         moments = np.zeros((dim, dim))
         for start in range(0, n, _BLOCK):
-            rows = vectors[start : start + _BLOCK].astype(np.float64) - centre
+            rows = vectors[start : start + _BLOCK].astype(np.float64) - center
             moments += rows.T @ rows / n
     values = np.clip(np.linalg.eigvalsh(moments)[::-1], 0, None)
     return np.pad(values, (0, dim - len(values)))

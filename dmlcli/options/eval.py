@@ -13,9 +13,7 @@ else:  # what the command line reads
     _Names = list[str] | None
     _WithCommas = str | None
 
-Queries = Annotated[
-    Path | None, Option(help="Catalogue or embeddings to search with, in the first.", show_default=False)
-]
+Queries = Annotated[Path | None, Option(help="Catalog or embeddings to search with, in the first.", show_default=False)]
 QuerySplit = Annotated[str | None, Option(help="Search with the images of this split …", show_default=False)]
 GallerySplit = Annotated[str | None, Option(help="… among the images of this one.", show_default=False)]
 Everything = Annotated[

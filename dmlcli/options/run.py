@@ -25,7 +25,7 @@ RunId = Annotated[
     str | None, Option("--run", help="With --resume: another run (see dmlcli status).", show_default=False)
 ]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:N or mps.")]
-NoIndex = Annotated[bool, Option("--no-index", help="Stop after the model: do not embed and index the catalogue.")]
+NoIndex = Annotated[bool, Option("--no-index", help="Stop after the model: do not embed and index the catalog.")]
 TrainPage = Annotated[
     Path | None,
     Option("--html", help="Also write curves, a map of the products and confusions as one page.", show_default=False),

@@ -10,7 +10,7 @@ BatchSize = Annotated[
 ]
 Sampler = Annotated[
     Literal["random", "balanced", "pk", "category-pk", "n-pair"] | None,
-    Option(help="How batches are drawn.  [default: as loss and catalogue need]", show_default=False),
+    Option(help="How batches are drawn.  [default: as loss and catalog need]", show_default=False),
 ]
 ImagesPerProduct = Annotated[
     int | None,

@@ -189,13 +189,13 @@ def _histogram(histogram: Histogram | None) -> str:
     bins = len(histogram.right)
     highest = max(1, *histogram.right, *histogram.wrong)
     shapes = []
-    for counts, colour in ((histogram.wrong, "--accent"), (histogram.right, "--good")):
+    for counts, color in ((histogram.wrong, "--accent"), (histogram.right, "--good")):
         points = [f"0,{height}"]
         for place, count in enumerate(counts):
             top = height - height * count / highest
             points += [f"{place * width / bins:.1f},{top:.1f}", f"{(place + 1) * width / bins:.1f},{top:.1f}"]
         points.append(f"{width},{height}")
-        shapes.append(f'<polygon points="{" ".join(points)}" style="fill: var({colour}); opacity: .5"/>')
+        shapes.append(f'<polygon points="{" ".join(points)}" style="fill: var({color}); opacity: .5"/>')
     ticks = "".join(
         f'<text x="{place * width / 4:.0f}" y="{height + 16}" text-anchor="{anchor}">'
         f"{histogram.low + place * (histogram.high - histogram.low) / 4:.2f}</text>"
@@ -219,7 +219,7 @@ def _thresholds(insight: Insight) -> str:
     ]
     headings = ["--min-score", "false accept rate", "true accept rate", "correct at rank 1"]
     note = "For false accepts each query is searched without the images of its product."
-    return f'<h2>Is it in the catalogue at all?</h2><p class="faint">{note}</p>' + _table(headings, rows)
+    return f'<h2>Is it in the catalog at all?</h2><p class="faint">{note}</p>' + _table(headings, rows)
 
 
 def _groups(title: str, name: str, groups: Sequence[GroupScore]) -> str:

@@ -110,7 +110,7 @@ def _row(answer: Answer, most: int) -> str:
     pictures = "".join(_picture(photo, "the query") for photo in answer.pictures[:_MOST_PHOTOS])
     hits = "".join(_hit(hit) for hit in answer.hits[:most])
     if not hits:
-        reason = "Not in the catalogue" if answer.min_score is not None else "Nothing was found"
+        reason = "Not in the catalog" if answer.min_score is not None else "Nothing was found"
         closest = f" (the closest has {answer.closest:.3f})" if answer.closest is not None else ""
         hits = f'<li class="faint">{reason}{closest}.</li>'
     if len(answer.hits) > most:
@@ -121,7 +121,7 @@ def _row(answer: Answer, most: int) -> str:
 
 
 def _hit(hit: Hit) -> str:
-    """One card; its width of colour is the cosine."""
+    """One card; its width of color is the cosine."""
     facts = {"category": hit.category} | hit.columns
     rows = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"

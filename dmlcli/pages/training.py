@@ -49,13 +49,13 @@ def write(
 
     Args:
         rows: of metrics.jsonl.
-        embeddings: of the catalogue by the final model; without them there is neither map nor confusions.
+        embeddings: of the catalog by the final model; without them there is neither map nor confusions.
     """
     parts = [_tiles(report), _curves(rows)]
     if embeddings is not None and len(embeddings.items) > 2:
         parts += [_map(photos, embeddings), _confusions(photos, embeddings)]
     else:
-        parts.append('<p class="faint">The catalogue was not embedded (--no-index): no map, no confusions.</p>')
+        parts.append('<p class="faint">The catalog was not embedded (--no-index): no map, no confusions.</p>')
     storage.write_text(target, page("What training made", "\n".join(parts), _STYLE))
 
 
@@ -170,9 +170,9 @@ def _map(photos: Catalog, embeddings: Embeddings) -> str:
     names = [name for name, _ in products if name]
     rows = [[row for row, product in enumerate(embeddings.products) if product == name] for name in names]
     means = np.stack([np.asarray(embeddings.vectors[own]).mean(0) for own in rows])
-    centred = means - means.mean(0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    flat = centred @ axes[:2].T  # (C, 2)
+    centerd = means - means.mean(0)
+    _, _, axes = np.linalg.svd(centerd, full_matrices=False)
+    flat = centerd @ axes[:2].T  # (C, 2)
     flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     spread = np.ptp(flat, axis=0)
     flat = (flat - flat.min(0)) / np.where(spread > 0, spread, 1)

@@ -1,4 +1,4 @@
-"""What a look at a catalogue finds."""
+"""What a look at a catalog finds."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Severity = Literal["problem", "notice"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a catalogue; a notice is odd, but nothing that harms."""
+    """One thing that is wrong with a catalog; a notice is odd, but nothing that harms."""
 
     path: str  # of the image, or the product where the problem is one of all its images
     problem: str
@@ -21,7 +21,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Census:
-    """How many there are of everything in a catalogue; `histogram` is products by number of images."""
+    """How many there are of everything in a catalog; `histogram` is products by number of images."""
 
     images: int
     products: int
@@ -33,7 +33,7 @@ class Census:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What a catalogue holds, and what is wrong with it, as it is found."""
+    """What a catalog holds, and what is wrong with it, as it is found."""
 
     catalog: str
     root: str

@@ -10,7 +10,7 @@ from dmlcli.report.skipped import Skipped
 class Inflation:
     """Evidence that leave-one-out finds series or copies again: shares of right first hits, and Recall@1 without."""
 
-    kind: str  # series, neighbour (the next number) or copy
+    kind: str  # series, neighbor (the next number) or copy
     share: float  # of the right first hits that are of this kind
     expected: float  # ... if any right photo were as likely to come first
     recall_at_1: float

@@ -17,7 +17,7 @@ class PlanReport:
     parts: dict[str, float]
     seconds: float
     memory: int
-    unusual: tuple[str, ...] = ()  # about the catalogue, and what follows from it
+    unusual: tuple[str, ...] = ()  # about the catalog, and what follows from it
     next_stage: str = ""  # what --tune auto does after the head, and why
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()

@@ -1,4 +1,4 @@
-"""--min-score auto: the score below which a photo shows no product of the catalogue, found from the catalogue itself.
+"""--min-score auto: the score below which a photo shows no product of the catalog, found from the catalog itself.
 
 Whoever asks for an unknown product gets the best wrong one. How close that comes is known without any unknown photo:
 take an image of the index, forget its product, and see how close the best of the others comes. The threshold is the
@@ -26,7 +26,7 @@ from dmlcli.storage import records
 from dmlcli.types import Vectors
 
 REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
-_SPARE = 0.01  # added to it: phones see products a little more alike than the catalogue's own images are
+_SPARE = 0.01  # added to it: phones see products a little more alike than the catalog's own images are
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
 _ENOUGH = 20  # products never seen in training, from which nothing else is needed
 _SEED = 0

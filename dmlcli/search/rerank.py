@@ -73,8 +73,8 @@ class Reciprocal:
     """
 
     name: ClassVar[str] = "k-reciprocal"
-    k1: int = 20  # neighbours that must know each other
-    k2: int = 6  # neighbours whose encodings are averaged
+    k1: int = 20  # neighbors that must know each other
+    k2: int = 6  # neighbors whose encodings are averaged
     keep: float = 0.3  # share of the plain score in the new one (the paper's lambda)
     depth: int = DEPTH
 
@@ -92,10 +92,10 @@ class Reciprocal:
         return scores
 
     def _encode(self, between: Array, order: NDArray[np.int64]) -> Array:
-        """Row i: how much each row belongs to the neighbours that i and they agree on; rows sum to 1."""
+        """Row i: how much each row belongs to the neighbors that i and they agree on; rows sum to 1."""
         near, half = _mutual(order, self.k1), _mutual(order, round(self.k1 / 2))
-        shared = near @ half.T  # (K + 1, K + 1): how many of j's half are among i's neighbours
-        # a neighbour brings its own along where two thirds of them are mine already
+        shared = near @ half.T  # (K + 1, K + 1): how many of j's half are among i's neighbors
+        # a neighbor brings its own along where two thirds of them are mine already
         brings = near * (3 * shared >= 2 * half.sum(axis=1))
         weights = np.exp(between - 1) * ((near + brings @ half) > 0)
         encoded: Array = weights / weights.sum(axis=1, keepdims=True)
@@ -157,7 +157,7 @@ def spell(way: Rerank) -> str:
 
 
 def _mutual(order: NDArray[np.int64], k: int) -> Array:
-    """(K, K) of 1 and 0: whether two rows are both among the other's k closest; a row is its own neighbour."""
+    """(K, K) of 1 and 0: whether two rows are both among the other's k closest; a row is its own neighbor."""
     near = np.zeros(order.shape, dtype=np.float32)
     np.put_along_axis(near, order[:, : k + 1], 1, axis=1)
     np.fill_diagonal(near, 1)

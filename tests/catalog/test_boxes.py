@@ -111,7 +111,7 @@ def test_a_box_outside_the_image_is_refused() -> None:
 
 
 def means(pixels: Pixels) -> Vectors:
-    """A model of sorts: the mean colour."""
+    """A model of sorts: the mean color."""
     raw = pixels.mean(axis=(2, 3)) + 3
     return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), dtype=np.float32)
 

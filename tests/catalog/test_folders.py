@@ -121,7 +121,7 @@ def test_a_product_in_two_categories_is_one_and_said_so(tmp_path: Path) -> None:
     assert {item.product for item in catalog.items} == {"mug"}
 
 
-def test_what_is_no_catalogue_is_refused_with_a_hint(tmp_path: Path) -> None:
+def test_what_is_no_catalog_is_refused_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(CatalogError) as caught:

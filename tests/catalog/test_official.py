@@ -263,7 +263,7 @@ def test_a_damaged_list_is_answered_by_its_line(
         open_catalog(tmp_path)
 
 
-def test_a_catalogue_of_ones_own_is_no_benchmark(tmp_path: Path) -> None:
+def test_a_catalog_of_ones_own_is_no_benchmark(tmp_path: Path) -> None:
     for path in ("images/12_front.jpg", "images/13_front.jpg"):
         layouts.image(tmp_path / path)
     assert benchmark_of(tmp_path) is None and open_catalog(tmp_path).benchmark is None

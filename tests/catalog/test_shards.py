@@ -1,4 +1,4 @@
-"""Tar files of samples are a catalogue like any other, here or behind a URL, and read where they lie."""
+"""Tar files of samples are a catalog like any other, here or behind a URL, and read where they lie."""
 
 import io
 import json

@@ -116,7 +116,7 @@ def sealed_shop(root: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["folders", "table"])
-def test_a_catalogue_opened_for_training_does_not_look_at_test(kind: str, tmp_path: Path) -> None:
+def test_a_catalog_opened_for_training_does_not_look_at_test(kind: str, tmp_path: Path) -> None:
     catalog = sealed_shop(tmp_path / "shop", kind)
     opened: list[str] = []
     with audited(opened):

@@ -192,11 +192,11 @@ def test_parquet(tmp_path: Path) -> None:
     from pyarrow import parquet
 
     place(tmp_path, "a.png", "b.png")
-    columns = {"image": ["a.png", "b.png"], "product": [7, 8], "price": [1.5, None], "colour": ["rot", "grün"]}
+    columns = {"image": ["a.png", "b.png"], "product": [7, 8], "price": [1.5, None], "color": ["rot", "grün"]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "photos.parquet")
     assert open_catalog(tmp_path / "photos.parquet").items == [
-        Item("a.png", "7", columns=(("price", "1.5"), ("colour", "rot"))),
-        Item("b.png", "8", columns=(("price", ""), ("colour", "grün"))),
+        Item("a.png", "7", columns=(("price", "1.5"), ("color", "rot"))),
+        Item("b.png", "8", columns=(("price", ""), ("color", "grün"))),
     ]
     (tmp_path / "photos.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(CatalogError, match="cannot be read as Parquet"):
@@ -214,7 +214,7 @@ def test_without_its_library_parquet_says_what_to_type(tmp_path: Path, monkeypat
 def test_equal_values_are_one_object(tmp_path: Path) -> None:
     """A million rows of a few products must not hold a million names."""
     place(tmp_path, "1.png")
-    text = "image,product,colour\n" + "1.png,mug-with-a-long-name,red\n" * 2
+    text = "image,product,color\n" + "1.png,mug-with-a-long-name,red\n" * 2
     first, second = open_catalog(table(tmp_path, text)).items
     assert first.product is second.product and first.columns[0] is second.columns[0]
 

@@ -45,8 +45,8 @@ def test_other_views_of_a_product_are_other_pictures(originals: list[Image.Image
     assert not is_alike(rows[one], rows[other]).any()
 
 
-def test_another_colour_is_another_picture() -> None:
-    """A red and a blue mug, as bright as each other: the same in grey."""
+def test_another_color_is_another_picture() -> None:
+    """A red and a blue mug, as bright as each other: the same in gray."""
     shape = np.random.default_rng(0).random((1, 32, 32, 1))
     red, blue = ((shape * tint).astype(np.uint8) for tint in ((200.0, 60.0, 60.0), (60.0, 118.0, 200.0)))
     bits = np.unpackbits((perceptual_hash.hashes(red) ^ perceptual_hash.hashes(blue)).view(np.uint8)).sum()
@@ -64,6 +64,6 @@ def test_the_header_tells_mode_turn_and_time() -> None:
     assert plain.transparent and not plain.rotated and np.isnan(plain.taken)
 
 
-def test_one_colour_is_blank_and_a_picture_is_not(originals: list[Image.Image]) -> None:
+def test_one_color_is_blank_and_a_picture_is_not(originals: list[Image.Image]) -> None:
     assert perceptual_hash.is_blank(perceptual_hash.gray_thumbnail(encoded(Image.new("RGB", (50, 50), "teal"))))
     assert not any(perceptual_hash.is_blank(row) for row in of(originals))

@@ -109,12 +109,12 @@ def of_sixel(data: bytes) -> np.ndarray:
     width, height = int(found[1]), int(found[2])
     picture = np.zeros((height + 6, width, 3))
     palette: dict[int, list[float]] = {}
-    top, left, colour = 0, 0, 0
+    top, left, color = 0, 0, 0
     for token in re.finditer(rb"#(\d+)(?:;2;(\d+);(\d+);(\d+))?|!(\d+)([?-~])|([?-~])|([$-])", found[3]):
         if token[1]:
-            colour = int(token[1])
+            color = int(token[1])
             if token[2]:
-                palette[colour] = [int(token[place]) * 2.55 for place in (2, 3, 4)]
+                palette[color] = [int(token[place]) * 2.55 for place in (2, 3, 4)]
         elif token[8]:
             left = 0
             top += 6 if token[8] == b"-" else 0
@@ -122,7 +122,7 @@ def of_sixel(data: bytes) -> np.ndarray:
             count, sign = int(token[5] or 1), (token[6] or token[7])[0] - 63
             for bit in range(6):
                 if sign >> bit & 1:
-                    picture[top + bit, left : left + count] = palette[colour]
+                    picture[top + bit, left : left + count] = palette[color]
             left += count
     return picture[:height]
 

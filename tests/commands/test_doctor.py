@@ -1,4 +1,4 @@
-"""dmlcli doctor: every planted problem is found, and a clean catalogue is called clean."""
+"""dmlcli doctor: every planted problem is found, and a clean catalog is called clean."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ GROCERY = SHARED / "data" / "grocery"
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 96)) -> Image.Image:
-    """A picture like no other: soft blobs of colour."""
+    """A picture like no other: soft blobs of color."""
     blobs = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(blobs).resize(size, Image.Resampling.BICUBIC)
 
@@ -52,13 +52,13 @@ def found(cli: Cli, *arguments: object) -> dict[str, list[dict[str, str]]]:
     return {kind: [row for row in rows if row["problem"] == kind] for kind in {row["problem"] for row in rows}}
 
 
-def test_a_clean_catalogue_is_called_clean(cli: Cli, clean: Path) -> None:
+def test_a_clean_catalog_is_called_clean(cli: Cli, clean: Path) -> None:
     shown = cli("doctor", clean)
     assert shown.code == 0 and "6 images of 3 products; 2 categories" in shown.out and "no problems" in shown.out
     assert not found(cli, clean)
 
 
-def test_the_sample_catalogue_is_clean(cli: Cli) -> None:
+def test_the_sample_catalog_is_clean(cli: Cli) -> None:
     assert not found(cli, SAMPLE / "catalog")
 
 
@@ -180,7 +180,7 @@ def test_a_closed_pipe_is_silent(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["problem"] == "blank" and b"Traceback" not in done.stderr
 
 
-def test_there_is_no_catalogue(tmp_path: Path, cli: Cli) -> None:
+def test_there_is_no_catalog(tmp_path: Path, cli: Cli) -> None:
     shown = cli("doctor", tmp_path / "nowhere", "--format", "jsonl")
     assert shown.code == 4 and json.loads(shown.err)["hint"]
 

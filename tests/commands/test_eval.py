@@ -164,7 +164,7 @@ def test_all_includes_training_products_and_says_so(mission: Mission, cli: Cli) 
     assert scores(cli, "-w", mission.workspace, "--all")["includes_training"]
 
 
-def test_queries_of_another_catalogue(workspace: Path, mission: Mission, cli: Cli) -> None:
+def test_queries_of_another_catalog(workspace: Path, mission: Mission, cli: Cli) -> None:
     """And a second time nothing is embedded again: the answer is the same and its files are not rewritten."""
     arguments = (mission.catalog, "--queries", SAMPLE / "queries", "-w", workspace)
     report = scores(cli, *arguments)

@@ -43,7 +43,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, plain_model: Path) -> Path:
 
 
 def find_themselves(cli: Cli, folder: Path) -> int:
-    """Query with every photo of the catalogue; how many there are."""
+    """Query with every photo of the catalog; how many there are."""
     photos = sorted((folder / "catalog").rglob("*.jpg"))
     found = cli("query", "catalog", "-k", 1, "-w", ".dmlcli")
     assert found.code == 0, found.err

@@ -1,4 +1,4 @@
-"""index makes a catalogue or embeddings searchable."""
+"""index makes a catalog or embeddings searchable."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from dmlcli.model import open_model
 from tests.conftest import SAMPLE, Cli, Mission, encoded, make_shop, photo
 
 
-def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_a_catalog_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     found = cli("index", shop, "--model", plain_model, "-w", place, "--format", "json")
     report = json.loads(found.out)
@@ -29,7 +29,7 @@ def test_a_catalogue_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Pat
     assert rows[0].split("\t")[2:4] == ["1.000000", "product-01"] and rows[1].split("\t")[3] == "product-01"
 
 
-def test_indexing_again_follows_the_catalogue(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_indexing_again_follows_the_catalog(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     common = ["--model", plain_model, "-w", tmp_path / "w"]
     cli("index", shop, *common)
     (shop / "product-04").mkdir()
@@ -44,11 +44,11 @@ def test_indexing_again_follows_the_catalogue(cli: Cli, shop: Path, plain_model:
 def test_columns_of_a_table_are_typed_in_sqlite(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     table = shop / "photos.tsv"
     rows = [f"product-{n:02}/0.png\tmug {n}\t{n}.5\t{n}\tred" for n in range(4)]
-    table.write_text("\n".join(["image\tproduct\tprice\tstock\tcolour", *rows]))
+    table.write_text("\n".join(["image\tproduct\tprice\tstock\tcolor", *rows]))
     assert cli("index", table, "--model", plain_model, "-w", tmp_path / "w").code == 0
     with closing(sqlite3.connect(tmp_path / "w" / "index" / "items.sqlite")) as opened:
         kinds = {name: kind for _, name, kind, *_ in opened.execute("PRAGMA table_info(items)")}
-        assert (kinds["price"], kinds["stock"], kinds["colour"]) == ("REAL", "INTEGER", "TEXT")
+        assert (kinds["price"], kinds["stock"], kinds["color"]) == ("REAL", "INTEGER", "TEXT")
         assert opened.execute("SELECT product FROM items WHERE price > 1 AND stock < 3").fetchall() == [
             ("mug 1",),
             ("mug 2",),
@@ -194,7 +194,7 @@ def test_wishes_that_make_no_sense_are_usage_errors(cli: Cli, tmp_path: Path, op
     assert found.code == 2 and says in found.err and not (tmp_path / "i").exists()
 
 
-def test_a_catalogue_without_one_good_image_keeps_embeddings_and_index(
+def test_a_catalog_without_one_good_image_keeps_embeddings_and_index(
     cli: Cli, shop: Path, plain_model: Path, tmp_path: Path
 ) -> None:
     command = ("index", shop, "--model", plain_model, "-w", tmp_path / "w")

@@ -32,12 +32,12 @@ def together(monkeypatch: pytest.MonkeyPatch, rank: int = 0, world: int = 2, **m
 
 
 def test_alone_unless_torchrun_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (dist_env.rank(), dist_env.world(), dist_env.neighbours()) == (0, 1, 1)
+    assert (dist_env.rank(), dist_env.world(), dist_env.neighbors()) == (0, 1, 1)
     assert not dist_env.were_restarted() and dist_env.exit_code(3) == 3
     monkeypatch.setenv("WORLD_SIZE", "4")  # left over in an environment: nobody has a number
     assert dist_env.world() == 1
     together(monkeypatch, 1, 4)
-    assert (dist_env.rank(), dist_env.world(), dist_env.neighbours()) == (1, 4, 2)
+    assert (dist_env.rank(), dist_env.world(), dist_env.neighbors()) == (1, 4, 2)
     assert dist_env.exit_code(3) == 0 and dist_env.exit_code(4) == 4  # torchrun would start all again
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert dist_env.were_restarted()
@@ -95,7 +95,7 @@ def test_only_the_leader_says_what_is_wrong(cli: Cli, tmp_path: Path, monkeypatc
 
 
 def test_a_restart_goes_on_with_its_own_run_alone(tmp_path: Path) -> None:
-    """Not with one of another recipe or catalogue, nor with one that is done."""
+    """Not with one of another recipe or catalog, nor with one that is done."""
     for recipe, catalog in (("a = 1\n", "shop"), ("a = 2\n", "shop"), ("a = 1\n", "other")):
         with runs.start(tmp_path, recipe, catalog, tmp_path / "model") as run:
             run.log({"candidate": "epoch 1", "epoch": 1})

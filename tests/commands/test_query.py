@@ -48,7 +48,7 @@ def test_every_indexed_image_finds_itself(mission: Mission, photo: str, cli: Cli
 
 
 def test_a_photo_from_elsewhere_finds_hits(mission: Mission, photo: str, cli: Cli) -> None:
-    """A snapshot that is not in the catalogue: right more often than by chance, one product in twenty."""
+    """A snapshot that is not in the catalog: right more often than by chance, one product in twenty."""
     names = sorted(folder.name for folder in mission.catalog.glob("*/*"))
     shots = [SAMPLE / "queries" / name / "1.jpg" for name in names]
     rows = lines(cli("query", *shots, "-k", 1).out)

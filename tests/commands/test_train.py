@@ -25,7 +25,7 @@ shared = pytest.mark.skipif(not GROCERY.exists(), reason="the real photos (../sh
 
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty products of the sample catalogue, many alike: enough that four of them are held out."""
+    """Twenty products of the sample catalog, many alike: enough that four of them are held out."""
     root = tmp_path_factory.mktemp("market") / "market"
     for number, product in enumerate(sorted((SAMPLE / "catalog").glob("*/*"))[-20:]):
         (root / f"product-{number:02}").mkdir(parents=True)
@@ -309,7 +309,7 @@ def test_real_photos_reach_what_was_promised(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_training_beats_the_frozen_stand_in_on_the_sample_catalogue(tmp_path: Path) -> None:
+def test_training_beats_the_frozen_stand_in_on_the_sample_catalog(tmp_path: Path) -> None:
     shutil.copytree(SAMPLE / "catalog", tmp_path / "catalog")
     found = []
     for options in (["--tune", "none"], []):

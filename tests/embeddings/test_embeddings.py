@@ -148,7 +148,7 @@ def test_an_npz_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert np.allclose(back.vectors, made.vectors, atol=1e-6)
 
 
-def test_an_npz_of_another_tool_is_normalised_and_may_lack_labels(tmp_path: Path) -> None:
+def test_an_npz_of_another_tool_is_normalized_and_may_lack_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "e.npz", embeddings=np.array([[3.0, 4.0], [0.0, 2.0]]))
     back = open_embeddings(tmp_path / "e.npz")
     assert np.allclose(back.vectors, np.array([[0.6, 0.8], [0, 1]])) and back.products == ["", ""]

@@ -1,4 +1,4 @@
-"""Leave-one-out over series and copies is found out; honest catalogues are left in peace."""
+"""Leave-one-out over series and copies is found out; honest catalogs are left in peace."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,7 @@ def evidence(vectors: object, items: list[Item]) -> Inflation | None:
     return measure(sides, selection(None), 0, False).inflation
 
 
-def catalogue(
-    names: str, series: float, shots: int = 12, products: int = 12, seed: int = 0
-) -> tuple[object, list[Item]]:
+def catalog(names: str, series: float, shots: int = 12, products: int = 12, seed: int = 0) -> tuple[object, list[Item]]:
     """Products in two series each: a point for the product, a step for the series, a little for each shot."""
     rng = np.random.default_rng(seed)
     vectors, items = [], []
@@ -35,14 +33,14 @@ def catalogue(
 
 
 def test_series_are_found_by_their_names() -> None:
-    found = evidence(*catalogue("{part}_{shot}.jpg", series=1.5))
+    found = evidence(*catalog("{part}_{shot}.jpg", series=1.5))
     assert found is not None and found.kind == "series"
     assert found.share > 0.9 and found.expected < 0.5 and found.without < found.recall_at_1 - 0.02
 
 
 def test_names_alone_are_no_evidence() -> None:
     """Two groups of names that look alike: the closest right photo is of either as often as not."""
-    assert evidence(*catalogue("{part}_{shot}.jpg", series=0.0)) is None
+    assert evidence(*catalog("{part}_{shot}.jpg", series=0.0)) is None
 
 
 def test_the_next_number_is_found() -> None:
@@ -50,7 +48,7 @@ def test_the_next_number_is_found() -> None:
     walks = np.cumsum(rng.normal(size=(12, 30, 16)), axis=1)  # each shot close to the one before
     items = [Item(f"p{product}/{shot:03}.jpg", f"p{product}") for product in range(12) for shot in range(30)]
     found = evidence(walks.reshape(-1, 16), items)
-    assert found is not None and found.kind == "neighbour" and found.without < found.recall_at_1
+    assert found is not None and found.kind == "neighbor" and found.without < found.recall_at_1
 
 
 def test_copies_are_found() -> None:
@@ -65,7 +63,7 @@ def test_all_alike_is_a_collapse_and_no_evidence_of_copies() -> None:
 
 
 @pytest.mark.slow
-def test_the_sample_catalogue_is_not_accused(plain_model: object) -> None:
+def test_the_sample_catalog_is_not_accused(plain_model: object) -> None:
     from dmlcli.catalog import open_catalog
     from dmlcli.encoder import Encoder
     from dmlcli.model import open_model

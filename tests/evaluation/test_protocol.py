@@ -45,7 +45,7 @@ def test_products_that_were_trained_on_are_only_searched_in() -> None:
     assert (whole.queries, whole.includes_training) == ([0, 1, 2, 3, 4, 5], True)
 
 
-def test_where_nothing_was_held_out_the_score_is_labelled() -> None:
+def test_where_nothing_was_held_out_the_score_is_labeled() -> None:
     found = choose(items("a a b b c c"), None, None, {"a", "b"})
     assert (found.queries, found.includes_training) == ([0, 1, 2, 3, 4, 5], True)
     assert choose(items("a/train a/test"), "train", "test", {"a"}).includes_training

@@ -65,7 +65,7 @@ def test_what_a_short_list_cannot_tell_is_not_reported(cli: Cli, shop: Path, tmp
     assert cli("eval", shop, "--ranked", tmp_path / "l.tsv", "--metrics", "nmi").code == 2
 
 
-def test_lists_of_another_catalogue_are_refused(cli: Cli, shop: Path, tmp_path: Path) -> None:
+def test_lists_of_another_catalog_are_refused(cli: Cli, shop: Path, tmp_path: Path) -> None:
     (tmp_path / "l.tsv").write_text("elsewhere.png\t1\t0.9\tx\tother.png\n")
     found = cli("eval", shop, "--ranked", tmp_path / "l.tsv")
     assert found.code == 4 and "elsewhere.png" in found.err and "hint" in found.err

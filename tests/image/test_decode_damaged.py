@@ -1,4 +1,4 @@
-"""Whatever lies in a catalogue: no crash, no hang, no memory eaten; each bad file is reported, each good one used."""
+"""Whatever lies in a catalog: no crash, no hang, no memory eaten; each bad file is reported, each good one used."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The same upright, normalised pixels whatever the file; what cannot be read says why."""
+"""The same upright, normalized pixels whatever the file; what cannot be read says why."""
 
 import io
 import os
@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from dmlcli.errors import ImageError, UsageError
-from dmlcli.image import ImageSettings, Picture, allow_pixels, is_image, limits, normalise, open_image, read_file, view
+from dmlcli.image import ImageSettings, Picture, allow_pixels, is_image, limits, normalize, open_image, read_file, view
 from tests.conftest import encoded, photo
 
 ROTATE = 0x0112  # the EXIF tag of orientation
@@ -23,7 +23,7 @@ SMALL = ImageSettings(resize=36, crop=32)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000"])
-def test_formats_are_recognised_by_content_and_decoded(format: str) -> None:
+def test_formats_are_recognized_by_content_and_decoded(format: str) -> None:
     data = encoded(photo(1), format)
     assert is_image(data[:16])
     opened = open_image(data)
@@ -67,13 +67,13 @@ def test_the_orientation_in_exif_is_applied(orientation: int, format: str) -> No
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
-def test_every_colour_mode_becomes_rgb(mode: str) -> None:
-    grey = Image.new("L", (20, 10), 128)
+def test_every_color_mode_becomes_rgb(mode: str) -> None:
+    gray = Image.new("L", (20, 10), 128)
     image: Image.Image
     if mode == "I;16":
         image = Image.fromarray(np.full((10, 20), 128 * 257, dtype=np.uint16))
     else:
-        image = grey.convert("RGB").convert(mode) if mode in ("P", "CMYK", "RGBA") else grey.convert(mode)
+        image = gray.convert("RGB").convert(mode) if mode in ("P", "CMYK", "RGBA") else gray.convert(mode)
     opened = open_image(encoded(image, "TIFF" if mode == "CMYK" else "PNG"))
     assert opened.mode == "RGB"
     assert abs(float(np.asarray(opened).mean()) - 128) < (130 if mode == "1" else 3)
@@ -99,8 +99,8 @@ def test_what_cannot_be_read_says_why(data: bytes, reason: str) -> None:
     assert str(caught.value) and "BytesIO" not in str(caught.value)
 
 
-def test_a_view_is_the_normalised_centre() -> None:
-    """Red all over but for the borders, which the centre crop leaves out."""
+def test_a_view_is_the_normalized_center() -> None:
+    """Red all over but for the borders, which the center crop leaves out."""
     pixels = np.zeros((100, 200, 3), dtype=np.uint8)
     pixels[8:92, 60:140] = (255, 0, 0)
     seen = view(encoded(Image.fromarray(pixels)), ImageSettings(resize=100, crop=80))
@@ -121,11 +121,11 @@ def test_decoding_a_large_jpeg_smaller_changes_little() -> None:
     assert 0 < abs(view(large, SMALL) - view(large, replace(SMALL, decode="exact"))).mean() < 0.05
 
 
-def test_normalise_is_the_formula() -> None:
+def test_normalize_is_the_formula() -> None:
     rgb: Any = np.random.default_rng(0).integers(0, 256, (5, 4, 3)).astype(np.float32)
     settings = ImageSettings(mean=(0.1, 0.2, 0.3), deviation=(0.5, 0.6, 0.7))
     expected = ((rgb / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.6, 0.7]).transpose(2, 0, 1)
-    assert np.allclose(normalise(rgb, settings), expected, atol=1e-6)
+    assert np.allclose(normalize(rgb, settings), expected, atol=1e-6)
 
 
 def test_damaged_exif_is_no_reason_to_lose_a_picture() -> None:
@@ -150,15 +150,15 @@ def test_numbers_without_a_white_are_refused(mode: str) -> None:
         open_image(encoded(image, "TIFF"))
 
 
-@pytest.mark.parametrize("colour", [(255, 0, 0), (20, 200, 90), (255, 255, 255), (0, 0, 0)])
-def test_cmyk_of_adobe_is_not_turned_into_its_negative(colour: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("color", [(255, 0, 0), (20, 200, 90), (255, 255, 255), (0, 0, 0)])
+def test_cmyk_of_adobe_is_not_turned_into_its_negative(color: tuple[int, int, int]) -> None:
     """Pillow writes what Photoshop does: inverted, with Adobe's mark."""
-    data = encoded(Image.new("RGB", (16, 16), colour).convert("CMYK"), "JPEG", quality=95)
+    data = encoded(Image.new("RGB", (16, 16), color).convert("CMYK"), "JPEG", quality=95)
     assert b"Adobe" in data
-    assert np.abs(np.asarray(open_image(data), dtype=int) - colour).max() < 6
+    assert np.abs(np.asarray(open_image(data), dtype=int) - color).max() < 6
 
 
-def test_grey_and_progressive_jpegs_are_decoded_as_pillow_does() -> None:
+def test_gray_and_progressive_jpegs_are_decoded_as_pillow_does() -> None:
     for image, options in ((photo(1).convert("L"), {}), (photo(2), {"progressive": True}), (photo(3), {})):
         data = encoded(image, "JPEG", **options)
         expected = Image.open(io.BytesIO(data)).convert("RGB")
@@ -167,12 +167,12 @@ def test_grey_and_progressive_jpegs_are_decoded_as_pillow_does() -> None:
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_of_an_animation_the_first_frame_counts(format: str) -> None:
-    frames = [Image.new("RGB", (16, 12), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (16, 12), color) for color in ("red", "lime", "blue")]
     data = encoded(frames[0], format, save_all=True, append_images=frames[1:])
     assert np.abs(np.asarray(open_image(data), dtype=int) - (255, 0, 0)).max() < 12
 
 
-def test_transparent_palettes_and_greys_lie_on_white_too() -> None:
+def test_transparent_palettes_and_grays_lie_on_white_too() -> None:
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([255, 0, 0, 0, 255, 0])
     for data in (
@@ -195,7 +195,7 @@ def test_heic_is_decoded_where_its_library_is_and_says_which_where_not(monkeypat
 
 
 def test_a_jpeg_cut_and_properly_ended_is_still_reported() -> None:
-    """Pillow alone gives a picture that is grey below."""
+    """Pillow alone gives a picture that is gray below."""
     whole = encoded(photo(1, size=(160, 120)), "JPEG", quality=90)
     with pytest.raises(ImageError, match="truncated"):
         view(whole[: len(whole) // 2] + b"\xff\xd9", SMALL)

@@ -32,7 +32,7 @@ def test_it_is_pillows_resize_within_rounding(
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 30])
-def test_one_colour_stays_what_it_is(side: int) -> None:
+def test_one_color_stays_what_it_is(side: int) -> None:
     pixels = np.full((37, 53, 3), (7, 200, 255), dtype=np.uint8)
     assert np.allclose(resample(pixels, (1.5, 0.25, 40.0, 36.9), side, "bilinear"), (7, 200, 255), atol=1e-3)
 

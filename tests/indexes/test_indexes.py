@@ -210,9 +210,9 @@ KINDS = [
 
 def clustered(count: int = 400, dim: int = 16) -> Embeddings:
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(count // 10, dim))
-    rows = centres[np.arange(count) % len(centres)] + 0.5 * rng.normal(size=(count, dim))
-    return make_embeddings(rows, [f"product {row % len(centres)}" for row in range(count)])
+    centers = rng.normal(size=(count // 10, dim))
+    rows = centers[np.arange(count) % len(centers)] + 0.5 * rng.normal(size=(count, dim))
+    return make_embeddings(rows, [f"product {row % len(centers)}" for row in range(count)])
 
 
 def part(made: Embeddings, *rows: range) -> Embeddings:
@@ -233,7 +233,7 @@ def test_each_image_finds_itself_first_in_every_kind(tmp_path: Path, kind: str) 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore:.*are few for")
-def test_an_update_equals_the_catalogue_in_every_kind(tmp_path: Path, kind: str) -> None:
+def test_an_update_equals_the_catalog_in_every_kind(tmp_path: Path, kind: str) -> None:
     whole = clustered()
     indexes.build(tmp_path / "i", part(whole, range(300)), None, indexes.IndexRequirements(kind))
     after = part(whole, range(40, 400))
@@ -339,7 +339,7 @@ def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
     assert indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements("SQ8")).record["measured"]["recall"] == 1
 
 
-def test_a_sample_keeps_the_neighbours_of_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_keeps_the_neighbors_of_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each product has ten images here: of 40 rows out of 400 drawn alone, hardly two would be of one product."""
     monkeypatch.setattr(auto_kind, "_TRIAL", 40)
     monkeypatch.setattr(auto_kind, "_QUERIES", 5)

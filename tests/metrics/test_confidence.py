@@ -7,7 +7,7 @@ from dmlcli.metrics.confidence import interval95, intervals95
 
 
 def coverage(products: int, queries: int, rounds: int) -> float:
-    """How often the interval of a simulated catalogue holds the true Recall@1; products differ in how hard they are."""
+    """How often the interval of a simulated catalog holds the true Recall@1; products differ in how hard they are."""
     rng = np.random.default_rng(0)
     names = [str(product) for product in range(products) for _ in range(queries)]
     held = 0
@@ -22,7 +22,7 @@ def coverage(products: int, queries: int, rounds: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("products", "queries"), [(80, 30), (200, 5), (50, 8)])
-def test_the_interval_holds_the_truth_in_95_of_100_catalogues(products: int, queries: int) -> None:
+def test_the_interval_holds_the_truth_in_95_of_100_catalogs(products: int, queries: int) -> None:
     assert 0.93 <= coverage(products, queries, rounds=2000) <= 0.97
 
 

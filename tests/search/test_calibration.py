@@ -20,12 +20,12 @@ GROCERY = SHARED / "data" / "grocery_images.csv"
 WEIGHTS = SHARED / "weights" / "mobilenet_v2-tfimagenet-c6e13525.pth"
 
 
-def catalogue(seed: int, products: int = 240, images: int = 6, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def catalog(seed: int, products: int = 240, images: int = 6, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Products around shelves, images around products: some products look alike, some stand alone."""
     rng = np.random.default_rng(seed)
     shelves = rng.normal(size=(products // 8, dim))
-    centres = shelves[rng.integers(0, len(shelves), products)] + 0.7 * rng.normal(size=(products, dim))
-    rows = np.repeat(centres, images, axis=0) + 0.35 * rng.normal(size=(products * images, dim))
+    centers = shelves[rng.integers(0, len(shelves), products)] + 0.7 * rng.normal(size=(products, dim))
+    rows = np.repeat(centers, images, axis=0) + 0.35 * rng.normal(size=(products * images, dim))
     names = np.repeat([f"product {number}" for number in range(products)], images)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32), names
 
@@ -40,7 +40,7 @@ def test_unknown_products_are_refused_as_often_as_promised() -> None:
     """Whole products left out of everything, forty at a time; the promise is one of the mean."""
     shares = []
     for seed in range(4):
-        vectors, names = catalogue(seed)
+        vectors, names = catalog(seed)
         shuffled = np.random.default_rng(seed).permutation(np.unique(names))
         for fold in range(6):
             left_out = shuffled[fold::6]
@@ -52,7 +52,7 @@ def test_unknown_products_are_refused_as_often_as_promised() -> None:
 
 def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
     """Products that were trained on stand alone; new ones lie among the others, and the threshold must know."""
-    vectors, names = catalogue(0, products=100)
+    vectors, names = catalog(0, products=100)
     trained = np.isin(names, np.unique(names)[:60])
     apart = np.concatenate([vectors, np.zeros((len(vectors), 60), np.float32)], axis=1)
     for row in np.flatnonzero(trained):
@@ -65,7 +65,7 @@ def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
 
 
 def test_where_all_were_trained_on_cross_validation_decides() -> None:
-    vectors, names = catalogue(0, products=60)
+    vectors, names = catalog(0, products=60)
     products = names.tolist()
     every = calibrate(vectors.__getitem__, products)
     trained = calibrate(vectors.__getitem__, products, Training(products))
@@ -96,7 +96,7 @@ def test_a_trained_model_says_how_close_new_products_come(workspace: Path, missi
 
 
 def test_products_may_be_unknown_and_few() -> None:
-    vectors, names = catalogue(1, products=30)
+    vectors, names = catalog(1, products=30)
     anonymous = [name if number % 3 else "" for number, name in enumerate(names.tolist())]
     assert -1 < calibrate(vectors.__getitem__, anonymous).threshold < 1
     with pytest.raises(CannotRun, match="needs 5 products"):
@@ -104,7 +104,7 @@ def test_products_may_be_unknown_and_few() -> None:
 
 
 def test_blocks_and_samples_change_little() -> None:
-    vectors, names = catalogue(2, products=900)
+    vectors, names = catalog(2, products=900)
     found = calibrate(vectors.__getitem__, names.tolist())
     assert found.images == 2000 and found.products == 900
     assert calibrate(vectors.__getitem__, names.tolist()) == found
@@ -183,7 +183,7 @@ def by_definition(vectors: np.ndarray, names: np.ndarray) -> tuple[float, float]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_threshold_and_kept_images_are_those_of_plain_loops(seed: int) -> None:
-    vectors, names = catalogue(seed, products=40, images=4)
+    vectors, names = catalog(seed, products=40, images=4)
     found = calibrate(vectors.__getitem__, names.tolist())
     threshold, kept = by_definition(vectors, names)
     assert found.threshold == pytest.approx(threshold, abs=1e-5) and found.kept == pytest.approx(kept, abs=1e-9)

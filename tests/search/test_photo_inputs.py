@@ -50,10 +50,10 @@ def test_an_image_in_memory_is_the_image_in_a_file(kind: str) -> None:
     assert (first.name, second.name) == ("image[0]", "image[1]") and (decoded(first) == pixels).all()
 
 
-def test_grey_arrays_and_batches() -> None:
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    for image in (grey, grey[:, :, None]):
-        assert (decoded(of(image)[0]) == grey[:, :, None]).all()
+def test_gray_arrays_and_batches() -> None:
+    gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    for image in (gray, gray[:, :, None]):
+        assert (decoded(of(image)[0]) == gray[:, :, None]).all()
     batch = np.stack([np.asarray(photo(1)), np.asarray(photo(2))])
     assert photo_inputs.may_be_several(batch) and (decoded(of(batch)[1]) == batch[1]).all()
     assert [one.name for one in of(np.array(["a.jpg", "b.jpg"]))] == ["a.jpg", "b.jpg"]

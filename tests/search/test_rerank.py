@@ -1,4 +1,4 @@
-"""Re-ranking: each way against its formula in plain loops, and what it gains where neighbours know better."""
+"""Re-ranking: each way against its formula in plain loops, and what it gains where neighbors know better."""
 
 import math
 
@@ -42,7 +42,7 @@ def test_candidates_are_averaged_by_their_formula() -> None:
 
 
 def jaccard_by_loops(query: np.ndarray, candidates: np.ndarray, way: Reciprocal) -> list[float]:
-    """Zhong et al. as printed: reciprocal neighbours, their expansion, soft encodings, local mean, Jaccard."""
+    """Zhong et al. as printed: reciprocal neighbors, their expansion, soft encodings, local mean, Jaccard."""
     every = [query, *candidates]
     size = len(every)
     cosine = [[float(a @ b) for b in every] for a in every]
@@ -71,13 +71,13 @@ def jaccard_by_loops(query: np.ndarray, candidates: np.ndarray, way: Reciprocal)
 
 
 @pytest.mark.parametrize("settings", [{}, {"k1": 5, "k2": 1}, {"k1": 6, "k2": 3, "keep": 0.0}])
-def test_reciprocal_neighbours_count_by_their_formula(settings: dict[str, float]) -> None:
+def test_reciprocal_neighbors_count_by_their_formula(settings: dict[str, float]) -> None:
     query, candidates = top_list(3)
     way = Reciprocal(**settings)  # type: ignore[arg-type]
     assert np.allclose(way(query, candidates), jaccard_by_loops(query, candidates, way), atol=1e-5)
 
 
-def test_neighbours_know_better() -> None:
+def test_neighbors_know_better() -> None:
     """A product as a chain of photos, each like the next; the far end is found through the middle."""
     angles = np.linspace(0, 1.2, 12)
     chain = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)

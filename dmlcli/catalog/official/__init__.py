@@ -61,7 +61,7 @@ def read(folder: Path) -> Catalog | None:
 
 
 def benchmark_of(path: Path) -> Benchmark | None:
-    """Which known data set a path is, without reading it; None for any other catalogue."""
+    """Which known data set a path is, without reading it; None for any other catalog."""
     found = _find(path) if path.is_dir() else None
     return found[1].BENCHMARK if found else None
 

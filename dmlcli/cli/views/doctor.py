@@ -1,4 +1,4 @@
-"""What is wrong with a catalogue: the counts and the first few of each problem for people, all of them for scripts."""
+"""What is wrong with a catalog: the counts and the first few of each problem for people, all of them for scripts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,11 +14,11 @@ _TITLES = {
     "missing": "files that are not there",
     "unreadable": "files that cannot be read",
     "truncated": "files that end too early",
-    "blank": "photos of one colour",
+    "blank": "photos of one color",
     "tiny": "photos too small to show anything",
     "long": "photos far longer than wide, or wider than long",
     "cmyk": "photos stored for print (CMYK)",
-    "16-bit": "photos with 16 bits a colour or more",
+    "16-bit": "photos with 16 bits a color or more",
     "listed-twice": "files that are listed twice, or linked",
     "two-products": "photos that lie under two products",
     "across-splits": "photos that lie in two splits",
@@ -116,7 +116,7 @@ def _census(census: Census) -> None:
 
 
 def _short(path: str, root: str) -> str:
-    """The path as the catalogue knows it."""
+    """The path as the catalog knows it."""
     try:
         return str(Path(path).relative_to(root))
     except ValueError:

@@ -64,7 +64,7 @@ def _with_pictures() -> Callable[[Answer, str], None]:
 def _why_empty(answer: Answer) -> str:
     if answer.min_score is None or answer.closest is None:
         return "nothing to find"
-    return f"not in the catalogue: the closest has {answer.closest:.3f}, {answer.min_score:.3f} is asked for"
+    return f"not in the catalog: the closest has {answer.closest:.3f}, {answer.min_score:.3f} is asked for"
 
 
 def _stages(answer: Answer) -> None:

@@ -10,7 +10,7 @@ def show(report: TrainReport) -> None:
     """Show it as text."""
     rows = [
         ("model", f"{report.model}  ({report.fingerprint})"),
-        ("catalogue", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
+        ("catalog", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
         ("validation", report.validation),
         ("MAP@R", _change(report)),
         *((f"  {name} products", _gain(one["chosen"], one["frozen"])) for name, one in report.searches.items()),
@@ -30,7 +30,7 @@ def _way_back(replaced: str) -> str:
 
 def _change(report: TrainReport) -> str:
     if report.score is None or report.frozen_score is None:
-        return "not measured: there was nothing to validate with (dmlcli eval scores any catalogue)"
+        return "not measured: there was nothing to validate with (dmlcli eval scores any catalog)"
     return _gain(report.score, report.frozen_score)
 
 

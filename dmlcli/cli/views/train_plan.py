@@ -10,7 +10,7 @@ def show(report: PlanReport) -> None:
     usual = vars(Recipe())
     asked = [f"{name} {value}" for name, value in report.recipe.items() if value != usual[name]]
     rows = [
-        ("catalogue", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
+        ("catalog", f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"),
         *(("unusual", note) for note in report.unusual),
         ("validation", report.validation),
         ("recipe", f"{report.recipe['loss']} on {report.recipe['backbone']}, --tune {report.recipe['tune']}"),

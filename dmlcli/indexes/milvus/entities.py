@@ -82,7 +82,7 @@ def columns_of(embeddings: Embeddings) -> tuple[list[item_table.Column], list[li
     own = item_table.columns(embeddings)
     if len(own) > _MOST_COLUMNS:
         raise CannotRun(
-            f"the catalogue has {len(own)} columns of its own, and a collection takes {_MOST_COLUMNS}",
+            f"the catalog has {len(own)} columns of its own, and a collection takes {_MOST_COLUMNS}",
             hint="leave out those that nobody filters by",
         )
     taken: set[str] = set()

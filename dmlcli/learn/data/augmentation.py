@@ -13,7 +13,7 @@ import numpy as np
 
 from dmlcli.embeddings import View
 from dmlcli.errors import UsageError, nearest
-from dmlcli.image import Box, ImageSettings, Picture, Pixels, normalise, square, view
+from dmlcli.image import Box, ImageSettings, Picture, Pixels, normalize, square, view
 
 _RATIO = (3 / 4, 4 / 3)  # of a crop's sides
 _ERASED = (0.02, 0.33)  # share of the area (Random Erasing's settings)
@@ -27,7 +27,7 @@ class Preset:
 
     area: tuple[float, float] = (1.0, 1.0)  # share of the image that a crop keeps
     light: float = 0.0  # brightness, contrast and saturation each change by up to this share
-    grey: float = 0.0  # probability of a view without colour
+    gray: float = 0.0  # probability of a view without color
     blur: float = 0.0  # … of a blurred one
     tilt: float = 0.0  # … of one seen askew
     erase: float = 0.0  # … of one with a rectangle missing
@@ -38,12 +38,12 @@ PRESETS = {
     "light": Preset(area=(0.4, 1.0), light=0.3),  # photos of products that fill most of the picture
     "retrieval": Preset(area=(0.16, 1.0)),  # crop and mirror alone, as most papers on metric learning train
     "reid": Preset(area=(0.85, 1.0), erase=0.5),  # tight boxes, in part hidden: the re-identification baseline
-    "strong": Preset(area=(0.2, 1.0), light=0.4, grey=0.2, blur=0.5, tilt=0.3, erase=0.25),  # one photo a product
+    "strong": Preset(area=(0.2, 1.0), light=0.4, gray=0.2, blur=0.5, tilt=0.3, erase=0.25),  # one photo a product
 }
 
 FAMILIES = {  # that have nothing in common, to imitate the photos of others: `imitate` keeps one of them from each fit
     "near": Preset(area=(0.25, 0.7)),
-    "dim": Preset(light=0.5, grey=0.3, blur=0.5),
+    "dim": Preset(light=0.5, gray=0.3, blur=0.5),
     "askew": Preset(area=(0.8, 1.0), tilt=1.0, erase=0.3),
 }
 
@@ -83,7 +83,7 @@ def fixed_view(settings: ImageSettings, name: str) -> View:
 
 
 def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augment: str = "light") -> Pixels:
-    """One random view of an image file: (3, crop, crop) float32, normalised.
+    """One random view of an image file: (3, crop, crop) float32, normalized.
 
     Args:
         augment: the name of a preset.
@@ -101,14 +101,14 @@ def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augmen
         rgb = _blurred(rgb, rng.uniform(*_BLUR))
     if rng.random() < 0.5:
         rgb = rgb[:, ::-1]
-    rgb = _relit(rgb, how.light, rng.random() < how.grey, rng)
+    rgb = _relit(rgb, how.light, rng.random() < how.gray, rng)
     if rng.random() < how.erase:
         _erase(rgb, settings, rng)
-    return normalise(rgb, settings)
+    return normalize(rgb, settings)
 
 
 def _random_box(picture: Picture, area: tuple[float, float], rng: random.Random) -> Box:
-    """A box of random area and shape inside the picture; the largest centred square where ten tries fail."""
+    """A box of random area and shape inside the picture; the largest centerd square where ten tries fail."""
     width, height = picture.width, picture.height
     for _ in range(10):
         wide, high = _random_sides(width * height * rng.uniform(*area), rng)
@@ -125,10 +125,10 @@ def _random_sides(area: float, rng: random.Random) -> tuple[float, float]:
     return (area * ratio) ** 0.5, (area / ratio) ** 0.5
 
 
-def _relit(rgb: Pixels, light: float, grey: bool, rng: random.Random) -> Pixels:
-    """Brightness, contrast and saturation at once: together they are one matrix over the colours and one shift."""
+def _relit(rgb: Pixels, light: float, gray: bool, rng: random.Random) -> Pixels:
+    """Brightness, contrast and saturation at once: together they are one matrix over the colors and one shift."""
     brightness, contrast, saturation = (rng.uniform(1 - light, 1 + light) for _ in range(3))
-    kept = 0.0 if grey else saturation
+    kept = 0.0 if gray else saturation
     mixing = np.float32(brightness * contrast) * (kept * np.eye(3) + (1 - kept) / 3).astype(np.float32)
     shift = np.float32((1 - contrast) * brightness * rgb.mean())
     relit: Pixels = (rgb.reshape(-1, 3) @ mixing + shift).clip(0, 255).reshape(rgb.shape)
@@ -176,7 +176,7 @@ def _projected(start: np.ndarray, end: np.ndarray, side: int) -> tuple[np.ndarra
 
 
 def _erase(rgb: Pixels, settings: ImageSettings, rng: random.Random) -> None:
-    """Fill a random rectangle with the mean colour, in place."""
+    """Fill a random rectangle with the mean color, in place."""
     side = len(rgb)
     wide, high = (min(side, max(1, round(s))) for s in _random_sides(side**2 * rng.uniform(*_ERASED), rng))
     left, top = rng.randrange(side - wide + 1), rng.randrange(side - high + 1)

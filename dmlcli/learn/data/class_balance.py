@@ -1,4 +1,4 @@
-"""What a catalogue is like, many photos of a product or few, all alike or of several sources, and what follows from it.
+"""What a catalog is like, many photos of a product or few, all alike or of several sources, and what follows from it.
 
 Nothing in here has to be asked for: it is how much each photo counts, and how batches are drawn where the recipe leaves
 that open. No torch in here.
@@ -44,7 +44,7 @@ def repeats(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
 
 
 def sampler(needed: str, labels: Sequence[Hashable], sources: Sequence[str]) -> str:
-    """How batches are drawn for a loss that needs them so: balanced, where any will do and the catalogue is not."""
+    """How batches are drawn for a loss that needs them so: balanced, where any will do and the catalog is not."""
     return "balanced" if needed == "random" and max(repeats(labels, sources)) >= _UNBALANCED else needed
 
 

@@ -1,4 +1,4 @@
-"""Pulls every image to the learned centre of its product; pushes nothing apart.
+"""Pulls every image to the learned center of its product; pushes nothing apart.
 
 Formula: mean over images of |x - c_y|^2
 Use: only in a sum with a loss that separates products: softmax+0.0005*center.
@@ -17,10 +17,10 @@ from dmlcli.learn.losses.interface import Loss
 
 
 class Center(Loss):
-    """Raw embeddings and centres; alone it lets all products collapse into one point.
+    """Raw embeddings and centers; alone it lets all products collapse into one point.
 
     Settings:
-        normalize: scale embeddings to unit length first; the centres stay as they are
+        normalize: scale embeddings to unit length first; the centers stay as they are
     Parameters:
         centers: (C, D)
     """

@@ -2,7 +2,7 @@
 
 Formula: 1 - mean over anchors with positives of 1 / |P| sum over bins l of h+_l H+_l / H_l,
     h the soft histogram of squared distances, H its cumulative sum, + for positives alone
-Use: optimises the whole ranking at once; wants large batches.
+Use: optimizes the whole ranking at once; wants large batches.
 Published: ResNet-50 512: SOP 76.4, In-shop 90.9 (paper†)
 Source: Cakir et al., Deep Metric Learning to Rank, CVPR 2019, equations 6 to 8.
 """
@@ -18,7 +18,7 @@ from dmlcli.learn.losses.interface import Loss
 
 
 class FastAp(Loss):
-    """Each distance is shared between its two neighbouring nodes, which makes the histogram differentiable.
+    """Each distance is shared between its two neighboring nodes, which makes the histogram differentiable.
 
     Settings:
         num_bins: bins between squared distance 0 and 4; the paper takes 10 to 20

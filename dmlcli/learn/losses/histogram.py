@@ -17,7 +17,7 @@ from dmlcli.learn.losses.interface import Loss
 
 
 class Histogram(Loss):
-    """Each similarity is shared between its two neighbouring nodes, which makes the histograms differentiable.
+    """Each similarity is shared between its two neighboring nodes, which makes the histograms differentiable.
 
     Settings:
         num_bins: bins between similarity -1 and 1; the authors' 200 are 0.01 wide

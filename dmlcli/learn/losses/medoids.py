@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 def search(distance: Tensor, labels: Tensor, gamma: float, sweeps: int) -> tuple[Tensor, Tensor, float]:
     """The best medoid (B,) of each image's label, the medoid (B,) that each ends with, and how unlike the two are.
 
-    As many medoids as labels are found, to maximise gamma * (1 - NMI) - sum of each image's distance to its medoid.
+    As many medoids as labels are found, to maximize gamma * (1 - NMI) - sum of each image's distance to its medoid.
     Args: distance (B, B), symmetric; gamma; how often all medoids are refined. Returns: 1 - NMI in [0, 1] at last.
 
     Source: Song et al., Deep Metric Learning via Facility Location, CVPR 2017, algorithms 1 and 2.

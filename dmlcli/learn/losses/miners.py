@@ -71,7 +71,7 @@ def first_two(labels: Tensor) -> tuple[Tensor, Tensor]:
     grouped = labels[order]
     starts = torch.ones_like(grouped, dtype=torch.bool)
     starts[1:] = grouped[1:] != grouped[:-1]
-    couple = starts[:-1] & ~starts[1:]  # a start whose neighbour is of the same label
+    couple = starts[:-1] & ~starts[1:]  # a start whose neighbor is of the same label
     return order[:-1][couple], order[1:][couple]
 
 

@@ -1,8 +1,8 @@
-"""The chance that an image picks one of its own product as its neighbour.
+"""The chance that an image picks one of its own product as its neighbor.
 
 Formula: mean over anchors with positives of -ln(sum over P of exp(-scale d^2) / sum over P and N of exp(-scale d^2))
-Use: optimises nearest-neighbour accuracy directly; with k, only the neighbourhood that a search would show counts.
-Source: Goldberger et al., Neighbourhood Components Analysis, NeurIPS 2004, equations 1 and 2;
+Use: optimizes nearest-neighbor accuracy directly; with k, only the neighborhood that a search would show counts.
+Source: Goldberger et al., Neighborhood Components Analysis, NeurIPS 2004, equations 1 and 2;
     the k nearest as in the Deep_Metric repository of bnu-wangxun.
 """
 
@@ -50,13 +50,13 @@ class Nca(Loss):
         logits = pairwise.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)  # (B, Q)
         valid = positive.any(-1)  # (B,)
         if self.k is not None:
-            positive, negative = self._neighbours(logits, positive, negative)
+            positive, negative = self._neighbors(logits, positive, negative)
         columns, real = pairwise.compact(positive)  # (B, K)
         own = pairwise.logsumexp(logits.gather(1, columns), real)  # (B,)
         return pairwise.mean(pairwise.logsumexp(logits, positive | negative) - own, valid)
 
     @torch.no_grad()
-    def _neighbours(self, logits: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    def _neighbors(self, logits: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
         """Leave in both masks (B, Q) only the k nearest, and at least one positive."""
         k = min(self.k or 0, logits.shape[1])
         nearest = logits.masked_fill(~(positive | negative), -torch.inf).topk(k).indices  # (B, k)

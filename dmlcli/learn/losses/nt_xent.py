@@ -16,7 +16,7 @@ from dmlcli.learn.losses.interface import Loss
 
 
 class NtXent(Loss):
-    """The normalised, temperature-scaled cross entropy, with labels.
+    """The normalized, temperature-scaled cross entropy, with labels.
 
     Settings:
         temperature: sharpness of the softmax; lower looks harder at the closest negatives

@@ -1,4 +1,4 @@
-"""Nearest-neighbour choice among one proxy for each product; the own proxy is not among the rivals.
+"""Nearest-neighbor choice among one proxy for each product; the own proxy is not among the rivals.
 
 Formula: mean over images of |x - p_y|^2 + ln(sum over c != y of exp(-|x - p_c|^2)), x and p of length scale
 Use: no sampler, cheap; proxy-nca-pp and proxy-anchor learn better.

@@ -2,7 +2,7 @@
 
 Formula: 1 - mean over anchors and their positives p of
     (1 + sum over other positives of sigmoid((s - s_p) / T)) / (1 + sum over all others of sigmoid((s - s_p) / T))
-Use: optimises the whole ranking at once; wants large batches and a head that already ranks somewhat.
+Use: optimizes the whole ranking at once; wants large batches and a head that already ranks somewhat.
 Published: ResNet-50 512, 384 images a batch: SOP 80.1 (paper†)
 Source: Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, ECCV 2020, equation 6.
 """

@@ -1,8 +1,8 @@
-"""Several centres for each product, softly assigned, in a softmax with a margin.
+"""Several centers for each product, softly assigned, in a softmax with a margin.
 
 Formula: S_c = sum over k of softmax_k(s_ck / gamma) s_ck; cross entropy of la (S_c - margin [c = y])
     + tau * sum over c and k < l of sqrt(2 + 1e-5 - 2 w_k . w_l) / (C K (K - 1))
-Use: products that look different from different sides; no sampler. Take fewer centres where products are many.
+Use: products that look different from different sides; no sampler. Take fewer centers where products are many.
 Published: BN-Inception 512: CUB 65.4, Cars 84.5, SOP 78.3 (paper†)
 Source: Qian et al., SoftTriple Loss: Deep Metric Learning Without Triplet Sampling, ICCV 2019, equations 9 and 12.
 """
@@ -20,15 +20,15 @@ _SLICE = 64  # images whose softmax is made at a time
 
 
 class SoftTriple(Loss):
-    """The last term lets centres that are not needed merge.
+    """The last term lets centers that are not needed merge.
 
     Settings:
-        num_centers: centres of each label (K)
+        num_centers: centers of each label (K)
         la: scale of the similarities (lambda)
-        gamma: softness of the assignment to centres
-        tau: weight of the term that merges centres
+        gamma: softness of the assignment to centers
+        tau: weight of the term that merges centers
         margin: by how much the own similarity must be ahead
-        normalize: scale embeddings and centres to unit length first
+        normalize: scale embeddings and centers to unit length first
     Parameters:
         centers: (C, K, D)
     """
@@ -76,7 +76,7 @@ class SoftTriple(Loss):
         return mean + self.tau * self._spread(centers) if self.tau else mean
 
     def _spread(self, centers: Tensor) -> Tensor:
-        """Mean distance between the centres (C, K, D) of one label, halved: 0 when all of them have merged."""
+        """Mean distance between the centers (C, K, D) of one label, halved: 0 when all of them have merged."""
         count, k, _ = centers.shape
         with torch.autocast(centers.device.type, enabled=False):
             dots = centers @ centers.mT  # (C, K, K)

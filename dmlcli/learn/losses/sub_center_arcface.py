@@ -1,7 +1,7 @@
-"""ArcFace with several centres for each product: the nearest counts, so wrongly labelled images find their own.
+"""ArcFace with several centers for each product: the nearest counts, so wrongly labeled images find their own.
 
 Formula: arcface with cos(theta_c) = maximum over k of x . w_ck
-Use: catalogues with wrong labels, or products shown in very different ways; no sampler.
+Use: catalogs with wrong labels, or products shown in very different ways; no sampler.
 Source: Deng et al., Sub-center ArcFace: Boosting Face Recognition by Large-Scale Noisy Web Faces, ECCV 2020,
     equation 2.
 """
@@ -21,7 +21,7 @@ class SubCenterArcface(Loss):
     """A softmax over the cosines to the nearest of several weight vectors for each label.
 
     Settings:
-        num_centers: centres of each label (K)
+        num_centers: centers of each label (K)
         margin: angle added to the own label's, in radians
         scale: sharpness of the softmax
         normalize: scale embeddings and weights to unit length first

@@ -136,7 +136,7 @@ class TwoPools(nn.Module):
 
 
 class WithDescriptor(nn.Module):
-    """A trunk, and beside it the built-in descriptor of the same pixels: colours and patterns that no label called for.
+    """A trunk, and beside it the built-in descriptor of the same pixels: colors and patterns that no label called for.
 
     (B, 3, H, W) as the trunk wants them -> (B, F + E), both parts of unit length, the trunk's first.
     """

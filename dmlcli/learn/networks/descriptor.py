@@ -1,4 +1,4 @@
-"""The backbone that needs no weights: which colours, contrasts and slopes occur together in the middle of an image.
+"""The backbone that needs no weights: which colors, contrasts and slopes occur together in the middle of an image.
 
 It is the fallback where pretrained weights are not available. A neighborhood of 4 x 4 cells is described by a few
 numbers: the color of its cells, how much each varies inside, and which way light rises, all three as the coarsest waves
@@ -18,16 +18,16 @@ from dmlcli.image import ImageSettings
 
 IMAGE = ImageSettings(resize=144, crop=128, mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
 _COARSE, _FINE, _FINE_SHARE = 4, 2, 0.7  # pixels, side of a cell; length of the fine matrix beside the coarse one
-_WINDOW = 4  # cells, side of a neighbourhood
+_WINDOW = 4  # cells, side of a neighborhood
 # light, red - green, yellow - blue
 _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1.5, -1.5, 0.0), (0.75, 0.75, -1.5))
-# of the six colour numbers, on average over photos: what is not usual should count
-_USUAL_COLOUR, _USUAL_SLOPE = (0.593, 0.155, 0.288, 0.2, 0.104, 0.164), (0.234, 0.0, 0.0, 0.0, 0.0)
-_CONTRAST = 4.0  # times; makes contrasts as large as colours
+# of the six color numbers, on average over photos: what is not usual should count
+_USUAL_COLOR, _USUAL_SLOPE = (0.593, 0.155, 0.288, 0.2, 0.104, 0.164), (0.234, 0.0, 0.0, 0.0, 0.0)
+_CONTRAST = 4.0  # times; makes contrasts as large as colors
 _SLOPES = (2.65, 3.4, 3.4, 2.5, 2.5)  # times: strength, direction (two numbers), axis (two numbers)
-_COLOUR_WAVES, _SLOPE_WAVES = (2, 4.0), (1, 3.0)  # the highest sum of half-waves across and down; gain over the mean
+_COLOR_WAVES, _SLOPE_WAVES = (2, 4.0), (1, 3.0)  # the highest sum of half-waves across and down; gain over the mean
 _CONSTANT = 0.3  # a number that is the same everywhere: its moments with the others are their means
-_MIDDLE = 2.0  # a neighbourhood weighs exp(-2 r^2), where r is 1 at the middle of the border
+_MIDDLE = 2.0  # a neighborhood weighs exp(-2 r^2), where r is 1 at the middle of the border
 _LEAST = 1e-3  # of the mean variance, added to each
 _ROUNDS = 6  # of Newton and Schulz
 
@@ -39,37 +39,37 @@ class Descriptor(nn.Module):
     """
 
     opponent: Tensor
-    colour_waves: Tensor
+    color_waves: Tensor
     slope_waves: Tensor
-    usual_colour: Tensor
+    usual_color: Tensor
     usual_slope: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None])
-        self.register_buffer("colour_waves", _waves(len(_USUAL_COLOUR), *_COLOUR_WAVES))
+        self.register_buffer("color_waves", _waves(len(_USUAL_COLOR), *_COLOR_WAVES))
         self.register_buffer("slope_waves", _waves(len(_USUAL_SLOPE), *_SLOPE_WAVES))
-        self.register_buffer("usual_colour", torch.tensor(_USUAL_COLOUR)[:, None, None])
+        self.register_buffer("usual_color", torch.tensor(_USUAL_COLOR)[:, None, None])
         self.register_buffer("usual_slope", torch.tensor(_USUAL_SLOPE)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Colours and slopes of coarse cells, and colours of fine ones, side by side."""
+        """Colors and slopes of coarse cells, and colors of fine ones, side by side."""
         device = images.device.type
         if torch.is_autocast_enabled(device):  # the root needs all digits
             with torch.autocast(device, enabled=False):
                 return self.forward(images.float())
         roots = images.clamp_min(0).sqrt()  # shadows are evened out
-        coarse = torch.cat([self._colours(roots, _COARSE), self._slopes(roots, _COARSE)], dim=1)  # (B, D, H, W)
-        fine = self._colours(roots, _FINE)
+        coarse = torch.cat([self._colors(roots, _COARSE), self._slopes(roots, _COARSE)], dim=1)  # (B, D, H, W)
+        fine = self._colors(roots, _FINE)
         return torch.cat([_together(coarse), _FINE_SHARE * _together(fine)], dim=1)  # (B, F)
 
-    def _colours(self, roots: Tensor, cell: int) -> Tensor:
-        """Mean colour and contrast of each cell, as waves over each neighbourhood."""
-        colours = F.conv2d(roots, self.opponent)
-        means = F.avg_pool2d(colours, cell)
-        spread = (F.avg_pool2d(colours.square(), cell) - means.square()).clamp_min(1e-6).sqrt()
-        numbers = torch.cat([means, _CONTRAST * spread], dim=1) - self.usual_colour
-        return F.conv2d(numbers, self.colour_waves, groups=numbers.shape[1])
+    def _colors(self, roots: Tensor, cell: int) -> Tensor:
+        """Mean color and contrast of each cell, as waves over each neighborhood."""
+        colors = F.conv2d(roots, self.opponent)
+        means = F.avg_pool2d(colors, cell)
+        spread = (F.avg_pool2d(colors.square(), cell) - means.square()).clamp_min(1e-6).sqrt()
+        numbers = torch.cat([means, _CONTRAST * spread], dim=1) - self.usual_color
+        return F.conv2d(numbers, self.color_waves, groups=numbers.shape[1])
 
     def _slopes(self, roots: Tensor, cell: int) -> Tensor:
         """How light rises in each cell (strength, direction, and axis: that of an edge, dark on whichever side)."""
@@ -85,7 +85,7 @@ class Descriptor(nn.Module):
 
 
 def _waves(channels: int, highest: int, gain: float) -> Tensor:
-    """Filters (channels * waves, 1, 4, 4): the cosine transform of a neighbourhood, its finer waves times `gain`."""
+    """Filters (channels * waves, 1, 4, 4): the cosine transform of a neighborhood, its finer waves times `gain`."""
     place = (torch.arange(_WINDOW) + 0.5) * (math.pi / _WINDOW)
     rows = [torch.cos(number * place) * (1.0 if number else 0.5**0.5) for number in range(highest + 1)]
     waves = [

@@ -30,7 +30,7 @@ class IdentityHead(nn.Module):
 
 
 class Projection(nn.Module):
-    """The trained part of a head, (B, F) -> (B, D), not normalised: linear, with something before, beside or after.
+    """The trained part of a head, (B, F) -> (B, D), not normalized: linear, with something before, beside or after.
 
     Whatever the kind, the linear layer can be set by LDA, from which gradient training starts.
     """

@@ -64,8 +64,8 @@ class ClosedForm:
         )
         within = (features - prototypes.float()[labels]) * share.sqrt().float()
         self._scatter = (within.T @ within).double()
-        self._centre = weighted.sum(0)
-        self._means = prototypes - self._centre
+        self._center = weighted.sum(0)
+        self._means = prototypes - self._center
 
     def fill(self, head: BlendHead, head_params: HeadParams) -> None:
         """Set base, tuned part and the means of the products, blend and recall."""
@@ -79,8 +79,8 @@ class ClosedForm:
     def fill_base(self, head: BlendHead) -> None:
         """Set the base part, which no setting changes."""
         factor = self._factor(_BASE_SHRINKAGE)
-        centred = self._features - self._centre.float()
-        white = torch.linalg.solve_triangular(factor.float(), centred.T, upper=False).T  # (N, F)
+        centerd = self._features - self._center.float()
+        white = torch.linalg.solve_triangular(factor.float(), centerd.T, upper=False).T  # (N, F)
         components = _strongest(white, head.whitened.out_features).double()  # (F, K)
         self._set(head.whitened, torch.linalg.solve_triangular(factor.T, components, upper=True))
 
@@ -89,9 +89,9 @@ class ClosedForm:
         solved = torch.cholesky_solve(self._means.T, self._factor(shrinkage))  # S^-1 M', (F, C)
         strengths, directions = torch.linalg.eigh(self._means @ solved)  # of M S^-1 M', weakest first
         strengths, directions = strengths.flip(0), directions.flip(1)
-        kept = strengths > 1e-9 * strengths[0]  # C - 1 at most: the means are centred
+        kept = strengths > 1e-9 * strengths[0]  # C - 1 at most: the means are centerd
         self._set(head.discriminative.linear, solved @ (directions[:, kept] * strengths[kept].rsqrt()))
-        with torch.no_grad():  # raw embeddings of length about 1, for the losses that do not normalise
+        with torch.no_grad():  # raw embeddings of length about 1, for the losses that do not normalize
             length = head.discriminative.linear(self._features).norm(dim=-1).mean()
             length = length.clamp_min(1e-12)  # 0 where all images are alike
             head.discriminative.linear.weight.div_(length)
@@ -106,17 +106,17 @@ class ClosedForm:
         return factor
 
     def _set(self, layer: nn.Linear, directions: Tensor) -> None:
-        """Project what is centred on the first columns of `directions` (F, K); outputs left over stay 0."""
-        weight = torch.zeros(layer.out_features, len(self._centre), dtype=directions.dtype)
+        """Project what is centerd on the first columns of `directions` (F, K); outputs left over stay 0."""
+        weight = torch.zeros(layer.out_features, len(self._center), dtype=directions.dtype)
         kept = directions.T[: layer.out_features]
         weight[: len(kept)] = kept
         with torch.no_grad():
             layer.weight.copy_(weight)
-            layer.bias.copy_(-weight @ self._centre)
+            layer.bias.copy_(-weight @ self._center)
 
 
 def _strongest(rows: Tensor, count: int) -> Tensor:
-    """The first principal components (F, count or fewer) of centred rows (N, F)."""
+    """The first principal components (F, count or fewer) of centerd rows (N, F)."""
     count = min(count, *rows.shape)
     if min(rows.shape) <= 4 * count:
         exact: Tensor = torch.linalg.svd(rows, full_matrices=False).Vh

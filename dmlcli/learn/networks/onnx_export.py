@@ -21,7 +21,7 @@ from dmlcli.embeddings import Vectors
 from dmlcli.image import Pixels
 from dmlcli.learn.networks.network import Network
 from dmlcli.model import Model, ModelRecord
-from dmlcli.onnx_runtime import open_graph, optimise
+from dmlcli.onnx_runtime import open_graph, optimize
 
 _TOLERANCE = 1e-3  # of the cosine between the graph's vector and the network's
 _LIBRARIES = ("dmlcli", "torch", "torchvision", "onnx", "onnxruntime")
@@ -75,7 +75,7 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
     try:
         graph = _whole(network, samples) if backbone is None else _around(onnx.load(backbone), network, samples)
         onnx.save(graph, plain)
-        optimise(plain, file, model.GRAPH_WEIGHTS)
+        optimize(plain, file, model.GRAPH_WEIGHTS)
         found = open_graph(file)(samples)
     except Exception as error:  # three libraries at work, each with its own kinds of failure
         storage.check_room(file, error)

@@ -36,7 +36,7 @@ def process_group() -> Iterator[None]:
     if dist_env.world() == 1:
         yield
         return
-    with prefetch.shared_by(dist_env.neighbours()):
+    with prefetch.shared_by(dist_env.neighbors()):
         torch.set_num_threads(prefetch.cores())
         try:
             distributed.init_process_group(timeout=_PATIENCE)
@@ -159,7 +159,7 @@ def map_sharded(rows: Sequence[T], work: Callable[[Sequence[T]], Tensor]) -> Ten
     return all_gather(work(rows[shard(len(rows))]), len(rows))
 
 
-def synchronised(module: nn.Module) -> nn.Module:
+def synchronized(module: nn.Module) -> nn.Module:
     """The module with parameters as the leader has them, whose gradients become the mean over all processes."""
     if size() == 1:
         return module

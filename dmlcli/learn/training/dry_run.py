@@ -41,7 +41,7 @@ from dmlcli.model import Model, open_model
 from dmlcli.workspace import Workspace
 
 _PHOTOS = 96  # that are read to tell how long one takes
-_TENSORS = 3  # copies of the features that are alive at a time: of all, of a fold, centred
+_TENSORS = 3  # copies of the features that are alive at a time: of all, of a fold, centerd
 
 
 @dataclass

@@ -14,7 +14,7 @@ from dmlcli.learn.training.diagnostics import Diagnostics, check_finite, lengths
 from dmlcli.learn.training.state import TrainerState, random_states, set_random_states
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...), of several processes each its part, and the labels of all (B,)
-_APART = 0.3  # length of the noise that sets several centres of one label apart; means have length 1
+_APART = 0.3  # length of the noise that sets several centers of one label apart; means have length 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def fit(
     """Train the learner's modules in place, from the epoch after the one it stands at to its last.
 
     Args:
-        embed: inputs (B, ...) to embeddings (B, D), not normalised: losses do that themselves.
+        embed: inputs (B, ...) to embeddings (B, D), not normalized: losses do that themselves.
         feed: the batches of epoch n.
         until: when to stop, in `time.monotonic()`: an epoch ends with the batch that passes it.
 
@@ -49,7 +49,7 @@ def fit(
     while _goes_on(trainer, until):
         number, started, images = trainer.start_epoch(), time.perf_counter(), 0
         loss_module = LossModule(embed, trainer, number)
-        step = distributed.synchronised(loss_module)
+        step = distributed.synchronized(loss_module)
         values: list[float] = []
         active: list[float] = []
         last: Batch | None = None
@@ -141,7 +141,7 @@ def _backward(step: nn.Module, loss_module: LossModule, inputs: Tensor, labels: 
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
-    """Set a loss's own proxies, class weights or centres (C, [K,] D) to the mean embedding of each label."""
+    """Set a loss's own proxies, class weights or centers (C, [K,] D) to the mean embedding of each label."""
     for module in loss.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if name not in ("proxies", "weight", "centers") or parameter.shape[-1] != embeddings.shape[1]:
@@ -152,7 +152,7 @@ def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Non
             means = sums / torch.bincount(labels, minlength=len(sums)).clamp_min(1)[:, None]  # (C, D)
             if normalize:
                 means = nn.functional.normalize(means, dim=-1)
-            if parameter.ndim == 3:  # centres of one label must differ, or they would move as one
+            if parameter.ndim == 3:  # centers of one label must differ, or they would move as one
                 noise = torch.randn_like(parameter) * _APART / parameter.shape[-1] ** 0.5
                 means = means[:, None] + noise  # (C, K, D)
             with torch.no_grad():

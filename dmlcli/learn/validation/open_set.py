@@ -1,4 +1,4 @@
-"""How close photos of new products come to the trained ones: what a threshold for "not in the catalogue" has to clear.
+"""How close photos of new products come to the trained ones: what a threshold for "not in the catalog" has to clear.
 
 The images that a model was fitted on lie further apart than new ones will, so the index alone promises too much. The
 folds hold out whole products: their photos are unknown to the model, and are searched among what it was fitted

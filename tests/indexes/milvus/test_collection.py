@@ -1,4 +1,4 @@
-"""A catalogue in a Milvus collection, served by milvus-lite: pushed, searched, updated, and what goes wrong."""
+"""A catalog in a Milvus collection, served by milvus-lite: pushed, searched, updated, and what goes wrong."""
 
 import json
 import os
@@ -30,8 +30,8 @@ def goods(folder: str, first: int = 0, last: int = 60, *, dim: int = 8, price: f
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = []
     for row in range(first, last):
-        colour = (("colour", ["red", "blue"][row % 3]),) if row % 3 < 2 else ()
-        items.append(Item(f"{row}.png", f"p{row // 5}", columns=(("price", str(row * price / 2)), *colour)))
+        color = (("color", ["red", "blue"][row % 3]),) if row % 3 < 2 else ()
+        items.append(Item(f"{row}.png", f"p{row // 5}", columns=(("price", str(row * price / 2)), *color)))
     states = [FileState(1, 1, str(row)) for row in range(first, last)]
     Path("photos").mkdir(exist_ok=True)
     save(Path(folder), Embeddings(Path("photos").resolve(), items, states, vectors, ""))
@@ -81,9 +81,9 @@ def without_scores(text: str) -> str:
 SAME = [
     ["--like", "p3"],
     ["--like", "7.png", "-k", "60"],
-    ["--like", "p3", "--where", "price < 20 and colour = 'red'"],
-    ["--like", "p3", "--where", "colour is not null and not price between 2 and 9", "-k", "50"],
-    ["--like", "p3", "--where", "colour like 'R%'"],
+    ["--like", "p3", "--where", "price < 20 and color = 'red'"],
+    ["--like", "p3", "--where", "color is not null and not price between 2 and 9", "-k", "50"],
+    ["--like", "p3", "--where", "color like 'R%'"],
     ["--like", "p3", "--by", "product", "-k", "5"],
     ["--like", "p3", "--by", "product", "--pool", "mean", "--where", "price > 3"],
     ["--like", "p3", "--by", "product", "--pool", "vote"],
@@ -130,7 +130,7 @@ def test_pushing_again_changes_nothing_and_what_changed_is_written(place: str, c
     again = report_of(cli("index", "shop", *push_it, "--update"))
     after = held(place)
     assert (again["added"], again["removed"]) == (0, 0) and after.keys() == before.keys()
-    assert after[3][2] == {"price": 3.0, "colour": "red"} and before[3][2] == {"price": 1.5, "colour": "red"}
+    assert after[3][2] == {"price": 3.0, "color": "red"} and before[3][2] == {"price": 1.5, "color": "red"}
     fewer = report_of(cli("index", str(goods("shop", 0, 40, price=2)), *push_it))
     assert (fewer["images"], fewer["removed"], fewer["parity"]) == (40, 20, 1)
 
@@ -230,7 +230,7 @@ def test_what_is_not_there_is_reported(place: str, cli: Cli, monkeypatch: pytest
     assert found.code == 4 and "no collection shpo" in found.err and "did you mean shop?" in found.err
     found = cli("query", "--like", "p3", "--index", "milvus:f.db/zzz")
     assert found.code == 4 and "known: shop" in found.err
-    found = cli("query", "--like", "p3", "--index", place, "--where", "colour like 'porcelain%'")
+    found = cli("query", "--like", "p3", "--index", place, "--where", "color like 'porcelain%'")
     assert found.code == 2 and "glob 'porcelain*'" in found.err
     assert cli("query", "--like", "q3", "--index", place).code == 2
     found = cli("duplicates", "--index", place)

@@ -42,13 +42,13 @@ def test_two_images_are_not_cropped_alike() -> None:
     crop = fixed_view(ImageSettings(36, 32, mean=(0, 0, 0), deviation=(1, 1, 1)), "light1-seed0")
     gradient = np.zeros((60, 80, 3), dtype=np.uint8)
     gradient[:] = np.arange(80, dtype=np.uint8)[:, None] * 3
-    centres = set()
+    centers = set()
     for number in range(5):
         gradient[0, 0] = number  # other bytes, the same picture
         from PIL import Image
 
-        centres.add(round(float(crop(encoded(Image.fromarray(gradient))).mean()), 3))
-    assert len(centres) == 5
+        centers.add(round(float(crop(encoded(Image.fromarray(gradient))).mean()), 3))
+    assert len(centers) == 5
 
 
 @pytest.mark.parametrize("size", [(80, 60), (1, 1), (300, 2), (2, 300)])
@@ -71,7 +71,7 @@ def test_half_of_the_random_views_are_mirrored() -> None:
     assert 15 < mirrored < 45
 
 
-def test_colours_stay_in_range() -> None:
+def test_colors_stay_in_range() -> None:
     white = encoded(photo(0).point(lambda _: 255))
     low, high = (np.array([0, 1])[:, None] - SETTINGS.mean) / SETTINGS.deviation
     for seed in range(20):
@@ -114,10 +114,10 @@ def test_light_is_brightness_contrast_and_saturation_one_after_the_other() -> No
     brightness, contrast, saturation = _drawn(5, 0.3)
     expected = rgb * brightness
     expected = (expected - expected.mean()) * contrast + expected.mean()
-    grey = expected.mean(axis=2, keepdims=True)
-    expected = (expected - grey) * saturation + grey
+    gray = expected.mean(axis=2, keepdims=True)
+    expected = (expected - gray) * saturation + gray
     assert np.allclose(_relit(rgb, 0.3, False, random.Random(5)), expected.clip(0, 255), atol=0.01)
-    assert np.ptp(_relit(rgb, 0.3, True, random.Random(5)), axis=2).max() < 1e-3  # grey: all colours alike
+    assert np.ptp(_relit(rgb, 0.3, True, random.Random(5)), axis=2).max() < 1e-3  # gray: all colors alike
 
 
 def _drawn(seed: int, light: float) -> tuple[float, float, float]:
@@ -126,7 +126,7 @@ def _drawn(seed: int, light: float) -> tuple[float, float, float]:
     return first, second, third
 
 
-def test_blur_keeps_flat_colour_and_the_mean_and_takes_contrast() -> None:
+def test_blur_keeps_flat_color_and_the_mean_and_takes_contrast() -> None:
     flat = np.full((20, 20, 3), 77, np.float32)
     assert np.allclose(_blurred(flat, 1.3), 77, atol=1e-3)
     noise = np.random.default_rng(0).uniform(0, 255, (40, 40, 3)).astype(np.float32)
@@ -146,7 +146,7 @@ def test_tilting_moves_corners_inwards_and_stays_inside() -> None:
         assert (np.diff(tilted[..., 0], axis=1) > 0).all()  # left stays left
 
 
-def test_erasing_puts_the_mean_colour_into_one_rectangle() -> None:
+def test_erasing_puts_the_mean_color_into_one_rectangle() -> None:
     for seed in range(20):
         rgb = np.zeros((32, 32, 3), np.float32)
         _erase(rgb, SETTINGS, random.Random(seed))

@@ -1,4 +1,4 @@
-"""How much each photo counts, and what a catalogue's shape asks of batches."""
+"""How much each photo counts, and what a catalog's shape asks of batches."""
 
 from collections import Counter
 
@@ -38,7 +38,7 @@ def test_rare_images_are_repeated_and_none_is_left_out() -> None:
     ("needed", "counts", "drawn"),
     [("random", (20, 20, 10), "random"), ("random", (20, 20, 2), "balanced"), ("pk", (20, 20, 2), "pk")],
 )
-def test_batches_are_balanced_where_the_catalogue_is_not(needed: str, counts: tuple[int, ...], drawn: str) -> None:
+def test_batches_are_balanced_where_the_catalog_is_not(needed: str, counts: tuple[int, ...], drawn: str) -> None:
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     assert sampler(needed, labels, [""] * len(labels)) == drawn
 

@@ -267,8 +267,8 @@ def random_batches(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 
     for number in range(count):
         size, spread = (1, 2, 3, 7, 12)[below(5)], (1.0, 1e-4, 1e3, 0.0)[below(4)]
-        centre = torch.randn(6, generator=generator) * below(2)
-        embeddings = centre + spread * torch.randn(size, 6, generator=generator)
+        center = torch.randn(6, generator=generator) * below(2)
+        embeddings = center + spread * torch.randn(size, 6, generator=generator)
         copies = torch.randint(size, (size,), generator=generator)
         embeddings = embeddings[copies] if number % 3 == 0 else embeddings
         yield embeddings.requires_grad_(), torch.randint(1 + below(5), (size,), generator=generator)

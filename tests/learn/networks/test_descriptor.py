@@ -1,4 +1,4 @@
-"""The built-in descriptor sees colour, texture and place, and little of the light."""
+"""The built-in descriptor sees color, texture and place, and little of the light."""
 
 from pathlib import Path
 
@@ -50,10 +50,10 @@ def test_narrow_arithmetic_around_it_does_not_reach_it() -> None:
 
 
 def test_what_is_in_the_middle_counts_more_than_what_is_at_the_border() -> None:
-    grey = np.full((128, 128, 3), 128, np.uint8)
-    middle, corner = grey.copy(), grey.copy()
+    gray = np.full((128, 128, 3), 128, np.uint8)
+    middle, corner = gray.copy(), gray.copy()
     middle[48:80, 48:80], corner[:32, :32] = (200, 40, 40), (200, 40, 40)
-    plain, in_middle, in_corner = describe(*(Image.fromarray(pixels) for pixels in (grey, middle, corner)))
+    plain, in_middle, in_corner = describe(*(Image.fromarray(pixels) for pixels in (gray, middle, corner)))
     assert plain @ in_middle < plain @ in_corner - 0.1
 
 
@@ -77,7 +77,7 @@ def test_it_tells_products_apart_and_knows_them_again() -> None:
     assert similarity.argmax(dim=1).tolist() == [row ^ 1 for row in range(20)]
 
 
-def test_it_sees_colour_where_shape_is_the_same_and_shape_where_colour_is() -> None:
+def test_it_sees_color_where_shape_is_the_same_and_shape_where_color_is() -> None:
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::8], stripes[:, 1::8] = (200, 40, 40), (200, 40, 40)
     red = Image.fromarray(stripes)

@@ -159,7 +159,7 @@ def test_a_graph_that_the_disk_has_no_room_for_is_an_error(tmp_path: Path, monke
     torch.manual_seed(0)
     network = Network(Plain(), IdentityHead(6), SETTINGS)
     before = onnx_export.save(tmp_path / "m", network, RECORD, pixels(3, 32))
-    monkeypatch.setattr(onnx_export, "optimise", failing)
+    monkeypatch.setattr(onnx_export, "optimize", failing)
     with pytest.raises(CannotWrite, match=rf"cannot write {tmp_path / 'm'}: no space left on device"):
         onnx_export.save(tmp_path / "m", network, replace(RECORD, backbone="other"), pixels(3, 32))
     after = open_model(tmp_path / "m")

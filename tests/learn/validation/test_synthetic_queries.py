@@ -67,7 +67,7 @@ def test_the_lda_head_is_chosen_by_them_and_no_gradient_is_trusted(data: Trainin
 
 
 @pytest.mark.slow
-def test_one_photo_a_product_is_a_catalogue(cli: Cli, begun: Path, tmp_path: Path) -> None:
+def test_one_photo_a_product_is_a_catalog(cli: Cli, begun: Path, tmp_path: Path) -> None:
     shop = make_shop(tmp_path / "shop", 6, 1)
     found = cli("train", shop, "--backbone", "descriptor", "--dim", 16, "-w", begun, "--no-index")
     assert found.code == 0, found.err
