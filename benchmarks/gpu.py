@@ -317,7 +317,7 @@ def _loader(photos: Any, image: Any, *, train: bool) -> Any:
         if train
         else [usual.Resize(image.resize), usual.CenterCrop(image.crop)]
     )
-    transform = usual.Compose([*sized, usual.ToTensor(), usual.Normalize(image.mean, image.deviation)])
+    transform = usual.Compose([*sized, usual.ToTensor(), usual.Normalize(image.mean, image.std)])
     number = {product: label for label, product in enumerate(sorted({item.product for item in photos.items}))}
     files = [Path(photos.root) / item.path for item in photos.items]
     dataset = _Photos(files, [number[item.product] for item in photos.items], transform)

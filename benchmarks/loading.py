@@ -83,7 +83,7 @@ def theirs(folder: Path) -> Iterator[torch.Tensor]:
         transforms.Resize(FAST.resize),
         transforms.CenterCrop(FAST.crop),
         transforms.ToTensor(),
-        transforms.Normalize(FAST.mean, FAST.deviation),
+        transforms.Normalize(FAST.mean, FAST.std),
     ]
     photos = ImageFolder(str(folder), transforms.Compose(steps))
     for images, _ in DataLoader(photos, batch_size=BATCH, num_workers=prefetch.cores()):

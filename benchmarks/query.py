@@ -286,7 +286,7 @@ def close(workspace: Path) -> None:
             transforms.Resize(image.resize, mode),
             transforms.CenterCrop(image.crop),
             transforms.ToTensor(),
-            transforms.Normalize(image.mean, image.deviation),
+            transforms.Normalize(image.mean, image.std),
         ]
     )
     with torch.inference_mode():

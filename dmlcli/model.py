@@ -15,7 +15,7 @@ from dmlcli.image import ImageSettings
 from dmlcli.storage import checksums, records
 
 DEFAULT_BACKBONE = "mobilenet_v3_large"  # small enough for a laptop
-SCHEMA = 1
+SCHEMA = 2
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
 _DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
@@ -57,7 +57,7 @@ _IMAGE = {
     "crop": _SIDE,
     "interpolation": records.one_of("bilinear", "bicubic"),
     "mean": records.list_of(records.number(-10, 10), length=3),
-    "deviation": records.list_of(records.number(1e-6, 1e6), length=3),
+    "std": records.list_of(records.number(1e-6, 1e6), length=3),
     "decode": records.one_of("fast", "exact"),
 }
 _OPEN_SET = {
@@ -148,7 +148,7 @@ def _open(folder: Path) -> Model:
     except (ValueError, OSError) as error:
         raise ModelError(f"{folder / _RECORD} is damaged: {error}", hint="train it again") from error
     image = values.pop("image")
-    image |= {key: tuple(image[key]) for key in ("mean", "deviation") if key in image}
+    image |= {key: tuple(image[key]) for key in ("mean", "std") if key in image}
     record = ModelRecord(image=ImageSettings(**image), **values)
     for name in record.sizes | record.sums:
         if not (folder / name).exists():

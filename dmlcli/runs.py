@@ -26,7 +26,7 @@ from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, MismatchError, nearest
 from dmlcli.storage import records
 
-SCHEMA = 2
+SCHEMA = 3
 _RECORD, _RECIPE, _METRICS, _IMAGES, _LOCK = "run.json", "recipe.toml", "metrics.jsonl", "images.json", "lock"
 CHECKPOINT, FOLDS = "checkpoint.pt", "folds.json"
 _NAMED = 3  # changed images that an error tells by name

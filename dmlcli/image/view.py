@@ -17,7 +17,7 @@ class ImageSettings:
     crop: int = 224  # pixels, side of the center square that is kept
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of RGB in [0, 1]: ImageNet's
-    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     decode: str = "fast"  # large JPEGs at a reduced scale, no less than twice the size needed; or "exact": whole
 
 
@@ -42,9 +42,9 @@ def square(picture: Picture, box: Box, settings: ImageSettings) -> Pixels:
 
 
 def normalize(rgb: Pixels, settings: ImageSettings) -> Pixels:
-    """(H, W, 3) in [0, 255] to (3, H, W) with the model's mean and deviation."""
-    mean, deviation = (np.array(v, np.float32)[:, None, None] for v in (settings.mean, settings.deviation))
+    """(H, W, 3) in [0, 255] to (3, H, W) with the model's mean and standard deviation."""
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (settings.mean, settings.std))
     planes = np.array(rgb.transpose(2, 0, 1), np.float32, order="C")  # plane by plane is several times quicker
-    planes *= 1 / (255 * deviation)
-    planes -= mean / deviation
+    planes *= 1 / (255 * std)
+    planes -= mean / std
     return planes

@@ -123,7 +123,7 @@ def test_decoding_a_large_jpeg_smaller_changes_little() -> None:
 
 def test_normalize_is_the_formula() -> None:
     rgb: Any = np.random.default_rng(0).integers(0, 256, (5, 4, 3)).astype(np.float32)
-    settings = ImageSettings(mean=(0.1, 0.2, 0.3), deviation=(0.5, 0.6, 0.7))
+    settings = ImageSettings(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     expected = ((rgb / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.6, 0.7]).transpose(2, 0, 1)
     assert np.allclose(normalize(rgb, settings), expected, atol=1e-6)
 

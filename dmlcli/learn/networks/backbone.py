@@ -142,13 +142,13 @@ class WithDescriptor(nn.Module):
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(self, trunk: nn.Module, image: ImageSettings) -> None:
         super().__init__()
         self.trunk, self.descriptor = trunk, Descriptor()
         self.register_buffer("mean", torch.tensor(image.mean)[:, None, None])
-        self.register_buffer("deviation", torch.tensor(image.deviation)[:, None, None])
+        self.register_buffer("std", torch.tensor(image.std)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         """Both, of the same images."""
@@ -156,7 +156,7 @@ class WithDescriptor(nn.Module):
 
     def described(self, images: Tensor) -> Tensor:
         """What the descriptor says (B, E): the pixels are brought back to [0, 1], and to about its size."""
-        pixels = F.avg_pool2d(images * self.deviation + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
+        pixels = F.avg_pool2d(images * self.std + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
         described: Tensor = self.descriptor(pixels)
         return described
 

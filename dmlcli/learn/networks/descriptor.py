@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from dmlcli.image import ImageSettings
 
-IMAGE = ImageSettings(resize=144, crop=128, mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
+IMAGE = ImageSettings(resize=144, crop=128, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 _COARSE, _FINE, _FINE_SHARE = 4, 2, 0.7  # pixels, side of a cell; length of the fine matrix beside the coarse one
 _WINDOW = 4  # cells, side of a neighborhood
 # light, red - green, yellow - blue

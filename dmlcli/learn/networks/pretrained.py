@@ -167,5 +167,5 @@ def _image_settings(weights: Any) -> ImageSettings:
         if preset.interpolation.value in ("bilinear", "bicubic")
         else "bilinear",
         mean=tuple(preset.mean),
-        deviation=tuple(preset.std),
+        std=tuple(preset.std),
     )

@@ -47,7 +47,7 @@ def image_settings(name: str) -> ImageSettings:
         crop=crop,
         interpolation=found["interpolation"] if found["interpolation"] in ("bilinear", "bicubic") else "bilinear",
         mean=tuple(found["mean"]),
-        deviation=tuple(found["std"]),
+        std=tuple(found["std"]),
     )
 
 

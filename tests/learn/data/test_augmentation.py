@@ -39,7 +39,7 @@ def test_a_named_crop_is_always_the_same_and_another_name_is_another_crop() -> N
 
 
 def test_two_images_are_not_cropped_alike() -> None:
-    crop = fixed_view(ImageSettings(36, 32, mean=(0, 0, 0), deviation=(1, 1, 1)), "light1-seed0")
+    crop = fixed_view(ImageSettings(36, 32, mean=(0, 0, 0), std=(1, 1, 1)), "light1-seed0")
     gradient = np.zeros((60, 80, 3), dtype=np.uint8)
     gradient[:] = np.arange(80, dtype=np.uint8)[:, None] * 3
     centers = set()
@@ -73,7 +73,7 @@ def test_half_of_the_random_views_are_mirrored() -> None:
 
 def test_colors_stay_in_range() -> None:
     white = encoded(photo(0).point(lambda _: 255))
-    low, high = (np.array([0, 1])[:, None] - SETTINGS.mean) / SETTINGS.deviation
+    low, high = (np.array([0, 1])[:, None] - SETTINGS.mean) / SETTINGS.std
     for seed in range(20):
         seen = random_view(white, SETTINGS, random.Random(seed)).reshape(3, -1)
         assert (seen.min(1) >= low - 1e-4).all() and (seen.max(1) <= high + 1e-4).all()
@@ -88,7 +88,7 @@ def test_views_are_plain_then_mirrored_then_random_ones_of_the_seed() -> None:
 @pytest.mark.parametrize("size", [(80, 60), (1, 1), (300, 2)])
 def test_every_preset_gives_finite_views_in_range(augment: str, size: tuple[int, int]) -> None:
     data = encoded(photo(2, size=size))
-    low, high = (np.array([0, 1])[:, None] - SETTINGS.mean) / SETTINGS.deviation
+    low, high = (np.array([0, 1])[:, None] - SETTINGS.mean) / SETTINGS.std
     for seed in range(25):
         seen = random_view(data, SETTINGS, random.Random(seed), augment)
         assert seen.shape == (3, 32, 32) and seen.dtype == np.float32 and seen.flags.c_contiguous

@@ -133,13 +133,13 @@ def test_the_earlier_map_is_the_last_one_of_twice_the_size() -> None:
 def test_the_descriptor_beside_a_network_sees_the_pixels_as_they_were() -> None:
     start = resolve("shufflenet_v2_x0_5", "none")
     pixels = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (start.image.mean, start.image.deviation))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (start.image.mean, start.image.std))
     torch.manual_seed(0)
     maps, both = (build_backbone(start, pooling) for pooling in ("two-maps", "two-maps+descriptor"))
     both.trunk.load_state_dict(maps.state_dict())  # type: ignore[union-attr]
     with torch.inference_mode():
-        expected = maps((pixels - mean) / deviation), Descriptor()(F.avg_pool2d(pixels, 2))
-        found = both((pixels - mean) / deviation)
+        expected = maps((pixels - mean) / std), Descriptor()(F.avg_pool2d(pixels, 2))
+        found = both((pixels - mean) / std)
     parts = [F.normalize(part, dim=-1) for part in expected]
     assert torch.allclose(found, torch.cat(parts, dim=-1), atol=1e-4)
     assert set(both.state_dict()) == set(empty_backbone("shufflenet_v2_x0_5", "two-maps+descriptor").state_dict())
