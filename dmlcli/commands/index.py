@@ -208,7 +208,7 @@ def _requirements(
 
     if update and (auto or factory or memory or recall):
         raise UsageError(
-            "--update keeps the kind of the index as it is", hint="without --update it is made anew, as you wish"
+            "--update keeps the kind of the index as it is", hint="without --update it is rebuilt, as you wish"
         )
     if factory and (auto or memory):
         raise UsageError(

@@ -55,7 +55,7 @@ def insight(
 
 
 class _Mistake(NamedTuple):
-    """One product taken for another: how often, and the surest case of it."""
+    """One product confused with another: how often, and the surest case of it."""
 
     times: int
     image: str = ""

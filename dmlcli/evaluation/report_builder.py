@@ -134,10 +134,10 @@ def inflated(evidence: Inflation) -> str:
         "neighbor": "the next or next but one shot by its number",
         "copy": "a copy of the query",
     }[evidence.kind]
-    rng = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""
+    by_chance = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""
     return (
         f"leave-one-out is inflated here: the closest right photo is {kind} for {100 * evidence.share:.0f} % of the "
-        f"right answers{rng}; without those, Recall@1 is {100 * evidence.without:.1f} % instead of "
+        f"right answers{by_chance}; without those, Recall@1 is {100 * evidence.without:.1f} % instead of "
         f"{100 * evidence.recall_at_1:.1f} %. Queries of their own are the honest test (--queries, --query-split, or "
         "--exclude-same session)"
     )

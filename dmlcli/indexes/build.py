@@ -100,7 +100,7 @@ def update(folder: Path, embeddings: Embeddings, model_folder: Path | None, *, p
     if (old.model, old.dim, old.views) != (embeddings.model, embeddings.dim, embeddings.views):
         raise MismatchError(
             f"the index in {folder} was made by another model or of other views than these embeddings",
-            hint="without --update it is made anew",
+            hint="without --update it is rebuilt",
         )
     ids, gone = _assign(old, embeddings)
     new = np.flatnonzero(ids >= old.record["next_id"])
@@ -156,18 +156,18 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
     else:
         dead = np.union1d(dead, gone)
     if len(dead) > _MANY_DEAD * near.ntotal:
-        progress.note(f"{len(dead)} of {near.ntotal} rows are gone, which {old.kind} cannot remove: it is made anew")
+        progress.note(f"{len(dead)} of {near.ntotal} rows are gone, which {old.kind} cannot remove: it is rebuilt")
         return _make(old.kind, old.record["why"], [], embeddings, ids, target)
     try:
         for index in (near, rows):
             if index is not None:
                 faiss_kinds.add(index, embeddings.vectors[new], ids[new], "adding")
     except RuntimeError:  # a kind that can only be made whole
-        progress.note(f"{old.kind} takes no new rows: it is made anew")
+        progress.note(f"{old.kind} takes no new rows: it is rebuilt")
         return _make(old.kind, old.record["why"], [], embeddings, ids, target)
     settings, measured = _fitted(near, rows, embeddings, ids, target, dead)
     if measured is not None and measured.recall < target:
-        progress.warn(f"recall@10 is {measured.recall:.3f} by now, below {target}: without --update it is made anew")
+        progress.warn(f"recall@10 is {measured.recall:.3f} by now, below {target}: without --update it is rebuilt")
     return _Made(near, rows, old.kind, old.record["why"], settings, measured, target, old.record["tried"], dead)
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean over queries is: intervals by drawing whole products, since queries of one product go together."""
+"""How sure a mean over queries is: intervals by bootstrap over products, since queries of one product go together."""
 
 from collections.abc import Mapping, Sequence
 

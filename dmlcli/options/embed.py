@@ -19,17 +19,17 @@ EmbedInputs = Annotated[
 EmbedPrecision = Annotated[
     Literal["float32", "bfloat16"],
     Option(
-        help="What the backbone computes in. bfloat16 takes two thirds of the time where backbones are heavy and "
+        help="Number format of the backbone. bfloat16 takes two thirds of the time where backbones are heavy and "
         "processors have it, and turns vectors a little (cosine 0.99 to 1)."
     ),
 ]
 Average = Annotated[
     Literal["flip", "crops"] | None,
-    Option(help="Average the embeddings of several views: mirrored too, or five crops.", show_default=False),
+    Option(help="Average the embeddings of several views: flip (mirrored too), or five crops.", show_default=False),
 ]
 DTypeName = Literal["float32", "float16"]
-DType = Annotated[DTypeName, Option(help="How the vectors are stored; float16 takes half the space.")]
-Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(help="What a folder of embeddings looks like inside.")]
+DType = Annotated[DTypeName, Option(help="Number format of the stored vectors; float16 takes half the space.")]
+Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(help="Layout of an output folder.")]
 EmbedDevice = Annotated[
-    str, Option("--device", help="What embeds: cpu (without torch), auto (a GPU, if any), cuda, cuda:N or mps.")
+    str, Option("--device", help="Device: cpu (without torch), auto (a GPU, if any), cuda, cuda:N or mps.")
 ]

@@ -8,41 +8,37 @@ Auto = Annotated[
     bool,
     Option(
         "--auto",
-        help="Measure kinds of index on these vectors, take the quickest to build and ask; by itself from 100,000.",
+        help="Measure index types on these vectors and use the fastest; the default from 100,000 images.",
     ),
 ]
 TargetRecall = Annotated[
     float | None,
-    Option(
-        min=0.1, max=1, help="Share of the ten nearest that a search must find.  [default: 0.98]", show_default=False
-    ),
+    Option(min=0.1, max=1, help="Recall@10 that a search must reach.  [default: 0.98]", show_default=False),
 ]
-MaxMemory = Annotated[
-    str | None, Option(help="What the index may need to be searched, e.g. 500M or 4G.", show_default=False)
-]
+MaxMemory = Annotated[str | None, Option(help="Memory that a search may take, e.g. 500M or 4G.", show_default=False)]
 Factory = Annotated[
     str | None,
     Option(
-        help="Make this kind: a FAISS factory string, e.g. Flat or HNSW32; with --to FLAT, HNSW or AUTOINDEX.",
+        help="Index type: a FAISS factory string, e.g. Flat or HNSW32; with --to FLAT, HNSW or AUTOINDEX.",
         show_default=False,
     ),
 ]
 Update = Annotated[
-    bool, Option("--update", help="Add what is new to the index and remove what is gone; its kind stays.")
+    bool, Option("--update", help="Add new images to the index and remove deleted ones; its type stays.")
 ]
 Prune = Annotated[
     bool,
-    Option("--prune", help="Remove what is gone even where that is a fifth of the images, or a whole folder."),
+    Option("--prune", help="Remove deleted images even if they are a fifth of all, or a whole folder."),
 ]
 To = Annotated[
     str | None,
     Option(
-        help="Into a Milvus collection: milvus://host:19530/products, or milvus:./file.db/products (an extra).",
+        help="Write to a Milvus collection: milvus://host:19530/products, or milvus:./file.db/products (an extra).",
         show_default=False,
     ),
 ]
-Replace = Annotated[bool, Option("--replace", help="With --to: drop what the collection holds of another model.")]
-Threshold = Annotated[float, Option(min=-1, max=1, help="Cosine from which two count as near-identical.")]
+Replace = Annotated[bool, Option("--replace", help="With --to: drop the collection's vectors of another model.")]
+Threshold = Annotated[float, Option(min=-1, max=1, help="Cosine similarity from which two images are near-identical.")]
 WholeProducts = Annotated[
-    bool, Option("--products", help="Compare products, by the mean of their images, instead of images.")
+    bool, Option("--products", help="Compare products, by their mean embeddings, instead of images.")
 ]

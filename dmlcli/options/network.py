@@ -70,7 +70,7 @@ Weights = Annotated[
 Tune = Annotated[
     Literal["none", "head", "top", "all", "auto"] | None,
     Option(
-        help="How deep to train: nothing (the frozen baseline), the head on cached features, the backbone's last stage "
+        help="Layers to train: none (the frozen baseline), the head on cached features, the backbone's last stage "
         "too, or all of it; auto: the head, then deeper where device and --budget allow it.  [default: auto]",
         show_default=False,
     ),
@@ -79,29 +79,29 @@ Purpose = Annotated[
     Literal["known", "new", "both"] | None,
     Option(
         "--for",
-        help="What will be searched for: the products trained on, new ones, or both.  [default: both]",
+        help="Products that will be searched for: those trained on, new ones, or both.  [default: both]",
         show_default=False,
     ),
 ]
 Head = Annotated[
     Literal["linear", "mlp", "bnneck", "layernorm", "identity"] | None,
     Option(
-        help="What is trained on top of the backbone; identity: nothing, the backbone alone is.  [default: linear]",
+        help="Layers on top of the backbone; identity: none, only the backbone is trained.  [default: linear]",
         show_default=False,
     ),
 ]
 Pooling = Annotated[
     Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
     Option(
-        help="Of the last map, of two, or of two beside the built-in descriptor.  [default: the last, where it can]",
+        help="Pooling of the last map, of two, or of two beside the descriptor.  [default: the last, where it can]",
         show_default=False,
     ),
 ]
 BatchNorm = Annotated[
     Literal["frozen", "free"] | None,
     Option(
-        help="Whether batch norm stays as pretrained, or follows the batches where all is trained.  [default: frozen]",
+        help="Keep batch-norm statistics as pretrained, or update them with --tune all.  [default: frozen]",
         show_default=False,
     ),
 ]
-Dim = Annotated[int | None, Option(min=2, help="Length of an embedding.  [default: 256]", show_default=False)]
+Dim = Annotated[int | None, Option(min=2, help="Embedding dimension.  [default: 256]", show_default=False)]

@@ -11,11 +11,11 @@ IndexPath = Annotated[
 ]
 WorkspacePath = Annotated[
     Path | None,
-    Option("--workspace", "-w", help="Workspace folder; else the nearest .dmlcli above.", show_default=False),
+    Option("--workspace", "-w", help="Workspace folder; default: the nearest .dmlcli above.", show_default=False),
 ]
-ModelOut = Annotated[Path | None, Option("--output", "-o", help="Where the model goes.", show_default=False)]
+ModelOut = Annotated[Path | None, Option("--output", "-o", help="Model folder to write.", show_default=False)]
 EmbeddingsOut = Annotated[
     Path | None,
-    Option("--output", "-o", help="Folder, or a file: .npz, .npy, .parquet, .jsonl.", show_default=False),
+    Option("--output", "-o", help="Output folder, or a file: .npz, .npy, .parquet, .jsonl.", show_default=False),
 ]
-IndexOut = Annotated[Path | None, Option("--output", "-o", help="Where the index goes.", show_default=False)]
+IndexOut = Annotated[Path | None, Option("--output", "-o", help="Index folder to write.", show_default=False)]

@@ -24,7 +24,7 @@ Images = Annotated[
 ]
 Like = Annotated[
     _Names,
-    Option(help="Search with what is indexed: a product, or an image by its path.", show_default=False),
+    Option(help="Search with an indexed product, or an indexed image by its path.", show_default=False),
 ]
 VectorFile = Annotated[
     _Vectors, Option("--vector", help="Search with vectors: .npy, .npz or .json.", show_default=False)
@@ -32,31 +32,31 @@ VectorFile = Annotated[
 Minus = Annotated[
     _Names,
     Option(
-        help="Leave out this indexed product; of a photo or an indexed image: search away from it.", show_default=False
+        help="Exclude this indexed product; for a photo or an indexed image: search away from it.", show_default=False
     ),
 ]
-Crop = Annotated[str | None, Option(help="x,y,width,height of each photo, in pixels or per cent.", show_default=False)]
-Fuse = Annotated[bool, Option("--fuse", help="All photos show one thing: one answer for them together.")]
-FilesFrom = Annotated[str | None, Option(help="File with one image path a line, or - for stdin.", show_default=False)]
+Crop = Annotated[str | None, Option(help="Crop each photo: x,y,width,height in pixels or percent.", show_default=False)]
+Fuse = Annotated[bool, Option("--fuse", help="All photos show one product: answer them together.")]
+FilesFrom = Annotated[str | None, Option(help="File with one image path per line, or - for stdin.", show_default=False)]
 Null = Annotated[bool, Option("--null", help="The paths of --files-from end with NUL instead of newline.")]
-TopK = Annotated[int, Option("--top-k", "-k", min=1, help="Hits for each query.")]
+TopK = Annotated[int, Option("--top-k", "-k", min=1, help="Number of hits for each query.")]
 MinScore = Annotated[
     Any,  # a number or "auto"; Typer knows no such union
     Option(
         parser=str,
         metavar="COSINE|auto",
-        help="Leave out images below this cosine; exit 1 if none is left. auto: as 95 in 100 unknown products are.",
+        help="Leave out images below this cosine; exit 1 if none is left. auto: rejects 95 % of unknown products.",
         show_default=False,
     ),
 ]
 Where = Annotated[
     str | None,
     Option(
-        help="Only among items for which this SQL expression is true: \"category = 'mug' and price < 20\".",
+        help="Search only items that satisfy this SQL expression: \"category = 'mug' and price < 20\".",
         show_default=False,
     ),
 ]
-By = Annotated[Literal["image", "product"], Option(help="Whether hits are images or products.")]
+By = Annotated[Literal["image", "product"], Option(help="Rank images or products.")]
 Pool = Annotated[
     Literal["max", "mean", "vote"] | None,
     Option(
@@ -68,8 +68,8 @@ Rerank = Annotated[
     str | None,
     Option(help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5.", show_default=False),
 ]
-Explain = Annotated[bool, Option("--explain", help="Tell the stages, their candidates and times.")]
-Sheet = Annotated[Path | None, Option(help="Also draw queries and hits into this picture (PNG).", show_default=False)]
+Explain = Annotated[bool, Option("--explain", help="Show stages with candidates and timings.")]
+Sheet = Annotated[Path | None, Option(help="Also write queries and hits as one image (PNG).", show_default=False)]
 AnswerPage = Annotated[
-    Path | None, Option("--html", help="Also write queries and hits as one page (HTML).", show_default=False)
+    Path | None, Option("--html", help="Also write queries and hits as one HTML page.", show_default=False)
 ]

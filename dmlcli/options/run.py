@@ -9,24 +9,26 @@ TrainSeed = Annotated[
     int | None,
     Option(
         "--seed",
-        help="Start of every random number; equal seeds give equal models on one machine.  [default: 0]",
+        help="Random seed; equal seeds give equal models on one machine.  [default: 0]",
         show_default=False,
     ),
 ]
-Seed = Annotated[int, Option(help="Start of every random number.")]
+Seed = Annotated[int, Option(help="Random seed.")]
 Budget = Annotated[
     str | None,
-    Option(help="How long it may take in all: 10m, 90s or 1h30m.", show_default=False),
+    Option(help="Time limit for the whole run: 10m, 90s or 1h30m.", show_default=False),
 ]
-DryRun = Annotated[bool, Option("--dry-run", help="Only say what would be done, and how long and how large it is.")]
-TensorBoard = Annotated[bool, Option("--tensorboard", help="Write the run for TensorBoard too (an extra).")]
-Resume = Annotated[bool, Option("--resume", help="Go on with the run that was interrupted last, to the same end.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Show the plan with its time and memory, and exit.")]
+TensorBoard = Annotated[bool, Option("--tensorboard", help="Also log the run for TensorBoard (an extra).")]
+Resume = Annotated[bool, Option("--resume", help="Resume the run that was interrupted last.")]
 RunId = Annotated[
-    str | None, Option("--run", help="With --resume: another run (see dmlcli status).", show_default=False)
+    str | None, Option("--run", help="With --resume: the run to resume (see dmlcli status).", show_default=False)
 ]
-Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:N or mps.")]
-NoIndex = Annotated[bool, Option("--no-index", help="Stop after the model: do not embed and index the catalog.")]
+Device = Annotated[str, Option(help="Device: auto, cpu, cuda, cuda:N or mps.")]
+NoIndex = Annotated[bool, Option("--no-index", help="Do not embed and index the catalog after training.")]
 TrainPage = Annotated[
     Path | None,
-    Option("--html", help="Also write curves, a map of the products and confusions as one page.", show_default=False),
+    Option(
+        "--html", help="Also write curves, a map of the products and confusions as one HTML page.", show_default=False
+    ),
 ]

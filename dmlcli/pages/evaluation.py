@@ -67,7 +67,7 @@ def render(report: EvalReport) -> str:
         ]
         parts.append(_shape(insight.shape))
     parts += [_literature(report), _provenance(report)]
-    return page("How good is the search?", "\n".join(filter(None, parts)), _STYLE)
+    return page("Retrieval evaluation", "\n".join(filter(None, parts)), _STYLE)
 
 
 def _head(report: EvalReport) -> str:
@@ -104,11 +104,11 @@ def _worst(products: Sequence[GroupScore]) -> str:
     cards = []
     for one in worst:
         pair = ""
-        if one.taken_for:
-            taken_for = f"taken for {one.taken_for}, {one.times} times"
+        if one.confused_with:
+            confused_with = f"confused with {one.confused_with}, {one.times} times"
             pair = (
                 f'<div class="pair">{_figure(one.image, one.box, "a photo of it", "right")}'
-                f"{_figure(one.taken_for_image, one.taken_for_box, taken_for, 'wrong')}</div>"
+                f"{_figure(one.taken_for_image, one.taken_for_box, confused_with, 'wrong')}</div>"
             )
         cards.append(
             f'<div class="card"><h3>{escape(one.name)}</h3><span class="share">{_percent(one.recall_at_1)}</span> '
@@ -121,7 +121,7 @@ def _scores(report: EvalReport) -> str:
     rows = [
         [metric_title(name), _percent(value), _span(report.interval95[name])] for name, value in report.metrics.items()
     ]
-    note = '<p class="faint">Intervals: 95 %, drawing whole products. Ties count against the search.</p>'
+    note = '<p class="faint">Intervals: 95 %, bootstrap over products. Ties count against the search.</p>'
     return "<h2>Scores</h2>" + _table(["metric", "score", "95 % interval"], rows) + note
 
 
@@ -137,8 +137,8 @@ def _misses(misses: Sequence[Miss]) -> str:
         )
         rows.append(f'<div class="miss">{asked}{hits}</div>')
     return (
-        '<h2>Worst queries</h2><p class="faint">The query, then what came first; the surest mistakes, at most three of '
-        f"one product.</p>{''.join(rows)}"
+        '<h2>Worst queries</h2><p class="faint">Queries with their first hits; the most confident errors, at most '
+        f"three of one product.</p>{''.join(rows)}"
     )
 
 
@@ -148,11 +148,11 @@ def _confusions(insight: Insight) -> str:
     rows = "".join(
         f'<tr class="small"><td>{_image(one.image, one.box)}</td><td>{escape(one.product)}</td>'
         f"<td>{_image(one.taken_for_image, one.taken_for_box)}</td>"
-        f'<td>{escape(one.taken_for)}</td><td class="number">{one.times} of {one.queries}</td></tr>'
+        f'<td>{escape(one.confused_with)}</td><td class="number">{one.times} of {one.queries}</td></tr>'
         for one in insight.confusions
     )
     return (
-        "<h2>Most confused pairs</h2><table><tr><th></th><th>product</th><th></th><th>taken for</th>"
+        "<h2>Most confused pairs</h2><table><tr><th></th><th>product</th><th></th><th>confused with</th>"
         f"<th>queries</th></tr>{rows}</table>"
     )
 
@@ -177,7 +177,7 @@ def _reranked(ways: Sequence[Reranked]) -> str:
 def _gap(other: Against | Reranked, name: str) -> list[str]:
     """Difference, its interval, and the verdict."""
     gap = other.difference[name]
-    verdict = ("better" if gap > 0 else "worse") if gap is not None and other.evidence[name] else "no evidence"
+    verdict = ("better" if gap > 0 else "worse") if gap is not None and other.significant[name] else "not significant"
     return [f"{100 * gap:+.1f}" if gap is not None else "-", _span(other.interval95[name], "+.1f"), verdict]
 
 
@@ -229,7 +229,7 @@ def _groups(title: str, name: str, groups: Sequence[GroupScore]) -> str:
         f'<tr><td>{escape(one.name)}</td><td class="number">{one.queries}</td><td class="number">'
         f'{_percent(one.recall_at_1)}</td><td><span class="track"><span class="bar" style="width: '
         f'{8 * one.recall_at_1:.2f}rem"></span></span></td><td class="number">{_percent(one.map_at_r)}</td>'
-        f"<td>{escape(f'{one.taken_for} ({one.times})') if one.taken_for else ''}</td></tr>"
+        f"<td>{escape(f'{one.confused_with} ({one.times})') if one.confused_with else ''}</td></tr>"
         for one in groups[:_PRODUCTS]
     )
     more = (
@@ -237,7 +237,7 @@ def _groups(title: str, name: str, groups: Sequence[GroupScore]) -> str:
     )
     return (
         f'<h2>{title}</h2><div class="scroll"><table><tr><th>{name}</th><th>queries</th><th>Recall@1</th><th></th>'
-        f"<th>MAP@R</th><th>most often taken for</th></tr>{rows}</table></div>{more}"
+        f"<th>MAP@R</th><th>most often confused with</th></tr>{rows}</table></div>{more}"
     )
 
 
@@ -282,7 +282,7 @@ def _provenance(report: EvalReport) -> str:
     rows += [[f"fingerprint of {name}", value] for name, value in report.fingerprints.items()]
     rows += [list(pair) for pair in report.versions.items()]
     rows += [["inputs left out", str(len(report.skipped))]]
-    return "<h2>What this rests on</h2>" + _table(["", ""], rows)
+    return "<h2>Provenance</h2>" + _table(["", ""], rows)
 
 
 def _table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -56,7 +56,7 @@ def write(
         parts += [_map(photos, embeddings), _confusions(photos, embeddings)]
     else:
         parts.append('<p class="faint">The catalog was not embedded (--no-index): no map, no confusions.</p>')
-    storage.write_text(target, page("What training made", "\n".join(parts), _STYLE))
+    storage.write_text(target, page("Training report", "\n".join(parts), _STYLE))
 
 
 def _tiles(report: TrainReport) -> str:
@@ -196,7 +196,7 @@ def _map(photos: Catalog, embeddings: Embeddings) -> str:
 
 
 def _confusions(photos: Catalog, embeddings: Embeddings) -> str:
-    """The pairs of products whose photos are taken for each other most often."""
+    """The pairs of products whose photos are confused with each other most often."""
     step = max(1, len(embeddings.items) // _MOST_IMAGES)
     rows = [row for row in range(0, len(embeddings.items), step) if embeddings.products[row]]
     vectors = np.asarray(embeddings.vectors[rows])
@@ -224,7 +224,7 @@ def _confusions(photos: Catalog, embeddings: Embeddings) -> str:
             "</figcaption></figure>"
             for item in (embeddings.items[row] for row in example[pair])
         )
-        cards.append(f'<div class="pair">{figures}<p><b>{times}</b> taken for each other</p></div>')
+        cards.append(f'<div class="pair">{figures}<p><b>{times}</b> confused with each other</p></div>')
     return f'{head}<div class="pairs">{"".join(cards)}</div>'
 
 

@@ -7,13 +7,13 @@ from dmlcli.report.query import Hit, Part
 
 @dataclass(frozen=True)
 class GroupScore:
-    """Scores of the queries of one product or category, in [0, 1], and what its photos are most often taken for."""
+    """Scores of the queries of one product or category, in [0, 1], and what its photos are most often confused with."""
 
     name: str
     queries: int
     recall_at_1: float
     map_at_r: float | None
-    taken_for: str = ""
+    confused_with: str = ""
     times: int = 0
     image: str = ""  # a query that was not found, and what came first
     taken_for_image: str = ""
@@ -26,7 +26,7 @@ class Confusion:
     """How many of one product's photos have the other product first."""
 
     product: str
-    taken_for: str
+    confused_with: str
     times: int
     queries: int
     image: str

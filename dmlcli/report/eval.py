@@ -26,7 +26,7 @@ class Against:
     metrics: dict[str, float | None]
     difference: dict[str, float | None]
     interval95: dict[str, tuple[float, float] | None]
-    evidence: dict[str, bool]  # whether the interval leaves out 0
+    significant: dict[str, bool]  # whether the 95 % interval excludes 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Reranked:
     plain: dict[str, float | None]
     difference: dict[str, float | None]
     interval95: dict[str, tuple[float, float] | None]  # of the difference
-    evidence: dict[str, bool]  # whether the interval leaves out 0
+    significant: dict[str, bool]  # whether the 95 % interval excludes 0
     milliseconds: float  # a query
 
 

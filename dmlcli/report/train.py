@@ -7,7 +7,7 @@ from dmlcli.report.skipped import Skipped
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What training made. Scores are MAP@R in validation, in [0, 1]; None where nothing could be held out."""
+    """Training report. Scores are MAP@R in validation, in [0, 1]; None where nothing could be held out."""
 
     run: str
     model: str

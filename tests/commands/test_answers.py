@@ -270,7 +270,7 @@ def test_the_threshold_finds_itself_and_is_kept(
     unknown = ask(tmp_path / "odd.png", "--min-score", "auto", code=1)
     assert unknown["hits"] == [] and unknown["closest"] < unknown["min_score"]
     report = cli("query", tmp_path / "odd.png", "--min-score", "auto", "--format", "table")
-    assert "not in the catalog" in report.out and "95 % of photos of unknown products" in report.err
+    assert "no match: the best score" in report.out and "95 % of photos of unknown products" in report.err
     dmlcli.index(place / "shop.csv", model=plain_model, workspace=place / ".dmlcli")
     assert not (place / ".dmlcli" / "index" / "calibration.json").exists()  # another index, another threshold
 

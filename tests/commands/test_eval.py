@@ -148,12 +148,12 @@ def test_the_trained_catalog_is_named_and_its_weights_are_no_new_warning(mission
     assert found.code == 0 and "leave-one-out: 100 queries of 20 products among 100 images" in found.out
     assert "all images, includes training products" in found.out
     assert "Recall@1" in found.out and "MAP@R" in found.out and "95 % interval" in found.out
-    assert "stands in" not in found.err  # said when it happened, and by status
+    assert "is used instead" not in found.err  # said when it happened, and by status
     quiet = cli("eval", "-w", mission.workspace, "-q")
     assert quiet.code == 0 and quiet.err == ""
     assert "the model was trained on 20 of these products" in found.err
     report = scores(cli, "-w", mission.workspace)
-    assert "stands in" in report["caution"] and report["trained_products"] == 20 and report["includes_training"]
+    assert "is used instead" in report["caution"] and report["trained_products"] == 20 and report["includes_training"]
     assert report["metrics"]["recall@1"] > 0.6
 
 
@@ -238,7 +238,7 @@ def test_a_difference_with_its_interval(cli: Cli, tmp_path: Path) -> None:
 def test_no_evidence_is_said(cli: Cli, tmp_path: Path) -> None:
     one, twin = blobs(tmp_path / "a.npz", 0.8, seed=1), blobs(tmp_path / "b.npz", 0.8, seed=2)
     found = cli("eval", one, "--against", twin)
-    assert found.code == 0 and "no evidence that either is better" in found.out
+    assert found.code == 0 and "no significant difference" in found.out
     low, high = scores(cli, one, "--against", twin)["against"]["interval95"]["map@r"]
     assert low <= 0 <= high
 

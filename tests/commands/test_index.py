@@ -113,10 +113,10 @@ def test_a_product_of_any_bytes_is_indexed(shop: Path, plain_model: Path, tmp_pa
 def test_without_a_model_the_pretrained_backbone_is_searched_with(cli: Cli, shop: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     found = cli("index", shop, "-w", place)
-    assert found.code == 0 and found.err.count("stands in") == 1 and "no trained model yet" in found.err
+    assert found.code == 0 and found.err.count("falling back to") == 1 and "no trained model yet" in found.err
     assert cli("query", shop / "product-01" / "0.png", "-w", place, "-k", 1).out.split("\t")[3] == "product-01"
-    assert "stands in" in cli("status", "-w", place).err
-    assert "stands in" not in cli("index", shop, "-w", place).err
+    assert "is used instead" in cli("status", "-w", place).err
+    assert "is used instead" not in cli("index", shop, "-w", place).err
 
 
 @pytest.mark.slow

@@ -19,11 +19,11 @@ def test_an_empty_folder_is_reported_how_to_begin(tmp_path: Path, cli: Cli, monk
 def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Mission, cli: Cli) -> None:
     found = cli("status", "-w", mission.workspace)
     assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
-    assert found.err.count("the built-in descriptor stands in for mobilenet_v3_large (see --weights)\n") == 1
+    assert found.err.count("the built-in descriptor is used instead of mobilenet_v3_large (see --weights)\n") == 1
     assert "cannot download" not in found.err and f"next: dmlcli query -w {mission.workspace} img.jpg" in found.err
     report = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
     assert list(report) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]
-    assert report["model"]["backbone"] == "descriptor" and "stands in" in report["cautions"][0]
+    assert report["model"]["backbone"] == "descriptor" and "is used instead" in report["cautions"][0]
 
 
 def test_a_workspace_that_is_named_and_not_there_is_an_error(tmp_path: Path, cli: Cli) -> None:

@@ -75,9 +75,9 @@ def test_the_mission_ends_with_a_searchable_model(mission: Mission) -> None:
 
 
 def test_the_stand_in_for_missing_weights_warns_once_and_is_recorded(mission: Mission) -> None:
-    assert mission.err.count("the built-in descriptor stands in") == 1
+    assert mission.err.count("falling back to the built-in descriptor") == 1
     record = open_model(mission.workspace / "model").record
-    assert record.backbone == "descriptor" and "stands in" in record.caution and "--weights" in record.caution
+    assert record.backbone == "descriptor" and "is used instead" in record.caution and "--weights" in record.caution
 
 
 def test_pretrained_weights_that_cannot_be_had_exit_4(cli: Cli, shop: Path, tmp_path: Path) -> None:

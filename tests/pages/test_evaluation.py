@@ -31,7 +31,7 @@ def test_the_worst_products_stand_first_with_their_photos(cli: Cli, shop: Path, 
     text = page.read_text()
     cards = re.findall(r'<div class="card"><h3>(.*?)</h3>', text)
     assert cards == ["product-00", "product-01"] and text.index("Worst products") < text.index("Scores")
-    assert "taken for product-01, 3 times" in text and text.count("data:image/jpeg;base64,") >= 4
+    assert "confused with product-01, 3 times" in text and text.count("data:image/jpeg;base64,") >= 4
     assert "http://" not in text and "https://" not in text and "<svg" in text
 
 

@@ -55,7 +55,7 @@ def test_curves_map_and_confusions(tmp_path: Path, confused: bool) -> None:
     assert "62.5 %" in text and "50.0 %" in text and "+12.5" in text and "epoch 2 chosen" in text
     assert text.count("<polyline") == 1 + 4 + 1 + 1 and "LDA head</text>" in text  # known, new, both and the level
     assert text.count("<image ") == 4 and "product-03: 3 photos" in text
-    assert ("taken for each other" in text) is confused and ("None: the nearest" in text) is not confused
+    assert ("confused with each other" in text) is confused and ("None: the nearest" in text) is not confused
     assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
 
 

@@ -104,7 +104,7 @@ def _gap(other: Against | Reranked, name: str) -> list[str]:
     """Difference, its interval, and whether it may be chance."""
     gap = other.difference[name]
     lines = [f"{100 * gap:+.1f}" if gap is not None else "-", formatting.span(other.interval95[name], "+.1f")]
-    return [*lines, "" if other.evidence[name] else "no evidence"]
+    return [*lines, "" if other.significant[name] else "not significant"]
 
 
 def _gap_numbers(other: Against | Reranked, name: str) -> list[float | None]:
@@ -156,15 +156,11 @@ def _verdict(against: Against) -> None:
     gap = against.difference[name]
     if gap is None:
         formatting.say(f"against {against.name}: there is no score to compare")
-    elif not against.evidence[name]:
-        formatting.say(
-            f"against {against.name}: no evidence that either is better ({metric_title(name)} {100 * gap:+.1f})"
-        )
+    elif not against.significant[name]:
+        formatting.say(f"against {against.name}: no significant difference ({metric_title(name)} {100 * gap:+.1f})")
     else:
         better = "better" if gap > 0 else "worse"
-        formatting.say(
-            f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; the interval leaves out 0"
-        )
+        formatting.say(f"against {against.name}: {better}, {metric_title(name)} {100 * gap:+.1f}; significant (95 %)")
 
 
 def _literature(report: EvalReport) -> None:
@@ -187,7 +183,7 @@ def _failures(report: EvalReport) -> None:
     if worst:
         lines = []
         for one in worst:
-            other = f", {one.times} taken for {one.taken_for}" if one.taken_for else ""
+            other = f", {one.times} confused with {one.confused_with}" if one.confused_with else ""
             lines.append(f"{one.name} ({formatting.percent(one.recall_at_1)} of {one.queries}{other})")
         formatting.note(f"worst products: {'; '.join(lines)}")
 

@@ -63,8 +63,8 @@ def _with_pictures() -> Callable[[Answer, str], None]:
 
 def _why_empty(answer: Answer) -> str:
     if answer.min_score is None or answer.closest is None:
-        return "nothing to find"
-    return f"not in the catalog: the closest has {answer.closest:.3f}, {answer.min_score:.3f} is asked for"
+        return "no image satisfies the filters"
+    return f"no match: the best score {answer.closest:.3f} is below --min-score {answer.min_score:.3f}"
 
 
 def _stages(answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""What training made."""
+"""Training report."""
 
 import shlex
 

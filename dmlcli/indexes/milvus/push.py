@@ -152,7 +152,7 @@ def _fitting(server: Server, there: Record, wanted: Record, update: bool, replac
         return there
     if update and not another:
         what = "columns" if there.columns != wanted.columns else "kind of index"
-        raise MismatchError(f"{server.address} has another {what}", hint="without --update it is made anew")
+        raise MismatchError(f"{server.address} has another {what}", hint="without --update it is rebuilt")
     server.drop()
     return None
 

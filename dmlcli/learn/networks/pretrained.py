@@ -89,10 +89,10 @@ def _of_timm(backbone: str, wanted: str) -> Weights:
 def _stand_in(backbone: str, error: WeightsError) -> Weights:
     """The descriptor, after a warning with the reason; its caution is what status repeats."""
     progress.warn(
-        f"no pretrained weights for {backbone} ({error}); the built-in descriptor stands in, which finds fewer "
+        f"no pretrained weights for {backbone} ({error}); falling back to the built-in descriptor, which finds fewer "
         "products. For more: connect once, or name a file with --weights"
     )
-    caution = f"the built-in descriptor stands in for {backbone} (see --weights)"
+    caution = f"the built-in descriptor is used instead of {backbone} (see --weights)"
     return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in", caution)
 
 

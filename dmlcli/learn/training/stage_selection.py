@@ -50,7 +50,7 @@ def make_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Re
 def check(stage: str) -> str:
     """Return `stage`; raises ValueError where there is no such one."""
     if stage not in PARTS:
-        raise ValueError(f"there is no depth {stage!r}")
+        raise ValueError(f"unknown stage {stage!r}")
     return stage
 
 

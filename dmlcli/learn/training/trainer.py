@@ -28,7 +28,7 @@ from dmlcli.workspace import Workspace
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What training made; scores are MAP@R in validation."""
+    """Training report; scores are MAP@R in validation."""
 
     model: Model
     origin: str

@@ -158,10 +158,10 @@ def test_a_cache_that_cannot_be_written_is_reported(
 
 
 def test_without_network_and_cache_the_descriptor_stands_in_and_says_so(cache: Path) -> None:
-    with pytest.warns(UserWarning, match="the built-in descriptor stands in") as heard:
+    with pytest.warns(UserWarning, match="falling back to the built-in descriptor") as heard:
         found = resolve("squeezenet1_1", "auto")
     assert len(heard) == 1 and "cannot download" in str(heard[0].message)
-    assert found.caution == "the built-in descriptor stands in for squeezenet1_1 (see --weights)"
+    assert found.caution == "the built-in descriptor is used instead of squeezenet1_1 (see --weights)"
     assert (found.backbone, found.state) == ("descriptor", None)
     with pytest.raises(WeightsError, match="cannot download"):
         resolve("squeezenet1_1", "pretrained")

@@ -51,7 +51,7 @@ def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(WeightsError, match="no network"):
         resolve("timm:test_vit", "pretrained")
-    with pytest.warns(UserWarning, match="descriptor stands in"):
+    with pytest.warns(UserWarning, match="falling back to the built-in descriptor"):
         assert resolve("timm:test_vit", "auto").backbone == "descriptor"
 
 
