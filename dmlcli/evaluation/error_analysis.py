@@ -31,7 +31,7 @@ def insight(
     """All there is to learn from one search.
 
     Args:
-        asked, shelf: what the queries and the gallery show.
+        asked, gallery_items: what the queries and the gallery show.
         roots: what the paths of the queries and of the gallery are relative to.
         closest: the best hits of one query; only asked for the worst ones.
     """

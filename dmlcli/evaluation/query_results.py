@@ -63,7 +63,7 @@ def evaluate_queries(
         excluded: what else it may not find.
         single_shot: the K of CMC with one random image of each product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
-        see: who else needs all similarities of a query; they do not write into them.
+        observe: who else needs all similarities of a query; they do not write into them.
     """
     count = len(asked)
     products = Groups([item.product for item in asked], [item.product for item in gallery_items])

@@ -27,7 +27,7 @@ def find(
         products: what is right for each query.
         own_rows: (Q,) the gallery row that is the query itself, which it may not find; None where there is none.
         excluded: what else a query may not find.
-        see: who needs all similarities of a query; they are called in turn, and may write into them.
+        observe: who needs all similarities of a query; they are called in turn, and may write into them.
         tile: side of a tile, a multiple of 8 up to 2040.
     """
     if own_rows is not None and excluded is None and not observe and _by_tiles(gallery, products, len(queries), tile):

@@ -37,7 +37,7 @@ def candidates(
     Args:
         network: as `start` made it for the first fold.
         checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
-        clock: says when it is time to come to an end.
+        time_budget: says when it is time to come to an end.
     """
     time_budget, checkpoint, fold = time_budget or TimeBudget(), checkpoint or Checkpoint(None), plan.folds[0]
     best, at, saved = (

@@ -33,7 +33,7 @@ def backward(
         inputs: (B, ...), on whatever device `embed` takes them from; of several processes each has its part.
         labels: (B,).
         last: stands for `embed` in the second pass of the last chunk: there several processes add up their gradients.
-        chance: inside it random numbers are those of `embed`, where they are not the loss's too.
+        rng: inside it random numbers are those of `embed`, where they are not the loss's too.
 
     Returns:
         The value of the loss, and the embeddings (B, D) with their gradient.

@@ -58,11 +58,11 @@ def train(
     Args:
         photos: the catalog.
         recipe: all settings.
-        place: where features and maps are cached.
+        workspace: where features and maps are cached.
         current: the model that will be replaced, if there is one.
-        going: the run that keeps checkpoint and folds.
+        run: the run that keeps checkpoint and folds.
         device: as `--device`.
-        clock: says when it is time to come to an end; None: never.
+        time_budget: says when it is time to come to an end; None: never.
         log: called with the facts of each candidate.
 
     Raises:

@@ -136,8 +136,8 @@ def gather(
 
     Args:
         split: how rows are chosen to fit on and to validate with, for the photos that can be read.
-        clock: may leave time for fewer views than the recipe asks for.
-        imitated: whether photos must be imitated by further views.
+        time_budget: may leave time for fewer views than the recipe asks for.
+        needs_synthetic_queries: whether nothing real can be held out.
     """
     weights, feature_extractor = feature_extractor_of(recipe)
     pretrained = frozen.build(weights, recipe.seed)
