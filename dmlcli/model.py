@@ -145,6 +145,9 @@ def _open(folder: Path) -> Model:
             raise ValueError("it lists files that are not part of a model")
     except FileNotFoundError:
         raise
+    except records.OtherVersion as error:
+        hint = "dmlcli train CATALOG makes it again; an index without training: dmlcli index CATALOG"
+        raise ModelError(f"{folder / _RECORD}: {error}", hint=hint) from error
     except (ValueError, OSError) as error:
         raise ModelError(f"{folder / _RECORD} is damaged: {error}", hint="train it again") from error
     image = values.pop("image")

@@ -45,7 +45,7 @@ def test_a_model_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     assert set(back.record.sums) == {"weights.safetensors", "graph.onnx"}
     assert {name: array.tolist() for name, array in back.weights().items()} == {"a": [[0, 1, 2], [3, 4, 5]], "b": 7}
     assert back.graph is not None and back.graph.read_bytes() == b"graph"
-    assert json.loads((tmp_path / "m" / "model.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["schema"] == 2
 
 
 def test_a_model_may_lack_a_graph(tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ def record_of(fields: Fields, may_lack: Collection[str] = (), *, closed: bool = 
 REFERENCE = record_of({"absolute": TEXT, "relative": TEXT})  # how disk.reference names a path
 
 
+class OtherVersion(ValueError):
+    """A record of another version: whole, but not for this program."""
+
+
 def read(file: Path, schema: int, fields: Fields, may_lack: Collection[str] = ()) -> dict[str, Any]:
     """Read a record and check every entry.
 
@@ -100,7 +104,7 @@ def read(file: Path, schema: int, fields: Fields, may_lack: Collection[str] = ()
         raise ValueError("the entry 'schema' is missing")
     version = value.pop("schema")
     if type(version) is not int or version != schema:
-        raise ValueError("it was written by another version of dmlcli")
+        raise OtherVersion("it was written by another version of dmlcli")
     if mistake := _mistake(value, fields, may_lack):
         raise ValueError(mistake)
     return value

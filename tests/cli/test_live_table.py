@@ -61,6 +61,6 @@ def test_off_a_terminal_a_pass_is_a_line(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3753, "1:02:33")])
+@pytest.mark.parametrize(("seconds", "report"), [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3753, "1:02:33")])
 def test_times_are_reported_as_clocks_do(seconds: float, report: str) -> None:
     assert live_table.duration(seconds) == report

@@ -230,7 +230,7 @@ def test_a_difference_with_its_interval(cli: Cli, tmp_path: Path) -> None:
     better, worse = blobs(tmp_path / "a.npz", 0.5), blobs(tmp_path / "b.npz", 2.0)
     against = scores(cli, better, "--against", worse)["against"]
     low, high = against["interval95"]["map@r"]
-    assert 0 < low <= against["difference"]["map@r"] <= high and against["evidence"]["map@r"]
+    assert 0 < low <= against["difference"]["map@r"] <= high and against["significant"]["map@r"]
     assert "better, MAP@R +" in cli("eval", better, "--against", worse).out
     assert "worse, MAP@R -" in cli("eval", worse, "--against", better).out
 
@@ -245,7 +245,7 @@ def test_no_evidence_is_said(cli: Cli, tmp_path: Path) -> None:
 
 def test_another_model_sees_the_same_images(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     report = scores(cli, shop, "--model", plain_model, "--against", plain_model, "-w", tmp_path)
-    assert set(report["against"]["difference"].values()) == {0.0} and not any(report["against"]["evidence"].values())
+    assert set(report["against"]["difference"].values()) == {0.0} and not any(report["against"]["significant"].values())
 
 
 def test_other_embeddings_must_hold_the_same_images(cli: Cli, tmp_path: Path) -> None:

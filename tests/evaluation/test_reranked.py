@@ -82,7 +82,7 @@ def test_gains_are_those_of_plain_loops(cli: Cli, tmp_path: Path, protocol: str)
             assert one["plain"][name] == report["metrics"][name] == pytest.approx(np.nanmean(plain[name]))
             assert one["difference"][name] == pytest.approx(np.nanmean(gaps))
             low, high = confidence.interval95(gaps, asked, seed=5) or (0, 0)
-            assert one["evidence"][name] == (low > 0 or high < 0)
+            assert one["significant"][name] == (low > 0 or high < 0)
         assert one["milliseconds"] > 0 and set(one["metrics"]) == set(report["metrics"])
     assert report["reranked"][0]["difference"]["map@r"] > 0.01
 
@@ -134,7 +134,7 @@ def test_a_collapse_scores_nothing_after_re_ranking_either(cli: Cli, tmp_path: P
     file = npz(tmp_path / "e.npz", np.ones((20, 4)), "aaaaabbbbbcccccddddd")
     report = json.loads(cli("eval", file, "--rerank", "all", "--format", "json").out)
     for one in report["reranked"]:
-        assert one["metrics"]["recall@1"] == 0 and one["metrics"]["map@r"] == 0 and not any(one["evidence"].values())
+        assert one["metrics"]["recall@1"] == 0 and one["metrics"]["map@r"] == 0 and not any(one["significant"].values())
 
 
 def test_memory_is_that_of_the_lists() -> None:

@@ -322,7 +322,7 @@ def test_too_few_images_for_the_cells_are_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "requirements",
     [indexes.IndexRequirements(chosen=True), indexes.IndexRequirements("HNSW16"), indexes.IndexRequirements("SQ8")],
 )
 def test_a_single_image_is_indexed_and_misses_nothing(

@@ -111,7 +111,7 @@ def test_what_is_translated_leaves_the_same_rows(both: tuple[Path, Collection]) 
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("asked", "report"),
     [
         ("product like '%porcelain%'", "glob '*porcelain*'"),
         ("product like '5_'", "single sign"),
