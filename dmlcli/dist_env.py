@@ -1,7 +1,7 @@
 """Which of several processes this one is, as torchrun tells them in the environment. No torch in here.
 
-Process 0 leads: it alone speaks on the terminal and writes what a verb makes. The others do their part of the work and
-end where it ends.
+Process 0 is the main process: it alone prints, and writes what a command makes. The others do their part of the work
+and end where it ends.
 """
 
 import os
@@ -78,7 +78,7 @@ def end_gently() -> None:
 
 @contextmanager
 def a_part() -> Iterator[None]:
-    """Inside, an error of a process that does not lead says which process it is, for the leader knows nothing of it."""
+    """Inside, an error of a process other than the main one names that process."""
     try:
         yield
     except LostProcess:
@@ -90,7 +90,7 @@ def a_part() -> Iterator[None]:
 
 
 def is_reported(error: DmlcliError) -> bool:
-    """Whether this process is the one to say what went wrong: the leader, or the only one to know."""
+    """Return whether this process reports the error: the main process, or the only one that has it."""
     return rank() == 0 or isinstance(error, PartError)
 
 

@@ -92,7 +92,7 @@ def find_or_make_model(
     """
     asked = options or EncoderOptions()
     if dist_env.rank() > 0 and named is None:
-        # the one that leads makes it, or ends them all where it cannot
+        # the main process makes it, or ends them all where it cannot
         dist_env.wait_until(lambda: place.model.exists() and not asked.differences(open_model(place.model).record))
     if named is not None or storage.restore(place.model).exists():
         model = open_model(named or place.model)
@@ -181,7 +181,7 @@ class Encoder:
     def embed_part(self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path) -> None:
         """As one of several processes, embed a part of the images and keep it beside `keep_at`.
 
-        The leader comes back when all parts are there, for `embed_catalog` to put together.
+        The main process returns when all parts are there, for `embed_catalog` to put together.
         """
         from dmlcli.embeddings import BATCH, is_done, mark_done
 

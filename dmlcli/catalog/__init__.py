@@ -1,12 +1,17 @@
 """Catalog: products and their images, from a folder, a table or a known data set; read, checked, split.
 
-items.py     what a catalog is            opening.py   which reader a path is for
-folders.py   folders of products          names.py     what the names of files and folders say
-tables.py    which reader a table is for: delimited.py (CSV, TSV), json_tables.py, parquet.py; all make a table.py
-text.py      encodings                    columns.py   from the columns of a table to items
-cells.py     what image and product cells mean         numbers.py   which columns are numbers
-shards.py    tar files of samples         official/    benchmark data sets, one file each
-splits.py    what is fitted on, and what validates
+catalog      the class Catalog and its items
+open         which reader a path is for
+folders      folders of products
+file_names   what the names of files and folders say
+tables       which reader a table is for: delimited (CSV, TSV), json_tables, parquet; all return table_data
+text_files   encodings
+columns      from the columns of a table to items
+cells        what image and product cells mean
+numbers      which columns are numbers
+shards       tar files of samples
+official/    benchmark data sets, one file each
+splits       which images are fitted on, and which validate
 """
 
 from dmlcli.catalog.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Benchmark, Box, Catalog, Item, Photo, Published

@@ -52,7 +52,7 @@ class Request:
     root: Path | None
     strict: bool
     place: Workspace | None
-    bare: bool = False  # ranked lists will be judged: nobody needs vectors, and no model of ours made them
+    bare: bool = False  # ranked lists will be evaluated: nobody needs vectors, and no model of ours made them
 
     def model_folder(self) -> Path:
         """The model that embeds; raises CannotRun where none is named and there is no workspace."""

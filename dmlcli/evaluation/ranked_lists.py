@@ -1,4 +1,4 @@
-"""Ranked lists that another tool made: read, matched with the catalog that knows the products, and judged.
+"""Ranked lists that another tool made: read, matched with the catalog that knows the products, and evaluated.
 
 A list is what `dmlcli query` prints: JSON lines ({"query", "hits": [{"score", "image"}]}), or a table with the columns
 query, rank, score, product, image: CSV with a header, or TSV without. Only query and image are needed; the order is

@@ -1,12 +1,12 @@
 """From the bytes of an image file to (3, H, W) float32: the same pixels in train, embed and query.
 
-files     which files are opened at all, and what their first bytes say
-archives  pictures inside tar files, here or far away; the only file that knows tar files and fsspec
-limits    how large an image may be: pixels, bytes of its file, bytes of memory; how much is decoded at once
-decode    bytes -> upright RGB, or the reason why not: JPEGs by simplejpeg, all else by Pillow (pillow)
+image_files   which files are opened at all, and what their first bytes say
+archives      pictures inside tar files, here or far away; the only file that knows tar files and fsspec
+limits        how large an image may be: pixels, bytes of its file, bytes of memory; how much is decoded at once
+decode        bytes -> upright RGB, or the reason why not: JPEGs by simplejpeg, all else by Pillow (pillow)
 jpeg, png, gif, libtiff   what these formats need to be known of before or beside decoding
-resample  the one way of shrinking, in memory that is used again (scratch)
-view      what a model sees: crop, shrink, normalize
+resample      the one way of shrinking, in memory that is used again (scratch)
+view          what a model sees: crop, shrink, normalize
 """
 
 from dmlcli.image.decode import Picture, cropped, cut, encoded, open_image

@@ -201,13 +201,13 @@ def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandid
     """
     count, dim = vectors.shape
     sample = thin(draw(vectors, np.arange(count), seed=1))
-    exact = _judged(_measured(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, requirements), requirements)
+    exact = _checked(_measured(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, requirements), requirements)
     if not exact.refused and exact.microseconds <= _QUICK:
         return [exact]
     candidates = [exact]
     pairs = list(zip(kinds(count, dim), kinds(len(sample.ids), dim), strict=True))
     for kind, small in progress.track(pairs, "trying kinds of index"):
-        candidate = _judged(_measured(kind, small, sample, count, requirements), requirements)
+        candidate = _checked(_measured(kind, small, sample, count, requirements), requirements)
         progress.note(
             f"{kind}: recall {candidate.recall:.3f}, {candidate.microseconds:,.0f} µs a query, "
             f"{candidate.memory / 1e6:,.0f} MB, {candidate.seconds:,.0f} s to build"
@@ -292,7 +292,7 @@ def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tupl
             yield candidate.kind, why(candidate, candidates), candidates
 
 
-def _judged(candidate: KindCandidate, requirements: IndexRequirements) -> KindCandidate:
+def _checked(candidate: KindCandidate, requirements: IndexRequirements) -> KindCandidate:
     reason = ""
     if requirements.memory is not None and candidate.memory > requirements.memory:
         reason = f"needs {_megabytes(candidate.memory)}"

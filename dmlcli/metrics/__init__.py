@@ -1,7 +1,13 @@
-"""What a search is worth: scores of ranks, of pairs and of clusters, and how sure they are.
+"""Retrieval metrics: of ranks, of pairs and of clusters, with intervals.
 
-Nothing in `ranked` and `certainty` sees a vector: a ranking is the sorted list of ranks (from 1) at which a query's
-relevant images came. `pairs`, `clusters` and `shape` judge what ranks cannot tell.
+ranked        Recall@K, MAP@R, precision and so on, from ranks
+confidence    means over queries, and bootstrap intervals over products
+verification  auc, eer, fnmr@fmr, from pairs
+clusters      NMI, AMI and F1 of a clustering
+geometry      how many directions embeddings use, and how tight products are
+
+Nothing in `ranked` and `confidence` sees a vector: a ranking is the sorted list of ranks (from 1) at which a query's
+relevant images came. `verification`, `clusters` and `geometry` measure what ranks do not show.
 """
 
 from dmlcli.metrics.confidence import Interval, Values, interval95, intervals95, mean

@@ -1,0 +1,12 @@
+"""What a query is made of.
+
+query_inputs      what can be searched with: photos, vectors, indexed images and products
+photo_inputs      photos from paths, folders, lists and stdin, as they come
+encoding          photos to vectors, in batches and threads
+query_engine      vectors to answers: search, grouping, re-ranking, --min-score
+product_grouping  hits that are products
+item_lookup       what the ids of hits show
+rerank            query expansion, database augmentation, k-reciprocal
+calibration       --min-score auto
+stream            many queries, answered in their order
+"""

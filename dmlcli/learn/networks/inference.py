@@ -49,7 +49,7 @@ def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | N
 
 
 def search_dtype(device: torch.device) -> torch.dtype | None:
-    """Return what features that heads are fitted to and searches are judged by are computed in; None: float32.
+    """Return the dtype of the features that heads are fitted to and searches are scored by; None: float32.
 
     Search computes in float32, and heads fit what they were fitted to: on a GPU the bfloat16 features of MobileNetV2
     have a cosine of 0.97 to those, float32 ones 0.99996, and reading photos takes longer than either.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dmlcli.learn.networks.heads import BlendHead
 
-_BASE_SHRINKAGE = 1.0
+_WHITENED_SHRINKAGE = 1.0
 _ROUNDS, _MORE = 4, 16  # of the power iteration that finds the strongest components: steps, and spare directions
 
 
@@ -38,8 +38,8 @@ def split_dim(dim: int, num_labels: int) -> tuple[int, int]:
     return dim - discriminative, discriminative
 
 
-class ClosedForm:
-    """The scatter of one set of features, measured once; `fill` then sets a head for any setting.
+class ShrinkageLDA:
+    """The scatter of one set of features, measured once; `fill` then sets a head for any hyperparameters.
 
     S is the within-class covariance + shrinkage * mean variance. The whitened part whitens by S^-1/2 and keeps the
     strongest principal components of the result, so that variation within products no longer hides what separates
@@ -68,24 +68,24 @@ class ClosedForm:
         self._means = prototypes - self._center
 
     def fill(self, head: BlendHead, head_params: HeadParams) -> None:
-        """Set base, tuned part and the means of the products, blend and recall."""
-        self.fill_base(head)
-        self.fill_tuned(head, head_params.shrinkage)
+        """Set both parts, the prototypes, blend and prototype attention."""
+        self.fill_whitened(head)
+        self.fill_discriminative(head, head_params.shrinkage)
         head.blend, head.prototype_attention = (
             torch.tensor(head_params.blend),
             torch.tensor(head_params.prototype_attention),
         )
 
-    def fill_base(self, head: BlendHead) -> None:
-        """Set the base part, which no setting changes."""
-        factor = self._factor(_BASE_SHRINKAGE)
+    def fill_whitened(self, head: BlendHead) -> None:
+        """Set the whitened part, which does not depend on the hyperparameters."""
+        factor = self._factor(_WHITENED_SHRINKAGE)
         centerd = self._features - self._center.float()
         white = torch.linalg.solve_triangular(factor.float(), centerd.T, upper=False).T  # (N, F)
         components = _strongest(white, head.whitened.out_features).double()  # (F, K)
         self._set(head.whitened, torch.linalg.solve_triangular(factor.T, components, upper=True))
 
-    def fill_tuned(self, head: BlendHead, shrinkage: float) -> None:
-        """Set the tuned part and what is recalled in it."""
+    def fill_discriminative(self, head: BlendHead, shrinkage: float) -> None:
+        """Set the discriminative part and its prototypes."""
         solved = torch.cholesky_solve(self._means.T, self._factor(shrinkage))  # S^-1 M', (F, C)
         strengths, directions = torch.linalg.eigh(self._means @ solved)  # of M S^-1 M', weakest first
         strengths, directions = strengths.flip(0), directions.flip(1)

@@ -1,4 +1,4 @@
-"""A backbone cut in two: what stands still below, and the last stage above, which `--tune top` trains.
+"""A backbone in two parts: a frozen stem, and the last stage, which `--tune top` trains.
 
 Maps at the cut can be kept, so that an epoch costs the top alone. Networks that shrink their maps are cut where they
 last do, transformers before the last quarter of their blocks. Both halves share their weights with the whole.

@@ -92,7 +92,7 @@ def take_all_cores() -> None:
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Inside, the leader works as if there were no others, who wait meanwhile."""
+    """Inside, the main process works as if there were no others, which wait meanwhile."""
     global _single_process
     _single_process = True
     try:
@@ -160,7 +160,7 @@ def map_sharded(rows: Sequence[T], work: Callable[[Sequence[T]], Tensor]) -> Ten
 
 
 def synchronized(module: nn.Module) -> nn.Module:
-    """The module with parameters as the leader has them, whose gradients become the mean over all processes."""
+    """The module with the main process's parameters, whose gradients become the mean over all processes."""
     if size() == 1:
         return module
     return DistributedDataParallel(module, find_unused_parameters=True)  # a batch may leave the loss's own aside

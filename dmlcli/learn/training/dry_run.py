@@ -146,7 +146,7 @@ def _imagined(
     names: Sequence[str],
     split: Callable[[Catalog, int], TrainingSplit],
 ) -> TrainingData:
-    """Material as the run would have it, but for random numbers in place of features."""
+    """Training data as the run would have it, but random numbers in place of features."""
     rng = torch.Generator().manual_seed(recipe.seed)
     numbers = torch.randn(len(names), len(photos.items), model.record.dim, generator=rng)
     feature_extractor.mirror = "flip" in names

@@ -16,7 +16,7 @@ from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate,
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.training.loop import fit
-from dmlcli.learn.training.stages import tell_small_products
+from dmlcli.learn.training.stages import note_small_products
 from dmlcli.learn.training.worker import WorkerTask
 from dmlcli.learn.validation.plan import ValidationPlan
 from dmlcli.learn.validation.training_data import Fold
@@ -98,8 +98,8 @@ def _epochs(
     """The epochs at one stage, until they stagnate; `best` is what they must beat."""
     fold = plan.folds[0]
     if recipe.tune == "head" and not fold.validation:
-        return  # with nothing to judge them by, gradient steps on cached features are not worth their risk
-    tell_small_products(fold, recipe)
+        return  # with nothing to score them by, gradient steps on cached features are not worth their risk
+    note_small_products(fold, recipe)
     stage = stage_selection.make_stage(network, fold, plan.head_params, recipe, device)
     stale = 0
     if saved is not None:
@@ -116,7 +116,7 @@ def _epochs(
     planner = EpochPlanner(time_budget, stage_selection.PASSES * judging, judging, again=_again(recipe, fold))
     distributed.broadcast(WorkerTask(network, fold, plan.head_params, recipe, stage.trainer.state_dict()))
     for epoch in fit(stage.embed, stage.trainer, stage.feed, planner.until):
-        scores_with_intervals = time.monotonic()
+        evaluating = time.monotonic()
         with stage.trainer.averaged():
             vectors, state = stage.evaluate()
         check_finite(
@@ -130,7 +130,7 @@ def _epochs(
         )
         stage.trainer.report_score(candidate.score)
         if time_budget.is_limited:
-            spent = epoch.seconds, time.monotonic() - scores_with_intervals
+            spent = epoch.seconds, time.monotonic() - evaluating
             stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs, *spent)
         stale = 0 if candidate.beats(best) else stale + 1
         best = candidate if candidate.beats(best) else best

@@ -30,7 +30,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
 
     Errors: CannotRun where processes are lost again and again.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(prefetch.cores()))  # of the leader, while it works alone
+    os.environ.setdefault("OMP_NUM_THREADS", str(prefetch.cores()))  # of the main process, while it works alone
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_GRACE))
     with _manners_kept():
         for attempt in range(_RESTARTS + 1):

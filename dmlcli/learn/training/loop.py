@@ -113,7 +113,7 @@ class LossModule(nn.Module):
 
 
 def _goes_on(trainer: TrainerState, until: Callable[[], float]) -> bool:
-    """Whether there is another epoch; the leader of several processes decides, and all start where it stands."""
+    """Whether there is another epoch; the main process decides, and all start from its state."""
     going = trainer.epoch < trainer.epochs and time.monotonic() < until()
     said = distributed.broadcast((going, trainer.epochs, trainer.scores, random_states()))
     going, trainer.epochs, trainer.scores, rng = said

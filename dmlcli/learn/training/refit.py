@@ -29,7 +29,7 @@ def unknown_product_threshold(plan: ValidationPlan, best: Candidate, recipe: Rec
     would have to be computed once more.
     """
     found, fold = plan.open_set, plan.folds[0]
-    if best.trained:  # epochs are judged in the first fold
+    if best.trained:  # epochs are scored in the first fold
         open_set = OpenSetThreshold(fold)
         found = []
         if open_set and best.stage == "head":
@@ -68,7 +68,7 @@ def finish(
         for _ in fit(stage.embed, stage.trainer, stage.feed):
             pass
         with stage.trainer.averaged():
-            _, state = stage.evaluate()  # which takes the means that are recalled
+            _, state = stage.evaluate()  # which sets the prototypes
         check_finite(
             "in the final fit on all photos", weights=(part for part in state.values() if part.is_floating_point())
         )

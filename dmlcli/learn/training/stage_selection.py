@@ -140,7 +140,7 @@ def _views(fold: Fold) -> int:
 
 
 def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:
-    """Seconds that all photos of a fold take to go through the backbone: what it is to judge an epoch."""
+    """Seconds that all photos of a fold take to go through the backbone: the cost of scoring an epoch."""
     forward = forward_of(copy.deepcopy(network).headless(), device, search_dtype(device))
     files = fold.files[:_PROBE]
     features_of(files[:16], network.image, forward)

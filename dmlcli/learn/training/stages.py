@@ -1,4 +1,4 @@
-"""One depth of training, head, last stage or whole network: what learns, from what, how a state of it is judged."""
+"""One stage of training, head, last stage or whole network: what learns, from what, how a state of it is scored."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from dmlcli.learn.data.loader import features_of, random_views
 from dmlcli.learn.data.samplers import batches, too_small
 from dmlcli.learn.networks.heads import BlendHead, Head
 from dmlcli.learn.networks.inference import fast_dtype, forward_of, search_dtype
-from dmlcli.learn.networks.lda import ClosedForm, HeadParams
+from dmlcli.learn.networks.lda import HeadParams, ShrinkageLDA
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.split import split_backbone
 from dmlcli.learn.recipe import Recipe
@@ -31,7 +31,7 @@ from dmlcli.learn.validation.training_data import Fold
 
 T = TypeVar("T")
 State = dict[str, Tensor]
-_JUDGED = 128  # maps that go through the top at a time, where there is no gradient
+_EVAL_BATCH = 128  # maps that go through the top at a time, where there is no gradient
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int 
 
 
 def head_stage(head: BlendHead, fold: Fold, recipe: Recipe) -> Stage:
-    """Train the tuned part of the head on cached features."""
+    """Train the discriminative part of the head on cached features."""
     views = head.before(fold.features)
     flat, labels = fold.features.flatten(0, 1), fold.labels.repeat(len(views))
     module = _start_loss(recipe, head, fold, flat, labels)
@@ -89,7 +89,7 @@ def head_stage(head: BlendHead, fold: Fold, recipe: Recipe) -> Stage:
 def top_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device) -> Stage:
     """Train the last stage of a copy of the backbone, and the head, on maps that what stands below gave once.
 
-    A state is judged like one of the whole network.
+    A state is scored like one of the whole network.
     """
     network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
     distributed.share_batch_norm(network, device)
@@ -124,8 +124,8 @@ def top_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Rec
         """Features (N, F) as search sees images."""
         parts.top.eval()
         found = []
-        for start in range(0, len(rows), _JUDGED):
-            some = rows[start : start + _JUDGED]
+        for start in range(0, len(rows), _EVAL_BATCH):
+            some = rows[start : start + _EVAL_BATCH]
             views = [taken(maps, [view] * len(some), some, device) for view in range(1 + network.mirror)]
             each = [features(view, searched_in) for view in views]
             found.append(F.normalize(torch.stack(each).sum(0), dim=-1).cpu())
@@ -141,7 +141,7 @@ def top_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Rec
 def whole_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device) -> Stage:
     """Train a copy of backbone and head on random views of the files, read anew each epoch.
 
-    A state is judged with a head solved anew for the features that the backbone has come to give.
+    A state is scored with a head solved again for the features that the backbone has come to give.
     """
     network = copy.deepcopy(network).to(device)
     distributed.share_batch_norm(network, device)
@@ -189,19 +189,19 @@ def _evaluated(
 
     Args:
         fitted, searched: the images of the fold, and those of its validation.
-        seen: their features, which processes that have joined compute in parts; then the leader alone judges.
+        seen: their features, which all processes compute in shards; then the main process alone scores them.
     """
-    scores_with_intervals = copy.deepcopy(network).cpu().eval()
-    features = distributed.map_sharded(fitted, seen) if isinstance(scores_with_intervals.head, BlendHead) else None
+    scored = copy.deepcopy(network).cpu().eval()
+    features = distributed.map_sharded(fitted, seen) if isinstance(scored.head, BlendHead) else None
     others = distributed.map_sharded(searched, seen) if fold.validation else None
     if not distributed.is_main():
         return None, {}
-    if isinstance(scores_with_intervals.head, BlendHead) and features is not None:
-        fill(scores_with_intervals.head, features, fold, head_params)
+    if isinstance(scored.head, BlendHead) and features is not None:
+        fill(scored.head, features, fold, head_params)
     if others is None:
-        return None, _copy(scores_with_intervals)
+        return None, _copy(scored)
     with torch.no_grad():
-        return scores_with_intervals.head(others).numpy(), _copy(scores_with_intervals)
+        return scored.head(others).numpy(), _copy(scored)
 
 
 @torch.no_grad()
@@ -209,10 +209,10 @@ def fill(head: BlendHead, features: Tensor, fold: Fold, head_params: HeadParams)
     """Set a head by LDA of the features (N, F) of a fold; raises TrainingError where they are not finite."""
     if not features.isfinite().all():
         raise TrainingError("the backbone no longer gives finite numbers", hint="lower --learning-rate")
-    ClosedForm(head.before(features), fold.labels, fold.weights).fill(head, head_params)
+    ShrinkageLDA(head.before(features), fold.labels, fold.weights).fill(head, head_params)
 
 
-def tell_small_products(fold: Fold, recipe: Recipe) -> None:
+def note_small_products(fold: Fold, recipe: Recipe) -> None:
     """Say so where the sampler wants more images of a product than there are."""
     kind, labels = recipe.sampler or str(build_loss(recipe, 2, 2).sampler), fold.labels.tolist()
     asked = recipe.images_per_product or class_balance.images_per_product(labels)

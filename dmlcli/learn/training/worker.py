@@ -15,7 +15,7 @@ from dmlcli.learn.validation.training_data import Fold
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """What the leader of several processes hands the others: all that an equal stage starts from."""
+    """What the main process sends the others: all that an equal stage starts from."""
 
     network: Network
     fold: Fold
@@ -25,7 +25,7 @@ class WorkerTask:
 
 
 def run_worker(device: torch.device) -> None:
-    """Take part in the epochs that another process leads, in its `candidates`, until it has no more of them."""
+    """Take part in the epochs of the main process, until it has no more of them."""
     with distributed.process_group():
         nothing: WorkerTask | None = None
         while (task := distributed.broadcast(nothing)) is not None:

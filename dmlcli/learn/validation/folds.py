@@ -29,7 +29,7 @@ class Search:
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Rows to fit on, and the searches that judge: by name, `known` and `new` products, one of them or both."""
+    """Rows to fit on, and the searches that are scored: by name, `known` and `new` products, one of them or both."""
 
     fit: list[int]
     searches: dict[str, Search] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str,
         purpose: which products will be searched for: `known`, `new` or `both`.
     """
     fit = final_fit_rows(items, split)
-    given = sorted({*split.queries} - {*fit})  # photos that may only judge
+    given = sorted({*split.queries} - {*fit})  # photos that are never fitted on
     counts = Counter(items[row].product for row in fit)
     several = sorted(product for product, count in counts.items() if count > 1)
     random.Random(seed).shuffle(several)
@@ -84,7 +84,7 @@ def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]
 def _validation_split(
     items: Sequence[Item], fit: Sequence[int], given: Sequence[int], new: set[str], purpose: str
 ) -> ValidationSplit:
-    """Fit on all but the products `new`, which judge, as do the images `given`."""
+    """Fit on all but the products `new`, which are scored, as are the images `given`."""
     kept = [row for row in fit if items[row].product not in new]
     fitted = {items[row].product for row in kept}
     searches = {}
@@ -115,9 +115,9 @@ def _few(queries: Sequence[int], gallery: Sequence[int]) -> Search:
 
 
 def _hold_out_images(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
-    """Photos to judge by: of one source where products have several, else the last quarter of each product's images.
+    """Photos to hold out: of one source where products have several, else the last quarter of each product's images.
 
-    Images of one series are much alike, and lie side by side: to spare every fourth would judge by near-copies. What
+    Images of one series are much alike, and lie side by side: to hold out every fourth would score near-copies. What
     little there is, of sources or of images, is spared of every second product, so that the others show what varies.
     """
     if _enough(items, asking := _of_one_source(items, rows)):

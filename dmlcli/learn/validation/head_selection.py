@@ -14,7 +14,7 @@ import torch
 
 from dmlcli import progress, storage
 from dmlcli.learn.networks.heads import BlendHead, IdentityHead
-from dmlcli.learn.networks.lda import CONSERVATIVE, HEAD_PARAMS, ClosedForm, HeadParams, split_dim
+from dmlcli.learn.networks.lda import CONSERVATIVE, HEAD_PARAMS, HeadParams, ShrinkageLDA, split_dim
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.open_set import OpenSetThreshold
@@ -22,7 +22,7 @@ from dmlcli.learn.validation.scoring import geometric_mean
 from dmlcli.learn.validation.training_data import Fold, TrainingData
 from dmlcli.storage import records
 
-_MOST_RECALLED = 20_000  # products; the means of more would weigh more than the backbone
+_MOST_PROTOTYPES = 20_000  # products; the means of more would weigh more than the backbone
 
 
 class Choice(NamedTuple):
@@ -35,17 +35,17 @@ class Choice(NamedTuple):
 
 def new_head(fold: Fold, recipe: Recipe) -> BlendHead:
     """A head for the products of a fold, not yet set."""
-    recalled = fold.products if fold.products <= _MOST_RECALLED else 0
+    prototypes = fold.products if fold.products <= _MOST_PROTOTYPES else 0
     dims = split_dim(recipe.dim, fold.products)
-    return BlendHead(fold.features.shape[-1], *dims, discriminative=recipe.head, products=recalled).eval()
+    return BlendHead(fold.features.shape[-1], *dims, discriminative=recipe.head, products=prototypes).eval()
 
 
-def solve(head: BlendHead, fold: Fold) -> ClosedForm:
+def solve(head: BlendHead, fold: Fold) -> ShrinkageLDA:
     """Return the LDA problem of a fold: all views of all its images."""
     with torch.no_grad():
         views = len(fold.features)
         seen = head.before(fold.features.flatten(0, 1))
-        return ClosedForm(seen, fold.labels.repeat(views), fold.weights.repeat(views))
+        return ShrinkageLDA(seen, fold.labels.repeat(views), fold.weights.repeat(views))
 
 
 def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, recipe: Recipe) -> Network:
@@ -135,15 +135,15 @@ def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
     found = []
     head = new_head(fold, recipe)
     solved = solve(head, fold)
-    solved.fill_base(head)
+    solved.fill_whitened(head)
     seen = head.before(fold.validation_features)
     whitened = head.whitened(seen)
     open_set = OpenSetThreshold(fold)
     gallery = head.before(open_set.gallery) if open_set else seen[:0]
-    gallery_base = head.whitened(gallery)
+    gallery_whitened = head.whitened(gallery)
     for shrinkage, grid in groupby(HEAD_PARAMS, key=lambda head_params: head_params.shrinkage):
-        solved.fill_tuned(head, shrinkage)
-        discriminative, gallery_tuned = head.discriminative(seen), head.discriminative(gallery)
+        solved.fill_discriminative(head, shrinkage)
+        discriminative, gallery_discriminative = head.discriminative(seen), head.discriminative(gallery)
         for head_params in grid:
             if len(head.prototypes) or not head_params.prototype_attention:
                 head.blend, head.prototype_attention = (
@@ -153,7 +153,7 @@ def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
                 joined = head.joined(whitened, discriminative)
                 scores, closest = fold.validation.scores(joined.numpy()), None
                 if open_set:
-                    closest = open_set.threshold(joined, head.joined(gallery_base, gallery_tuned))
+                    closest = open_set.threshold(joined, head.joined(gallery_whitened, gallery_discriminative))
                 found.append(Tried(head_params, scores, closest))
     return found
 

@@ -1,4 +1,4 @@
-"""What cross-validation found: how training is judged, and which LDA head suits the photos."""
+"""What cross-validation found: how training is scored, and which LDA head suits the photos."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from dmlcli.learn.validation.training_data import Fold, TrainingData
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """What the folds found: how training is judged, and which LDA head suits the photos."""
+    """What the folds found: how training is scored, and which LDA head suits the photos."""
 
-    folds: list[Fold]  # of each fold; a single one of all photos, judged by nothing, where there is none
+    folds: list[Fold]  # of each fold; a single one of all photos, without validation, where there is none
     summary: str
     head_params: HeadParams
     frozen: list[dict[str, float]]  # MAP@R of each search in each fold

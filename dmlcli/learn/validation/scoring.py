@@ -1,4 +1,4 @@
-"""The searches that judge models: images that are never fitted on, ranked by their embeddings."""
+"""The searches that score models: images that are never fitted on, ranked by their embeddings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Where no second photo can be held out, photos are imitated: what is learned is judged by views it has not been shown.
+"""Where no second photo can be held out, synthetic queries are made: views that were not shown.
 
 With one image of each product there is nothing real to search with. So each image is also seen near, dim and askew, and
 in each of three folds one of these families is kept from the fit: its views are searched among the images as they
@@ -34,8 +34,8 @@ def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
     """
     items = photos.items
     products = {items[row].product for row in final_fit_rows(items, split)}
-    scores_with_intervals = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
-    return scores_with_intervals and not validation_splits(items, split, recipe.purpose, recipe.seed)
+    scored = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
+    return scored and not validation_splits(items, split, recipe.purpose, recipe.seed)
 
 
 def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:

@@ -31,7 +31,7 @@ _SHARE = 0.5  # of what is left of a budget that more views than one may take
 
 @dataclass(frozen=True)
 class Fold:
-    """What one head is trained on, and what judges it."""
+    """What one head is trained on, and what it is scored on."""
 
     features: Tensor  # (V, N, F), of each view
     labels: Tensor  # (N,)
@@ -42,8 +42,8 @@ class Fold:
     validation_features: Tensor  # (len(validation.rows), F), as search sees images
     validation_files: list[Photo]
     baseline: Tensor  # (len(validation.rows), P), of the plain view, pooled as published
-    rows: Sequence[int] = ()  # (N,) of the material
-    maps: ActivationCache | None = None  # of the material, at the cut below the backbone's last stage
+    rows: Sequence[int] = ()  # (N,) of the training data
+    maps: ActivationCache | None = None  # of the training data, at the split before the backbone's last stage
 
     @property
     def products(self) -> int:
@@ -86,7 +86,7 @@ class TrainingData:
         return F.normalize(self.views[0, :, : self.pretrained.head.dim], dim=-1)
 
     def fold(self, rows: Sequence[int], searches: dict[str, Search]) -> Fold:
-        """Fit on some rows, and judge by some searches."""
+        """Return a fold that fits on some rows and is scored by some searches."""
         items = [self.photos.items[row] for row in rows]
         number = {product: label for label, product in enumerate(sorted({item.product for item in items}))}
         validation = Validation([item.product for item in self.photos.items], searches)

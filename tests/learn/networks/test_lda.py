@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dmlcli.learn.networks.heads import BlendHead
-from dmlcli.learn.networks.lda import ClosedForm, HeadParams, _strongest, split_dim
+from dmlcli.learn.networks.lda import HeadParams, ShrinkageLDA, _strongest, split_dim
 
 
 def sample(labels: int = 4, each: int = 20, features: int = 6) -> tuple[Tensor, Tensor]:
@@ -21,7 +21,7 @@ def sample(labels: int = 4, each: int = 20, features: int = 6) -> tuple[Tensor, 
 def test_the_tuned_part_looks_where_products_differ_not_where_images_do() -> None:
     x, y = sample()
     head = BlendHead(6, 1, 1)
-    ClosedForm(x, y).fill(head, HeadParams(0.01, 0.5, 0.0))
+    ShrinkageLDA(x, y).fill(head, HeadParams(0.01, 0.5, 0.0))
     weight = head.discriminative.linear.weight[0]
     assert weight.abs().argmax() == 0 and weight[0].abs() > 20 * weight[1].abs()
 
@@ -30,8 +30,8 @@ def test_weights_count_as_copies_would() -> None:
     x, y = sample()
     copies = torch.arange(len(x)) % 3 + 1
     weighted, copied = BlendHead(6, 6, 3), BlendHead(6, 6, 3)
-    ClosedForm(x, y, copies.float()).fill_tuned(weighted, 0.3)
-    ClosedForm(x.repeat_interleave(copies, 0), y.repeat_interleave(copies)).fill_tuned(copied, 0.3)
+    ShrinkageLDA(x, y, copies.float()).fill_discriminative(weighted, 0.3)
+    ShrinkageLDA(x.repeat_interleave(copies, 0), y.repeat_interleave(copies)).fill_discriminative(copied, 0.3)
     with torch.no_grad():
         found, expected = (
             torch.nn.functional.normalize(weighted.discriminative(x)),
@@ -44,7 +44,7 @@ def test_the_base_part_whitens_what_varies_within_products() -> None:
     """All components together: x S^-1 x' is left of the centerd features, S with a shrinkage of 1."""
     x, y = sample()
     head = BlendHead(6, 6, 3)
-    ClosedForm(x, y).fill(head, HeadParams(1.0, 0.5, 0.0))
+    ShrinkageLDA(x, y).fill(head, HeadParams(1.0, 0.5, 0.0))
     centerd = (x - x.mean(0)).double()
     within = x.double() - torch.stack([x[y == label].double().mean(0) for label in range(4)])[y]
     scatter = within.T @ within / len(x)
@@ -67,7 +67,7 @@ def test_many_features_give_the_components_that_few_give() -> None:
 def test_the_tuned_part_whitens_what_products_vary_within() -> None:
     x, y = sample()
     head = BlendHead(6, 3, 3)
-    ClosedForm(x, y).fill(head, HeadParams(1e-6, 0.5, 0.0))
+    ShrinkageLDA(x, y).fill(head, HeadParams(1e-6, 0.5, 0.0))
     with torch.no_grad():
         z = head.discriminative(x)
         within = z - torch.stack([z[y == label].mean(0) for label in range(4)])[y]
@@ -78,10 +78,10 @@ def test_the_tuned_part_whitens_what_products_vary_within() -> None:
 
 def test_more_shrinkage_looks_more_like_the_plain_means() -> None:
     x, y = sample()
-    forms, solved = [], ClosedForm(x, y)
+    forms, solved = [], ShrinkageLDA(x, y)
     for shrinkage in (0.01, 1e6):
         head = BlendHead(6, 3, 1)
-        solved.fill_tuned(head, shrinkage)
+        solved.fill_discriminative(head, shrinkage)
         forms.append(head.discriminative.linear.weight[0] / head.discriminative.linear.weight[0].norm())
     prototypes = torch.stack([x[y == label].mean(0) for label in range(4)]) - x.mean(0)
     plain = torch.linalg.svd(prototypes).Vh[0]
@@ -92,14 +92,14 @@ def test_more_shrinkage_looks_more_like_the_plain_means() -> None:
 def test_few_images_and_many_outputs_give_finite_heads(labels: int, each: int, features: int) -> None:
     x, y = sample(labels, each, features)
     head = BlendHead(features, *split_dim(64, labels))
-    ClosedForm(x, y).fill(head, HeadParams(0.1, 0.5, 0.0))
+    ShrinkageLDA(x, y).fill(head, HeadParams(0.1, 0.5, 0.0))
     assert all(torch.isfinite(parameter).all() for parameter in head.parameters())
     assert torch.isfinite(head(x)).all() and head(x).shape == (len(x), 64)
 
 
 def test_equal_images_give_finite_heads() -> None:
     head = BlendHead(4, 4, 1)
-    ClosedForm(torch.ones(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])).fill(head, HeadParams(0.3, 0.5, 0.0))
+    ShrinkageLDA(torch.ones(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])).fill(head, HeadParams(0.3, 0.5, 0.0))
     assert torch.isfinite(head(torch.ones(2, 4))).all()
 
 
