@@ -178,16 +178,16 @@ class Chain(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> pooled rows (B, F); with two maps (B, 2F + 2E), the means of the last one first."""
-        return self.top(self.stem(images))
+        return self.forward_top(self.forward_stem(images))
 
-    def stem(self, images: Tensor) -> Tensor:
+    def forward_stem(self, images: Tensor) -> Tensor:
         """The last map (B, E, h, w) that is larger than the last one of all."""
         for layer in self.steps()[: self.cut]:
             images = layer(images)
         return images
 
-    def top(self, maps: Tensor) -> Tensor:
-        """What `forward` gives, from what `below` gives."""
+    def forward_top(self, maps: Tensor) -> Tensor:
+        """What `forward` gives, from what `forward_stem` gives."""
         last = maps
         for layer in self.steps()[self.cut :]:
             last = layer(last)

@@ -45,7 +45,8 @@ def split_backbone(backbone: nn.Module, name: str) -> SplitBackbone:
     """Cut a backbone before its last stage; raises UsageError where the network called `name` has no obvious one."""
     if isinstance(backbone, Chain):
         return SplitBackbone(
-            backbone.stem, Top(backbone.top, [*backbone.steps()[backbone.cut :], backbone.last, backbone.pool])
+            backbone.forward_stem,
+            Top(backbone.forward_top, [*backbone.steps()[backbone.cut :], backbone.last, backbone.pool]),
         )
     if isinstance(backbone, WithDescriptor):
         return _beside(backbone, split_backbone(backbone.trunk, name))

@@ -46,7 +46,7 @@ def check_features(name: str) -> None:
     assert not backbone.training
 
 
-@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "descriptor"])
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "regnet_y_400mf", "descriptor"])
 def test_a_backbone_gives_pooled_features(name: str) -> None:
     check_features(name)
 
