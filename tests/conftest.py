@@ -116,7 +116,7 @@ def process(
     """`dmlcli` as a process of its own."""
     command = [sys.executable, "-m", "dmlcli", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=cwd, input=stdin, capture_output=True, timeout=300, env=os.environ | environment, check=False
+        command, cwd=cwd, input=stdin, capture_output=True, timeout=900, env=os.environ | environment, check=False
     )
 
 
