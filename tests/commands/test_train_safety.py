@@ -143,7 +143,7 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
         else:
             patch.setattr(head_selection, "_all_head_params", one_fold)
         found = train("--epochs", 1, catalog=catalog, code=130)
-    assert "features computed so far" in found.err and "--resume" in found.err and str(workspace) in found.err
+    assert "can be resumed" in found.err and "--resume" in found.err and str(workspace) in found.err
     assert (workspace / "features").is_dir() and not (workspace / "model").exists()
     copy = shutil.copytree(workspace, tmp_path / "copy")
     monkeypatch.setattr(head_selection, "_all_head_params", counting)
