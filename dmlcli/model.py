@@ -227,6 +227,6 @@ def open_matching(folder: Path | None, wanted: str, models: Path | None = None) 
     if wanted and model.record.fingerprint != wanted:
         raise MismatchError(
             f"the index was made by model {wanted}, but {folder} is {model.record.fingerprint}",
-            hint="dmlcli index CATALOG makes it anew",
+            hint="dmlcli index CATALOG rebuilds it",
         )
     return model

@@ -140,9 +140,11 @@ def _excess(scan: Scan, rows: list[int], series: Sequence[str]) -> Excess:
     _, codes = np.unique([series[row] for row in rows], return_inverse=True)
     named = np.array([bool(series[row]) for row in rows])
     others = np.bincount(codes)[codes] - 1  # in the own series
-    rng = (others / (len(rows) - 1))[named]
+    probability = (others / (len(rows) - 1))[named]
     found = (codes[scores.argmax(axis=1)] == codes)[named]
-    return Excess(int(named.sum()), int(found.sum()), float(rng.sum()), float((rng * (1 - rng)).sum()))
+    return Excess(
+        int(named.sum()), int(found.sum()), float(probability.sum()), float((probability * (1 - probability)).sum())
+    )
 
 
 def _sum(parts: Sequence[Excess]) -> Excess:

@@ -40,7 +40,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            cautions.append(f"{folder / name} is damaged: {error}; dmlcli index CATALOG makes it anew")
+            cautions.append(f"{folder / name} is damaged: {error}; dmlcli index CATALOG rebuilds it")
             return None
 
     model = None
@@ -67,7 +67,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
         cautions.append(f"the catalog {index['root']} is not there; if it was moved: dmlcli index NEWPATH --update")
     for name, made in (("embeddings", embeddings), ("index", index)):
         if made and model and made["model"] != model["fingerprint"]:
-            cautions.append(f"the {name} were made by another model: dmlcli index CATALOG makes them anew")
+            cautions.append(f"the {name} were made by another model: dmlcli index CATALOG rebuilds them")
     past = _runs(place.runs)
     if past and past[-1].state == "interrupted":
         cautions.append(f"run {past[-1].id} was interrupted: dmlcli train CATALOG --resume goes on with it")

@@ -257,7 +257,7 @@ def _check_together(sides: EvalSides) -> None:
     if asked.model != gallery_items.model and asked.model and gallery_items.model:
         raise MismatchError(
             f"the queries were embedded by model {asked.model}, the gallery by {gallery_items.model}",
-            hint="dmlcli embed makes either anew",
+            hint="dmlcli embed rebuilds either",
         )
 
 

@@ -63,15 +63,15 @@ class LeakageDetector:
         """What the score rests on; None where nothing speaks for series or copies."""
         recall = float(np.mean(self._right)) if self._right else 0.0
         for kind, measured in self._without.items():
-            seen, rng = np.array(self._seen[kind]), np.array(self._chance[kind])
+            seen, by_chance = np.array(self._seen[kind]), np.array(self._chance[kind])
             if len(seen) < _FEWEST:
                 continue
-            share, expected = float(seen.mean()), float(rng.mean())
+            share, expected = float(seen.mean()), float(by_chance.mean())
             without = float(np.mean(measured))
             if kind == "copy":
                 sound = share > _COPIES and self._wrong_copies < 0.2 * seen.sum()
             else:
-                sigma = float(np.sqrt((rng * (1 - rng)).sum())) / len(seen)
+                sigma = float(np.sqrt((by_chance * (1 - by_chance)).sum())) / len(seen)
                 sound = share >= _LIFT * expected and share - expected > _SURE * sigma
             if sound and recall - without >= _FALL:
                 return Inflation(kind, share, expected, recall, without, len(measured))

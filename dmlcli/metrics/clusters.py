@@ -97,6 +97,6 @@ def _expected(sizes: Labels, widths: Labels) -> float:
             n = np.arange(max(1, a + b - number), min(a, b) + 1)
             ways = log_factorial[[a, b, number - a, number - b]].sum() - log_factorial[number]
             ways = ways - (log_factorial[n] + log_factorial[a - n] + log_factorial[b - n])
-            rng = np.exp(ways - log_factorial[number - a - b + n])
-            total += times_a * times_b * float((n / number * np.log(number * n / (a * b)) * rng).sum())
+            probability = np.exp(ways - log_factorial[number - a - b + n])
+            total += times_a * times_b * float((n / number * np.log(number * n / (a * b)) * probability).sum())
     return total

@@ -155,7 +155,7 @@ def _verdict(against: Against) -> None:
     name = "map@r" if "map@r" in against.difference else next(iter(against.difference))
     gap = against.difference[name]
     if gap is None:
-        formatting.say(f"against {against.name}: there is no score to compare")
+        formatting.say(f"against {against.name}: no score to compare")
     elif not against.significant[name]:
         formatting.say(f"against {against.name}: no significant difference ({metric_title(name)} {100 * gap:+.1f})")
     else:

@@ -81,6 +81,8 @@ def definition(loss: Nca, embeddings: Tensor, labels: Tensor) -> Tensor:
             near = near[: loss.k]
             if not set(own) & set(near):
                 near.append(own[0])
-        rng = torch.stack([weight[j] for j in near if j in own]).sum() / torch.stack([weight[j] for j in near]).sum()
-        values.append(-torch.log(rng))
+        probability = (
+            torch.stack([weight[j] for j in near if j in own]).sum() / torch.stack([weight[j] for j in near]).sum()
+        )
+        values.append(-torch.log(probability))
     return torch.stack(values).mean() if values else embeddings.sum() * 0

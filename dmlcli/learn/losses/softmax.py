@@ -62,7 +62,7 @@ def definition(loss: Softmax, embeddings: Tensor, labels: Tensor) -> Tensor:
     total, count = embeddings.sum() * 0, len(loss.weight)
     for image, y in zip(embeddings, labels.tolist(), strict=True):
         terms = torch.stack([torch.exp(image @ w + b) for w, b in zip(loss.weight, loss.bias, strict=True)])
-        for c, rng in enumerate(terms / terms.sum()):
+        for c, probability in enumerate(terms / terms.sum()):
             target = (1 - loss.label_smoothing) * (c == y) + loss.label_smoothing / count
-            total = total - target * torch.log(rng)
+            total = total - target * torch.log(probability)
     return total / len(embeddings)

@@ -16,7 +16,7 @@ from dmlcli.learn.validation.training_data import Fold, TrainingData
 class ValidationPlan:
     """What the folds found: how training is scored, and which LDA head suits the photos."""
 
-    folds: list[Fold]  # of each fold; a single one of all photos, without validation, where there is none
+    folds: list[Fold]  # where nothing can be held out: one of all photos, without validation
     summary: str
     head_params: HeadParams
     frozen: list[dict[str, float]]  # MAP@R of each search in each fold

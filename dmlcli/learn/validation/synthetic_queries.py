@@ -23,7 +23,7 @@ _LEAST_PRODUCTS = 4  # with fewer, a score says nothing
 _MOST_QUERIES = 400  # of a search
 
 SUMMARY = (
-    "imitated photos, near, dim and askew, as no second photo of a product can be held out: real ones may do worse"
+    "synthetic queries (near, dim and askew), as no second photo of a product can be held out: real ones may do worse"
 )
 
 

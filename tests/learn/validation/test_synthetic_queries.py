@@ -71,4 +71,4 @@ def test_one_photo_a_product_is_a_catalog(cli: Cli, begun: Path, tmp_path: Path)
     shop = make_shop(tmp_path / "shop", 6, 1)
     found = cli("train", shop, "--backbone", "descriptor", "--dim", 16, "-w", begun, "--no-index")
     assert found.code == 0, found.err
-    assert "imitated photos" in found.out and "MAP@R" in found.out
+    assert "synthetic queries" in found.out and "MAP@R" in found.out
