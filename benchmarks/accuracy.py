@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dmlcli import metrics
 from dmlcli.catalog import OPEN_TO_TRAINING, Catalog, Columns, Item, TrainingSplit, open_catalog, split_for_training
+from dmlcli.learn.networks import frozen
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import refit
 from dmlcli.learn.training.candidate import lda_candidate
@@ -54,7 +55,9 @@ def main() -> None:
     recipe = Recipe(backbone=asked.backbone, weights=asked.weights, pooling=asked.pooling, purpose=asked.purpose)
     photos = _everything(asked.data)
     place = make(asked.workspace)
-    data = training_data.gather(photos, recipe, place, torch.device("cpu"), lambda _photos, _seed: _NOTHING)
+    device, backbone = torch.device("cpu"), frozen.open_backbone(recipe, place.frozen, photos)
+    read = training_data.read(photos, backbone, place, device)
+    data = training_data.gather(read, _NOTHING, backbone, recipe, place, device=device)
     products = sorted({item.product for item in data.photos.items})
     if asked.pictures:
         return _new_products(data, recipe, products, ACROSS, pictures=True)

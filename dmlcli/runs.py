@@ -14,7 +14,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from typing import Any
 from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, MismatchError, nearest
 from dmlcli.storage import records
+from dmlcli.workspace import Workspace
 
 SCHEMA = 3
 _RECORD, _RECIPE, _METRICS, _IMAGES, _LOCK = "run.json", "recipe.toml", "metrics.jsonl", "images.json", "lock"
@@ -47,12 +48,24 @@ class RunRecord:
 
 
 class Run:
-    """One run, from `start` or `resume`; the process at work on it is inside `with run:`, which holds its lock."""
+    """One run, from `start` or `resume`; the process at work on it is inside `with run:`, which holds its lock.
+
+    Attributes:
+        folder: of the run.
+        record: the contents of run.json.
+        listeners: called with each line of metrics.jsonl.
+    """
 
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder, self.record = folder, record
+        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._lock = -1
         self._resumed = read_metrics(folder, strict=True)  # lines of a run that is taken up again
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that the run is in."""
+        return Workspace(self.folder.parent.parent)
 
     @property
     def recipe(self) -> Path:
@@ -85,7 +98,9 @@ class Run:
         )
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl; of epochs that are run again after an interruption the last run counts."""
+        """Add a line to metrics.jsonl; an epoch that is run again after an interruption replaces its line."""
+        for listener in self.listeners:
+            listener(row)
         row = _finite(row)
         if self._resumed:
             if row.get("epoch") is None:

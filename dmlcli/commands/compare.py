@@ -1,22 +1,14 @@
 """dmlcli compare: which loss suits my photos?"""
 
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import options, progress
+from dmlcli import options
 from dmlcli.arguments import names
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from dmlcli.learn.validation.scoring import Validation
-    from dmlcli.learn.validation.training_data import Fold
-    from dmlcli.report.compare import CompareReport, Contender
-
-    Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
+    from dmlcli.report.compare import CompareReport
 
 
 def compare(
@@ -55,101 +47,21 @@ def compare(
 
         dmlcli compare ./catalog --losses proxy-anchor,triplet:mining=batch-hard,softmax+0.5*triplet
     """
-    options_given = locals()  # before there is anything else here
+    settings_typed = dict(locals())  # before there is anything else here
     from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
     from dmlcli.learn.recipe import given, resolve
-    from dmlcli.report.compare import CLOSED, FROZEN, CompareReport, Contender, recommend
     from dmlcli.workspace import make
 
-    recipe = resolve(None, {"epochs": 10} | given(options_given))
-    losses = ",".join(names(losses, "losses"))
-    specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", losses)
+    recipe = resolve(None, {"epochs": 10} | given(settings_typed))
+    listed = ",".join(names(losses, "losses"))
+    specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", listed)
     for spec in specs:
         known.parse(spec)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
-    split_for_comparison(photos, recipe.seed)
+    split_for_comparison(photos, recipe.seed)  # fails early where the catalog has too few products
     place = make(workspace)
+    from dmlcli.learn.training.loss_comparison import compare_losses  # torch starts here
 
-    from dmlcli.learn.networks.inference import pick_device
-    from dmlcli.learn.training.loss_comparison import compare_heads  # torch starts here
-    from dmlcli.learn.validation import training_data
-    from dmlcli.learn.validation.folds import describe, half_split
-
-    data = training_data.gather(photos, recipe, place, pick_device("cpu"), split_for_comparison)
-    validation_split = half_split(data.photos.items, data.split)
-    fold = data.fold(validation_split.fit, validation_split.searches)
-    unlearned = _scores(fold.validation, fold.baseline.numpy())
-    contenders = [_contender(FROZEN, unlearned, unlearned, fold, 0.0)]
-    closed: Scores | None = None
-    began = time.perf_counter()
-    for spec, vectors, trouble in compare_heads(fold, recipe, progress.track(specs, "losses")):
-        seconds = time.perf_counter() - began
-        if vectors is None:
-            lost = (None,) * 7
-            contenders.append(Contender(spec, *lost, seconds=seconds, trouble=trouble))
-        else:
-            scores = _scores(fold.validation, vectors)
-            closed = closed or scores
-            contenders.append(_contender(spec or CLOSED, scores, unlearned, fold, seconds, trouble, closed))
-        began = time.perf_counter()
-    contenders.sort(key=lambda one: -1.0 if one.map_at_r is None else one.map_at_r, reverse=True)
-    recommended, why = recommend(contenders)
-    return CompareReport(
-        images=len(fold.labels),
-        products=fold.products,
-        protocol=describe([validation_split], data.photos.items),
-        contenders=tuple(contenders),
-        recommended=recommended,
-        why=why,
-        caution=data.weights.caution,
-        skipped=(*photos.skipped, *data.skipped),
-    )
-
-
-def _scores(validation: "Validation", vectors: "NDArray[np.float32]") -> "Scores":
-    from dmlcli import metrics
-
-    return {name: metrics.score(validation.rank(name, vectors)) for name in validation.names}
-
-
-def _contender(
-    name: str,
-    scores: "Scores",
-    baseline: "Scores",
-    fold: "Fold",
-    seconds: float,
-    trouble: str = "",
-    closed: "Scores | None" = None,
-) -> "Contender":
-    """One line of the table.
-
-    Args:
-        name: of the loss.
-        scores: of each query.
-        baseline: of the frozen backbone.
-        fold: whose validation was searched.
-        seconds: that training took.
-        trouble: what went wrong in training.
-        closed: scores of the LDA head; None: not to be compared with.
-    """
-    from dmlcli import metrics
-    from dmlcli.report.compare import Contender
-
-    products = fold.validation.query_products("new")
-    new, known = scores["new"], scores.get("known")
-    gain = new["map@r"] - baseline["new"]["map@r"]
-    return Contender(
-        name=name,
-        recall_at_1=metrics.mean(new["recall@1"]) or 0.0,
-        map_at_r=metrics.mean(new["map@r"]) or 0.0,
-        interval95=metrics.interval95(new["map@r"], products),
-        gain=metrics.mean(gain) or 0.0,
-        gain_interval95=metrics.interval95(gain, products),
-        known_recall_at_1=metrics.mean(known["recall@1"]) if known else None,
-        known_map_at_r=metrics.mean(known["map@r"]) if known else None,
-        seconds=seconds,
-        trouble=trouble,
-        head_gain_interval95=metrics.interval95(new["map@r"] - closed["new"]["map@r"], products) if closed else None,
-    )
+    return compare_losses(photos, recipe, place, specs)

@@ -217,7 +217,7 @@ def test_where_training_does_harm_the_model_is_the_frozen_backbone(
 
     def harmed(*arguments: Any) -> ValidationPlan:
         found = plan(*arguments)
-        return replace(found, frozen=[{"known": 0.0, "new": 1.1}] * len(found.folds))
+        return replace(found, frozen_scores=[{"known": 0.0, "new": 1.1}] * len(found.folds))
 
     monkeypatch.setattr("dmlcli.learn.training.trainer.make_plan", harmed)
     catalog = make_shop(tmp_path / "more", products=8, images=4)

@@ -1,6 +1,6 @@
 """The pretrained backbone as a model of its own: baseline, search without training, and source of features."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,57 @@ from dmlcli.embeddings import Forward
 from dmlcli.errors import CatalogError, ImageError, ModelError
 from dmlcli.image import Pixels, view
 from dmlcli.learn.networks import inference, onnx_export
-from dmlcli.learn.networks.backbone import build_backbone, feature_dim
+from dmlcli.learn.networks.backbone import build_backbone, default_pooling, feature_dim
 from dmlcli.learn.networks.heads import IdentityHead
 from dmlcli.learn.networks.network import Network
-from dmlcli.learn.networks.pretrained import Weights
+from dmlcli.learn.networks.pretrained import Weights, resolve
+from dmlcli.learn.recipe import Recipe
 from dmlcli.model import Model, ModelRecord, open_model
 from dmlcli.onnx_runtime import open_graph
 
 _SAMPLES = 8  # images on which an inference graph is compared with its network
+
+
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """The backbone that training starts from, never changed: what trained networks are compared with."""
+
+    weights: Weights
+    published: Network  # pooled as its authors do: the baseline
+    feature_extractor: Network  # pooled as the recipe says: the features that heads are trained on
+    model: Model  # the feature extractor, saved as a model folder
+
+    def forward(self, device: torch.device) -> Forward:
+        """Return the function from pixels to features."""
+        return forward(self.model, self.feature_extractor, device)
+
+
+def open_backbone(recipe: Recipe, folder: Path, photos: Catalog) -> FrozenBackbone:
+    """Build the frozen backbone of a recipe, and save its feature extractor as a model unless it is there already.
+
+    Args:
+        recipe: names the backbone, its weights and pooling.
+        folder: of the model.
+        photos: a few of them check the inference graph.
+
+    Raises:
+        CatalogError: no photo can be read.
+    """
+    weights, feature_extractor = build_feature_extractor(recipe)
+    published = build(weights, recipe.seed)
+    return FrozenBackbone(weights, published, feature_extractor, save(folder, feature_extractor, weights, photos))
+
+
+def build_feature_extractor(recipe: Recipe) -> tuple[Weights, Network]:
+    """Return the weights that training starts from, and the frozen backbone pooled as features are."""
+    weights = weights_of(recipe)
+    return weights, build(weights, recipe.seed, recipe.pooling or default_pooling(weights.backbone))
+
+
+def weights_of(recipe: Recipe) -> Weights:
+    """Return the weights that training starts from, decoding images as the recipe says."""
+    weights = resolve(recipe.backbone, recipe.weights)
+    return replace(weights, image=replace(weights.image, decode=recipe.decode))
 
 
 def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Network:

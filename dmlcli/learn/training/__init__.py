@@ -4,8 +4,9 @@ trainer             one training run from end to end
 candidate           a state of the network that was scored
 epochs              gradient training in the first fold
 refit               the selected candidate, fitted on all photos
-stages              what is trained: head, top or the whole backbone
-stage_selection     which of them `--tune auto` comes to
+stages, backbone_stages   what is trained: the head, the last stage of the backbone, or all of it
+stage_selection     which stages `--tune auto` trains
+loss_setup          the loss, with proxies at the means of their products
 loop                the training loop
 state               all that changes while training
 optimizer, lr_schedule, ema, gradient_cache, cross_batch_memory, diagnostics   parts of it
@@ -15,3 +16,7 @@ tensorboard         logging for TensorBoard
 dry_run             the time and memory that a run will take
 loss_comparison     the same head with several losses, for `compare`
 """
+
+from dmlcli.learn.training.trainer import TrainedModel, ValidationResult, train
+
+__all__ = ["TrainedModel", "ValidationResult", "train"]

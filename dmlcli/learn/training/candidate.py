@@ -1,4 +1,4 @@
-"""A state of the network that is worth scoring, and when one is better than another.
+"""A state of the network that was scored, and when one is better than another.
 
 The frozen backbone and the LDA head come first, then one candidate for each epoch; the best is kept, so that training
 never ends worse than it began.
@@ -20,15 +20,13 @@ _WORTH = 1.01  # times the LDA head's score: the best of many epochs looks bette
 
 @dataclass(frozen=True)
 class Candidate:
-    """A state of the network: where it came from, its MAP@R in each validation search, what changed."""
+    """A state of the network, with its MAP@R in each validation search; a checkpoint keeps its fields as they are."""
 
     origin: str
-    scores: dict[str, float]  # none where there is nothing to validate with
-    state: State = field(default_factory=dict)  # of the network, only what differs from the frozen backbone
-    trained: int = 0  # epochs of gradient training behind it
+    scores: dict[str, float]  # none where nothing is held out
+    state: State = field(default_factory=dict)  # the weights that differ from the frozen backbone's
+    trained: int = 0  # epochs of gradient training
     stage: str = ""  # of that training: head, top or all
-    intervals: dict[str, Interval | None] = field(default_factory=dict)  # of the scores, 95 %
-    epoch: Epoch | None = None  # the last of them, where it is fresh
     behind: tuple[str, ...] = ()  # the searches in which it scores below the frozen backbone
 
     @property
@@ -37,7 +35,7 @@ class Candidate:
         return geometric_mean(self.scores.values()) if self.scores else None
 
     def beats(self, other: "Candidate") -> bool:
-        """Whether to keep this one rather than `other`; without scores the later one.
+        """Return whether to keep this one rather than `other`; without scores the later one is kept.
 
         One that is below the frozen backbone in some search never replaces one that is not, however high it scores.
         """
@@ -47,40 +45,45 @@ class Candidate:
             return not self.behind
         return self.score > other.score * (_WORTH if self.trained and not other.trained else 1)
 
-    def facts(self) -> dict[str, Any]:
-        """Its row in metrics.jsonl."""
-        facts: dict[str, Any] = {"candidate": self.origin, "map@r": self.score, **self.scores}
-        if self.epoch is None:
-            return facts
+    def metrics(self) -> dict[str, Any]:
+        """Return its row of metrics.jsonl."""
+        return {"candidate": self.origin, "map@r": self.score, **self.scores}
+
+
+@dataclass(frozen=True)
+class ScoredEpoch:
+    """An epoch of gradient training, and the candidate that it ended with."""
+
+    candidate: Candidate
+    epoch: Epoch
+    intervals: dict[str, Interval | None]  # of the scores, 95 %
+
+    def metrics(self) -> dict[str, Any]:
+        """Return its row of metrics.jsonl."""
+        row = self.candidate.metrics()
         if any(self.intervals.values()):
-            facts["interval95"] = self.intervals
+            row["interval95"] = self.intervals
         epoch = asdict(self.epoch)
         diagnostics = epoch.pop("diagnostics")
-        return facts | {"stage": self.stage, "epoch": epoch.pop("number"), **epoch, **diagnostics}
+        return row | {"stage": self.candidate.stage, "epoch": epoch.pop("number"), **epoch, **diagnostics}
 
-    def passed(self, passes: int, is_best: bool) -> Pass:
-        """The last epoch as a person follows it, one of so many."""
-        epoch = self.epoch
-        assert epoch is not None
-        scores = {name: (score, self.intervals.get(name)) for name, score in self.scores.items()}
-        facts = epoch.loss, epoch.learning_rate, epoch.diagnostics.active
-        pace = epoch.images / epoch.seconds
-        return Pass(self.stage, epoch.number, passes, *facts, scores, is_best, pace, epoch.seconds)
-
-    def kept(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
-        kept = ("origin", "scores", "state", "trained", "stage", "behind")
-        return {name: getattr(self, name) for name in kept}
+    def progress(self, epochs: int, is_best: bool) -> Pass:
+        """Return what the terminal shows of it: one of so many epochs, the best so far or not."""
+        epoch, candidate = self.epoch, self.candidate
+        scores = {name: (score, self.intervals.get(name)) for name, score in candidate.scores.items()}
+        values = epoch.loss, epoch.learning_rate, epoch.diagnostics.active
+        images_per_second = epoch.images / epoch.seconds
+        return Pass(candidate.stage, epoch.number, epochs, *values, scores, is_best, images_per_second, epoch.seconds)
 
 
 def frozen_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
-    """The frozen backbone as a candidate, scored in all folds or in the first alone."""
-    return Candidate("frozen backbone", mean(plan.frozen[:1] if first else plan.frozen))
+    """Return the frozen backbone as a candidate, scored in all folds or in the first alone."""
+    return Candidate("frozen backbone", mean(plan.frozen_scores[:1] if first else plan.frozen_scores))
 
 
 def lda_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
-    """The LDA head as a candidate, likewise."""
-    scores = mean(plan.closed[:1] if first else plan.closed)
+    """Return the LDA head as a candidate, scored in all folds or in the first alone."""
+    scores = mean(plan.lda_scores[:1] if first else plan.lda_scores)
     return Candidate(str(plan.head_params), scores, behind=behind(scores, frozen_candidate(plan, first=first).scores))
 
 

@@ -11,33 +11,36 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from dmlcli.catalog import Catalog, TrainingSplit
+from dmlcli.catalog import Catalog, TrainingSplit, split_for_training
 from dmlcli.embeddings import Embeddings, Forward, compute, open_embeddings
 from dmlcli.errors import EmbeddingsError, ModelError
-from dmlcli.learn.data import augmentation
+from dmlcli.learn.data import augmentation, class_balance
 from dmlcli.learn.data.activation_cache import ActivationCache
 from dmlcli.learn.networks import frozen
+from dmlcli.learn.networks.frozen import FrozenBackbone
+from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
-from dmlcli.learn.networks.pretrained import Weights
+from dmlcli.learn.networks.pretrained import Weights, resolve
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import stage_selection
-from dmlcli.learn.training.loop import fit
+from dmlcli.learn.training.loss_setup import check_loss
 from dmlcli.learn.validation import synthetic_queries
 from dmlcli.learn.validation.folds import ValidationSplit, describe, validation_splits
 from dmlcli.learn.validation.head_selection import Choice, choose, initial_network
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
-from dmlcli.learn.validation.training_data import TrainingData, feature_extractor_of
+from dmlcli.learn.validation.training_data import TrainingData
 from dmlcli.model import Model, open_model
+from dmlcli.report.train_plan import PlanReport
 from dmlcli.workspace import Workspace
 
 _PHOTOS = 96  # that are read to tell how long one takes
@@ -53,56 +56,91 @@ class Estimate:
     parts: dict[str, float] = field(default_factory=dict)
     memory: int = 0
 
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add seconds to the parts."""
+        for part, spent in seconds.items():
+            self.parts[part] = self.parts.get(part, 0.0) + spent
+
+
+def plan_run(
+    photos: Catalog, recipe: Recipe, workspace: Workspace | None, device: str, time_budget: TimeBudget
+) -> PlanReport:
+    """Return what a run would do, how long it would take, and how much memory.
+
+    Args:
+        photos: the catalog.
+        recipe: all settings.
+        workspace: has features that need not be computed; None: there is no workspace yet.
+        device: as for `train`.
+        time_budget: as for `train`.
+
+    Raises:
+        UsageError: settings do not go together.
+        CatalogError: the catalog cannot be trained on.
+    """
+    check_loss(recipe)
+    found = estimate(photos, recipe, workspace, pick_device(device), time_budget)
+    return PlanReport(
+        images=len(photos.items),
+        products=len({item.product for item in photos.items} - {""}),
+        recipe=asdict(recipe),
+        unusual=tuple(class_balance.describe(photos.items, recipe)),
+        validation=found.summary,
+        next_stage=found.next_stage,
+        parts=found.parts,
+        seconds=sum(found.parts.values()),
+        memory=found.memory,
+        caution=resolve(recipe.backbone, recipe.weights).caution,
+        skipped=tuple(photos.skipped),
+    )
+
 
 def estimate(
-    photos: Catalog,
-    recipe: Recipe,
-    workspace: Workspace | None,
-    device: torch.device,
-    split: Callable[[Catalog, int], TrainingSplit],
-    time_budget: TimeBudget,
+    photos: Catalog, recipe: Recipe, workspace: Workspace | None, device: torch.device, time_budget: TimeBudget
 ) -> Estimate:
-    """Try out the parts of a run; `workspace` is where features may be cached already, `time_budget` has the budget."""
-    found = Estimate()
-    count = len(photos.items)
-    start, feature_extractor = feature_extractor_of(recipe)
-    with _saved(workspace, feature_extractor, start, photos) as (model, export, is_there):
+    """Try out the parts of a run; arguments as those of `plan_run`."""
+    found, count = Estimate(), len(photos.items)
+    weights, feature_extractor = frozen.build_feature_extractor(recipe)
+    with _saved(workspace, feature_extractor, weights, photos) as (model, export, is_there):
         forward = frozen.forward(model, feature_extractor, device)
         each = _seconds_an_image(photos, recipe, model, forward)
-    rows = split(photos, recipe.seed) if recipe.tune != "none" else None
-    uses_synthetic_queries = rows is not None and synthetic_queries.is_needed(photos, rows, recipe)
-    names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
-    names += augmentation.family_names(recipe.seed) if uses_synthetic_queries else []
-    missing = sum(count - _cached(workspace, model, name) for name in names)
-    found.parts["export"] = export * (1 if is_there else 2)  # of the frozen backbone, and of the final model
-    found.parts["features"] = missing * each
     if recipe.tune == "none":
-        found.parts["features"], found.parts["export"] = 0.0, export
-        found.parts["embedding"] = count * each
+        found.parts = {"export": export, "features": 0.0, "embedding": count * each}
         found.memory = _peak()
         return found
 
-    data = _imagined(photos, recipe, start, feature_extractor, model, names, split)
-    made = validation_splits(photos.items, data.split, recipe.purpose, recipe.seed)
-    found.summary = synthetic_queries.SUMMARY if uses_synthetic_queries else describe(made, photos.items)
-    began = time.monotonic()
-    plan = make_plan(data, recipe) if len(made) < 2 else _first_of(data, recipe, made)
-    seconds = time.monotonic() - began
-    found.parts["folds"] = seconds * max(1, len(made))
-    found.parts["final_fit"] = seconds / 3
+    split = split_for_training(photos, recipe.seed)
+    names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
+    if synthetic_queries.is_needed(photos, split, recipe):
+        names += augmentation.family_names(recipe.seed)
+    missing = sum(count - _cached(workspace, model, name) for name in names)
+    found.add({"export": export * (1 if is_there else 2)})  # of the frozen backbone, and of the final model
+    found.add({"features": missing * each})
+    backbone = FrozenBackbone(weights, frozen.build(weights, recipe.seed), feature_extractor, model)
+    data = _with_random_features(photos, split, recipe, backbone, names)
+    plan = _timed_plan(data, recipe, found)
     fold, at = plan.folds[0], stage_selection.first(recipe, plan.lda_only)
     network = initial_network(data, fold, plan.head_params, recipe)
     while at != "none":
-        for part, spent in _gradient(network, plan, stage_selection.for_stage(recipe, at), device, each).items():
-            found.parts[part] = found.parts.get(part, 0.0) + spent
+        found.add(_gradient(network, plan, stage_selection.for_stage(recipe, at), device, each))
         backbone_stays = at == "head"
         choice = stage_selection.next_stage(at, network, fold, plan.head_params, recipe, device, time_budget)
         found.next_stage = choice.why and f"{choice.stage}: {choice.why}"
         at = choice.stage
-    found.parts["embedding"] = 0.0 if backbone_stays else count * each
-    found.parts["index"] = 1.0 + count / 20_000
+    found.add({"embedding": 0.0 if backbone_stays else count * each, "index": 1.0 + count / 20_000})
     found.memory = _peak() + _TENSORS * data.views.nbytes
     return found
+
+
+def _timed_plan(data: TrainingData, recipe: Recipe, found: Estimate) -> ValidationPlan:
+    """Cross-validate one fold, and add the seconds that all folds take."""
+    splits = validation_splits(data.photos.items, data.split, recipe.purpose, recipe.seed)
+    found.summary = synthetic_queries.SUMMARY if data.uses_synthetic_queries else describe(splits, data.photos.items)
+    started = time.monotonic()
+    plan = make_plan(data, recipe) if len(splits) < 2 else _first_of(data, recipe, splits)
+    seconds = time.monotonic() - started
+    found.add({"folds": seconds * max(1, len(splits)), "final_fit": seconds / 3})
+    return plan
 
 
 @contextmanager
@@ -137,47 +175,24 @@ def _cached(workspace: Workspace | None, model: Model, view: str) -> int:
         return 0
 
 
-def _imagined(
-    photos: Catalog,
-    recipe: Recipe,
-    start: Weights,
-    feature_extractor: Network,
-    model: Model,
-    names: Sequence[str],
-    split: Callable[[Catalog, int], TrainingSplit],
+def _with_random_features(
+    photos: Catalog, split: TrainingSplit, recipe: Recipe, backbone: FrozenBackbone, names: Sequence[str]
 ) -> TrainingData:
-    """Training data as the run would have it, but random numbers in place of features."""
+    """Return training data like those of the run, with random numbers in place of features."""
     rng = torch.Generator().manual_seed(recipe.seed)
-    numbers = torch.randn(len(names), len(photos.items), model.record.dim, generator=rng)
-    feature_extractor.mirror = "flip" in names
-    pretrained = frozen.build(start, recipe.seed)
-    unknown = Embeddings(photos.root, photos.items, [], numbers[0].numpy(), "")
+    numbers = torch.randn(len(names), len(photos.items), backbone.model.record.dim, generator=rng)
+    plain = Embeddings(photos.root, photos.items, [], numbers[0].numpy(), "")
     files = [photos.photo(item) for item in photos.items]
-    maps = ActivationCache(files, [], names, model, Path(), feature_extractor.mirror)
-    rows, views = split(photos, recipe.seed), F.normalize(numbers, dim=-1)
-    uses_synthetic_queries = names[-1] in augmentation.family_names(recipe.seed)
-    return TrainingData(
-        start,
-        pretrained,
-        feature_extractor,
-        model,
-        photos,
-        rows,
-        views,
-        unknown,
-        [],
-        maps,
-        names,
-        uses_synthetic_queries,
-    )
+    maps = ActivationCache(files, [], names, backbone.model, Path(), "flip" in names)
+    return TrainingData(backbone, photos, split, names, F.normalize(numbers, dim=-1), plain, [], maps)
 
 
 def _first_of(data: TrainingData, recipe: Recipe, made: list[ValidationSplit]) -> ValidationPlan:
     """The plan after the first of several folds: the others take as long."""
     fold = data.fold(made[0].fit, made[0].searches)
     choice = Choice(CONSERVATIVE, [], []) if recipe.head == "identity" else choose([fold], recipe)
-    frozen = [fold.validation.scores(fold.baseline.numpy())]
-    return ValidationPlan([fold], "", choice.head_params, frozen, choice.scores, choice.open_set)
+    baseline = [fold.validation.searches.scores(fold.validation.baseline.numpy())]
+    return ValidationPlan([fold], "", choice.head_params, baseline, choice.scores, choice.open_set)
 
 
 def _gradient(
@@ -190,25 +205,25 @@ def _gradient(
             return {}
         once = replace(recipe, epochs=1, warmup=0)
         stage = stage_selection.make_stage(copy.deepcopy(network), fold, plan.head_params, once, device)
-        (epoch,) = fit(stage.embed, stage.trainer, stage.feed)
+        (epoch,) = stage.fit()
         began = time.monotonic()
         stage.evaluate()
-        judging = time.monotonic() - began
+        evaluation = time.monotonic() - began
         return {
-            "epochs": recipe.epochs * (epoch.seconds + judging),
+            "epochs": recipe.epochs * (epoch.seconds + evaluation),
             "final_fit": recipe.epochs * epoch.seconds / 2,
         }
-    assert fold.maps is not None
     step = stage_selection.seconds_an_image(network, fold, plan.head_params, recipe, device)
-    pass_ = step * len(fold.labels)
+    pass_ = step * len(fold.train.labels)
     if recipe.tune == "all":
         look = stage_selection.evaluation_seconds(network, fold, device)
         return {"epochs": recipe.epochs * (pass_ + look), "final_fit": look}
     photos = len(fold.maps.files)
-    judging = step / 3 * (len(fold.labels) + len(fold.validation.rows)) * (1 + network.mirror)  # no way back
+    scored = len(fold.train.labels) + len(fold.validation.searches.rows)
+    evaluation = step / 3 * scored * (1 + network.mirror)  # a forward pass alone
     return {
         "maps": len(fold.maps.views) * photos * each,
-        "epochs": recipe.epochs * (pass_ + judging),
+        "epochs": recipe.epochs * (pass_ + evaluation),
         "final_fit": recipe.epochs * step * photos / 2,
     }
 

@@ -1,4 +1,4 @@
-"""The epochs of gradient training in the first fold, one candidate each, stage after stage until they stagnate."""
+"""Gradient training in the first fold: one candidate for each epoch, stage after stage, until scores stop improving."""
 
 import copy
 import time
@@ -8,69 +8,156 @@ from typing import Any
 import torch
 
 from dmlcli import progress
+from dmlcli.embeddings import Vectors
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import EpochPlanner, TimeBudget
 from dmlcli.learn.training import distributed, stage_selection
-from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate, lda_candidate
+from dmlcli.learn.training.candidate import Candidate, ScoredEpoch, behind, frozen_candidate, lda_candidate
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.diagnostics import check_finite
-from dmlcli.learn.training.loop import fit
-from dmlcli.learn.training.stages import note_small_products
+from dmlcli.learn.training.loop import Epoch
+from dmlcli.learn.training.loss_setup import note_small_products
+from dmlcli.learn.training.stages import Stage, State
 from dmlcli.learn.training.worker import WorkerTask
 from dmlcli.learn.validation.plan import ValidationPlan
 from dmlcli.learn.validation.training_data import Fold
 
+_OUTCOMES = {
+    "none": "fine-tuning the backbone was skipped",
+    "top": "fine-tuning the last stage",
+    "all": "fine-tuning the whole network",
+}
 
-def candidates(
-    network: Network,
-    plan: ValidationPlan,
-    recipe: Recipe,
-    device: torch.device,
-    checkpoint: Checkpoint | None = None,
-    time_budget: TimeBudget | None = None,
-) -> Iterator[Candidate]:
-    """The epochs of gradient training in the first fold, from its LDA head on, one stage after the other.
 
-    Processes that have joined take part in them, by `run_worker`.
+class GradientTraining:
+    """Gradient training in the first fold, from its LDA head on; other processes take part by `run_worker`.
 
-    Args:
-        network: as `start` made it for the first fold.
-        checkpoint: where the epochs go on from, if it holds something, and where they leave their state.
-        time_budget: says when it is time to come to an end.
+    Attributes:
+        best: the best candidate so far, of the first fold.
     """
-    time_budget, checkpoint, fold = time_budget or TimeBudget(), checkpoint or Checkpoint(None), plan.folds[0]
-    best, at, saved = (
-        lda_candidate(plan, first=True),
-        stage_selection.first(recipe, plan.lda_only),
-        checkpoint.load(),
-    )
-    if saved is not None:
-        with checkpoint.reading():
-            best, at = _saved_candidate(saved["best"], network), stage_selection.check(saved["stage"])
-        yield best
-    while at != "none":
-        asked = stage_selection.for_stage(recipe, at)
-        for candidate in _epochs(copy.deepcopy(network), plan, asked, device, checkpoint, time_budget, best, saved):
-            best = candidate if candidate.beats(best) else best
-            yield candidate
-        with distributed.single_process():
-            choice, saved = (
-                stage_selection.next_stage(at, network, fold, plan.head_params, recipe, device, time_budget),
-                None,
-            )
-        if choice.why:
-            outcome = {
-                "none": "fine-tuning the backbone was skipped",
-                "top": "fine-tuning the last stage",
-                "all": "fine-tuning the whole network",
-            }
-            progress.note(f"{outcome[choice.stage]}: {choice.why}")
-        at = choice.stage
+
+    def __init__(
+        self,
+        network: Network,
+        plan: ValidationPlan,
+        recipe: Recipe,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+        time_budget: TimeBudget | None = None,
+    ) -> None:
+        """Prepare the training, or resume it where the checkpoint holds a state.
+
+        Args:
+            network: with the LDA head of the first fold.
+            plan: the folds and their scores.
+            recipe: all settings.
+            device: on which the network is trained.
+            checkpoint: where the state is saved after each epoch; None: nowhere.
+            time_budget: when training should end; None: at the last epoch.
+
+        Raises:
+            CannotRun: the checkpoint is damaged.
+        """
+        self.network, self.plan, self.recipe, self.device = network, plan, recipe, device
+        self._checkpoint, self._time_budget = checkpoint or Checkpoint(None), time_budget or TimeBudget()
+        self.best, self._stage = lda_candidate(plan, first=True), stage_selection.first(recipe, plan.lda_only)
+        self._saved = self._checkpoint.load()
+        if self._saved is not None:
+            with self._checkpoint.reading():
+                self.best = _saved_candidate(self._saved["best"], network)
+                self._stage = stage_selection.check(self._saved["stage"])
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether training goes on from a checkpoint."""
+        return self._saved is not None
+
+    def epochs(self) -> Iterator[ScoredEpoch]:
+        """Train, and yield each epoch once it is scored; `best` is up to date by then.
+
+        Raises:
+            TrainingError: training diverges.
+        """
+        stage, fold = self._stage, self.plan.folds[0]
+        while stage != "none":
+            recipe = stage_selection.for_stage(self.recipe, stage)
+            if stage != "head" or fold.validation:  # a head that nothing can score keeps its LDA weights
+                yield from self._train(recipe)
+            with distributed.single_process():
+                choice = stage_selection.next_stage(
+                    stage, self.network, fold, self.plan.head_params, self.recipe, self.device, self._time_budget
+                )
+            self._saved = None
+            if choice.why:
+                progress.note(f"{_OUTCOMES[choice.stage]}: {choice.why}")
+            stage = choice.stage
+
+    def _train(self, recipe: Recipe) -> Iterator[ScoredEpoch]:
+        """Train one stage until its last epoch, or until scores no longer improve."""
+        fold, stale = self.plan.folds[0], 0
+        note_small_products(fold.train, recipe)
+        network = copy.deepcopy(self.network)
+        stage = stage_selection.make_stage(network, fold, self.plan.head_params, recipe, self.device)
+        if self._saved is not None:
+            with self._checkpoint.reading():
+                stage.trainer.load_state_dict(self._saved["trainer"])
+                stale = int(self._saved["stale"])
+        if recipe.patience and stale >= recipe.patience:
+            return
+        planner = self._planner(network, recipe)
+        distributed.broadcast(WorkerTask(network, fold, self.plan.head_params, recipe, stage.trainer.state_dict()))
+        for epoch in stage.fit(planner.until):
+            started = time.monotonic()
+            scored = self._score(stage, epoch)
+            stage.trainer.report_score(scored.candidate.score)
+            if self._time_budget.is_limited:
+                seconds = epoch.seconds, time.monotonic() - started
+                stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs, *seconds)
+            is_best = scored.candidate.beats(self.best)
+            self.best = scored.candidate if is_best else self.best
+            stale = 0 if is_best else stale + 1
+            progress.learned(scored.progress(stage.trainer.epochs, is_best))
+            yield scored
+            if epoch.diagnostics.trouble:
+                progress.warn(f"training stopped after {scored.candidate.origin}: {epoch.diagnostics.trouble}")
+                stage.trainer.end()
+            else:
+                self._save(stage, stale)
+            if recipe.patience and stale >= recipe.patience:
+                stage.trainer.end()
+
+    def _planner(self, network: Network, recipe: Recipe) -> EpochPlanner:
+        """Return what fits the epochs of a stage into the time budget."""
+        fold, evaluation = self.plan.folds[0], 0.0
+        if self._time_budget.is_limited and recipe.tune != "head":
+            evaluation = stage_selection.evaluation_seconds(network, fold, self.device)
+        final_passes = stage_selection.PASSES * evaluation
+        return EpochPlanner(self._time_budget, final_passes, evaluation, again=_refit_ratio(recipe, fold))
+
+    def _score(self, stage: Stage, epoch: Epoch) -> ScoredEpoch:
+        """Score the state after an epoch, or its moving average."""
+        with stage.trainer.averaged():
+            vectors, state = stage.evaluate()
+        return self._scored(epoch, stage.recipe.tune, vectors, state)
+
+    def _scored(self, epoch: Epoch, stage: str, vectors: Vectors | None, state: State) -> ScoredEpoch:
+        origin = f"epoch {epoch.number}"
+        if vectors is None:
+            return ScoredEpoch(Candidate(origin, {}, state, epoch.number, stage), epoch, {})
+        check_finite(f"after {origin}", validation_embeddings=[torch.from_numpy(vectors)])
+        scores, intervals = self.plan.folds[0].validation.searches.scores_with_intervals(vectors)
+        below = behind(scores, frozen_candidate(self.plan, first=True).scores)
+        return ScoredEpoch(Candidate(origin, scores, state, epoch.number, stage, below), epoch, intervals)
+
+    def _save(self, stage: Stage, stale: int) -> None:
+        best = vars(self.best)
+        state = {"trainer": stage.trainer.state_dict(), "best": best, "stale": stale, "stage": stage.recipe.tune}
+        self._checkpoint.save(state)
 
 
 def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:
-    """The candidate in a checkpoint; raises KeyError, TypeError or ValueError where it is not one of this network."""
+    """Return the candidate in a checkpoint; raise KeyError, TypeError or ValueError where it does not fit."""
     candidate = Candidate(**values)
     expected = network.state_dict()
     for name, value in candidate.state.items():
@@ -85,70 +172,8 @@ def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:
     return candidate
 
 
-def _epochs(
-    network: Network,
-    plan: ValidationPlan,
-    recipe: Recipe,
-    device: torch.device,
-    checkpoint: Checkpoint,
-    time_budget: TimeBudget,
-    best: Candidate,
-    saved: dict[str, Any] | None,
-) -> Iterator[Candidate]:
-    """The epochs at one stage, until they stagnate; `best` is what they must beat."""
-    fold = plan.folds[0]
-    if recipe.tune == "head" and not fold.validation:
-        return  # with nothing to score them by, gradient steps on cached features are not worth their risk
-    note_small_products(fold, recipe)
-    stage = stage_selection.make_stage(network, fold, plan.head_params, recipe, device)
-    stale = 0
-    if saved is not None:
-        with checkpoint.reading():
-            stage.trainer.load_state_dict(saved["trainer"])
-            stale = int(saved["stale"])
-    if recipe.patience and stale >= recipe.patience:
-        return
-    judging = (
-        stage_selection.evaluation_seconds(network, fold, device)
-        if time_budget.is_limited and recipe.tune != "head"
-        else 0.0
-    )
-    planner = EpochPlanner(time_budget, stage_selection.PASSES * judging, judging, again=_again(recipe, fold))
-    distributed.broadcast(WorkerTask(network, fold, plan.head_params, recipe, stage.trainer.state_dict()))
-    for epoch in fit(stage.embed, stage.trainer, stage.feed, planner.until):
-        evaluating = time.monotonic()
-        with stage.trainer.averaged():
-            vectors, state = stage.evaluate()
-        check_finite(
-            f"after epoch {epoch.number}",
-            validation_embeddings=[torch.from_numpy(vectors)] if vectors is not None else [],
-        )
-        scores, intervals = ({}, {}) if vectors is None else fold.validation.scores_with_intervals(vectors)
-        below = behind(scores, frozen_candidate(plan, first=True).scores)
-        candidate = Candidate(
-            f"epoch {epoch.number}", scores, state, epoch.number, recipe.tune, intervals, epoch, below
-        )
-        stage.trainer.report_score(candidate.score)
-        if time_budget.is_limited:
-            spent = epoch.seconds, time.monotonic() - evaluating
-            stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs, *spent)
-        stale = 0 if candidate.beats(best) else stale + 1
-        best = candidate if candidate.beats(best) else best
-        progress.learned(candidate.passed(stage.trainer.epochs, stale == 0))
-        yield candidate
-        if epoch.diagnostics.trouble:
-            progress.warn(f"training stopped after {candidate.origin}: {epoch.diagnostics.trouble}")
-            stage.trainer.end()
-        else:
-            checkpoint.save(
-                {"trainer": stage.trainer.state_dict(), "best": best.kept(), "stale": stale, "stage": recipe.tune}
-            )
-        if recipe.patience and stale >= recipe.patience:
-            stage.trainer.end()
-
-
-def _again(recipe: Recipe, fold: Fold) -> float:
-    """How much longer than its epochs it takes to train the best anew on all photos; 0: it stays as it is."""
-    if recipe.tune == "all" or fold.maps is None:
-        return 1.0 if recipe.tune == "head" else 0.0
-    return len(fold.maps.files) / len(fold.labels)
+def _refit_ratio(recipe: Recipe, fold: Fold) -> float:
+    """Return how long the final fit on all photos takes, in units of the epochs; 0 where nothing is trained again."""
+    if recipe.tune == "all":
+        return 0.0
+    return 1.0 if recipe.tune == "head" else len(fold.maps.files) / len(fold.train.labels)

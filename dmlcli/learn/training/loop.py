@@ -14,7 +14,6 @@ from dmlcli.learn.training.diagnostics import Diagnostics, check_finite, lengths
 from dmlcli.learn.training.state import TrainerState, random_states, set_random_states
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, ...), of several processes each its part, and the labels of all (B,)
-_APART = 0.3  # length of the noise that sets several centers of one label apart; means have length 1
 
 
 @dataclass(frozen=True)
@@ -138,22 +137,3 @@ def _backward(step: nn.Module, loss_module: LossModule, inputs: Tensor, labels: 
     if torch.isfinite(value):
         torch.autograd.backward(value)
     return value, loss_module.embeddings
-
-
-def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
-    """Set a loss's own proxies, class weights or centers (C, [K,] D) to the mean embedding of each label."""
-    for module in loss.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if name not in ("proxies", "weight", "centers") or parameter.shape[-1] != embeddings.shape[1]:
-                continue
-            normalize = bool(getattr(module, "normalize", False))
-            rows = nn.functional.normalize(embeddings, dim=-1) if normalize else embeddings
-            sums = torch.zeros(len(parameter), rows.shape[1], device=rows.device).index_add_(0, labels, rows)
-            means = sums / torch.bincount(labels, minlength=len(sums)).clamp_min(1)[:, None]  # (C, D)
-            if normalize:
-                means = nn.functional.normalize(means, dim=-1)
-            if parameter.ndim == 3:  # centers of one label must differ, or they would move as one
-                noise = torch.randn_like(parameter) * _APART / parameter.shape[-1] ** 0.5
-                means = means[:, None] + noise  # (C, K, D)
-            with torch.no_grad():
-                parameter.copy_(means)

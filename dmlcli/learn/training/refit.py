@@ -11,10 +11,9 @@ from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import stage_selection
+from dmlcli.learn.training.backbone_stages import solve_head
 from dmlcli.learn.training.candidate import Candidate
 from dmlcli.learn.training.diagnostics import check_finite
-from dmlcli.learn.training.loop import fit
-from dmlcli.learn.training.stages import fill
 from dmlcli.learn.validation.folds import final_fit_rows
 from dmlcli.learn.validation.head_selection import initial_network, new_head
 from dmlcli.learn.validation.open_set import REJECT_RATE, OpenSetThreshold
@@ -65,7 +64,7 @@ def finish(
     if best.stage == "head" or (best.stage == "top" and again):
         asked = replace(stage_selection.for_stage(recipe, best.stage), epochs=best.trained)
         stage = stage_selection.make_stage(network, whole, plan.head_params, asked, device)
-        for _ in fit(stage.embed, stage.trainer, stage.feed):
+        for _ in stage.fit():
             pass
         with stage.trainer.averaged():
             _, state = stage.evaluate()  # which sets the prototypes
@@ -79,6 +78,6 @@ def finish(
     if isinstance(network.head, BlendHead):
         cpu = torch.device("cpu")
         forward = forward_of(network.headless(), cpu, search_dtype(cpu))
-        features = features_of(whole.files, network.image, forward)
-        fill(network.head, features, whole, plan.head_params)
+        features = features_of(whole.train.files, network.image, forward)
+        solve_head(network.head, features, whole.train, plan.head_params)
     return network

@@ -16,8 +16,9 @@ from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.split import split_backbone
 from dmlcli.learn.recipe import DEEP_BATCH, Recipe
 from dmlcli.learn.time_budget import EXPORT, TimeBudget
+from dmlcli.learn.training.backbone_stages import TopStage, WholeStage
 from dmlcli.learn.training.loop import fit
-from dmlcli.learn.training.stages import Stage, head_stage, top_stage, whole_stage
+from dmlcli.learn.training.stages import HeadStage, Stage
 from dmlcli.learn.validation.training_data import Fold
 
 PARTS = ("head", "top", "all")  # what can be trained
@@ -41,10 +42,10 @@ def make_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Re
     """The stage that the recipe asks for."""
     if recipe.tune == "head":
         assert isinstance(network.head, BlendHead)
-        return head_stage(network.head, fold, recipe)
+        return HeadStage(network.head, fold, recipe)
     if recipe.tune == "top":
-        return top_stage(network, fold, head_params, recipe, device)
-    return whole_stage(network, fold, head_params, recipe, device)
+        return TopStage(network, fold, head_params, recipe, device)
+    return WholeStage(network, fold, head_params, recipe, device)
 
 
 def check(stage: str) -> str:
@@ -85,21 +86,20 @@ def next_stage(
         return Choice("none", "the backbone has no weights to train")
     if not fold.validation:
         return Choice("none", "nothing could be held out to judge a deeper training")
-    if len(fold.labels) < _LEAST_IMAGES:
-        return Choice("none", f"{len(fold.labels)} images are too few to train a backbone on")
+    if len(fold.train.labels) < _LEAST_IMAGES:
+        return Choice("none", f"{len(fold.train.labels)} images are too few to train a backbone on")
     reachable = _reachable(network, fold)
     if time_budget.is_limited:
         return _in_time(reachable, network, fold, head_params, recipe, device, time_budget)
     if device.type == "cpu":
         return Choice("none", f"on a CPU that takes minutes: --tune {reachable[-1]}, or --budget 10m, allows it")
-    if len(fold.labels) < _MANY_IMAGES and "top" in reachable:
+    if len(fold.train.labels) < _MANY_IMAGES and "top" in reachable:
         return Choice("top", f"a GPU, and fewer than {_MANY_IMAGES} images: the last stage")
     return Choice("all", "a GPU: the whole network")
 
 
 def _reachable(network: Network, fold: Fold) -> list[str]:
     """The depths below the head that this backbone has, the deepest first."""
-    assert fold.maps is not None
     try:
         split_backbone(network.backbone, fold.maps.model.record.backbone)
     except UsageError:
@@ -120,13 +120,13 @@ def _in_time(
     look = evaluation_seconds(network, fold, device)
     reasons = []
     for stage in reachable:
-        before = 0.0 if stage == "all" else look * _views(fold)  # the maps
+        before = 0.0 if stage == "all" else look * len(fold.maps.views)  # the maps
         left = time_budget.left - EXPORT - PASSES * look - before
         if left < 2 * look * _WORTH_EPOCHS[stage]:  # an epoch takes longer than a look; what trying would cost is saved
             reasons.append(f"{stage} has no time")
             continue
         each = seconds_an_image(network, fold, head_params, replace(recipe, tune=stage), device)
-        epoch = each * len(fold.labels) + look
+        epoch = each * len(fold.train.labels) + look
         possible = int(left / epoch)
         if possible >= _WORTH_EPOCHS[stage]:
             return Choice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
@@ -134,19 +134,14 @@ def _in_time(
     return Choice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
 
 
-def _views(fold: Fold) -> int:
-    assert fold.maps is not None
-    return len(fold.maps.views)
-
-
 def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:
     """Seconds that all photos of a fold take to go through the backbone: the cost of scoring an epoch."""
     forward = forward_of(copy.deepcopy(network).headless(), device, search_dtype(device))
-    files = fold.files[:_PROBE]
+    files = fold.train.files[:_PROBE]
     features_of(files[:16], network.image, forward)
     started = time.monotonic()
     features_of(files, network.image, forward)
-    return (time.monotonic() - started) / len(files) * (len(fold.files) + len(fold.validation_files))
+    return (time.monotonic() - started) / len(files) * (len(fold.train.files) + len(fold.validation.files))
 
 
 def seconds_an_image(
@@ -157,7 +152,7 @@ def seconds_an_image(
         return _seconds_a_map(network, fold, recipe, device)
     few = replace(recipe, epochs=1, warmup=0, batch_size=_BATCH, chunk=None, accumulate=1, ema=None)
     stage = make_stage(network, fold, head_params, few, device)
-    feed = islice(stage.feed(1), 4)
+    feed = islice(stage.batches(1), 4)
     shown = next(feed)
     list(fit(stage.embed, stage.trainer, lambda _: [shown]))  # the first one warms up
     stage.trainer.epochs = 2
@@ -168,7 +163,6 @@ def seconds_an_image(
 def _seconds_a_map(network: Network, fold: Fold, recipe: Recipe, device: torch.device) -> float:
     """The same of the last stage alone, without keeping maps for it."""
     network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
-    assert fold.maps is not None
     parts, dtype = (
         split_backbone(network.backbone, fold.maps.model.record.backbone),
         fast_dtype(device, recipe.precision),

@@ -1,9 +1,8 @@
-"""One training run: features, folds, LDA head, gradient training, and the best of them fitted on all photos."""
+"""One training run: features, cross-validation, gradient training, and the best candidate fitted on all photos."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
 
 from dmlcli import progress
 from dmlcli.catalog import Catalog, split_for_training
@@ -11,153 +10,250 @@ from dmlcli.embeddings import Embeddings
 from dmlcli.learn.data import class_balance
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
+from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
-from dmlcli.learn.training import distributed, epochs, refit, stages
+from dmlcli.learn.training import distributed, refit
 from dmlcli.learn.training.candidate import Candidate, frozen_candidate, lda_candidate
 from dmlcli.learn.training.checkpoint import Checkpoint
+from dmlcli.learn.training.epochs import GradientTraining
+from dmlcli.learn.training.loss_setup import check_loss
 from dmlcli.learn.validation import synthetic_queries, training_data
 from dmlcli.learn.validation.folds import final_fit_rows
 from dmlcli.learn.validation.head_selection import FoldScores, initial_network
-from dmlcli.learn.validation.plan import make_plan
-from dmlcli.model import Model
+from dmlcli.learn.validation.plan import ValidationPlan, make_plan
+from dmlcli.learn.validation.training_data import TrainingData
+from dmlcli.model import Model, ModelRecord
 from dmlcli.report.skipped import Skipped
 from dmlcli.runs import Run
 from dmlcli.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class TrainedModel:
-    """Training report; scores are MAP@R in validation."""
+class ValidationResult:
+    """What held-out photos say of a model; scores are MAP@R in [0, 1], None where nothing could be held out."""
 
-    model: Model
-    origin: str
-    validation: str = "none"
+    summary: str = "none"
     frozen_score: float | None = None
     score: float | None = None
-    searches: dict[str, dict[str, float]] = field(default_factory=dict)
-    skipped: tuple[Skipped, ...] = ()
-    interrupted: bool = False
-    embedded: tuple[Embeddings, ...] = ()  # what the model makes of images whose features were cached
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # by name: of `frozen` and `chosen`
     reason: str = ""  # why the frozen backbone is kept, where training did not help
 
 
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model in the workspace's `models/`, and what is known of it."""
+
+    model: Model
+    origin: str  # the candidate that is kept
+    validation: ValidationResult = ValidationResult()
+    skipped: tuple[Skipped, ...] = ()
+    interrupted: bool = False  # by Ctrl-C: the best model until then
+    embedded: tuple[Embeddings, ...] = ()  # its embeddings of photos whose features were cached
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The candidate that is kept, beside the frozen backbone scored in the same folds."""
+
+    best: Candidate
+    baseline: Candidate
+    interrupted: bool
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self.best.beats(self.baseline)
+
+    @property
+    def kept(self) -> Candidate:
+        return self.baseline if self.is_frozen else self.best
+
+
 def train(
-    photos: Catalog,
-    recipe: Recipe,
-    workspace: Workspace,
-    current: Path,
-    run: Run,
-    *,
-    device: str = "auto",
-    time_budget: TimeBudget | None = None,
-    log: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    catalog: Catalog, recipe: Recipe, run: Run, device: str = "auto", *, time_budget: TimeBudget | None = None
 ) -> TrainedModel:
-    """Train on a catalog, and save the best model in the workspace's `models/`, under the id of the run.
+    """Train on a catalog, and save the best model in the workspace of the run, in `models/`.
+
+    Example:
+
+        catalog, recipe, workspace = open_catalog(Path("photos")), Recipe(tune="head"), make_workspace()
+        with runs.start(workspace.runs, to_toml(recipe), "photos", workspace.model) as run:
+            trained = train(catalog, recipe, run)
 
     Args:
-        photos: the catalog.
+        catalog: the photos.
         recipe: all settings.
-        workspace: where features and maps are cached.
-        current: the model that will be replaced, if there is one.
-        run: the run that keeps checkpoint and folds.
-        device: as `--device`.
-        time_budget: says when it is time to come to an end; None: never.
-        log: called with the facts of each candidate.
+        run: keeps the log and what `--resume` needs; entered by `with`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        time_budget: when training should end; None: at its last epoch.
+
+    Returns:
+        The model. It is not the current one yet: see `model_switch.switch`.
 
     Raises:
-        TrainingError: where training diverges.
-        UsageError: for settings that do not go together.
+        TrainingError: training diverges.
+        UsageError: settings do not go together.
+        CatalogError: fewer than two products can be fitted on.
     """
-    stages.build_loss(recipe, 2, 2)  # what cannot go together is answered before the work starts
-    torch_device, time_budget, draft = (
-        pick_device(device),
-        time_budget or TimeBudget(),
-        workspace.models / run.record.id,
-    )
-    distributed.check_shareable(recipe, torch_device)
+    check_loss(recipe)
+    chosen, time_budget = pick_device(device), time_budget or TimeBudget()
+    distributed.check_shareable(recipe, chosen)
     distributed.take_all_cores()
     if recipe.tune == "none":
-        weights = training_data.weights_of(recipe)
-        untrained = frozen.build(weights, recipe.seed, recipe.pooling)
-        return TrainedModel(frozen.save(draft, untrained, weights, photos, known=current), "frozen backbone")
-
-    data = training_data.gather(
-        photos, recipe, workspace, torch_device, split_for_training, time_budget, synthetic_queries.is_needed
-    )
+        return _untrained(catalog, recipe, run)
+    data = load_data(catalog, recipe, run.workspace, chosen, time_budget)
     states = zip(data.plain.items, data.plain.states, strict=True)
     run.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     plan = make_plan(data, recipe, FoldScores(run.folds))
-    fold = plan.folds[0]
+    _show_plan(data, plan, recipe)
+    selection = _select(data, plan, recipe, run, chosen, time_budget)
+    return _save(data, plan, selection, recipe, run, chosen)
+
+
+def load_data(
+    catalog: Catalog, recipe: Recipe, workspace: Workspace, device: torch.device, time_budget: TimeBudget
+) -> TrainingData:
+    """Return the features of all photos that training may use, with the split of their rows.
+
+    Args:
+        catalog: the photos.
+        recipe: the backbone, the views and the seed of the split.
+        workspace: keeps the features.
+        device: on which the features are computed.
+        time_budget: may leave time for fewer views than the recipe names.
+
+    Raises:
+        CatalogError: fewer than two products can be fitted on.
+    """
+    backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
+    read = training_data.read(catalog, backbone, workspace, device)
+    split = split_for_training(read.photos, recipe.seed)
+    synthetic = synthetic_queries.is_needed(read.photos, split, recipe)
+    return training_data.gather(
+        read,
+        split,
+        backbone,
+        recipe,
+        workspace,
+        device=device,
+        time_budget=time_budget,
+        synthetic_queries=synthetic,
+    )
+
+
+def _untrained(catalog: Catalog, recipe: Recipe, run: Run) -> TrainedModel:
+    weights = frozen.weights_of(recipe)
+    network, draft = frozen.build(weights, recipe.seed, recipe.pooling), run.workspace.models / run.record.id
+    return TrainedModel(frozen.save(draft, network, weights, catalog, known=run.output), "frozen backbone")
+
+
+def _show_plan(data: TrainingData, plan: ValidationPlan, recipe: Recipe) -> None:
     for unusual in class_balance.describe(data.photos.items, recipe):
         progress.note(unusual)
-    progress.note(f"fitting on {len(fold.labels)} images of {fold.products} products; validation: {plan.summary}")
+    train = plan.folds[0].train
+    progress.note(f"fitting on {len(train.labels)} images of {train.products} products; validation: {plan.summary}")
+
+
+def _select(
+    data: TrainingData,
+    plan: ValidationPlan,
+    recipe: Recipe,
+    run: Run,
+    device: torch.device,
+    time_budget: TimeBudget,
+) -> _Selection:
+    """Train by gradients in the first fold, and select the best of its epochs, the LDA head and the frozen backbone."""
     baseline, best = frozen_candidate(plan), lda_candidate(plan)
-    _tell(best, baseline)
-    log(best.facts() | {"best": best.beats(baseline)})
-    network = initial_network(data, fold, plan.head_params, recipe)
-    interrupted, first = False, lda_candidate(plan, first=True)
+    _note_if_better(best, baseline)
+    run.log(best.metrics() | {"best": best.beats(baseline)})
+    network, interrupted = initial_network(data, plan.folds[0], plan.head_params, recipe), False
+    training = GradientTraining(network, plan, recipe, device, Checkpoint(run.checkpoint), time_budget)
+    if training.is_resumed:
+        _note_if_better(training.best, lda_candidate(plan, first=True))
     try:
         with distributed.process_group():  # until here the other processes, if there are any, have waited
-            for candidate in epochs.candidates(
-                network, plan, recipe, torch_device, Checkpoint(run.checkpoint), time_budget
-            ):
-                _tell(candidate, first)
-                log(candidate.facts() | {"best": candidate.beats(first)})
-                first = candidate if candidate.beats(first) else first
+            for scored in training.epochs():
+                run.log(scored.metrics() | {"best": scored.candidate is training.best})
     except KeyboardInterrupt:
         interrupted = True
         progress.note("interrupted: saving the best model so far")
+    if training.best.trained:
+        best, baseline = training.best, frozen_candidate(plan, first=True)
+    return _Selection(best, baseline, interrupted)
 
-    if first.trained:
-        best, baseline = first, frozen_candidate(plan, first=True)
-    closest, reason = None, ""
-    if not best.beats(baseline):
-        reason = why_frozen(best, baseline, recipe.purpose)
-        best, network = baseline, data.pretrained
-    else:
-        closest = refit.unknown_product_threshold(plan, best, recipe)
-        network = refit.finish(data, plan, best, recipe, torch_device, again=not interrupted)
-    items = data.photos.items
-    products = sorted({items[row].product for row in final_fit_rows(items, data.split)})
-    searches = {name: {"frozen": baseline.scores[name], "chosen": score} for name, score in best.scores.items()}
-    record = replace(
-        frozen.record(data.weights),
-        recipe=vars(recipe),
-        products=products,
-        held_out=sorted({item.product for item in items} - {*products, ""}),
-        scores={
-            "validation": plan.summary,
-            "map@r": best.score,
-            "frozen map@r": baseline.score,
-            "searches": searches,
-            "chosen": best.origin,
-            "open_set": closest,
+
+def _save(
+    data: TrainingData,
+    plan: ValidationPlan,
+    selection: _Selection,
+    recipe: Recipe,
+    run: Run,
+    device: torch.device,
+) -> TrainedModel:
+    """Fit the selected candidate on all photos, and save it as a model, or else the frozen backbone."""
+    best, backbone, threshold = selection.kept, data.backbone, None
+    network = backbone.published
+    if not selection.is_frozen:
+        threshold = refit.unknown_product_threshold(plan, best, recipe)
+        network = refit.finish(data, plan, best, recipe, device, again=not selection.interrupted)
+    validation = ValidationResult(
+        summary=plan.summary,
+        frozen_score=selection.baseline.score,
+        score=best.score,
+        searches={
+            name: {"frozen": selection.baseline.scores[name], "chosen": score} for name, score in best.scores.items()
         },
+        reason=why_frozen(selection.best, selection.baseline, recipe.purpose) if selection.is_frozen else "",
     )
-    same_backbone = (best.stage == "head" or not best.trained) and network is not data.pretrained
-    samples = frozen.samples(data.photos, data.weights)
-    model = onnx_export.save(draft, network, record, samples, data.model.graph if same_backbone else None)
-    reusable = torch_device.type == "cpu" and same_backbone
+    record = _record(data, recipe, validation, best.origin, threshold)
+    same_backbone = not selection.is_frozen and (best.stage == "head" or not best.trained)
+    samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
+    model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
     return TrainedModel(
         model=model,
         origin=best.origin,
-        validation=plan.summary,
-        frozen_score=baseline.score,
-        score=best.score,
-        searches=searches,
+        validation=validation,
         skipped=tuple(data.skipped),
-        interrupted=interrupted,
-        embedded=(data.embedded(network.head, model.record.fingerprint),) if reusable else (),
-        reason=reason,
+        interrupted=selection.interrupted,
+        embedded=_embedded(data, network, model) if same_backbone and device.type == "cpu" else (),
+    )
+
+
+def _embedded(data: TrainingData, network: Network, model: Model) -> tuple[Embeddings, ...]:
+    return (data.embedded(network.head, model.record.fingerprint),)
+
+
+def _record(
+    data: TrainingData,
+    recipe: Recipe,
+    validation: ValidationResult,
+    origin: str,
+    open_set: dict[str, float] | None,
+) -> ModelRecord:
+    """Return what model.json holds of a training."""
+    items = data.photos.items
+    products = sorted({items[row].product for row in final_fit_rows(items, data.split)})
+    return replace(
+        frozen.record(data.backbone.weights),
+        recipe=asdict(recipe),
+        products=products,
+        held_out=sorted({item.product for item in items} - {*products, ""}),
+        scores={
+            "validation": validation.summary,
+            "map@r": validation.score,
+            "frozen map@r": validation.frozen_score,
+            "searches": validation.searches,
+            "chosen": origin,
+            "open_set": open_set,
+        },
     )
 
 
 def why_frozen(best: Candidate, baseline: Candidate, purpose: str) -> str:
-    """Say why the frozen backbone is kept: what the best of training scored in validation, and what `--for` does.
+    """Return why the frozen backbone is kept: the scores of the best of training, and what `--for` would change.
 
     Args:
-        best: the best state that training came to.
+        best: the best candidate of training.
         baseline: the frozen backbone in the same searches.
         purpose: the value of `--for`.
     """
@@ -168,15 +264,15 @@ def why_frozen(best: Candidate, baseline: Candidate, purpose: str) -> str:
         for name, score in best.scores.items()
     }
     worse = " and ".join(f"for {name} products ({scores[name]})" for name in best.behind)
-    said = f"training made the search worse {worse}"
-    others = [name for name in scores if name not in best.behind]
-    if purpose == "both" and others:
-        said += f"; if you search for {others[0]} products only ({scores[others[0]]}), use --for {others[0]}"
-    return said
+    reason = f"training made the search worse {worse}"
+    better = [name for name in scores if name not in best.behind]
+    if purpose == "both" and better:
+        reason += f"; if you search for {better[0]} products only ({scores[better[0]]}), use --for {better[0]}"
+    return reason
 
 
-def _tell(candidate: Candidate, best: Candidate) -> None:
-    """Print one line for an LDA head that is better; epochs are shown as they come."""
-    if candidate.epoch is None and candidate.scores and candidate.beats(best):
-        said = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in candidate.scores.items())
-        progress.note(f"{candidate.origin}  MAP@R: {said}")
+def _note_if_better(candidate: Candidate, other: Candidate) -> None:
+    """Print the scores of a candidate that is better; those of epochs are shown as they come."""
+    if candidate.scores and candidate.beats(other):
+        scores = ", ".join(f"{name} products {100 * score:.1f} %" for name, score in candidate.scores.items())
+        progress.note(f"{candidate.origin}  MAP@R: {scores}")

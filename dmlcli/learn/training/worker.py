@@ -1,36 +1,44 @@
-"""What the other processes of a shared training do: the epochs of the main process, on their part of each batch."""
+"""Worker processes of a training on several devices: they run the epochs of the main process on their shards."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
+from dmlcli import dist_env
+from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.networks.lda import HeadParams
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import distributed, stage_selection
-from dmlcli.learn.training.loop import fit
 from dmlcli.learn.validation.training_data import Fold
 
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """What the main process sends the others: all that an equal stage starts from."""
+    """What the main process sends the workers, so that all start from the same stage."""
 
     network: Network
     fold: Fold
     head_params: HeadParams
     recipe: Recipe
-    state: dict[str, Any]  # of the learner
+    state: dict[str, Any]  # of the trainer
 
 
 def run_worker(device: torch.device) -> None:
-    """Take part in the epochs of the main process, until it has no more of them."""
+    """Run the epochs of each stage that the main process sends, until it sends none."""
     with distributed.process_group():
         nothing: WorkerTask | None = None
         while (task := distributed.broadcast(nothing)) is not None:
             stage = stage_selection.make_stage(task.network, task.fold, task.head_params, task.recipe, device)
             stage.trainer.load_state_dict(task.state)
-            for _ in fit(stage.embed, stage.trainer, stage.feed):
+            for _ in stage.fit():
                 with stage.trainer.averaged():
                     stage.evaluate()
+
+
+def run_and_exit(device: str) -> NoReturn:
+    """Run the part of a worker process in `dmlcli train`, and end the process."""
+    with dist_env.a_part():
+        run_worker(pick_device(device))
+    raise SystemExit(0)

@@ -35,22 +35,22 @@ class Choice(NamedTuple):
 
 def new_head(fold: Fold, recipe: Recipe) -> BlendHead:
     """A head for the products of a fold, not yet set."""
-    prototypes = fold.products if fold.products <= _MOST_PROTOTYPES else 0
-    dims = split_dim(recipe.dim, fold.products)
-    return BlendHead(fold.features.shape[-1], *dims, discriminative=recipe.head, products=prototypes).eval()
+    prototypes = fold.train.products if fold.train.products <= _MOST_PROTOTYPES else 0
+    dims = split_dim(recipe.dim, fold.train.products)
+    return BlendHead(fold.train.features.shape[-1], *dims, discriminative=recipe.head, products=prototypes).eval()
 
 
 def solve(head: BlendHead, fold: Fold) -> ShrinkageLDA:
     """Return the LDA problem of a fold: all views of all its images."""
     with torch.no_grad():
-        views = len(fold.features)
-        seen = head.before(fold.features.flatten(0, 1))
-        return ShrinkageLDA(seen, fold.labels.repeat(views), fold.weights.repeat(views))
+        views = len(fold.train.features)
+        seen = head.before(fold.train.features.flatten(0, 1))
+        return ShrinkageLDA(seen, fold.train.labels.repeat(views), fold.train.weights.repeat(views))
 
 
 def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, recipe: Recipe) -> Network:
     """Return the frozen backbone with a head for a fold, set by LDA."""
-    feature_extractor = data.feature_extractor
+    feature_extractor = data.backbone.feature_extractor
     head = IdentityHead(data.views.shape[-1]) if recipe.head == "identity" else new_head(fold, recipe)
     if isinstance(head, BlendHead):
         solve(head, fold).fill(head, head_params)
@@ -59,7 +59,7 @@ def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, rec
         head,
         feature_extractor.image,
         pooling=feature_extractor.pooling,
-        mirror=feature_extractor.mirror,
+        mirror=data.mirror,
     ).eval()
 
 
@@ -118,11 +118,11 @@ def choose(folds: Sequence[Fold], recipe: Recipe, fold_scores: FoldScores | None
     tried: dict[HeadParams, list[dict[str, float]]] = defaultdict(list)
     closest: dict[HeadParams, list[float]] = defaultdict(list)
     for number, fold in enumerate(progress.track(folds, "folds")):
-        for one in fold_scores.of(number, fold.validation.names, partial(_all_head_params, fold, recipe)):
+        for one in fold_scores.of(number, fold.validation.searches.names, partial(_all_head_params, fold, recipe)):
             tried[one.head_params].append(one.scores)
             if one.closest is not None:
                 closest[one.head_params].append(one.closest)
-    frozen = mean([fold.validation.scores(fold.baseline.numpy()) for fold in folds])
+    frozen = mean([fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds])
     harmless = [one for one in tried if all(score >= frozen[name] for name, score in mean(tried[one]).items())]
     best = max(
         harmless or tried, key=lambda one: geometric_mean(score for found in tried[one] for score in found.values())
@@ -136,7 +136,7 @@ def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
     head = new_head(fold, recipe)
     solved = solve(head, fold)
     solved.fill_whitened(head)
-    seen = head.before(fold.validation_features)
+    seen = head.before(fold.validation.features)
     whitened = head.whitened(seen)
     open_set = OpenSetThreshold(fold)
     gallery = head.before(open_set.gallery) if open_set else seen[:0]
@@ -151,7 +151,7 @@ def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
                     torch.tensor(head_params.prototype_attention),
                 )
                 joined = head.joined(whitened, discriminative)
-                scores, closest = fold.validation.scores(joined.numpy()), None
+                scores, closest = fold.validation.searches.scores(joined.numpy()), None
                 if open_set:
                     closest = open_set.threshold(joined, head.joined(gallery_whitened, gallery_discriminative))
                 found.append(Tried(head_params, scores, closest))

@@ -20,9 +20,9 @@ class OpenSetThreshold:
     """The photos of new products of one fold, and what they are searched among; false where there are none."""
 
     def __init__(self, fold: Fold) -> None:
-        positions = fold.validation.positions("new") if "new" in fold.validation.names else []
+        positions = fold.validation.searches.positions("new") if "new" in fold.validation.searches.names else []
         self.positions = positions[:: -(-len(positions) // _MOST)] if positions else []  # among what validates
-        views = fold.features  # the second one is the mirror image
+        views = fold.train.features  # the second one is the mirror image
         self.gallery = F.normalize(views[:2].sum(0), dim=-1) if len(views) > 1 else views[0]  # (N, F)
 
     def __bool__(self) -> bool:
@@ -40,4 +40,4 @@ class OpenSetThreshold:
     @torch.no_grad()
     def threshold_of(self, head: BlendHead, fold: Fold) -> float:
         """The same for a head."""
-        return self.threshold(head(fold.validation_features), head(self.gallery))
+        return self.threshold(head(fold.validation.features), head(self.gallery))

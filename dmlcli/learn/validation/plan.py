@@ -19,8 +19,8 @@ class ValidationPlan:
     folds: list[Fold]  # where nothing can be held out: one of all photos, without validation
     summary: str
     head_params: HeadParams
-    frozen: list[dict[str, float]]  # MAP@R of each search in each fold
-    closed: list[dict[str, float]]
+    frozen_scores: list[dict[str, float]]  # MAP@R of each search in each fold
+    lda_scores: list[dict[str, float]]
     open_set: list[float]  # cosine that 95 % of the photos of held-out products stay below, of each fold that has some
     lda_only: bool = False  # whether the searches say too little to trust gradient steps by them
 
@@ -33,8 +33,8 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
     summary = describe(made, items)
     if data.uses_synthetic_queries:
         folds, summary = synthetic_queries.folds(data, recipe), synthetic_queries.SUMMARY
-    frozen = [fold.validation.scores(fold.baseline.numpy()) for fold in folds]
-    one_sided = recipe.purpose == "both" and not any("new" in fold.validation.names for fold in folds)
+    frozen = [fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds]
+    one_sided = recipe.purpose == "both" and not any("new" in fold.validation.searches.names for fold in folds)
     if recipe.head == "identity":
         choice = Choice(CONSERVATIVE, [], [])
     elif folds and one_sided:
@@ -53,4 +53,4 @@ def _scores(fold: Fold, head_params: HeadParams, recipe: Recipe) -> dict[str, fl
     """Return the scores of one LDA head in a fold."""
     head = new_head(fold, recipe)
     solve(head, fold).fill(head, head_params)
-    return fold.validation.scores(head(fold.validation_features).numpy())
+    return fold.validation.searches.scores(head(fold.validation.features).numpy())

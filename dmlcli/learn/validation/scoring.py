@@ -10,7 +10,7 @@ from dmlcli.metrics import Interval, Values, interval95, map_at_r
 from dmlcli.ranking import Ranks, rankings
 
 
-class Validation:
+class Searches:
     """The validation searches of one fold; false where there is nothing to validate with."""
 
     def __init__(self, products: Sequence[str], searches: Mapping[str, Search]) -> None:

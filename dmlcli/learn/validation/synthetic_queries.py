@@ -1,13 +1,14 @@
-"""Where no second photo can be held out, synthetic queries are made: views that were not shown.
+"""Queries from augmented views, for catalogs in which no second photo of a product can be held out.
 
-With one image of each product there is nothing real to search with. So each image is also seen near, dim and askew, and
-in each of three folds one of these families is kept from the fit: its views are searched among the images as they
-are, for products that were fitted on and for others. It tells whether learning does harm, and promises nothing of real
-photos.
+With one image of each product no real query can be held out. Instead each image is also seen in three families of
+views: near, dim and askew. In each of three folds one family is left out of the fit, and its views are the queries,
+searched among the plain images, for seen and unseen products. The scores show whether training does harm; they do not
+predict those of real photos.
 """
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch.nn import functional as F
@@ -16,8 +17,8 @@ from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn.data import augmentation
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.folds import Search, final_fit_rows, validation_splits
-from dmlcli.learn.validation.scoring import Validation
-from dmlcli.learn.validation.training_data import Fold, TrainingData
+from dmlcli.learn.validation.scoring import Searches
+from dmlcli.learn.validation.training_data import Fold, TrainingData, ValidationPart
 
 _LEAST_PRODUCTS = 4  # with fewer, a score says nothing
 _MOST_QUERIES = 400  # of a search
@@ -28,18 +29,19 @@ SUMMARY = (
 
 
 def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
-    """Whether nothing real can be held out, of products enough for a score.
+    """Return whether nothing real can be held out, though there are enough products for a score.
 
-    Whoever asks for a deeper training gets it unjudged: a backbone that was shown imitations would learn them by heart.
+    False where the backbone is trained too: it would learn the augmented views by heart, so their score would be too
+    high.
     """
     items = photos.items
     products = {items[row].product for row in final_fit_rows(items, split)}
-    scored = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
-    return scored and not validation_splits(items, split, recipe.purpose, recipe.seed)
+    head_only = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
+    return head_only and not validation_splits(items, split, recipe.purpose, recipe.seed)
 
 
 def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:
-    """A fold for each family of views, and a third of the products, that it is kept from."""
+    """Return one fold for each family of views, which holds out the family and a third of the products."""
     rows = final_fit_rows(data.photos.items, data.split)
     names = sorted({data.photos.items[row].product for row in rows})
     random.Random(recipe.seed).shuffle(names)
@@ -56,27 +58,16 @@ def _fold(data: TrainingData, rows: Sequence[int], new: set[str], family: int, r
     items, count = data.photos.items, len(data.photos.items)
     kept = [row for row in rows if items[row].product not in new]
     step = -(-len(rows) // _MOST_QUERIES)
-    asked = {"known": [row for row in kept if items[row].product], "new": [row for row in rows if row not in {*kept}]}
-    searches = {
-        name: Search([count + row for row in queries[::step]], list(rows))
-        for name, queries in asked.items()
-        if queries and name in (recipe.purpose, *(("known", "new") if recipe.purpose == "both" else ()))
+    queries = {"known": [row for row in kept if items[row].product], "new": [row for row in rows if row not in {*kept}]}
+    named = {
+        name: Search([count + row for row in found[::step]], list(rows))
+        for name, found in queries.items()
+        if found and recipe.purpose in (name, "both")
     }
-    whole = data.fold(kept, {})
-    validation = Validation([item.product for item in items] * 2, searches)
-    needs_synthetic_queries, width = data.views[family], data.baseline.shape[1]
-    shown = [number for number in range(len(data.views)) if number != family]
-    seen = torch.cat([data.seen, needs_synthetic_queries])  # (2N, F)
-    plain = torch.cat([data.baseline, F.normalize(needs_synthetic_queries[:, :width], dim=-1)])
-    return Fold(
-        features=whole.features[shown],
-        labels=whole.labels,
-        files=whole.files,
-        categories=whole.categories,
-        sources=whole.sources,
-        validation=validation,
-        validation_features=seen[validation.rows],
-        validation_files=[],
-        baseline=plain[validation.rows],
-        rows=whole.rows,
-    )
+    searches = Searches([item.product for item in items] * 2, named)
+    views, width = data.views[family], data.baseline.shape[1]
+    seen = torch.cat([data.seen, views])  # (2N, F)
+    plain = torch.cat([data.baseline, F.normalize(views[:, :width], dim=-1)])
+    validation = ValidationPart(searches, seen[searches.rows], [], plain[searches.rows])
+    whole, shown = data.fold(kept, {}), [number for number in range(len(data.views)) if number != family]
+    return Fold(replace(whole.train, features=whole.train.features[shown]), validation, data.maps)

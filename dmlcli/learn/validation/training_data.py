@@ -1,53 +1,49 @@
-"""What is learned from: features of all photos that training may open, and the part of them that one fold uses."""
+"""The data of a training run: features of all photos that can be read, and the part of them that one fold uses.
+
+`read` computes the plain features and finds the photos that can be read; the caller splits these; `gather` adds the
+features of the other views.
+"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli import progress
-from dmlcli.catalog import Catalog, Photo, TrainingSplit
+from dmlcli.catalog import Catalog, Item, Photo, TrainingSplit
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun
 from dmlcli.learn.data import augmentation, class_balance, feature_cache
 from dmlcli.learn.data.activation_cache import ActivationCache
-from dmlcli.learn.networks import frozen
-from dmlcli.learn.networks.backbone import default_pooling
-from dmlcli.learn.networks.network import Network
-from dmlcli.learn.networks.pretrained import Weights, resolve
+from dmlcli.learn.networks.frozen import FrozenBackbone
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.validation.folds import Search
-from dmlcli.learn.validation.scoring import Validation
-from dmlcli.model import Model
+from dmlcli.learn.validation.scoring import Searches
 from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace
 
-_SHARE = 0.5  # of what is left of a budget that more views than one may take
+_SHARE = 0.5  # of the rest of a time budget that further views may take
+_SEVERAL_POOLINGS = ("avg+max", "two-maps", "two-maps+descriptor")  # side by side, the published one first
 
 
 @dataclass(frozen=True)
-class Fold:
-    """What one head is trained on, and what it is scored on."""
+class TrainPart:
+    """The images of a fold that a network is fitted on."""
 
+    rows: Sequence[int]  # (N,) in the training data
     features: Tensor  # (V, N, F), of each view
     labels: Tensor  # (N,)
     files: list[Photo]  # (N,)
     categories: list[str]  # (N,)
     sources: list[str]  # (N,)
-    validation: Validation
-    validation_features: Tensor  # (len(validation.rows), F), as search sees images
-    validation_files: list[Photo]
-    baseline: Tensor  # (len(validation.rows), P), of the plain view, pooled as published
-    rows: Sequence[int] = ()  # (N,) of the training data
-    maps: ActivationCache | None = None  # of the training data, at the split before the backbone's last stage
 
     @property
     def products(self) -> int:
-        """C: how many products are fitted on."""
+        """The number of products, C."""
         return int(self.labels.max()) + 1
 
     @property
@@ -57,132 +53,157 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """The features of all readable photos that training may open, row by row."""
+class ValidationPart:
+    """The images of a fold that a network is scored on, V of them; false where nothing is held out."""
 
-    weights: Weights  # that training starts from
-    pretrained: Network  # the backbone as published
-    feature_extractor: Network  # the same, pooled as features are
-    model: Model  # of the trunk
-    photos: Catalog  # readable ones
+    searches: Searches
+    features: Tensor  # (V, F), as search sees images
+    files: list[Photo]  # (V,); of synthetic queries none, as they are features alone
+    baseline: Tensor  # (V, P), features of the backbone as published
+
+    def __bool__(self) -> bool:
+        return bool(self.searches)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of cross-validation: images to fit on, and images to score with."""
+
+    train: TrainPart
+    validation: ValidationPart
+    maps: ActivationCache  # of all photos, in front of the backbone's last stage
+
+
+@dataclass(frozen=True)
+class ReadPhotos:
+    """The photos that can be read, with the features of their plain view."""
+
+    photos: Catalog
+    plain: Embeddings
+    skipped: list[Skipped]
+    seconds: float  # that the features took; 0 where they were cached
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The features of all N photos of a training run, row by row."""
+
+    backbone: FrozenBackbone
+    photos: Catalog
     split: TrainingSplit
+    names: Sequence[str]  # (V,) of the views
     views: Tensor  # (V, N, F)
     plain: Embeddings  # of the first view
     skipped: list[Skipped]
-    maps: ActivationCache | None = None
-    names: Sequence[str] = ()  # (V,) of the views
-    uses_synthetic_queries: bool = False  # whether the last of them stand in for photos that cannot be held out
+    maps: ActivationCache
+
+    @property
+    def mirror(self) -> bool:
+        """Whether search looks at an image and its mirror image."""
+        return "flip" in self.names
+
+    @property
+    def uses_synthetic_queries(self) -> bool:
+        """Whether the last views are queries, because no photo can be held out."""
+        return any(name.startswith(tuple(augmentation.FAMILIES)) for name in self.names)
 
     @property
     def seen(self) -> Tensor:
         """Features (N, F) as search sees images: the mean of an image and its mirror image, where it looks at both."""
-        return F.normalize(self.views[:2].sum(0), dim=-1) if self.feature_extractor.mirror else self.views[0]
+        return F.normalize(self.views[:2].sum(0), dim=-1) if self.mirror else self.views[0]
 
     @property
     def baseline(self) -> Tensor:
         """Features (N, P) of the backbone as published: the plain view, and one pooling."""
-        if self.feature_extractor.pooling not in ("avg+max", "two-maps", "two-maps+descriptor"):
+        if self.backbone.feature_extractor.pooling not in _SEVERAL_POOLINGS:
             return self.views[0]
-        return F.normalize(self.views[0, :, : self.pretrained.head.dim], dim=-1)
+        return F.normalize(self.views[0, :, : self.backbone.published.head.dim], dim=-1)
 
     def fold(self, rows: Sequence[int], searches: dict[str, Search]) -> Fold:
         """Return a fold that fits on some rows and is scored by some searches."""
-        items = [self.photos.items[row] for row in rows]
+        items = self.photos.items
+        scored = Searches([item.product for item in items], searches)
+        validation = ValidationPart(
+            searches=scored,
+            features=self.seen[scored.rows],
+            files=[self.photos.photo(items[row]) for row in scored.rows],
+            baseline=self.baseline[scored.rows],
+        )
+        return Fold(self._train_part(rows, [items[row] for row in rows]), validation, self.maps)
+
+    def _train_part(self, rows: Sequence[int], items: Sequence[Item]) -> TrainPart:
         number = {product: label for label, product in enumerate(sorted({item.product for item in items}))}
-        validation = Validation([item.product for item in self.photos.items], searches)
-        return Fold(
+        return TrainPart(
+            rows=list(rows),
             features=self.views[:, list(rows)],
             labels=torch.tensor([number[item.product] for item in items]),
             files=[self.photos.photo(item) for item in items],
             categories=[item.category for item in items],
             sources=[item.source for item in items],
-            validation=validation,
-            validation_features=self.seen[validation.rows],
-            validation_files=[self.photos.photo(self.photos.items[row]) for row in validation.rows],
-            baseline=self.baseline[validation.rows],
-            rows=list(rows),
-            maps=self.maps,
         )
 
-    def embedded(self, head: torch.nn.Module, fingerprint: str) -> Embeddings:
-        """What a head makes of all photos: embeddings that need not be computed again."""
+    def embedded(self, head: nn.Module, fingerprint: str) -> Embeddings:
+        """Return the embeddings that a head makes of all photos, as those of the model with this fingerprint."""
         with torch.inference_mode():
             vectors = head(self.seen).numpy()
         return replace(self.plain, vectors=vectors, model=fingerprint)
 
 
-def feature_extractor_of(recipe: Recipe) -> tuple[Weights, Network]:
-    """The weights that training starts from, and the frozen backbone pooled as features are."""
-    weights = weights_of(recipe)
-    return weights, frozen.build(weights, recipe.seed, recipe.pooling or default_pooling(weights.backbone))
-
-
-def weights_of(recipe: Recipe) -> Weights:
-    """The weights that training starts from, with the recipe's way of decoding."""
-    weights = resolve(recipe.backbone, recipe.weights)
-    return replace(weights, image=replace(weights.image, decode=recipe.decode))
+def read(photos: Catalog, backbone: FrozenBackbone, workspace: Workspace, device: torch.device) -> ReadPhotos:
+    """Return the photos that can be read, with the features of their plain view, cached in the workspace."""
+    started = time.monotonic()
+    plain = feature_cache.cached(photos, "plain", backbone.model, backbone.forward(device), workspace)
+    seconds = time.monotonic() - started if plain.fresh else 0.0
+    return ReadPhotos(Catalog(photos.root, plain.embeddings.items), plain.embeddings, plain.skipped, seconds)
 
 
 def gather(
-    photos: Catalog,
+    read: ReadPhotos,
+    split: TrainingSplit,
+    backbone: FrozenBackbone,
     recipe: Recipe,
     workspace: Workspace,
+    *,
     device: torch.device,
-    split: Callable[[Catalog, int], TrainingSplit],
     time_budget: TimeBudget | None = None,
-    needs_synthetic_queries: Callable[[Catalog, TrainingSplit, Recipe], bool] = lambda *_: False,
+    synthetic_queries: bool = False,
 ) -> TrainingData:
-    """Features of every view of every photo, from the cache of the workspace or through the frozen backbone.
+    """Return the features of every view of every photo, from the workspace's cache or computed.
 
     Args:
-        split: how rows are chosen to fit on and to validate with, for the photos that can be read.
-        time_budget: may leave time for fewer views than the recipe asks for.
-        needs_synthetic_queries: whether nothing real can be held out.
+        read: the photos.
+        split: which of its rows training may use.
+        backbone: computes the features.
+        recipe: names the views.
+        workspace: keeps the features.
+        device: on which they are computed.
+        time_budget: may leave time for fewer views than the recipe names.
+        synthetic_queries: add views that are used as queries, because no photo can be held out.
+
+    Raises:
+        CannotRun: the backbone computes values that are not finite.
     """
-    weights, feature_extractor = feature_extractor_of(recipe)
-    pretrained = frozen.build(weights, recipe.seed)
-    model = frozen.save(workspace.frozen, feature_extractor, weights, photos)
-    forward = frozen.forward(model, feature_extractor, device)
-    started = time.monotonic()
-    plain = feature_cache.cached(photos, "plain", model, forward, workspace)
-    seconds_a_view = time.monotonic() - started
-    readable = Catalog(photos.root, plain.embeddings.items)
     names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
-    if time_budget is not None and time_budget.is_limited and plain.fresh:
-        names = names[: 1 + max(0, int(time_budget.left * _SHARE / seconds_a_view))]
+    if time_budget is not None and time_budget.is_limited and read.seconds:
+        names = names[: 1 + max(0, int(time_budget.left * _SHARE / read.seconds))]
         if len(names) < recipe.views:
             progress.note(f"the budget has time for {len(names)} of {recipe.views} views of each photo")
-    rows = split(readable, recipe.seed)
-    uses_synthetic_queries = needs_synthetic_queries(readable, rows, recipe)
-    names = [*names, *(augmentation.family_names(recipe.seed) if uses_synthetic_queries else [])]
-    views = feature_cache.stacked(readable, names, model, forward, workspace)
-    _check_finite(views, readable)
-    feature_extractor.mirror = "flip" in names
-    return TrainingData(
-        weights=weights,
-        pretrained=pretrained,
-        feature_extractor=feature_extractor,
-        model=model,
-        photos=readable,
-        split=rows,
-        views=views,
-        plain=plain.embeddings,
-        skipped=plain.skipped,
-        maps=ActivationCache(
-            files=[readable.photo(item) for item in readable.items],
-            digests=[state.digest for state in plain.embeddings.states],
-            views=names,
-            model=model,
-            folder=workspace.maps,
-            mirror=feature_extractor.mirror,
-        ),
-        names=names,
-        uses_synthetic_queries=uses_synthetic_queries,
+    names = [*names, *(augmentation.family_names(recipe.seed) if synthetic_queries else [])]
+    views = feature_cache.stacked(read.photos, names, backbone.model, backbone.forward(device), workspace)
+    _check_finite(views, read.photos)
+    maps = ActivationCache(
+        files=[read.photos.photo(item) for item in read.photos.items],
+        digests=[state.digest for state in read.plain.states],
+        views=names,
+        model=backbone.model,
+        folder=workspace.maps,
+        mirror="flip" in names,
     )
+    return TrainingData(backbone, read.photos, split, names, views, read.plain, read.skipped, maps)
 
 
 def _check_finite(views: Tensor, photos: Catalog) -> None:
-    """Raise CannotRun where the backbone gives no numbers for some photos: nothing can be learned from those."""
+    """Raise CannotRun where the features of some photos are not finite: nothing can be learned from those."""
     bad = [row for row, finite in enumerate(views.isfinite().all(-1).all(0).tolist()) if not finite]
     if bad:
         raise CannotRun(

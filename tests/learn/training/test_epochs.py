@@ -17,15 +17,17 @@ from dmlcli.errors import CannotRun, TrainingError
 from dmlcli.image import ImageSettings
 from dmlcli.learn.data.activation_cache import ActivationCache
 from dmlcli.learn.data.loader import features_of
+from dmlcli.learn.networks.frozen import FrozenBackbone
 from dmlcli.learn.networks.heads import HEADS, BlendHead, IdentityHead
 from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
-from dmlcli.learn.training import epochs, refit
+from dmlcli.learn.training import refit
 from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate, lda_candidate
 from dmlcli.learn.training.checkpoint import Checkpoint
+from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.trainer import why_frozen
 from dmlcli.learn.validation.head_selection import choose, initial_network
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
@@ -58,15 +60,16 @@ def recipe(how: str = "head", epochs: int = 3, rate: float = 1e-3, **others: Any
     return replace(Recipe(tune=how, dim=8, epochs=epochs, batch_size=16, learning_rate=rate), **others)
 
 
-def gathered(root: Path, products: int = PRODUCTS) -> TrainingData:
+def gathered(root: Path, products: int = PRODUCTS, *, mirror: bool = False) -> TrainingData:
     """Products with six pictures each; features from noise about each product's mean."""
+    names = ["plain", "flip" if mirror else "light1-seed0"]
     torch.manual_seed(0)
     shop = make_shop(root / "shop", products, IMAGES)
-    names = [f"product-{row // IMAGES:02}" for row in range(products * IMAGES)]
-    items = [Item(f"{name}/{row % IMAGES}.png", name) for row, name in enumerate(names)]
+    owners = [f"product-{row // IMAGES:02}" for row in range(products * IMAGES)]
+    items = [Item(f"{owner}/{row % IMAGES}.png", owner) for row, owner in enumerate(owners)]
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(products, 12)).repeat(IMAGES, axis=0) + rng.normal(size=(len(items), 12))
-    made = make_embeddings(vectors, names)
+    made = make_embeddings(vectors, owners)
     features = torch.from_numpy(made.vectors)
     feature_extractor = Network(Tiny(), IdentityHead(12), ImageSettings(resize=32, crop=32)).eval()
     rows = list(range(len(items)))
@@ -76,17 +79,14 @@ def gathered(root: Path, products: int = PRODUCTS) -> TrainingData:
     photos = Catalog(shop, items)
     files, digests = [photos.photo(item) for item in items], [state.digest for state in made.states]
     return TrainingData(
-        weights=nothing,
-        pretrained=feature_extractor,
-        feature_extractor=feature_extractor,
-        model=nothing,
+        backbone=FrozenBackbone(nothing, feature_extractor, feature_extractor, nothing),
         photos=photos,
         split=TrainingSplit(rows, [], [], [], ""),
         views=torch.stack([features, F.normalize(features + 0.01, dim=-1)]),
         plain=made,
         skipped=[],
-        maps=ActivationCache(files, digests, ["plain", "flip"], nothing, root / "maps", mirror=False),
-        names=["plain", "flip"],
+        maps=ActivationCache(files, digests, names, nothing, root / "maps", mirror="flip" in names),
+        names=names,
     )
 
 
@@ -96,10 +96,19 @@ def planned(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[Traini
     return data, plan, initial_network(data, plan.folds[0], plan.head_params, asked)
 
 
+def trained(network: Network, plan: ValidationPlan, asked: Recipe, *more: Any, **others: Any) -> list[Candidate]:
+    """The candidate of each epoch."""
+    return [scored.candidate for scored in GradientTraining(network, plan, asked, CPU, *more, **others).epochs()]
+
+
+def epoch_losses(network: Network, plan: ValidationPlan, asked: Recipe) -> list[float]:
+    return [scored.epoch.loss for scored in GradientTraining(network, plan, asked, CPU).epochs()]
+
+
 def test_labels_and_files_stand_in_the_order_of_the_features(tmp_path: Path) -> None:
     fold = gathered(tmp_path).fold([1, 7, 8, 40], {})
-    assert fold.labels.tolist() == [0, 1, 1, 2] and fold.features.shape == (2, 4, 12)
-    assert [photo.path.parent.name for photo in fold.files] == [
+    assert fold.train.labels.tolist() == [0, 1, 1, 2] and fold.train.features.shape == (2, 4, 12)
+    assert [photo.path.parent.name for photo in fold.train.files] == [
         "product-00",
         "product-01",
         "product-01",
@@ -110,7 +119,7 @@ def test_labels_and_files_stand_in_the_order_of_the_features(tmp_path: Path) -> 
 def test_search_sees_the_mean_of_an_image_and_its_mirror_image(tmp_path: Path) -> None:
     data = gathered(tmp_path)
     assert torch.equal(data.seen, data.views[0])
-    data.feature_extractor.mirror = True
+    data = replace(data, names=["plain", "flip"])
     assert torch.allclose(data.seen, F.normalize(data.views.mean(0), dim=-1))
 
 
@@ -119,27 +128,26 @@ def test_the_baseline_is_the_backbone_as_published(tmp_path: Path) -> None:
     data = gathered(tmp_path)
     assert torch.equal(data.baseline, data.views[0])
     several = replace(data, views=torch.cat([data.views, 9 * data.views], dim=-1))
-    several.feature_extractor.pooling = "avg+max"
+    several.backbone.feature_extractor.pooling = "avg+max"
     assert torch.allclose(several.baseline, data.views[0])
 
 
 def test_the_setting_that_is_chosen_scores_as_reported(tmp_path: Path) -> None:
     data, plan, _ = planned(tmp_path, recipe())
-    for fold, report in zip(plan.folds, plan.closed, strict=True):
+    for fold, report in zip(plan.folds, plan.lda_scores, strict=True):
         network = initial_network(data, fold, plan.head_params, recipe())
         with torch.no_grad():
-            scores = fold.validation.scores(network.head(fold.validation_features).numpy())
+            scores = fold.validation.searches.scores(network.head(fold.validation.features).numpy())
         assert scores == pytest.approx(report, abs=1e-6) and set(report) == {"known", "new"}
 
 
 def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path) -> None:
     """In each fold: photos of products that were held out, searched among what was fitted on."""
-    data = gathered(tmp_path)
-    data.feature_extractor.mirror = True
+    data = gathered(tmp_path, mirror=True)
     plan, found = make_plan(data, recipe()), []
     for fold in plan.folds:
         network = initial_network(data, fold, plan.head_params, recipe())
-        fitted = {file.path for file in fold.files}
+        fitted = {file.path for file in fold.train.files}
         rows = [row for row, item in enumerate(data.photos.items) if data.photos.photo(item).path in fitted]
         products = {data.photos.items[row].product for row in rows}
         new = [row for row, item in enumerate(data.photos.items) if item.product and item.product not in products]
@@ -155,7 +163,7 @@ def test_without_folds_the_conservative_head_is_taken_and_no_gradient(tmp_path: 
     data, plan, network = planned(tmp_path, recipe(), products=3)
     assert plan.head_params == CONSERVATIVE and frozen_candidate(plan).score is None and "none" in plan.summary
     assert choose([], recipe()) == (CONSERVATIVE, [], [])
-    assert list(epochs.candidates(network, plan, recipe(), CPU)) == []
+    assert trained(network, plan, recipe()) == []
     closed = lda_candidate(plan)
     assert closed.beats(frozen_candidate(plan))
     shipped = refit.finish(data, plan, closed, recipe(), CPU)
@@ -184,8 +192,8 @@ def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_
 def test_where_training_does_harm_the_frozen_backbone_is_kept_and_the_reason_said(tmp_path: Path) -> None:
     """All settings and all epochs are below it in one search."""
     _, plan, network = planned(tmp_path, recipe())
-    plan = replace(plan, frozen=[{"known": 0.0, "new": 1.1} for _ in plan.folds])
-    candidates = [lda_candidate(plan, first=True), *epochs.candidates(network, plan, recipe(), CPU)]
+    plan = replace(plan, frozen_scores=[{"known": 0.0, "new": 1.1} for _ in plan.folds])
+    candidates = [lda_candidate(plan, first=True), *trained(network, plan, recipe())]
     assert len(candidates) == 4 and all(candidate.behind == ("new",) for candidate in candidates)
     best, frozen = lda_candidate(plan), frozen_candidate(plan)
     assert not best.beats(frozen)
@@ -199,11 +207,12 @@ def test_patience_ends_training_after_so_many_epochs_without_a_gain_and_0_never(
     """The first epoch is the best, as no later one can be: its score is set aside by what is patched in."""
     asked = recipe(epochs=7, patience=patience)
     _, plan, network = planned(tmp_path, asked)
-    plan = replace(plan, closed=[{"known": 0.1, "new": 0.1}] * len(plan.folds))
-    plan = replace(plan, frozen=[{"known": 0.0, "new": 0.0}] * len(plan.folds))
+    plan = replace(plan, lda_scores=[{"known": 0.1, "new": 0.1}] * len(plan.folds))
+    plan = replace(plan, frozen_scores=[{"known": 0.0, "new": 0.0}] * len(plan.folds))
     given = iter([0.9, *[0.5] * 20])
-    plan.folds[0].validation.scores_with_intervals = lambda _: ((s := next(given)) and {"known": s, "new": s}, {})  # type: ignore
-    candidates = list(epochs.candidates(network, plan, asked, CPU))
+    scored: Any = plan.folds[0].validation.searches
+    scored.scores_with_intervals = lambda _: ((s := next(given)) and {"known": s, "new": s}, {})
+    candidates = trained(network, plan, asked)
     assert len(candidates) == (7 if patience == 0 else 1 + patience)
 
 
@@ -212,18 +221,18 @@ def test_a_trial_can_be_put_back_as_it_was_scored(tmp_path: Path, how: str) -> N
     """Whatever came after it: the states of all trials are kept, then loaded into the network one by one."""
     asked = recipe(how, rate=0.01)
     _, plan, network = planned(tmp_path, asked)
-    candidates = list(epochs.candidates(network, plan, asked, CPU))
+    candidates = trained(network, plan, asked)
     assert [candidate.origin for candidate in candidates] == ["epoch 1", "epoch 2", "epoch 3"]
     fold = plan.folds[0]
     for candidate in candidates:
         network.load_state_dict(candidate.state, strict=False)
-        seen = fold.validation_features
+        seen = fold.validation.features
         if how != "head":
             seen = features_of(
-                fold.validation_files, network.image, forward_of(network.headless(), CPU, search_dtype(CPU))
+                fold.validation.files, network.image, forward_of(network.headless(), CPU, search_dtype(CPU))
             )
         with torch.no_grad():
-            found = fold.validation.scores(network.eval().head(seen).numpy())
+            found = fold.validation.searches.scores(network.eval().head(seen).numpy())
         assert found == pytest.approx(candidate.scores, abs=1e-3 if how == "top" else 1e-6)  # maps are kept as float16
 
 
@@ -233,7 +242,7 @@ def test_each_depth_trains_its_part_of_the_backbone(tmp_path: Path, how: str, ch
     """Interrupted (not again) or not, the final network has it, and a head for all products."""
     data, plan, network = planned(tmp_path, recipe(how))
     before = {part: getattr(network.backbone, part).detach().clone() for part in ("stem", "top")}
-    *_, last = epochs.candidates(network, plan, recipe(how), CPU)
+    *_, last = trained(network, plan, recipe(how))
     assert all(torch.equal(getattr(network.backbone, part), weight) for part, weight in before.items())
     shipped = refit.finish(data, plan, last, recipe(how), CPU, again=again)
     for part, weight in before.items():
@@ -245,21 +254,25 @@ def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, plan, network = planned(tmp_path, recipe("auto"))
-    assert {candidate.stage for candidate in epochs.candidates(network, plan, recipe("auto"), CPU)} == {"head"}
+    assert {candidate.stage for candidate in trained(network, plan, recipe("auto"))} == {"head"}
     monkeypatch.setattr("dmlcli.learn.training.stage_selection._LEAST_IMAGES", 1)
-    candidates = list(epochs.candidates(network, plan, recipe("auto"), CPU, time_budget=TimeBudget(3600)))
+    candidates = trained(network, plan, recipe("auto"), time_budget=TimeBudget(3600))
     assert [candidate.stage for candidate in candidates] == ["head"] * 3 + ["all"] * 3
     monkeypatch.setattr("dmlcli.learn.training.stage_selection._WORTH_EPOCHS", {"all": 10**9, "top": 1})
-    *_, last = epochs.candidates(network, plan, recipe("auto"), CPU, time_budget=TimeBudget(3600))
+    *_, last = trained(network, plan, recipe("auto"), time_budget=TimeBudget(3600))
     assert last.stage == "top"
 
 
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
     _, plan, network = planned(tmp_path, recipe("auto"), products=6)
-    assert plan.head_params == CONSERVATIVE and "most conservative" in plan.summary and set(plan.closed[0]) == {"known"}
-    assert not list(epochs.candidates(network, plan, recipe("auto"), CPU))
+    assert (
+        plan.head_params == CONSERVATIVE
+        and "most conservative" in plan.summary
+        and set(plan.lda_scores[0]) == {"known"}
+    )
+    assert not (trained(network, plan, recipe("auto")))
     _, sharp, network = planned(tmp_path / "known", recipe("head", purpose="known"), products=6)
-    assert list(epochs.candidates(network, sharp, recipe("head", purpose="known"), CPU))
+    assert trained(network, sharp, recipe("head", purpose="known"))
 
 
 def test_features_that_are_no_numbers_are_reported(tmp_path: Path) -> None:
@@ -267,7 +280,7 @@ def test_features_that_are_no_numbers_are_reported(tmp_path: Path) -> None:
     with torch.no_grad():
         network.backbone.top.fill_(float("nan"))  # type: ignore[operator]
     with pytest.raises(TrainingError, match="epoch 1, step 1: NaN or infinity in the lengths of the embeddings"):
-        list(epochs.candidates(network, plan, recipe("all"), CPU))
+        (trained(network, plan, recipe("all")))
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -276,7 +289,7 @@ def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) 
     data, plan, network = planned(tmp_path, asked)
     if kind == "identity":
         assert lda_candidate(plan).score is None
-    (candidate,) = epochs.candidates(network, plan, asked, CPU)
+    (candidate,) = trained(network, plan, asked)
     shipped = refit.finish(data, plan, candidate, asked, CPU)
     assert shipped.head.settings.get("discriminative", "identity") == kind and candidate.score is not None
 
@@ -285,15 +298,14 @@ def test_every_head_can_be_trained_with_the_backbone(tmp_path: Path, kind: str) 
 def test_every_head_starts_from_the_lda_head_and_learns(tmp_path: Path, kind: str) -> None:
     asked = recipe(head=kind, epochs=6, patience=0)
     _, plan, network = planned(tmp_path, asked)
-    candidates = list(epochs.candidates(network, plan, asked, CPU))
-    losses = [candidate.epoch.loss for candidate in candidates if candidate.epoch]
+    losses = epoch_losses(network, plan, asked)
     assert losses[-1] < losses[0]
 
 
 def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     asked = recipe(epochs=400, rate=0.3)
     _, plan, network = planned(tmp_path, asked)
-    candidates = list(epochs.candidates(network, plan, asked, CPU))
+    candidates = trained(network, plan, asked)
     scores = [candidate.score or 0.0 for candidate in candidates]
     assert len(candidates) < 200 and max(scores[-6:]) <= max([lda_candidate(plan, first=True).score or 0, *scores[:-6]])
 
@@ -305,9 +317,7 @@ def test_a_seed_makes_it_repeatable(tmp_path: Path, how: str) -> None:
         asked = recipe(how, epochs=2, seed=seed)
         _, plan, network = planned(tmp_path / str(number), asked)
         torch.manual_seed(seed)
-        losses.append(
-            [candidate.epoch.loss for candidate in epochs.candidates(network, plan, asked, CPU) if candidate.epoch]
-        )
+        losses.append(epoch_losses(network, plan, asked))
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -340,9 +350,9 @@ def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[ValidationPlan, N
     folder = tmp_path_factory.mktemp("halfway")
     asked = recipe(epochs=2)
     _, plan, network = planned(folder, asked)
-    plan = replace(plan, closed=[{"known": 0.01, "new": 0.01}] * 3, frozen=[{"known": 0.0, "new": 0.0}] * 3)
+    plan = replace(plan, lda_scores=[{"known": 0.01, "new": 0.01}] * 3, frozen_scores=[{"known": 0.0, "new": 0.0}] * 3)
     file = folder / "checkpoint.pt"
-    list(epochs.candidates(deepcopy(network), plan, asked, CPU, Checkpoint(file)))
+    (trained(deepcopy(network), plan, asked, Checkpoint(file)))
     return plan, network, file.read_bytes()
 
 
@@ -358,5 +368,5 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(
     DAMAGE[damage](state)
     torch.save(state, file)
     with pytest.raises(CannotRun, match=r"checkpoint\.pt is damaged") as caught:
-        list(epochs.candidates(deepcopy(network), plan, recipe(epochs=2), CPU, Checkpoint(file)))
+        (trained(deepcopy(network), plan, recipe(epochs=2), Checkpoint(file)))
     assert "--resume" in caught.value.hint

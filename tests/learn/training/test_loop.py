@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from dmlcli.errors import TrainingError
 from dmlcli.learn import losses
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.training.loop import Batch, fit, start_from_means
+from dmlcli.learn.training.loop import Batch, fit
+from dmlcli.learn.training.loss_setup import start_from_means
 from dmlcli.learn.training.state import TrainerState
 
 

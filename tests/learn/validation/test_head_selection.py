@@ -4,8 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
+import torch
 
 from dmlcli.learn.networks.lda import HEAD_PARAMS, HeadParams
 from dmlcli.learn.recipe import Recipe
@@ -17,8 +17,8 @@ SHARP, MILD, POOR = HEAD_PARAMS[0], HEAD_PARAMS[17], HEAD_PARAMS[30]
 
 def fold(**frozen: float) -> Any:
     """A fold of which only the scores of the frozen backbone are looked at."""
-    validation = SimpleNamespace(scores=lambda _: frozen, names=list(frozen))
-    return SimpleNamespace(validation=validation, baseline=SimpleNamespace(numpy=lambda: np.zeros(1)))
+    searches = SimpleNamespace(scores=lambda _: frozen, names=list(frozen))
+    return SimpleNamespace(validation=SimpleNamespace(searches=searches, baseline=torch.zeros(1)))
 
 
 def chosen(monkeypatch: pytest.MonkeyPatch, tried: dict[HeadParams, dict[str, float]], **frozen: float) -> HeadParams:

@@ -33,7 +33,6 @@ def data(tmp_path: Path) -> TrainingData:
         split=TrainingSplit(rows, [], [], [], ""),
         views=F.normalize(plain + 0.05 * noise, dim=-1),
         names=["plain", "flip", *augmentation.family_names(0)],
-        uses_synthetic_queries=True,
     )
 
 
@@ -51,12 +50,12 @@ def test_a_family_judges_where_it_was_not_fitted_on(data: TrainingData) -> None:
     for number, fold in enumerate(folds):
         family = 2 + number
         shown = [view for view in range(5) if view != family]
-        assert torch.equal(fold.features, data.views[shown][:, list(fold.rows)])
-        assert fold.products == 6 and set(fold.validation.names) == {"known", "new"}
-        asked = [row for row in fold.validation.rows if row >= PRODUCTS]
-        at = [fold.validation.rows.index(row) for row in asked]
-        assert torch.equal(fold.validation_features[at], data.views[family][[row - PRODUCTS for row in asked]])
-    assert set(synthetic_queries.folds(data, recipe(purpose="known"))[0].validation.names) == {"known"}
+        assert torch.equal(fold.train.features, data.views[shown][:, list(fold.train.rows)])
+        assert fold.train.products == 6 and set(fold.validation.searches.names) == {"known", "new"}
+        asked = [row for row in fold.validation.searches.rows if row >= PRODUCTS]
+        at = [fold.validation.searches.rows.index(row) for row in asked]
+        assert torch.equal(fold.validation.features[at], data.views[family][[row - PRODUCTS for row in asked]])
+    assert set(synthetic_queries.folds(data, recipe(purpose="known"))[0].validation.searches.names) == {"known"}
 
 
 def test_the_lda_head_is_chosen_by_them_and_no_gradient_is_trusted(data: TrainingData) -> None:
