@@ -168,5 +168,5 @@ def test_on_a_device_torch_embeds_and_an_unknown_one_is_refused(plain_model: Pat
         Encoder(open_model(plain_model), device="auto").embed(image),
     )
     assert np.allclose(one, other, atol=1e-5)
-    with pytest.raises(UsageError, match="there is no device 'cuda:77'"):
+    with pytest.raises(UsageError, match="device 'cuda:77' is not available"):
         Encoder(open_model(plain_model), device="cuda:77")

@@ -25,7 +25,7 @@ class TimeBudget:
         return self._end - time.monotonic()
 
     def until(self, reserve: float) -> float:
-        """The moment, in `time.monotonic()`, from which on only `reserve` seconds are left."""
+        """Return the moment, in `time.monotonic()`, from which on only `reserve` seconds are left."""
         return self._end - reserve
 
 
@@ -45,7 +45,7 @@ class EpochPlanner:
         return self._clock.until(self._after + self._judging + (self._times - 1) * self._fitted)
 
     def epochs(self, done: int, most: int, fitting: float, judging: float) -> int:
-        """How many epochs there will be; where there is time for a part of one, the last is cut short.
+        """Return how many epochs there will be; where there is time for a part of one, the last is cut short.
 
         Args:
             done, most: epochs behind, and those asked for.

@@ -172,7 +172,7 @@ def test_a_deleted_folder_holds_no_settings(
     [
         ("clip", "mean:3", "--clip takes no 'mean'", True),
         ("catalog", "photos.csv", "there is no folder /shop/photos.csv", True),
-        ("backbone", "resnet5", "there is no backbone 'resnet5'", True),
+        ("backbone", "resnet5", "unknown backbone 'resnet5'", True),
         ("format", "json", "there is no file x.json", False),
         ("loss", "triplet", "--loss-factor is -1", False),
         ("top_k", 10, "10 images", False),

@@ -35,7 +35,7 @@ Rows = NDArray[np.float16]
 
 @dataclass(frozen=True)
 class ActivationCache:
-    """Where the maps of all photos lie, or will once they are asked for."""
+    """The maps of all photos, computed when they are first used."""
 
     files: Sequence[Photo]  # (N,)
     digests: Sequence[str]  # (N,) of their content
@@ -45,9 +45,10 @@ class ActivationCache:
     mirror: bool  # whether search sees the second view too
 
     def kept(self, stem: Below, device: torch.device) -> list[Rows]:
-        """The maps (N, ...) of as many views as the disk has room for, those computed that are not there yet.
+        """Return the maps (N, ...) of as many views as the disk has room for, those computed that are not there yet.
 
-        Errors: CannotRun where there is no room for those that search sees.
+        Raises:
+            CannotRun: the disk has no room for the views that search sees.
         """
         image = self.model.record.image
         with torch.inference_mode():
@@ -60,7 +61,7 @@ class ActivationCache:
         return [self._of_view(name, stem, tuple(shape), device) for name in names]
 
     def _that_fit(self, bytes_a_view: int) -> list[str]:
-        """The first views, as many as fit onto the disk."""
+        """Return the first views, as many as fit onto the disk."""
         missing = [name for name in self.views if not self._place(name).exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(self.folder).free * _SHARE
@@ -120,7 +121,7 @@ class ActivationCache:
 
 
 def taken(maps: Sequence[Rows], views: Iterable[int], rows: Iterable[int], device: torch.device) -> Tensor:
-    """The maps (B, ...) of some rows, each in a view of its own, as float32 where they are needed."""
+    """Return the maps (B, ...) of some rows, each in a view of its own, as float32 where they are needed."""
     found = np.stack([maps[view][row] for view, row in zip(views, rows, strict=True)])
     tensor = torch.from_numpy(found).to(device).float()
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

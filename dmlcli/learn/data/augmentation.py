@@ -1,4 +1,4 @@
-"""Random views of a training image: another crop, mirrored, under other light, and rougher where a preset says so.
+"""Random views of a training image: crops, mirror images, other light, and stronger changes in some presets.
 
 Each change is one pass of numpy over all pixels of a view, in the thread that decodes it; every random number comes
 from the generator that is handed in.
@@ -49,28 +49,28 @@ FAMILIES = {  # that have nothing in common, to imitate the photos of others: `i
 
 
 def preset(name: str) -> Preset | None:
-    """The preset called `name`, None for `none`; raises UsageError where there is no such."""
+    """Return the preset called `name`, None for `none`; raise UsageError for an unknown one."""
     if name in FAMILIES:
         return FAMILIES[name]
     if name not in PRESETS:
-        raise UsageError(f"there is no augmentation '{name}'", hint=nearest(name, list(PRESETS)))
+        raise UsageError(f"unknown augmentation '{name}'", hint=nearest(name, list(PRESETS)))
     return PRESETS[name]
 
 
 def view_names(count: int, seed: int, augment: str = "light") -> list[str]:
-    """The first `count` views of every image: as it is, mirrored, then random ones that depend on the seed."""
+    """Return the first `count` views of every image: as it is, mirrored, then random ones that depend on the seed."""
     if preset(augment) is None:
         return ["plain"]
     return ["plain", "flip", *(f"{augment}{number}-seed{seed}" for number in range(1, count - 1))][:count]
 
 
 def family_names(seed: int) -> list[str]:
-    """A view of every image from each family."""
+    """Return a view of every image from each family."""
     return [f"{family}1-seed{seed}" for family in FAMILIES]
 
 
 def fixed_view(settings: ImageSettings, name: str) -> View:
-    """The view called `name` (see `view_names`) of every image, the same at each call.
+    """Return the view called `name` (see `view_names`) of every image, the same at each call.
 
     The random numbers of a view come from its name and the image's bytes.
     """
@@ -83,7 +83,7 @@ def fixed_view(settings: ImageSettings, name: str) -> View:
 
 
 def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augment: str = "light") -> Pixels:
-    """One random view of an image file: (3, crop, crop) float32, normalized.
+    """Return one random view of an image file: (3, crop, crop) float32, normalized.
 
     Args:
         augment: the name of a preset.
@@ -108,7 +108,7 @@ def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augmen
 
 
 def _random_box(picture: Picture, area: tuple[float, float], rng: random.Random) -> Box:
-    """A box of random area and shape inside the picture; the largest centerd square where ten tries fail."""
+    """Return a box of random area and shape inside the picture; the largest centerd square where ten tries fail."""
     width, height = picture.width, picture.height
     for _ in range(10):
         wide, high = _random_sides(width * height * rng.uniform(*area), rng)
@@ -164,7 +164,7 @@ def _tilted(rgb: Pixels, rng: random.Random) -> Pixels:
 
 
 def _projected(start: np.ndarray, end: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel (side, side) comes from, x and y, under the projection that takes four points to four others."""
+    """Return the source x and y (side, side) of each pixel under the projection of four points onto four others."""
     rows, values = [], []
     for (x, y), (u, v) in zip(start, end, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

@@ -10,14 +10,13 @@ from collections.abc import Hashable, Sequence
 from statistics import median
 
 from dmlcli.catalog import Item
-from dmlcli.learn.recipe import Recipe
 
 _PER_LABEL = 4  # images of a product in a batch, where most products have as many
 _UNBALANCED = 2.0  # times as often as usual that the rarest images are to be shown, to be worth longer epochs
 
 
 def weights(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
-    """How much each image counts: a product as the root of its number of images, its sources all alike.
+    """Return how much each image counts: a product as the root of its number of images, its sources all alike.
 
     So neither the products that were photographed most decide what all look like, nor does the one studio picture of a
     product drown in its snapshots: what sets studio and snapshot apart is what varies within a product.
@@ -34,7 +33,7 @@ def weights(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
 
 
 def repeats(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
-    """How often an epoch of balanced batches shows each image (N,), 1 or more.
+    """Return how often an epoch of balanced batches shows each image (N,), 1 or more.
 
     Source: Gupta et al., LVIS, CVPR 2019 (repeat factor sampling), with the median product as their threshold.
     """
@@ -44,17 +43,22 @@ def repeats(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
 
 
 def sampler(needed: str, labels: Sequence[Hashable], sources: Sequence[str]) -> str:
-    """How batches are drawn for a loss that needs them so: balanced, where any will do and the catalog is not."""
+    """Return the sampler: the one that the loss needs; `balanced` where it needs none and the catalog is uneven."""
     return "balanced" if needed == "random" and max(repeats(labels, sources)) >= _UNBALANCED else needed
 
 
 def images_per_product(labels: Sequence[Hashable]) -> int:
-    """How many images of a product meet in a batch."""
+    """Return how many images of a product meet in a batch."""
     return max(2, min(_PER_LABEL, int(median(Counter(labels).values()))))
 
 
-def describe(items: Sequence[Item], recipe: Recipe) -> list[str]:
-    """What is unusual about the images that training may fit on, and what follows, each in a line."""
+def describe(items: Sequence[Item], per_product: int | None) -> list[str]:
+    """Return what is unusual about the images that training may fit on, and what follows, each in a line.
+
+    Args:
+        items: the images.
+        per_product: images of a product in a batch, where the recipe says how many.
+    """
     known = [item for item in items if item.product]
     if not known:
         return []  # a backbone that is left as it is needs no products
@@ -64,7 +68,7 @@ def describe(items: Sequence[Item], recipe: Recipe) -> list[str]:
     notes = []
     if max(counts.values()) == 1:
         notes.append("one image of each product: only views of it can be learned from")
-    elif images_per_product(products) < _PER_LABEL and recipe.images_per_product is None:
+    elif images_per_product(products) < _PER_LABEL and per_product is None:
         notes.append(f"few images of most products: batches that pair them take {images_per_product(products)} of each")
     if median(counts.values()) > _UNBALANCED**2 * min(counts.values()):
         notes.append(
@@ -73,7 +77,7 @@ def describe(items: Sequence[Item], recipe: Recipe) -> list[str]:
         )
     if both := sum(number > 1 for number in crossed.values()):
         notes.append(
-            f"{both} of {len(counts)} products have photos of several sources: these count alike, and searches that "
-            "judge go from one to the others"
+            f"{both} of {len(counts)} products have photos of several sources: these count alike, and validation "
+            "searches from one to the others"
         )
     return notes

@@ -15,7 +15,7 @@ from dmlcli.workspace import Workspace
 
 
 def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, workspace: Workspace) -> Computed:
-    """Unit features of one view of every readable image, from the cache where their content is unchanged.
+    """Return unit features of one view of every readable image, from the cache where their content is unchanged.
 
     What is computed before an interruption is kept beside the cache, part by part, and taken from there the next time.
     """
@@ -38,7 +38,7 @@ def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, workspac
 
 
 def stacked(photos: Catalog, views: Sequence[str], frozen: Model, forward: Forward, workspace: Workspace) -> Tensor:
-    """Features (V, N, F) of several views of images that were readable a moment ago."""
+    """Return features (V, N, F) of several views of images that were readable a moment ago."""
     computed = [cached(photos, view, frozen, forward, workspace).embeddings for view in views]
     if any(len(embeddings.items) != len(photos.items) for embeddings in computed):
         raise CatalogError(f"images in {photos.root} went away while they were being read", hint="run it again")

@@ -20,7 +20,7 @@ _BATCH = 64
 
 
 def features_of(files: Sequence[Photo], settings: ImageSettings, forward: Forward) -> Tensor:
-    """What `forward` makes of the plain view of each file: (N, D)."""
+    """Return what `forward` makes of the plain view of each file: (N, D)."""
     with closing(prefetch.in_order(lambda file: view(file.read_bytes(), settings), files, 2 * _BATCH)) as read:
         rows: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped((one.result() for one in read), _BATCH)]
     return torch.from_numpy(np.concatenate(rows))

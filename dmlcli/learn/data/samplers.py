@@ -42,7 +42,7 @@ def batches(
 
 
 def too_small(labels: Sequence[int], per_label: int) -> int:
-    """How many labels have fewer than K images: they bring what they have."""
+    """Return how many labels have fewer than K images: they bring what they have."""
     return sum(count < per_label for count in Counter(labels).values())
 
 
@@ -54,7 +54,7 @@ def _shuffled(count: int, size: int, rng: random.Random) -> Iterator[list[int]]:
 
 
 def _balanced(repeats: Sequence[float], size: int, rng: random.Random) -> Iterator[list[int]]:
-    """Each row as often as `repeats` says, about evenly over the epoch; a fraction is a chance of one more."""
+    """Yield each row as often as `repeats` says, about evenly over the epoch; a fraction is a chance of one more."""
     times = [int(count) + (rng.random() < count % 1) for count in repeats]
     shown = [((copy + rng.random()) / count, row) for row, count in enumerate(times) for copy in range(count)]
     order = [row for _, row in sorted(shown)]
@@ -93,7 +93,7 @@ def _by_label(
     per_label: int,
     rng: random.Random,
 ) -> Iterator[list[int]]:
-    """No label twice in a batch; a label with fewer than K images brings what it has."""
+    """Yield no label twice in a batch; a label with fewer than K images brings what it has."""
     rows = defaultdict(list)
     for row in among:
         rows[labels[row]].append(row)
@@ -119,7 +119,7 @@ def _chunks(members: list[int], sources: Sequence[str], size: int, rng: random.R
 
 
 def _mixed(rows: list[int], sources: Sequence[str]) -> list[int]:
-    """The rows with those of each source spread evenly among the others."""
+    """Return the rows with those of each source spread evenly among the others."""
     of_source, before, places = Counter(sources[row] for row in rows), Counter[str](), {}
     for row in rows:
         places[row] = (before[sources[row]] + 0.5) / of_source[sources[row]]

@@ -1,7 +1,7 @@
 """The losses by name: what exists, what a `--loss` string means, and how it becomes a module.
 
 One loss is one file of this folder; the file name is the name on the command line (`proxy_anchor.py` ->
-`ProxyAnchor` -> `--loss proxy-anchor`), and a file without a class of its own name is no loss but shared by some.
+`ProxyAnchor` -> `--loss proxy-anchor`), and a file without a class of its own name is shared by several losses.
 Names, texts and settings are read from the source, so that listing, completion and checking a command line never
 import torch.
 
@@ -63,7 +63,7 @@ class Setting:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 
@@ -105,7 +105,7 @@ class LossInfo:
 
 @dataclass(frozen=True)
 class Term:
-    """One loss of a sum, as it was asked for."""
+    """One term of a sum of losses."""
 
     weight: float
     name: str
@@ -114,16 +114,16 @@ class Term:
 
 @cache
 def names() -> list[str]:
-    """The names that `--loss` knows."""
+    """Return the names that `--loss` knows."""
     found = (file.stem.replace("_", "-") for file in Path(__file__).parent.glob("*.py"))
     return sorted(name for name in found if f"class {_class_name(name)}(" in _source(name))
 
 
 @cache
 def describe(name: str) -> LossInfo:
-    """Read what the file of loss `name` says of itself; raises UsageError where there is no such loss."""
+    """Read what the file of loss `name` says of itself; raise UsageError for an unknown loss."""
     if name not in names():
-        raise UsageError(f"there is no loss '{name}'", hint=nearest(name, names()))
+        raise UsageError(f"unknown loss '{name}'", hint=nearest(name, names()))
     tree = ast.parse(_source(name))
     loss = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == _class_name(name))
     texts = _sections(ast.get_docstring(tree) or "", ["Formula", "Use", "Published", "Source"])
@@ -156,7 +156,7 @@ def parse(spec: str) -> tuple[Term, ...]:
 
 
 def load(name: str) -> "type[Loss]":
-    """Import the class of loss `name`; raises UsageError where there is no such loss."""
+    """Import the class of loss `name`; raise UsageError for an unknown loss."""
     describe(name)
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     loss: type[Loss] = getattr(module, _class_name(name))
@@ -164,7 +164,7 @@ def load(name: str) -> "type[Loss]":
 
 
 def build(spec: str, num_labels: int, embedding_dim: int) -> "Loss":
-    """Make the loss that `spec` asks for, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`."""
+    """Build the loss of `spec`, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`."""
     terms = parse(spec)
     losses = [load(term.name)(num_labels, embedding_dim, **term.settings) for term in terms]
     if len(terms) == 1 and terms[0].weight == 1:
@@ -201,7 +201,7 @@ def _parse_term(text: str) -> Term:
     try:
         return Term(_finite(weight) if star else 1.0, name, settings)
     except ValueError as error:
-        raise UsageError(f"'{weight}' is no weight for loss {name}", hint=f"0.5*{rest}") from error
+        raise UsageError(f"'{weight}' is not a valid weight for loss {name}", hint=f"0.5*{rest}") from error
 
 
 def _class_name(name: str) -> str:
@@ -230,7 +230,7 @@ def _joined(text: str) -> str:
 
 
 def _items(section: str) -> Iterable[tuple[str, str]]:
-    """The pairs of lines such as `name: meaning`, indented as in a docstring; a meaning may go on below."""
+    """Yield the pairs of lines such as `name: meaning`, indented as in a docstring; a meaning may go on below."""
     for item in re.split(r"\n(?=\w+: )", section):
         name, colon, text = item.partition(": ")
         if colon:
@@ -246,7 +246,7 @@ def _settings(loss: ast.ClassDef, meanings: dict[str, str]) -> Iterable[Setting]
 
 
 def _kinds(annotation: Any) -> list[str]:
-    """The kinds an annotation such as `float | None`, `tuple[int, ...]` or `Literal["a", "b"]` names."""
+    """Return the kinds an annotation such as `float | None`, `tuple[int, ...]` or `Literal["a", "b"]` names."""
     if isinstance(annotation, ast.BinOp):
         return _kinds(annotation.left) + _kinds(annotation.right)
     if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "tuple":

@@ -53,7 +53,7 @@ class BinomialDeviance(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over positives plus mean over negatives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean over positives plus mean over negatives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         beyond = self.alpha * (pairwise.similarity(images, others) - self.beta)  # (B, Q)
@@ -62,7 +62,7 @@ class BinomialDeviance(Loss):
 
 
 def definition(loss: BinomialDeviance, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """One pair after the other."""
+    """Return one pair after the other."""
     x = F.normalize(embeddings)
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for i in range(len(x)):

@@ -42,13 +42,13 @@ class Center(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         centers = pairwise.prepare(self.centers, normalize=False)
         return (images - centers[labels]).square().sum(-1).mean()
 
 
 def definition(loss: Center, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """One image after the other."""
+    """Return one image after the other."""
     x = F.normalize(embeddings) if loss.normalize else embeddings
     return torch.stack([(x[i] - loss.centers[labels[i]]).square().sum() for i in range(len(x))]).mean()

@@ -1,4 +1,4 @@
-"""The best clustering of the batch must not beat the true one: one medoid for each product, judged as a whole.
+"""The best clustering of the batch must not beat the true one: one medoid for each product, compared as wholes.
 
 Formula: max(0, F(S) + gamma (1 - NMI) - F(true)); F(S) = -sum over images of the distance to the nearest medoid in S,
     S found greedily, then refined; F(true) = sum over products of max over its members j of -sum of distances to j
@@ -53,7 +53,7 @@ class Clustering(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """The whole batch's hinge: (B, D), (B,) -> scalar >= 0."""
+        """Return the whole batch's hinge: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         with torch.no_grad():
             distance = self._distance(pairwise.squared_distance(images, images))  # (B, B)

@@ -34,6 +34,6 @@ class WeightedSum(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """The weighted sum: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
+        """Return the weighted sum: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         values = (loss(embeddings, labels, references, reference_labels) for loss in self.losses)
         return torch.stack([w * value for w, value in zip(self.weights, values, strict=True)]).sum()

@@ -88,7 +88,7 @@ class Contrastive(Loss):
 
 
 def definition(loss: Contrastive, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """One pair after the other."""
+    """Return one pair after the other."""
     x = F.normalize(embeddings)
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for i in range(len(x)):

@@ -46,7 +46,7 @@ class Cosface(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         weight = pairwise.prepare(self.weight, normalize=self.normalize)
 

@@ -41,7 +41,7 @@ class FastAp(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
+        """Return the mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         positive, negative = pairwise.masks(labels)
         squared = pairwise.squared_distance(images, images)  # (B, B)

@@ -82,12 +82,12 @@ class Loss(nn.Module):
             bounded = next(self.parameters(), None) is not None
             if low < 0 or (bounded and high >= self.num_labels):
                 highest = str(self.num_labels - 1) if bounded else "above"
-                raise ValueError(f"{label_name} must be 0 to {highest}, and there is {low if low < 0 else high}")
+                raise ValueError(f"{label_name} must be 0 to {highest}, not {low if low < 0 else high}")
         return labels
 
 
 def _has_finite_lengths(rows: Tensor) -> bool:
-    """Whether no row (B, D) holds NaN or infinity, or numbers whose squares overflow."""
+    """Return whether no row (B, D) holds NaN or infinity, or numbers whose squares overflow."""
     if not _can_look_at_values(rows):
         return True
     dtype = torch.promote_types(rows.dtype, torch.float32)
@@ -95,7 +95,7 @@ def _has_finite_lengths(rows: Tensor) -> bool:
 
 
 def _can_look_at_values(tensor: Tensor) -> bool:
-    """Whether a decision may depend on the values: not while they are compiled or captured into a CUDA graph."""
+    """Return whether a decision may depend on the values: not while they are compiled or captured into a CUDA graph."""
     if torch.compiler.is_compiling():
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

@@ -59,7 +59,7 @@ class LiftedStructure(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over positive pairs (original) or over anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
+        """Return the mean over positive pairs (original) or over anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         columns, real = pairwise.compact(positive)  # (B, K)
@@ -79,7 +79,7 @@ class LiftedStructure(Loss):
 
 
 def definition(loss: LiftedStructure, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Each form as printed."""
+    """Return each form as printed."""
     x = F.normalize(embeddings) if loss.normalize else embeddings
     rows = range(len(x))
     positives = {i: [j for j in rows if j != i and labels[j] == labels[i]] for i in rows}

@@ -63,7 +63,7 @@ class Margin(Loss):
         reference_labels: Tensor | None = None,
         triplets: Tensor | None = None,
     ) -> Tensor:
-        """Mean active hinge of the `triplets` (T, 3), or of those drawn: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
+        """Return the mean active hinge of the triplets, given or drawn: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
         if triplets is None:

@@ -14,7 +14,7 @@ Ints = NDArray[np.int64]
 
 
 def search(distance: Tensor, labels: Tensor, gamma: float, sweeps: int) -> tuple[Tensor, Tensor, float]:
-    """The best medoid (B,) of each image's label, the medoid (B,) that each ends with, and how unlike the two are.
+    """Return the best medoid (B,) of each image's label, its medoid (B,) in the search, and the distance of the two.
 
     As many medoids as labels are found, to maximize gamma * (1 - NMI) - sum of each image's distance to its medoid.
     Args: distance (B, B), symmetric; gamma; how often all medoids are refined. Returns: 1 - NMI in [0, 1] at last.
@@ -101,7 +101,7 @@ def _refined(medoids: Ints, away: Floats, truth: Ints, gamma: float, sweeps: int
 
 
 def _first_best(score: Floats) -> int:
-    """The lowest index among the best, which rounding errors would else hide."""
+    """Return the lowest index among the best, which rounding errors would else hide."""
     return int(score.round(9).argmax())
 
 
@@ -144,7 +144,7 @@ class _Clusters:
         cluster, in_cluster = _tally(candidate * width + self.of[image], many * width)
 
         def left(counts: Ints, of: Ints, group: Ints, lost: Ints, total: int) -> Floats:
-            """The sum (many,) of n ln(n) over `counts` after each candidate's losses: `lost` of its `group`."""
+            """Return the sum (many,) of n ln(n) over `counts` after each candidate's losses: `lost` of its `group`."""
             owner, which = np.divmod(group, total)
             before = counts[which]
             kept: Floats = self._log[counts[of]].sum() - np.bincount(owner, xlogx[before] - xlogx[before - lost], many)
@@ -166,13 +166,13 @@ class _Clusters:
 
 
 def _runs(key: Ints) -> tuple[Ints, Ints]:
-    """The distinct values of a sorted array, and how often each occurs."""
+    """Return the distinct values of a sorted array, and how often each occurs."""
     first = _first(key)
     return key[first], np.diff(first, append=len(key))
 
 
 def _first(key: Ints) -> Ints:
-    """Where each value of a sorted array begins."""
+    """Return where each value of a sorted array begins."""
     begins = np.empty(len(key), dtype=bool)
     begins[:1] = True
     np.not_equal(key[1:], key[:-1], out=begins[1:])
@@ -180,7 +180,7 @@ def _first(key: Ints) -> Ints:
 
 
 def _tally(key: Ints, bound: int) -> tuple[Ints, Ints]:
-    """The distinct values, all below `bound`, and how often each occurs, by whichever way is quicker."""
+    """Return the distinct values, all below `bound`, and how often each occurs, by whichever way is quicker."""
     if bound > 16 * len(key):
         return _runs(np.sort(key))
     counts = np.bincount(key, minlength=1)

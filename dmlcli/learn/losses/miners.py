@@ -66,7 +66,7 @@ def draw_negatives(positive: Tensor, weights: Tensor) -> Tensor:
 
 
 def first_two(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n,) of the first and of the second image, in batch order, of each label that has two."""
+    """Return rows (n,) of the first and of the second image, in batch order, of each label that has two."""
     order = torch.argsort(labels, stable=True)  # (B,)
     grouped = labels[order]
     starts = torch.ones_like(grouped, dtype=torch.bool)

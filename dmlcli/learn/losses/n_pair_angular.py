@@ -54,7 +54,7 @@ class NPairAngular(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         first, second = miners.first_two(labels)  # (n,) each
         if len(first) == 0:

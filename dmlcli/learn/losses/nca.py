@@ -43,7 +43,7 @@ class Nca(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over anchors that have positives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean over anchors that have positives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         # -|x - y|^2 without |x|^2, which an image has in common with all others

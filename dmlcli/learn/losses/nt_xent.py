@@ -41,7 +41,7 @@ class NtXent(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)
@@ -52,7 +52,7 @@ class NtXent(Loss):
 
 
 def definition(loss: NtXent, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """One positive pair after the other."""
+    """Return one positive pair after the other."""
     x = F.normalize(embeddings)
     values = []
     for i in range(len(x)):

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-EMPTY = -1e30  # stands for log(0): finite, so that a row without entries gives gradient 0 and not NaN
+EMPTY = -1e30  # in place of log(0): finite, so that a row without entries gives gradient 0 and not NaN
 
 
 def prepare(embeddings: Tensor, *, normalize: bool) -> Tensor:
-    """Embeddings (B, D) in at least float32, of unit length where asked for."""
+    """Return embeddings (B, D) in at least float32, of unit length with `normalize`."""
     if embeddings.dtype in (torch.float16, torch.bfloat16):
         embeddings = embeddings.float()
     if not normalize:
@@ -24,7 +24,7 @@ def prepare(embeddings: Tensor, *, normalize: bool) -> Tensor:
 
 
 def unit(rows: Tensor) -> Tensor:
-    """Rows (..., D) scaled to unit length."""
+    """Return rows (..., D) scaled to unit length."""
     scaled: Tensor = _Unit.apply(rows)
     return scaled
 
@@ -108,7 +108,7 @@ class _Root(torch.autograd.Function):
 
 
 def turn(cosine: Tensor, angle: float) -> Tensor:
-    """Cosine of the angle plus `angle` (radians); by the sine, since the slope of acos is infinite for copies."""
+    """Return the cosine of the angle plus `angle` (radians), by the sine: the slope of acos is infinite at 1."""
     squared_sine = 1 - cosine.square()
     sine = root(torch.where(squared_sine > 4 * torch.finfo(cosine.dtype).eps, squared_sine, 0.0))
     return cosine * math.cos(angle) - sine * math.sin(angle)
@@ -161,7 +161,7 @@ def log1p_sum_exp(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values, all of them finite, where `mask`; a zero that back-propagates where there is none."""
+    """Return the mean of the values (all finite) where `mask`; where it is empty, a 0 that has a gradient."""
     return (values * mask.to(values.dtype)).sum() / mask.sum().clamp_min(1)
 
 

@@ -30,7 +30,7 @@ def by_slices(function: Callable[[Tensor, Tensor], Tensor], rows: Tensor, keys: 
 
 
 def widen(cosine: Tensor, margin: float) -> Tensor:
-    """Cosine of the angle plus `margin` (radians), or `margin` sin(`margin`) less than the cosine where that passes pi.
+    """Return the cosine of the angle plus `margin` (radians); past pi, the cosine less `margin` sin(`margin`).
 
     Source: Deng et al., ArcFace, CVPR 2019, and its authors' code for the angles beyond pi.
     """

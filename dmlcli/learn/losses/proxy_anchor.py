@@ -50,7 +50,7 @@ class ProxyAnchor(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over proxies of how badly their images are placed: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over proxies of how badly their images are placed: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         centers = pairwise.prepare(self.proxies, normalize=self.normalize)
 
@@ -99,7 +99,7 @@ class _PullAndPush(torch.autograd.Function):
 
 
 def _plainly(centers: Tensor, images: Tensor, labels: Tensor, alpha: float, margin: float) -> Tensor:
-    """The formula alone: (C, D), (B, D), (B,) -> scalar; autograd differentiates it any number of times."""
+    """Return the formula alone: (C, D), (B, D), (B,) -> scalar; autograd differentiates it any number of times."""
     similarity = pairwise.similarity(centers, images)  # (C, B)
     own = torch.arange(len(centers), device=labels.device)[:, None] == labels  # (C, B)
     pull = pairwise.log1p_sum_exp(-alpha * (similarity - margin), own)
@@ -108,7 +108,7 @@ def _plainly(centers: Tensor, images: Tensor, labels: Tensor, alpha: float, marg
 
 
 def _of_own(exponents: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Mean over proxies with images of ln(1 + sum of exp(exponents)); the share (B,) of each image in its slope."""
+    """Return the mean over proxies with images of ln(1 + sum exp(exponents)), and each image's share (B,) in it."""
     highest = exponents.new_zeros(count).scatter_reduce(0, labels, exponents, "amax")  # (C,), 0 at the least
     terms = (exponents - highest[labels]).exp()
     sums = (-highest).exp().index_add(0, labels, terms)  # (C,)

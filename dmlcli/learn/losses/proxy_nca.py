@@ -43,7 +43,7 @@ class ProxyNca(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images: (B, D), (B,) -> scalar; 0 where there is only one label."""
+        """Return the mean over images: (B, D), (B,) -> scalar; 0 where there is only one label."""
         images = pairwise.prepare(embeddings, normalize=self.normalize) * self.scale
         centers = pairwise.prepare(self.proxies, normalize=self.normalize) * self.scale
         if len(centers) == 1:

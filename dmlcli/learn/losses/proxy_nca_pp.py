@@ -45,7 +45,7 @@ class ProxyNcaPp(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize) * self.scale
         centers = pairwise.prepare(self.proxies, normalize=self.normalize) * self.scale
 

@@ -59,7 +59,7 @@ class RankedList(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over all B anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean over all B anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
@@ -69,7 +69,7 @@ class RankedList(Loss):
         return ((1 - self.lam) * pull + self.lam * push).mean()
 
     def _weighted(self, violation: Tensor, mask: Tensor, temperature: float) -> Tensor:
-        """Mean (B,) of each row's violations (B, Q) where `mask`, with weights exp(temperature * violation)."""
+        """Return each row's mean (B,) of violations (B, Q) where `mask`, weighted by exp(temperature * violation)."""
         active = mask & (violation > 0)
         logits = temperature * (violation.detach() if self.detach_weights else violation)
         weights = logits.masked_fill(~active, pairwise.EMPTY).softmax(-1)  # (B, Q)

@@ -1,4 +1,4 @@
-"""Recall at several K, with sigmoids in place of comparisons: the number that retrieval is judged by.
+"""Recall at several K, with sigmoids in place of comparisons: the usual measure of retrieval.
 
 Formula: rank_p = 1 + sum over others of sigmoid((s - s_p) / tau2); recall at k = min(k, sum over P of
     sigmoid((k - rank_p) / tau1)) / min(k, |P|); 1 - mean over anchors with positives and over k
@@ -55,7 +55,7 @@ class RecallAtK(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
+        """Return the mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         positive, negative = pairwise.masks(labels)
         similarity = pairwise.similarity(images, images)  # (B, B)

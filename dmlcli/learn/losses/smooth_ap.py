@@ -50,7 +50,7 @@ class SmoothAp(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
+        """Return the mean over anchors that have positives: (B, D), (B,) -> scalar in [0, 1]."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         positive, negative = pairwise.masks(labels)
         similarity = pairwise.similarity(images, images)  # (B, B)

@@ -61,7 +61,7 @@ class SoftTriple(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images plus the merging term: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over images plus the merging term: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         centers = pairwise.prepare(self.centers, normalize=self.normalize)  # (C, K, D)
 
@@ -76,7 +76,7 @@ class SoftTriple(Loss):
         return mean + self.tau * self._spread(centers) if self.tau else mean
 
     def _spread(self, centers: Tensor) -> Tensor:
-        """Mean distance between the centers (C, K, D) of one label, halved: 0 when all of them have merged."""
+        """Return half the mean distance between the centers (C, K, D) of one label: 0 when all of them have merged."""
         count, k, _ = centers.shape
         with torch.autocast(centers.device.type, enabled=False):
             dots = centers @ centers.mT  # (C, K, K)

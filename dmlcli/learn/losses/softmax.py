@@ -46,7 +46,7 @@ class Softmax(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         weight = pairwise.prepare(self.weight, normalize=self.normalize)
 
@@ -58,7 +58,7 @@ class Softmax(Loss):
 
 
 def definition(loss: Softmax, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """One image after the other."""
+    """Return one image after the other."""
     total, count = embeddings.sum() * 0, len(loss.weight)
     for image, y in zip(embeddings, labels.tolist(), strict=True):
         terms = torch.stack([torch.exp(image @ w + b) for w, b in zip(loss.weight, loss.bias, strict=True)])

@@ -56,7 +56,7 @@ class Sphereface(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over images: (B, D), (B,) -> scalar >= 0."""
+        """Return the mean over images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         weight = pairwise.prepare(self.weight, normalize=True)
 
@@ -71,7 +71,7 @@ class Sphereface(Loss):
         return proxies.by_slices(surprise, images, labels, len(weight)).mean()
 
     def _psi(self, cosine: Tensor) -> Tensor:
-        """The cosine of `margin` times the angle, continued so that it goes on falling; a polynomial in the cosine."""
+        """Return the cosine of `margin` times the angle, made monotonic: a polynomial in the cosine."""
         turns = (torch.acos(cosine.detach().clamp(-1, 1)) * self.margin / math.pi).floor().clamp_max(self.margin - 1)
         multiple, before = cosine, torch.ones_like(cosine)
         for _ in range(self.margin - 1):

@@ -42,7 +42,7 @@ class Supcon(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)

@@ -63,7 +63,7 @@ class Triplet(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean violation of the mined triplets: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean violation of the mined triplets: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         distance = pairwise.squared_distance(images, others)  # (B, Q)
         if not self.squared:
@@ -113,7 +113,7 @@ class Triplet(Loss):
     def _sum_soft(
         self, distance: Tensor, negative: Tensor, to_positive: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The same with softplus, one positive of each anchor at a time, recomputed in the backward pass."""
+        """Return the same with softplus, one positive of each anchor at a time, recomputed in the backward pass."""
         total, active = distance.sum() * 0, valid.sum() * 0
 
         def one(distance: Tensor, positive_distance: Tensor, counted: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class Triplet(Loss):
 
 
 def definition(loss: Triplet, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Every triplet looked at one by one."""
+    """Return every triplet looked at one by one."""
     x = F.normalize(embeddings)
     rows = range(len(x))
 

@@ -50,7 +50,7 @@ class TupletMargin(Loss):
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairwise.masks(labels, reference_labels)
         similarity = pairwise.similarity(images, others)  # (B, Q)

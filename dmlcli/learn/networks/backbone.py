@@ -40,7 +40,7 @@ _DESCRIBED = 128  # pixels, about the side that the descriptor sees
 
 
 def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
-    """A backbone that maps (B, 3, H, W) to pooled features (B, F), with its weights loaded, in evaluation mode.
+    """Return a backbone that maps (B, 3, H, W) to pooled features (B, F), with its weights loaded, in evaluation mode.
 
     Args:
         pooling: `avg`, `max`, `gem`, `avg+max`, or `two-maps`: both poolings, of the last map and of the last one
@@ -62,7 +62,7 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
 
 
 def _of_another_network(weights: Weights, detail: str) -> WeightsError:
-    """The error for weights that do not fit the backbone, naming the network that they do fit."""
+    """Return the error for weights that do not fit the backbone, naming the network that they do fit."""
     assert weights.state is not None
     fits = identify.network_of(weights.state)
     return WeightsError(
@@ -73,12 +73,12 @@ def _of_another_network(weights: Weights, detail: str) -> WeightsError:
 
 
 def empty_backbone(name: str, pooling: str | None) -> nn.Module:
-    """The same without weights, for those of a saved model to be put in."""
+    """Return the same without weights, for those of a saved model to be put in."""
     return _joined(_skeleton(name, pooling), pooling, ImageSettings())
 
 
 def default_pooling(name: str) -> str | None:
-    """How the features that heads learn from are pooled, where nothing is asked for: in as many ways as there are."""
+    """Return the default pooling of the features that heads are trained on: the richest that the backbone supports."""
     if name.startswith(_WITHOUT_MAP) or (name.startswith(timm_backbones.PREFIX) and not timm_backbones.parts(name)):
         return None
     is_chain = name.startswith((*_PARTS, timm_backbones.PREFIX))
@@ -131,7 +131,7 @@ class TwoPools(nn.Module):
         self.trunk = trunk
 
     def forward(self, images: Tensor) -> Tensor:
-        """Each pooling of unit length, times its share."""
+        """Return each pooling of unit length, times its share."""
         return _side_by_side(self.trunk(images))
 
 
@@ -155,7 +155,7 @@ class WithDescriptor(nn.Module):
         return self.joined(self.trunk(images), self.described(images))
 
     def described(self, images: Tensor) -> Tensor:
-        """What the descriptor says (B, E): the pixels are brought back to [0, 1], and to about its size."""
+        """Return what the descriptor says (B, E): the pixels are brought back to [0, 1], and to about its size."""
         pixels = F.avg_pool2d(images * self.std + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
         described: Tensor = self.descriptor(pixels)
         return described
@@ -181,13 +181,13 @@ class Chain(nn.Module):
         return self.forward_top(self.forward_stem(images))
 
     def forward_stem(self, images: Tensor) -> Tensor:
-        """The last map (B, E, h, w) that is larger than the last one of all."""
+        """Return the last map (B, E, h, w) that is larger than the last one of all."""
         for layer in self.steps()[: self.cut]:
             images = layer(images)
         return images
 
     def forward_top(self, maps: Tensor) -> Tensor:
-        """What `forward` gives, from what `forward_stem` gives."""
+        """Return what `forward` gives, from what `forward_stem` gives."""
         last = maps
         for layer in self.steps()[self.cut :]:
             last = layer(last)
@@ -197,14 +197,14 @@ class Chain(nn.Module):
         return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(maps).flatten(1))], dim=-1)
 
     def steps(self) -> list[nn.Module]:
-        """The parts in the order in which images pass them, those that are sequences taken apart."""
+        """Return the parts in the order in which images pass them, those that are sequences taken apart."""
         parts = [getattr(self, name) for name in self.names]
         return [layer for part in parts for layer in (part if isinstance(part, nn.Sequential) else [part])]
 
 
 @torch.inference_mode()
 def last_shrinking(layers: Sequence[nn.Module], side: int = -1) -> int:
-    """The number of the first layer after the last map that is larger than those that follow, found by trying.
+    """Return the number of the first layer after the last map that is larger than those that follow, found by trying.
 
     Args:
         side: which dimension of the maps is one of their sides.
@@ -234,7 +234,7 @@ def _joined(trunk: nn.Module, pooling: str | None, image: ImageSettings) -> nn.M
 
 
 def _versioned(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:
-    """The weights with the version marks that some networks (MNASNet) insist on, where a file has dropped them."""
+    """Return the weights with the version marks that some networks (MNASNet) need and some files lack."""
     if hasattr(state, "_metadata"):
         return state
     marked = OrderedDict(state)
@@ -243,7 +243,7 @@ def _versioned(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, T
 
 
 def _skeleton(name: str, pooling: str | None) -> nn.Module:
-    """A network without its classifier: what stands before its first weights stays (pooling, norms)."""
+    """Return a network without its classifier; layers in front of its first weights (pooling, norms) are kept."""
     if pooling is not None and name.startswith(_WITHOUT_MAP):
         raise UsageError(f"{name} has no map of features to pool", hint="leave --pooling out")
     pooling = pooling.removesuffix(_BESIDE) if pooling else None
@@ -263,7 +263,7 @@ def _skeleton(name: str, pooling: str | None) -> nn.Module:
         if name.startswith(family):
             return Chain(network, parts, nn.ReLU() if family == "densenet" else nn.Identity(), pooling or "avg")
     if pooling == "two-maps":
-        raise UsageError(f"{name} is no chain of layers to take two maps from", hint="--pooling avg+max")
+        raise UsageError(f"{name} is not a chain of layers, so it has no two maps", hint="--pooling avg+max")
     pool = Pool(pooling or "avg")
     if name.startswith("squeezenet"):
         network.classifier = pool
@@ -283,7 +283,7 @@ def _of_timm(name: str, pooling: str | None) -> nn.Module:
     if parts:
         return Chain(network, parts, nn.Identity(), pooling or "avg")
     if pooling is not None:
-        raise UsageError(f"{name} is no chain of layers whose maps could be pooled", hint="leave --pooling out")
+        raise UsageError(f"{name} is not a chain of layers, so its maps cannot be pooled", hint="leave --pooling out")
     return network
 
 

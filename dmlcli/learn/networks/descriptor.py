@@ -64,7 +64,7 @@ class Descriptor(nn.Module):
         return torch.cat([_together(coarse), _FINE_SHARE * _together(fine)], dim=1)  # (B, F)
 
     def _colors(self, roots: Tensor, cell: int) -> Tensor:
-        """Mean color and contrast of each cell, as waves over each neighborhood."""
+        """Return the mean color and contrast of each cell, as waves over each neighborhood."""
         colors = F.conv2d(roots, self.opponent)
         means = F.avg_pool2d(colors, cell)
         spread = (F.avg_pool2d(colors.square(), cell) - means.square()).clamp_min(1e-6).sqrt()
@@ -72,7 +72,7 @@ class Descriptor(nn.Module):
         return F.conv2d(numbers, self.color_waves, groups=numbers.shape[1])
 
     def _slopes(self, roots: Tensor, cell: int) -> Tensor:
-        """How light rises in each cell (strength, direction, and axis: that of an edge, dark on whichever side)."""
+        """Return the brightness gradient of each cell: strength, direction, and axis (direction up to its sign)."""
         light = F.pad(roots.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         across = light[:, :, 1:-1, 2:] - light[:, :, 1:-1, :-2]
         down = light[:, :, 2:, 1:-1] - light[:, :, :-2, 1:-1]
@@ -98,7 +98,7 @@ def _waves(channels: int, highest: int, gain: float) -> Tensor:
 
 
 def _together(numbers: Tensor) -> Tensor:
-    """The root of the weighted second moments of (B, D, H, W), its upper triangle (B, D (D + 1) / 2) of unit length."""
+    """Return the root of the weighted second moments of (B, D, H, W), its triangle (B, D (D + 1) / 2) normalized."""
     numbers = F.pad(numbers, (0, 0, 0, 0, 0, 1), value=_CONSTANT)
     dim, side = numbers.shape[1:3]
     place = torch.linspace(-1, 1, side, device=numbers.device).square()
@@ -114,7 +114,7 @@ def _together(numbers: Tensor) -> Tensor:
 
 
 def _root(matrices: Tensor) -> Tensor:
-    """The square roots of positive matrices (B, D, D) of trace 1, nearly: small eigenvalues stay a little smaller."""
+    """Return square roots of positive matrices (B, D, D) of trace 1; small eigenvalues come out slightly too small."""
     one = torch.eye(matrices.shape[-1], device=matrices.device)
     root, inverse = matrices, one.expand_as(matrices)
     for _ in range(_ROUNDS):

@@ -66,7 +66,7 @@ def weights_of(recipe: Recipe) -> Weights:
 
 
 def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Network:
-    """The network of a frozen backbone: its features are its embeddings.
+    """Return the network of a frozen backbone: its features are its embeddings.
 
     Args:
         seed: of random weights; unused where weights are loaded.
@@ -79,7 +79,7 @@ def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Networ
 
 
 def fingerprint(frozen: Network, weights: Weights) -> str:
-    """What identifies the features of this backbone with these weights."""
+    """Return what identifies the features of this backbone with these weights."""
     arrays = {name: value.numpy() for name, value in frozen.state_dict().items()}
     return model.fingerprint(arrays, onnx_export.shape(frozen, record(weights)), weights.image)
 
@@ -101,7 +101,7 @@ def save(
         frozen: the network.
         weights: where it started from.
         photos: a few of them check the inference graph.
-        asked_for: the backbone that was asked for, which `weights` may have replaced by the built-in descriptor.
+        asked_for: the requested backbone, where `weights` are those of the descriptor in its place.
         known: another folder that may hold the model.
 
     Returns:
@@ -122,7 +122,7 @@ def save(
 
 
 def record(weights: Weights) -> ModelRecord:
-    """The part of a model's record that its weights determine."""
+    """Return the part of a model's record that its weights determine."""
     return ModelRecord(
         fingerprint="",
         backbone=weights.backbone,
@@ -135,7 +135,7 @@ def record(weights: Weights) -> ModelRecord:
 
 
 def samples(photos: Catalog, weights: Weights) -> Pixels:
-    """A few views (B, 3, H, W) of real images; raises CatalogError where not one can be read."""
+    """Return a few views (B, 3, H, W) of real images; raises CatalogError where not one can be read."""
     views = []
     step = max(1, len(photos.items) // (2 * _SAMPLES))
     for item in [*photos.items[::step], *photos.items]:

@@ -1,6 +1,6 @@
 """Heads: what maps pooled features to embeddings of unit length."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,13 @@ _SHARPNESS = 20.0  # scale of the cosines by which an image recalls products
 _STRANGE = 0.7  # cosine to the mean of a product below which an image belongs to none
 
 
+class HeadSpec(NamedTuple):
+    """The head of a recipe."""
+
+    kind: str  # one of HEADS
+    dim: int  # length of an embedding
+
+
 class IdentityHead(nn.Module):
     """The features themselves."""
 
@@ -21,11 +28,11 @@ class IdentityHead(nn.Module):
         self.settings: dict[str, Any] = {"kind": "identity"}
 
     def forward(self, features: Tensor) -> Tensor:
-        """Unit (B, F) -> the same."""
+        """Return unit (B, F) -> the same."""
         return features
 
     def raw(self, features: Tensor) -> Tensor:
-        """What a loss is given."""
+        """Return what a loss is given."""
         return features
 
 
@@ -102,12 +109,12 @@ class BlendHead(nn.Module):
         }
 
     def forward(self, features: Tensor) -> Tensor:
-        """Unit (B, F) -> unit (B, D)."""
+        """Return unit (B, F) -> unit (B, D)."""
         features = self.before(features)
         return self.joined(self.whitened(features), self.discriminative(features))
 
     def joined(self, whitened: Tensor, discriminative: Tensor) -> Tensor:
-        """What the two layers gave, (B, whitened_dim) and (B, discriminative_dim), as one unit (B, D)."""
+        """Return what the two layers gave, (B, whitened_dim) and (B, discriminative_dim), as one unit (B, D)."""
         whitened, discriminative = F.normalize(whitened, dim=-1), F.normalize(discriminative, dim=-1)
         if len(self.prototypes):
             discriminative = discriminative + self.prototype_attention * self._attended(discriminative)
@@ -137,6 +144,6 @@ Head = IdentityHead | BlendHead
 
 
 def build_head(feature_dim: int, settings: dict[str, Any]) -> Head:
-    """A head from the settings that a model carries."""
+    """Return a head from the settings that a model carries."""
     arguments = {key: value for key, value in settings.items() if key != "kind"}
     return IdentityHead(feature_dim) if settings["kind"] == "identity" else BlendHead(feature_dim, **arguments)

@@ -23,19 +23,19 @@ def network_of(state: Mapping[str, Tensor]) -> str:
 
 
 def is_counter(name: str) -> bool:
-    """Whether a tensor counts the batches that a batch norm has seen, which older files do not have."""
+    """Return whether a tensor counts the batches that a batch norm has seen, which older files do not have."""
     return name.endswith(_COUNTER)
 
 
 def _candidates(size: int) -> list[str]:
-    """The networks of torchvision that have about `size` weights, the nearest first."""
+    """Return the networks of torchvision that have about `size` weights, the nearest first."""
     names = torchvision.models.list_models(module=torchvision.models)
     sizes = {name: torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"] for name in names}
     return sorted(sizes, key=lambda name: abs(sizes[name] - size))[:_TRIED]
 
 
 def _shapes_of(name: str) -> Shapes:
-    """The shapes of a network's weights, without memory for them where it can be built so."""
+    """Return the shapes of a network's weights, without memory for them where it can be built so."""
     quick = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -13,7 +13,7 @@ from dmlcli.model import Model
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there.
+    """Return the device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; raises UsageError where it is not there.
 
     Of several processes on a machine each takes a GPU of its own.
     """
@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"there is no device '{name}' here", hint="--device takes auto, cpu, cuda, cuda:N or mps"
+            f"device '{name}' is not available", hint="--device takes auto, cpu, cuda, cuda:N or mps"
         ) from error
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
@@ -38,7 +38,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
-    """What convolutions run in under autocast; None: float32, where nothing narrower is faster or asked for."""
+    """Return what convolutions run in under autocast; None: float32."""
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else None
     if device.type == "cuda":
@@ -83,7 +83,7 @@ def forward_of(module: nn.Module, device: torch.device, dtype: torch.dtype | Non
 
 
 def open_network(model: Model, *, narrow: bool = False, device: str = "cpu") -> Forward:
-    """The forward function of a saved model, without its inference graph.
+    """Return the forward function of a saved model, without its inference graph.
 
     Args:
         model: an opened model folder.
@@ -91,7 +91,7 @@ def open_network(model: Model, *, narrow: bool = False, device: str = "cpu") -> 
         device: as `pick_device` takes it.
 
     Raises:
-        UsageError: there is no such device.
+        UsageError: the device is not available.
     """
     chosen = pick_device(device)
     opened = network.open_network(model)
@@ -110,7 +110,7 @@ class _Narrowed(nn.Module):
 
 
 def _folded(backbone: nn.Module) -> nn.Module:
-    """The same function with batch norms folded into the convolutions before them, where torch can follow it."""
+    """Return the same function with batch norms folded into the convolutions before them, where torch can follow it."""
     from torch.fx.experimental.optimization import fuse
 
     try:

@@ -33,7 +33,7 @@ HEAD_PARAMS = tuple(HeadParams(*values) for values in product((0.1, 0.3, 1.0), (
 
 
 def split_dim(dim: int, num_labels: int) -> tuple[int, int]:
-    """How many of `dim` go to the whitened and to the discriminative part: LDA has one less than there are labels."""
+    """Return the dimensions of the whitened and the discriminative part; LDA has at most one less than labels."""
     discriminative = max(1, min(num_labels - 1, dim // 2))
     return dim - discriminative, discriminative
 
@@ -100,7 +100,7 @@ class ShrinkageLDA:
             head.set_prototypes(self._features, self._labels)
 
     def _factor(self, shrinkage: float) -> Tensor:
-        """The lower Cholesky factor of S, with as much more shrinkage as it takes where images are all alike."""
+        """Return the lower Cholesky factor of S, with as much more shrinkage as it takes where images are all alike."""
         added = (shrinkage * self._scatter.diagonal().mean()).clamp_min(1e-9)
         factor: Tensor = torch.linalg.cholesky(self._scatter + added * torch.eye(len(self._scatter)).double())
         return factor
@@ -116,7 +116,7 @@ class ShrinkageLDA:
 
 
 def _strongest(rows: Tensor, count: int) -> Tensor:
-    """The first principal components (F, count or fewer) of centerd rows (N, F)."""
+    """Return the first principal components (F, count or fewer) of centerd rows (N, F)."""
     count = min(count, *rows.shape)
     if min(rows.shape) <= 4 * count:
         exact: Tensor = torch.linalg.svd(rows, full_matrices=False).Vh

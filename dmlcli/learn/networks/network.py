@@ -47,24 +47,24 @@ class Network(nn.Module):
         return F.normalize(self.backbone(images).float(), dim=-1)
 
     def embeddings(self, features: Tensor) -> Tensor:
-        """Unit features (V B, F) of all views -> unit (B, D)."""
+        """Return unit features (V B, F) of all views -> unit (B, D)."""
         embeddings: Tensor = self.head(self._together(features))
         return embeddings
 
     def _together(self, features: Tensor) -> Tensor:
-        """Unit features (V B, F) of all views -> unit (B, F)."""
+        """Return unit features (V B, F) of all views -> unit (B, F)."""
         if not self.mirror:
             return features
         return F.normalize(features.view(2, -1, features.shape[-1]).sum(0), dim=-1)
 
     def headless(self) -> "Network":
-        """The same backbone with a head that gives its features."""
+        """Return the same backbone with a head that gives its features."""
         dim = self.head.whitened.in_features if isinstance(self.head, BlendHead) else self.head.dim
         return Network(self.backbone, IdentityHead(dim), self.image, pooling=self.pooling, mirror=self.mirror)
 
 
 def open_network(model: Model) -> Network:
-    """The network of a saved model, in evaluation mode; raises ModelError where its weights do not fit."""
+    """Return the network of a saved model, in evaluation mode; raises ModelError where its weights do not fit."""
     record = model.record
     backbone = empty_backbone(record.backbone, record.pooling)
     try:

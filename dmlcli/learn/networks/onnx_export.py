@@ -61,7 +61,7 @@ def save(
 
 
 def shape(network: Network, record: ModelRecord) -> dict[str, Any]:
-    """What the weights do not say of a network: part of its fingerprint."""
+    """Return what the weights do not say of a network: part of its fingerprint."""
     views = {"pooling": network.pooling, "mirror": network.mirror}  # recorded only where they are not as published
     return {"backbone": record.backbone} | {key: value for key, value in views.items() if value} | network.head.settings
 
@@ -92,7 +92,7 @@ def _whole(network: Network, samples: Pixels) -> onnx.ModelProto:
 
 
 def _around(backbone: onnx.ModelProto, network: Network, samples: Pixels) -> onnx.ModelProto:
-    """The graph of a network whose backbone has one already: only what comes after it is exported."""
+    """Return the graph of a network whose backbone has one already: only what comes after it is exported."""
     rest = _Rest(network)
     with torch.inference_mode():
         features = network.features_of_view(network.views(_pair(samples)))
@@ -132,7 +132,7 @@ def _pair(samples: Pixels) -> Tensor:
 
 
 def _export(module: nn.Module, example: Tensor, given: str, found: str) -> onnx.ModelProto:
-    """A module as a graph from `given` (B, ...) to `found`, for as many rows as one likes."""
+    """Return a module as a graph from `given` (B, ...) to `found`, for as many rows as one likes."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
         warnings.catch_warnings(),

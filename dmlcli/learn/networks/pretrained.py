@@ -35,7 +35,7 @@ class Weights:
 
 
 def backbones() -> list[str]:
-    """The names that `--backbone` knows: torchvision's classification networks and the built-in descriptor."""
+    """Return the names that `--backbone` knows: torchvision's classification networks and the built-in descriptor."""
     return sorted([*torchvision.models.list_models(module=torchvision.models), DESCRIPTOR])
 
 
@@ -50,10 +50,10 @@ def resolve(backbone: str, wanted: str) -> Weights:
     if backbone.startswith(timm_backbones.PREFIX):
         return _of_timm(backbone, wanted)
     if backbone not in backbones():
-        raise UsageError(f"there is no backbone '{backbone}'", hint=nearest(backbone, backbones()))
+        raise UsageError(f"unknown backbone '{backbone}'", hint=nearest(backbone, backbones()))
     if backbone == DESCRIPTOR:
         if wanted not in ("auto", "none"):
-            raise UsageError("the descriptor backbone takes no weights", hint="leave --weights out")
+            raise UsageError("the descriptor backbone has no weights", hint="leave --weights out")
         return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in")
     published = torchvision.models.get_model_weights(backbone)
     if wanted == "none":
@@ -70,7 +70,7 @@ def resolve(backbone: str, wanted: str) -> Weights:
 
 
 def _of_timm(backbone: str, wanted: str) -> Weights:
-    """The same for a network of timm, whose weights timm itself fetches and keeps."""
+    """Return the same for a network of timm, whose weights timm itself fetches and keeps."""
     timm_backbones.check(backbone)
     image = timm_backbones.image_settings(backbone)
     if wanted == "none":
@@ -87,7 +87,7 @@ def _of_timm(backbone: str, wanted: str) -> Weights:
 
 
 def _stand_in(backbone: str, error: WeightsError) -> Weights:
-    """The descriptor, after a warning with the reason; its caution is what status repeats."""
+    """Return the descriptor, after a warning with the reason; its caution is what status repeats."""
     progress.warn(
         f"no pretrained weights for {backbone} ({error}); falling back to the built-in descriptor, which finds fewer "
         "products. For more: connect once, or name a file with --weights"
@@ -97,7 +97,7 @@ def _stand_in(backbone: str, error: WeightsError) -> Weights:
 
 
 def _published(backbone: str, published: Any) -> Weights:
-    """The cached weights, the default ones first; else the default ones downloaded."""
+    """Return the cached weights, the default ones first; else the default ones downloaded."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     for weights in sorted(published, key=lambda weights: weights != published.DEFAULT):
         file = folder / Path(urlsplit(weights.url).path).name
@@ -140,7 +140,7 @@ def _download(url: str, file: Path) -> None:
 def _read(file: Path) -> dict[str, Tensor]:
     """Read a state dict without executing code."""
     if not file.is_file():
-        raise WeightsError(f"there is no file {file}", hint="--weights takes auto, pretrained, none or a file")
+        raise WeightsError(f"weights not found: {file}", hint="--weights takes auto, pretrained, none or a file")
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -87,7 +87,7 @@ def _cut_transformer(vit: Any) -> SplitBackbone:
 
 
 def _cut_timm(network: Any) -> Iterator[SplitBackbone]:
-    """How networks of timm that are no chain may be put together: as a vision transformer, or as a stem and stages."""
+    """Yield the possible cuts of a timm network that is not a chain: a vision transformer, or a stem and stages."""
     if isinstance(blocks := getattr(network, "blocks", None), nn.Sequential) and hasattr(network, "_pos_embed"):
         at = len(blocks) - max(1, len(blocks) // _TOP)
 
@@ -110,7 +110,7 @@ def _cut_timm(network: Any) -> Iterator[SplitBackbone]:
 
 
 def _is_whole(network: nn.Module, parts: SplitBackbone, side: int) -> bool:
-    """Whether two halves, one after the other, give what the network gives: not read from anywhere but tried."""
+    """Return whether two halves, one after the other, give what the network gives: not read from anywhere but tried."""
     images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     images = images.to(next(network.parameters()).device)
     try:
@@ -125,12 +125,12 @@ def _last_block(maxvit: Any) -> nn.Module:
 
 
 def _around(backbone: nn.Module, stem: Callable[[Tensor], Tensor], top: nn.Module) -> SplitBackbone:
-    """The same with the pooling that stands around the trunk."""
+    """Return the same with the pooling around the trunk."""
     return SplitBackbone(stem, TwoPools(top) if isinstance(backbone, TwoPools) else top)
 
 
 def _beside(backbone: WithDescriptor, parts: SplitBackbone) -> SplitBackbone:
-    """The same with the descriptor beside the trunk: what it says goes along as more channels of the maps."""
+    """Return the same with the descriptor beside the trunk: what it says goes along as more channels of the maps."""
     dim = feature_dim(backbone.descriptor, descriptor.IMAGE)
 
     def stem(images: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def _beside(backbone: WithDescriptor, parts: SplitBackbone) -> SplitBackbone:
 
 
 def _with_parts(network: nn.Module, **parts: nn.Module) -> nn.Module:
-    """The network with other modules in place of some; all that is not replaced is shared."""
+    """Return the network with other modules in place of some; all that is not replaced is shared."""
     other = copy.copy(network)
     other.__dict__["_modules"] = {**network._modules, **parts}
     return other

@@ -20,7 +20,7 @@ _TOLERANCE = 1e-4
 
 
 def check(name: str) -> None:
-    """Raise UsageError where there is no such network or checkpoint, CannotRun where timm is not installed."""
+    """Raise UsageError for an unknown network or checkpoint, CannotRun where timm is not installed."""
     timm, known = _timm(), name.removeprefix(PREFIX)
     if timm.is_model(known):
         try:
@@ -36,7 +36,7 @@ def check(name: str) -> None:
 
 
 def image_settings(name: str) -> ImageSettings:
-    """The pixels that a checkpoint was trained on."""
+    """Return the pixels that a checkpoint was trained on."""
     from timm.data import resolve_data_config
 
     config = _timm().models.get_pretrained_cfg(name.removeprefix(PREFIX))
@@ -52,7 +52,7 @@ def image_settings(name: str) -> ImageSettings:
 
 
 def published(name: str) -> tuple[dict[str, Tensor], str]:
-    """The weights of a checkpoint and where they come from: timm's cache, else its download.
+    """Return the weights of a checkpoint and where they come from: timm's cache, else its download.
 
     Errors: WeightsError where they cannot be had.
     """
@@ -72,13 +72,13 @@ def published(name: str) -> tuple[dict[str, Tensor], str]:
 
 
 def build(name: str) -> nn.Module:
-    """The network without its classifier, its weights random: (B, 3, H, W) to features (B, F) as published."""
+    """Return the network without its classifier, its weights random: (B, 3, H, W) to features (B, F) as published."""
     return _made(name.removeprefix(PREFIX), pretrained=False)
 
 
 @functools.cache
 def parts(name: str) -> tuple[str, ...]:
-    """The parts that lead up to the last map, where the network is these one after the other and their mean; else ().
+    """Return the parts in front of the last map, where the network is a chain of these and a mean; else ().
 
     That is not read from anywhere but tried.
     """

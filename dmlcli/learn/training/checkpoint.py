@@ -1,4 +1,4 @@
-"""The file from which an interrupted run goes on: written whole or not at all, read without running code."""
+"""The file from which an interrupted run is resumed: written whole or not at all, read without running code."""
 
 import pickle
 import time
@@ -16,7 +16,7 @@ _SPARING = 20  # a checkpoint is written when training took this many times as l
 
 
 class Checkpoint:
-    """The checkpoint of one run, replaced as training goes on, but never for more than a twentieth of the time."""
+    """The checkpoint of one run, replaced during training, for at most a twentieth of the time."""
 
     def __init__(self, file: Path | None) -> None:
         """`file`: None where nothing is to be kept."""
@@ -34,7 +34,7 @@ class Checkpoint:
         self._next = ended + _SPARING * (ended - started)
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was written last; None where the run did not come so far.
+        """Return the state that was written last; None where the run did not come so far.
 
         Errors: CannotRun where the file is damaged.
         """

@@ -37,7 +37,7 @@ def parse(spec: str) -> MemorySpec:
 class Memory(nn.Module):
     """A loss that adds to `loss` of the batch that of the batch against the memory, and then remembers the batch.
 
-    What is remembered is part of its state: a run that goes on compares with what it would have compared with.
+    The remembered embeddings are part of its state, so a resumed run compares with the same ones.
     """
 
     family: ClassVar[str] = "memory"
@@ -76,14 +76,14 @@ class Memory(nn.Module):
         return value
 
     def get_extra_state(self) -> dict[str, int]:
-        """Where the next embedding goes, as `state_dict` saves it."""
+        """Return where the next embedding goes, as `state_dict` saves it."""
         return {"seen": self.seen, "filled": self.filled, "next": self._next}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Take it up again; raises ValueError where it is of a memory of another size."""
         self.seen, self.filled, self._next = state["seen"], state["filled"], state["next"]
         if not 0 <= self.filled <= self.size or not 0 <= self._next < self.size:
-            raise ValueError(f"the memory holds {self.filled} embeddings, and has room for {self.size}")
+            raise ValueError(f"the memory holds {self.filled} embeddings, but its size is {self.size}")
 
     @torch.no_grad()
     def remember(self, embeddings: Tensor, labels: Tensor) -> None:

@@ -23,7 +23,7 @@ class Diagnostics:
 
     @property
     def trouble(self) -> str:
-        """Why it makes no sense to go on, in plain words; empty where it does."""
+        """Why training further is pointless; empty where it is not."""
         if self.similarity > _ALIKE:
             return (
                 f"all embeddings have become alike (mean cosine {self.similarity:.3f} between different products), and "
@@ -31,7 +31,7 @@ class Diagnostics:
                 "another --loss"
             )
         if self.active == 0:
-            return "no image gets a gradient any more: every pair already meets its margin. A larger margin would go on"
+            return "no image gets a gradient any more: every pair meets its margin. Try a larger margin"
         return ""
 
 

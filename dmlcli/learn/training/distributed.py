@@ -19,8 +19,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from dmlcli import dist_env, prefetch
-from dmlcli.errors import LostProcess, TrainingError, UsageError
-from dmlcli.learn.recipe import Recipe
+from dmlcli.errors import LostProcess, TrainingError
 
 T = TypeVar("T")
 _single_process = False  # whether others that have joined wait
@@ -47,7 +46,7 @@ def process_group() -> Iterator[None]:
             if not _is_loss(error):
                 raise
             raise LostProcess(
-                "a process that shared the training is gone", hint="train --resume goes on from the last checkpoint"
+                "a process of this training was lost", hint="train --resume continues from the last checkpoint"
             ) from error
         finally:
             if distributed.is_initialized():
@@ -55,29 +54,8 @@ def process_group() -> Iterator[None]:
     take_all_cores()
 
 
-def check_shareable(recipe: Recipe, device: torch.device) -> None:
-    """Raise UsageError where the training that is asked for cannot be shared by the processes there are."""
-    count, hint = dist_env.world(), "leave --processes out"
-    if count == 1:
-        return
-    if recipe.tune == "none":
-        raise UsageError("--tune none trains nothing that several processes could share", hint=hint)
-    if recipe.batch_size < count:
-        raise UsageError(
-            f"--batch-size {recipe.batch_size} is too small for {count} processes",
-            hint=f"--batch-size {count} at the least",
-        )
-    free = recipe.batch_norm == "free" and recipe.tune != "head"
-    if (free or recipe.head == "bnneck") and (device.type != "cuda" or recipe.tune == "head"):
-        raise UsageError(
-            f"{'--batch-norm free' if free else '--head bnneck'} looks at whole batches, "
-            "which PyTorch shares between processes on GPUs alone (SyncBatchNorm)",
-            hint=f"--batch-norm frozen and --head linear; or {hint}",
-        )
-
-
 def share_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with batch norms that look at the whole batch, where several processes have parts of it on GPUs."""
+    """Return the module with batch norms over the whole batch, where processes have shards of it on GPUs."""
     if size() == 1 or device.type != "cuda":
         return module
     shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
@@ -102,7 +80,7 @@ def single_process() -> Iterator[None]:
 
 
 def size() -> int:
-    """How many processes work together."""
+    """Return how many processes work together."""
     return distributed.get_world_size() if distributed.is_initialized() and not _single_process else 1
 
 
@@ -139,7 +117,7 @@ def shard(count: int, rank: int | None = None) -> slice:
 
 
 def all_gather(rows: Tensor, count: int) -> Tensor:
-    """The parts of all processes, (about B / N, ...) each, as the whole that `shard` cut them from: (B, ...).
+    """Return the parts of all processes, (about B / N, ...) each, as the whole that `shard` cut them from: (B, ...).
 
     A gradient finds its way back, as long as every process computes the same value from the whole.
     """
@@ -153,14 +131,14 @@ def all_gather(rows: Tensor, count: int) -> Tensor:
 
 
 def map_sharded(rows: Sequence[T], work: Callable[[Sequence[T]], Tensor]) -> Tensor:
-    """What `work` makes of the rows, (N, ...), each process doing its part of them."""
+    """Return what `work` makes of the rows, (N, ...), each process doing its part of them."""
     if len(rows) < size():
         return work(rows)
     return all_gather(work(rows[shard(len(rows))]), len(rows))
 
 
 def synchronized(module: nn.Module) -> nn.Module:
-    """The module with the main process's parameters, whose gradients become the mean over all processes."""
+    """Return the module with the main process's parameters, whose gradients become the mean over all processes."""
     if size() == 1:
         return module
     return DistributedDataParallel(module, find_unused_parameters=True)  # a batch may leave the loss's own aside
@@ -201,6 +179,6 @@ class _Gathered(torch.autograd.Function):
 
 
 def _is_loss(error: RuntimeError) -> bool:
-    """Whether an error of PyTorch means that a process or the way to it is gone."""
+    """Return whether an error of PyTorch means that a process or the way to it is gone."""
     said = str(error).lower()
     return isinstance(error, distributed.DistError) or "gloo" in said or "nccl" in said

@@ -26,6 +26,7 @@ from dmlcli.learn.data import augmentation, class_balance
 from dmlcli.learn.data.activation_cache import ActivationCache
 from dmlcli.learn.networks import frozen
 from dmlcli.learn.networks.frozen import FrozenBackbone
+from dmlcli.learn.networks.heads import HeadSpec
 from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
@@ -84,7 +85,7 @@ def plan_run(
         images=len(photos.items),
         products=len({item.product for item in photos.items} - {""}),
         recipe=asdict(recipe),
-        unusual=tuple(class_balance.describe(photos.items, recipe)),
+        unusual=tuple(class_balance.describe(photos.items, recipe.images_per_product)),
         validation=found.summary,
         next_stage=found.next_stage,
         parts=found.parts,
@@ -120,7 +121,7 @@ def estimate(
     data = _with_random_features(photos, split, recipe, backbone, names)
     plan = _timed_plan(data, recipe, found)
     fold, at = plan.folds[0], stage_selection.first(recipe, plan.lda_only)
-    network = initial_network(data, fold, plan.head_params, recipe)
+    network = initial_network(data, fold, plan.head_params, plan.head_spec)
     while at != "none":
         found.add(_gradient(network, plan, stage_selection.for_stage(recipe, at), device, each))
         backbone_stays = at == "head"
@@ -188,17 +189,18 @@ def _with_random_features(
 
 
 def _first_of(data: TrainingData, recipe: Recipe, made: list[ValidationSplit]) -> ValidationPlan:
-    """The plan after the first of several folds: the others take as long."""
+    """Return the plan after the first of several folds: the others take as long."""
     fold = data.fold(made[0].fit, made[0].searches)
-    choice = Choice(CONSERVATIVE, [], []) if recipe.head == "identity" else choose([fold], recipe)
+    spec = HeadSpec(recipe.head, recipe.dim)
+    choice = Choice(CONSERVATIVE, [], []) if spec.kind == "identity" else choose([fold], spec)
     baseline = [fold.validation.searches.scores(fold.validation.baseline.numpy())]
-    return ValidationPlan([fold], "", choice.head_params, baseline, choice.scores, choice.open_set)
+    return ValidationPlan([fold], "", spec, choice.head_params, baseline, choice.scores, choice.open_set)
 
 
 def _gradient(
     network: Network, plan: ValidationPlan, recipe: Recipe, device: torch.device, each: float
 ) -> dict[str, float]:
-    """Seconds of what is done at one stage; `each`: of one photo on its way through the backbone."""
+    """Return seconds of what is done at one stage; `each`: of one photo on its way through the backbone."""
     fold = plan.folds[0]
     if recipe.tune == "head":
         if not fold.validation:
@@ -229,6 +231,6 @@ def _gradient(
 
 
 def _peak() -> int:
-    """The most memory that this process has held, in bytes."""
+    """Return the most memory that this process has held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else math.ceil(peak * 1024)

@@ -36,7 +36,7 @@ class ExponentialMovingAverage:
             self._swap()
 
     def state_dict(self) -> dict[str, object]:
-        """What `load_state_dict` takes."""
+        """Return what `load_state_dict` takes."""
         return {"steps": self.steps, "mean": self._mean}
 
     @torch.no_grad()

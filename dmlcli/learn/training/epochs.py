@@ -70,7 +70,7 @@ class GradientTraining:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether training goes on from a checkpoint."""
+        """Whether training continues from a checkpoint."""
         return self._saved is not None
 
     def epochs(self) -> Iterator[ScoredEpoch]:

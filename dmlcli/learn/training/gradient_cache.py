@@ -32,7 +32,7 @@ def backward(
     Args:
         inputs: (B, ...), on whatever device `embed` takes them from; of several processes each has its part.
         labels: (B,).
-        last: stands for `embed` in the second pass of the last chunk: there several processes add up their gradients.
+        last: used for `embed` in the second pass of the last chunk, where several processes add up their gradients.
         rng: inside it random numbers are those of `embed`, where they are not the loss's too.
 
     Returns:

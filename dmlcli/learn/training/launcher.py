@@ -1,8 +1,7 @@
 """`--processes N`: starts so many processes of this program on this machine by PyTorch's launcher, and watches them.
 
-What torchrun does for N processes of `-m dmlcli …` it does here too, by its own Python interface; beyond that this
-tells a process that was lost, after which all are started again and go on from the last checkpoint, from one that had
-a reason to end, and returns the exit code of the command.
+It uses torchrun's Python interface for N processes of `-m dmlcli …`. In addition, it distinguishes a process that was
+killed (all are started again, from the last checkpoint) from one that ended with an error, and returns its exit code.
 """
 
 import logging

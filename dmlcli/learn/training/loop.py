@@ -34,7 +34,7 @@ def fit(
     feed: Callable[[int], Iterable[Batch]],
     until: Callable[[], float] = lambda: math.inf,
 ) -> Iterator[Epoch]:
-    """Train the learner's modules in place, from the epoch after the one it stands at to its last.
+    """Train the modules in place, from the epoch after the last finished one to the last of all.
 
     Args:
         embed: inputs (B, ...) to embeddings (B, D), not normalized: losses do that themselves.
@@ -94,7 +94,7 @@ class LossModule(nn.Module):
         self.embeddings = torch.empty(0)  # (B, D) of the last batch, with their gradient after the backward pass
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The value of the loss on the whole batch; without labels, what `embed` makes of the inputs (B, D)."""
+        """Return the value of the loss on the whole batch; without labels, what `embed` makes of the inputs (B, D)."""
         embed, loss = self.parts
         if labels is None:
             return embed(inputs)
@@ -112,7 +112,7 @@ class LossModule(nn.Module):
 
 
 def _goes_on(trainer: TrainerState, until: Callable[[], float]) -> bool:
-    """Whether there is another epoch; the main process decides, and all start from its state."""
+    """Return whether there is another epoch; the main process decides, and all start from its state."""
     going = trainer.epoch < trainer.epochs and time.monotonic() < until()
     said = distributed.broadcast((going, trainer.epochs, trainer.scores, random_states()))
     going, trainer.epochs, trainer.scores, rng = said
@@ -121,7 +121,7 @@ def _goes_on(trainer: TrainerState, until: Callable[[], float]) -> bool:
 
 
 def _backward(step: nn.Module, loss_module: LossModule, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The value of the loss on a batch, and the embeddings (B, D) with their gradient, once all gradients are added.
+    """Add the gradients of a batch, and return its loss and its embeddings (B, D) with their gradient.
 
     Args:
         step: the objective, or what keeps it equal in all processes.

@@ -14,6 +14,7 @@ from dmlcli.catalog import Catalog, split_for_comparison
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn.networks import frozen
+from dmlcli.learn.networks.heads import HeadSpec
 from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.recipe import Recipe
@@ -77,7 +78,7 @@ def train_heads(fold: Fold, recipe: Recipe, specs: Sequence[str]) -> Iterator[tu
         The loss, the embeddings (V, D) of the validation images after its last epoch (None: training diverged), and
         what went wrong, if anything.
     """
-    start = new_head(fold, recipe)
+    start = new_head(fold, HeadSpec(recipe.head, recipe.dim))
     solve(start, fold).fill(start, CONSERVATIVE)
     with torch.no_grad():
         yield "", start(fold.validation.features).numpy(), ""

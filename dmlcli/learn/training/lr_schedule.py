@@ -10,7 +10,7 @@ _START = 0.01  # share of the rate that a ramp starts from
 
 
 def share(schedule: str, number: int, epochs: int, scores: Sequence[float]) -> float:
-    """The share of the learning rate, in (0, 1], at epoch `number` (from 1) of `epochs`.
+    """Return the share of the learning rate, in (0, 1], at epoch `number` (from 1) of `epochs`.
 
     Args:
         schedule: as in `--schedule step:every=10,factor=0.5`.
@@ -48,7 +48,7 @@ def _in_epochs(place: float, epochs: int) -> float:
 
 
 def _plateaus(spec: Spec, scores: Sequence[float]) -> int:
-    """How often `patience` epochs went by without a score better than the best by the share `threshold`."""
+    """Return how often `patience` epochs went by without a score better than the best by the share `threshold`."""
     found, best, waited = 0, -math.inf, 0
     for score in scores:
         if best == -math.inf or score > best + spec.number("threshold") * abs(best):

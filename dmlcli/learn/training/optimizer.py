@@ -15,7 +15,7 @@ Groups = list[dict[str, Any]]
 
 
 def build(recipe: Recipe, groups: Groups) -> torch.optim.Optimizer:
-    """The optimizer that the recipe asks for; each group brings its own learning rate and decay."""
+    """Return the optimizer of the recipe; each group brings its own learning rate and decay."""
     spec = spec_strings.parse("--optimizer", recipe.optimizer, spec_strings.OPTIMIZERS)
     if spec.word == "sgd":
         momentum, nesterov = spec.number("momentum"), bool(spec.settings["nesterov"])
@@ -28,7 +28,7 @@ def build(recipe: Recipe, groups: Groups) -> torch.optim.Optimizer:
 
 
 def groups(recipe: Recipe, head: nn.Module, backbone: nn.Module | None, loss: nn.Module) -> Groups:
-    """The optimizer's groups: the head, the backbone by its depth, the loss's own parameters at the pace it states.
+    """Return the parameter groups: the head, the backbone by depth, and the loss's parameters at the rate it states.
 
     Parameters that are frozen now stay out.
     """
@@ -46,7 +46,7 @@ def groups(recipe: Recipe, head: nn.Module, backbone: nn.Module | None, loss: nn
 
 
 def depths(backbone: nn.Module) -> dict[int, list[nn.Parameter]]:
-    """The parameters of a backbone by depth: 0 what comes before its first numbered block, then block by block.
+    """Return the parameters of a backbone by depth: 0 what comes before its first numbered block, then block by block.
 
     Blocks are recognized by their names, which end in a digit (`layer3`, `features.7`, `encoder_layer_11`); what
     follows the last one (a final norm) belongs to it.
@@ -74,5 +74,5 @@ def clip(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> None:
 
 
 def _fused(groups: Groups) -> bool:
-    """Whether all parameters lie where one kernel can move them: on a CPU or a CUDA GPU."""
+    """Return whether all parameters lie where one kernel can move them: on a CPU or a CUDA GPU."""
     return all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])

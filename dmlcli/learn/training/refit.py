@@ -21,8 +21,8 @@ from dmlcli.learn.validation.plan import ValidationPlan
 from dmlcli.learn.validation.training_data import TrainingData
 
 
-def unknown_product_threshold(plan: ValidationPlan, best: Candidate, recipe: Recipe) -> dict[str, float] | None:
-    """The cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
+def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str, float] | None:
+    """Return the cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
 
     That is where folds hold out no products (`--for known`), and with a backbone that was trained, whose features
     would have to be computed once more.
@@ -32,7 +32,7 @@ def unknown_product_threshold(plan: ValidationPlan, best: Candidate, recipe: Rec
         open_set = OpenSetThreshold(fold)
         found = []
         if open_set and best.stage == "head":
-            head = new_head(fold, recipe)
+            head = new_head(fold, plan.head_spec)
             head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
             found = [open_set.threshold_of(head, fold)]
     if not found:
@@ -51,14 +51,14 @@ def finish(
 ) -> Network:
     """Return the final network: the selected candidate fitted on all photos, held-out ones included.
 
-    The LDA head is solved again, a head or a last stage trained anew for as long as it took; a backbone that was
-    trained as a whole stays as it is.
+    The LDA head is solved again; a head or a last stage is trained again for as many epochs as the candidate. A whole
+    backbone is not trained again.
 
     Args:
-        again: False where time is up: a last stage stays as it is too.
+        again: False after an interruption: a last stage is not trained again either.
     """
     whole = data.fold(final_fit_rows(data.photos.items, data.split), {})
-    network = initial_network(data, whole, plan.head_params, recipe)
+    network = initial_network(data, whole, plan.head_params, plan.head_spec)
     if not best.trained:
         return network
     if best.stage == "head" or (best.stage == "top" and again):

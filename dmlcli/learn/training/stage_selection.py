@@ -32,14 +32,14 @@ _WORTH_EPOCHS = {"all": 8, "top": 4}  # that must fit into a budget
 
 @dataclass(frozen=True)
 class Choice:
-    """A stage, `none` where there is nothing to go deeper for, and why."""
+    """The stage that is trained next, or `none`, and the reason."""
 
     stage: str
     why: str
 
 
 def make_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device) -> Stage:
-    """The stage that the recipe asks for."""
+    """Return the stage of the recipe."""
     if recipe.tune == "head":
         assert isinstance(network.head, BlendHead)
         return HeadStage(network.head, fold, recipe)
@@ -49,14 +49,14 @@ def make_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Re
 
 
 def check(stage: str) -> str:
-    """Return `stage`; raises ValueError where there is no such one."""
+    """Return `stage`; raise ValueError for an unknown one."""
     if stage not in PARTS:
         raise ValueError(f"unknown stage {stage!r}")
     return stage
 
 
 def for_stage(recipe: Recipe, stage: str) -> Recipe:
-    """The recipe of `--tune auto` at one stage of it; any other as it is."""
+    """Return the recipe of `--tune auto` at one stage of it; any other as it is."""
     if recipe.tune != "auto":
         return recipe
     batch = recipe.batch_size
@@ -64,7 +64,7 @@ def for_stage(recipe: Recipe, stage: str) -> Recipe:
 
 
 def first(recipe: Recipe, lda_only: bool = False) -> str:
-    """Where training begins; `none` where searches say too little to trust gradient steps by them, unless asked for."""
+    """Return the first stage; `none` where validation is too weak to trust gradient training of the head by it."""
     if recipe.tune in ("head", "auto"):
         return "none" if lda_only else "head"
     return recipe.tune
@@ -79,13 +79,13 @@ def next_stage(
     device: torch.device,
     time_budget: TimeBudget,
 ) -> Choice:
-    """Where `--tune auto` goes after the head."""
+    """Return where `--tune auto` goes after the head."""
     if recipe.tune != "auto" or done != "head":
         return Choice("none", "")
     if not any(True for _ in network.backbone.parameters()):
         return Choice("none", "the backbone has no weights to train")
     if not fold.validation:
-        return Choice("none", "nothing could be held out to judge a deeper training")
+        return Choice("none", "nothing could be held out to validate it")
     if len(fold.train.labels) < _LEAST_IMAGES:
         return Choice("none", f"{len(fold.train.labels)} images are too few to train a backbone on")
     reachable = _reachable(network, fold)
@@ -99,7 +99,7 @@ def next_stage(
 
 
 def _reachable(network: Network, fold: Fold) -> list[str]:
-    """The depths below the head that this backbone has, the deepest first."""
+    """Return the depths below the head that this backbone has, the deepest first."""
     try:
         split_backbone(network.backbone, fold.maps.model.record.backbone)
     except UsageError:
@@ -116,7 +116,7 @@ def _in_time(
     device: torch.device,
     time_budget: TimeBudget,
 ) -> Choice:
-    """The deepest training of which enough epochs fit into what is left of a budget."""
+    """Return the deepest stage of which enough epochs fit into the rest of a time budget."""
     look = evaluation_seconds(network, fold, device)
     reasons = []
     for stage in reachable:
@@ -135,7 +135,7 @@ def _in_time(
 
 
 def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:
-    """Seconds that all photos of a fold take to go through the backbone: the cost of scoring an epoch."""
+    """Return seconds that all photos of a fold take to go through the backbone: the cost of scoring an epoch."""
     forward = forward_of(copy.deepcopy(network).headless(), device, search_dtype(device))
     files = fold.train.files[:_PROBE]
     features_of(files[:16], network.image, forward)
@@ -147,7 +147,7 @@ def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> fl
 def seconds_an_image(
     network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device
 ) -> float:
-    """Seconds that training on one image takes, found by training on a few."""
+    """Return seconds that training on one image takes, found by training on a few."""
     if recipe.tune == "top":
         return _seconds_a_map(network, fold, recipe, device)
     few = replace(recipe, epochs=1, warmup=0, batch_size=_BATCH, chunk=None, accumulate=1, ema=None)
@@ -161,7 +161,7 @@ def seconds_an_image(
 
 
 def _seconds_a_map(network: Network, fold: Fold, recipe: Recipe, device: torch.device) -> float:
-    """The same of the last stage alone, without keeping maps for it."""
+    """Return the same of the last stage alone, without keeping maps for it."""
     network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
     parts, dtype = (
         split_backbone(network.backbone, fold.maps.model.record.backbone),

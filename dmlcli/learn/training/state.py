@@ -1,7 +1,7 @@
 """All that changes while training, in one place: it can be saved between two epochs and taken up again.
 
 What trains (head, loss, backbone), the optimizer with its rates, the moving average, the scores so far, and where the
-random numbers stand. A run that goes on from a saved state ends as if it had never stopped.
+random numbers stand. A run that is resumed from a saved state ends with the same weights as one without interruption.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class TrainerState:
         return number
 
     def gradients(self) -> list[Tensor]:
-        """The gradients of all parameters that have one."""
+        """Return the gradients of all parameters that have one."""
         return [p.grad for p in self.parameters if p.grad is not None]
 
     def step(self, batches: int = 1) -> None:
@@ -74,7 +74,7 @@ class TrainerState:
         self.epochs = self.epoch
 
     def report_score(self, score: float | None) -> None:
-        """Record the validation score of the last epoch; None where there is no validation."""
+        """Record the validation score of the last epoch; None without validation."""
         if score is not None:
             self.scores[-1] = score
 
@@ -85,7 +85,7 @@ class TrainerState:
             yield
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes; everything in it can be saved without code. Not inside `averaged`."""
+        """Return what `load_state_dict` takes; everything in it can be saved without code. Not inside `averaged`."""
         return {
             "epoch": self.epoch,
             "epochs": self.epochs,
@@ -116,7 +116,7 @@ class TrainerState:
 
 
 def random_states() -> list[Tensor]:
-    """Where the random numbers of torch stand: on the CPU, then on each GPU."""
+    """Return where the random numbers of torch stand: on the CPU, then on each GPU."""
     return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
 
 

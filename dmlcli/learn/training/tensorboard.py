@@ -14,7 +14,7 @@ class Board:
     """Event files in a run's folder: `tensorboard --logdir .dmlcli/runs` shows all runs beside each other."""
 
     def __init__(self, folder: Path, past: Iterable[Mapping[str, Any]] = ()) -> None:
-        """`past`: lines of a run that goes on, whose old event files are written anew.
+        """`past`: lines of a resumed run, whose event files are written again.
 
         Errors: CannotRun where TensorBoard is not installed.
         """

@@ -13,7 +13,7 @@ from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
-from dmlcli.learn.training import distributed, refit
+from dmlcli.learn.training import distributed, refit, worker
 from dmlcli.learn.training.candidate import Candidate, frozen_candidate, lda_candidate
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
@@ -97,7 +97,7 @@ def train(
     """
     check_loss(recipe)
     chosen, time_budget = pick_device(device), time_budget or TimeBudget()
-    distributed.check_shareable(recipe, chosen)
+    worker.check_shareable(recipe, chosen)
     distributed.take_all_cores()
     if recipe.tune == "none":
         return _untrained(catalog, recipe, run)
@@ -148,7 +148,7 @@ def _untrained(catalog: Catalog, recipe: Recipe, run: Run) -> TrainedModel:
 
 
 def _show_plan(data: TrainingData, plan: ValidationPlan, recipe: Recipe) -> None:
-    for unusual in class_balance.describe(data.photos.items, recipe):
+    for unusual in class_balance.describe(data.photos.items, recipe.images_per_product):
         progress.note(unusual)
     train = plan.folds[0].train
     progress.note(f"fitting on {len(train.labels)} images of {train.products} products; validation: {plan.summary}")
@@ -166,7 +166,7 @@ def _select(
     baseline, best = frozen_candidate(plan), lda_candidate(plan)
     _note_if_better(best, baseline)
     run.log(best.metrics() | {"best": best.beats(baseline)})
-    network, interrupted = initial_network(data, plan.folds[0], plan.head_params, recipe), False
+    network, interrupted = initial_network(data, plan.folds[0], plan.head_params, plan.head_spec), False
     training = GradientTraining(network, plan, recipe, device, Checkpoint(run.checkpoint), time_budget)
     if training.is_resumed:
         _note_if_better(training.best, lda_candidate(plan, first=True))
@@ -194,7 +194,7 @@ def _save(
     best, backbone, threshold = selection.kept, data.backbone, None
     network = backbone.published
     if not selection.is_frozen:
-        threshold = refit.unknown_product_threshold(plan, best, recipe)
+        threshold = refit.unknown_product_threshold(plan, best)
         network = refit.finish(data, plan, best, recipe, device, again=not selection.interrupted)
     validation = ValidationResult(
         summary=plan.summary,

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import torch
 
 from dmlcli import dist_env
+from dmlcli.errors import UsageError
 from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.networks.lda import HeadParams
 from dmlcli.learn.networks.network import Network
@@ -42,3 +43,24 @@ def run_and_exit(device: str) -> NoReturn:
     with dist_env.a_part():
         run_worker(pick_device(device))
     raise SystemExit(0)
+
+
+def check_shareable(recipe: Recipe, device: torch.device) -> None:
+    """Raise UsageError where the training cannot be shared between the processes of this run."""
+    count, hint = dist_env.world(), "leave --processes out"
+    if count == 1:
+        return
+    if recipe.tune == "none":
+        raise UsageError("--tune none trains nothing that several processes could share", hint=hint)
+    if recipe.batch_size < count:
+        raise UsageError(
+            f"--batch-size {recipe.batch_size} is too small for {count} processes",
+            hint=f"--batch-size {count} at the least",
+        )
+    free = recipe.batch_norm == "free" and recipe.tune != "head"
+    if (free or recipe.head == "bnneck") and (device.type != "cuda" or recipe.tune == "head"):
+        raise UsageError(
+            f"{'--batch-norm free' if free else '--head bnneck'} looks at whole batches, "
+            "which PyTorch shares between processes on GPUs alone (SyncBatchNorm)",
+            hint=f"--batch-norm frozen and --head linear; or {hint}",
+        )

@@ -1,8 +1,8 @@
-"""Cross-validation: training is tried out on part of the products, and scored by searches like the real ones.
+"""Cross-validation: which images each fold is fitted on, and which searches score it. No torch in here.
 
-Images that were fitted on must not be scored, and there are two questions. Known products: are new photos of a trained
-product found? New products: are photos of a product found that was never trained on? Each fold holds out whole products
-for the second question, and photos of the others for the first. No torch in here.
+Images that were fitted on are not scored. Each fold holds out whole products, to measure search for products that were
+never trained on (unseen products), and photos of the other products, to measure search for trained products (seen
+products).
 """
 
 import random
@@ -14,14 +14,14 @@ from dmlcli.catalog import VALIDATION_SPLITS, Item, TrainingSplit
 
 PURPOSES = ("known", "new", "both")
 _FOLDS = 3
-_LEAST_PRODUCTS = 4  # in a search; with fewer, a score says nothing
-_LEAST_IMAGES = 4  # of a product, for one of them to be spared
-_MOST_QUERIES = 400  # of a search; more would take longer and say the same
+_LEAST_PRODUCTS = 4  # in a search; with fewer, scores are not meaningful
+_LEAST_IMAGES = 4  # of a product, for one of them to be held out
+_MOST_QUERIES = 400  # of a search, to limit the time
 
 
 @dataclass(frozen=True)
 class Search:
-    """Rows to search with, and rows to search among, both ascending; what is in both may not find itself."""
+    """The rows of queries and gallery, both ascending; a row in both does not count as a hit of itself."""
 
     queries: list[int]
     gallery: list[int]
@@ -42,7 +42,7 @@ def final_fit_rows(items: Sequence[Item], split: TrainingSplit) -> list[int]:
 
 
 def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str, seed: int) -> list[ValidationSplit]:
-    """The folds of a training run, none where too little can be held out.
+    """Return the folds of a training run, none where too little can be held out.
 
     Args:
         items: what the rows of `split` speak of.
@@ -63,7 +63,7 @@ def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str,
 
 
 def half_split(items: Sequence[Item], split: TrainingSplit) -> ValidationSplit:
-    """The one fold by which losses are compared: `split` says which half of the products is new."""
+    """Return the one fold by which losses are compared: `split` says which half of the products is new."""
     given = [row for row in split.fit if items[row].split in VALIDATION_SPLITS]
     made = _validation_split(items, sorted({*split.fit} - {*given}), given, set(), "known")
     return ValidationSplit(made.fit, made.searches | {"new": _few(split.queries, split.gallery)})
@@ -110,15 +110,15 @@ def _enough(items: Sequence[Item], rows: Sequence[int]) -> bool:
 
 
 def _few(queries: Sequence[int], gallery: Sequence[int]) -> Search:
-    """A search with no more queries than it takes: every second, third, … of them."""
+    """Return a search with no more queries than it takes: every second, third, … of them."""
     return Search(list(queries[:: -(-len(queries) // _MOST_QUERIES)]), list(gallery))
 
 
 def _hold_out_images(items: Sequence[Item], rows: Sequence[int]) -> list[int]:
     """Photos to hold out: of one source where products have several, else the last quarter of each product's images.
 
-    Images of one series are much alike, and lie side by side: to hold out every fourth would score near-copies. What
-    little there is, of sources or of images, is spared of every second product, so that the others show what varies.
+    Images of a series are similar and lie side by side, so holding out every fourth would score near-copies. Where
+    products have few sources or images, they are held out of every second product only: the others train on theirs.
     """
     if _enough(items, asking := _of_one_source(items, rows)):
         every_second = {*sorted({items[row].product for row in asking})[::2]}

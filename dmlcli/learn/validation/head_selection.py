@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from dmlcli import progress, storage
-from dmlcli.learn.networks.heads import BlendHead, IdentityHead
+from dmlcli.learn.networks.heads import BlendHead, HeadSpec, IdentityHead
 from dmlcli.learn.networks.lda import CONSERVATIVE, HEAD_PARAMS, HeadParams, ShrinkageLDA, split_dim
 from dmlcli.learn.networks.network import Network
-from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.open_set import OpenSetThreshold
 from dmlcli.learn.validation.scoring import geometric_mean
 from dmlcli.learn.validation.training_data import Fold, TrainingData
@@ -33,11 +32,11 @@ class Choice(NamedTuple):
     open_set: list[float]  # how close new products come, in each that holds some out
 
 
-def new_head(fold: Fold, recipe: Recipe) -> BlendHead:
-    """A head for the products of a fold, not yet set."""
+def new_head(fold: Fold, spec: HeadSpec) -> BlendHead:
+    """Return a head for the products of a fold, not yet set."""
     prototypes = fold.train.products if fold.train.products <= _MOST_PROTOTYPES else 0
-    dims = split_dim(recipe.dim, fold.train.products)
-    return BlendHead(fold.train.features.shape[-1], *dims, discriminative=recipe.head, products=prototypes).eval()
+    dims = split_dim(spec.dim, fold.train.products)
+    return BlendHead(fold.train.features.shape[-1], *dims, discriminative=spec.kind, products=prototypes).eval()
 
 
 def solve(head: BlendHead, fold: Fold) -> ShrinkageLDA:
@@ -48,10 +47,10 @@ def solve(head: BlendHead, fold: Fold) -> ShrinkageLDA:
         return ShrinkageLDA(seen, fold.train.labels.repeat(views), fold.train.weights.repeat(views))
 
 
-def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, recipe: Recipe) -> Network:
+def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, spec: HeadSpec) -> Network:
     """Return the frozen backbone with a head for a fold, set by LDA."""
     feature_extractor = data.backbone.feature_extractor
-    head = IdentityHead(data.views.shape[-1]) if recipe.head == "identity" else new_head(fold, recipe)
+    head = IdentityHead(data.views.shape[-1]) if spec.kind == "identity" else new_head(fold, spec)
     if isinstance(head, BlendHead):
         solve(head, fold).fill(head, head_params)
     return Network(
@@ -86,7 +85,7 @@ class FoldScores:
                 self._done = [[_tried(row) for row in fold] for fold in records.read_object(file)["folds"]]
 
     def of(self, number: int, names: Sequence[str], compute: Callable[[], list[Tried]]) -> list[Tried]:
-        """The scores of one fold, as kept or else as `compute` finds them.
+        """Return the scores of one fold, as kept or else as `compute` finds them.
 
         Args:
             number: of the fold, from 0.
@@ -105,10 +104,10 @@ class FoldScores:
 
 
 @torch.no_grad()
-def choose(folds: Sequence[Fold], recipe: Recipe, fold_scores: FoldScores | None = None) -> Choice:
-    """The setting with the best score over all folds.
+def choose(folds: Sequence[Fold], spec: HeadSpec, fold_scores: FoldScores | None = None) -> Choice:
+    """Return the setting with the best score over all folds.
 
-    Scores are multiplied: a setting that is a tenth better in one search and a tenth worse in another is no better.
+    Scores are multiplied: 10 % more in one search and 10 % less in another cancel out.
     One that is below the frozen backbone in either search is chosen only where all are; the caller then keeps the
     frozen backbone, unless gradient training finds something better.
     """
@@ -118,7 +117,7 @@ def choose(folds: Sequence[Fold], recipe: Recipe, fold_scores: FoldScores | None
     tried: dict[HeadParams, list[dict[str, float]]] = defaultdict(list)
     closest: dict[HeadParams, list[float]] = defaultdict(list)
     for number, fold in enumerate(progress.track(folds, "folds")):
-        for one in fold_scores.of(number, fold.validation.searches.names, partial(_all_head_params, fold, recipe)):
+        for one in fold_scores.of(number, fold.validation.searches.names, partial(_all_head_params, fold, spec)):
             tried[one.head_params].append(one.scores)
             if one.closest is not None:
                 closest[one.head_params].append(one.closest)
@@ -130,10 +129,10 @@ def choose(folds: Sequence[Fold], recipe: Recipe, fold_scores: FoldScores | None
     return Choice(best, tried[best], closest[best])
 
 
-def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
-    """Every setting, tried in one fold."""
+def _all_head_params(fold: Fold, spec: HeadSpec) -> list[Tried]:
+    """Return every setting, tried in one fold."""
     found = []
-    head = new_head(fold, recipe)
+    head = new_head(fold, spec)
     solved = solve(head, fold)
     solved.fill_whitened(head)
     seen = head.before(fold.validation.features)
@@ -159,7 +158,7 @@ def _all_head_params(fold: Fold, recipe: Recipe) -> list[Tried]:
 
 
 def _tried(row: list[Any]) -> Tried:
-    """A line of folds.json; raises ValueError or TypeError where it is not one."""
+    """Return a line of folds.json; raises ValueError or TypeError where it is not one."""
     head_params, scores, closest = row
     found = Tried(
         HeadParams(*map(float, head_params)), {str(name): float(score) for name, score in scores.items()}, closest
@@ -170,6 +169,6 @@ def _tried(row: list[Any]) -> Tried:
 
 
 def mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of each search over several folds."""
+    """Return the mean of each search over several folds."""
     names = dict.fromkeys(name for found in scores for name in found)
     return {name: float(np.mean([found[name] for found in scores if name in found])) for name in names}

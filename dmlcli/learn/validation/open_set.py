@@ -1,8 +1,8 @@
-"""How close photos of new products come to the trained ones: what a threshold for "not in the catalog" has to clear.
+"""How similar photos of unseen products are to the trained ones: the lower bound of a threshold for "no match".
 
-The images that a model was fitted on lie further apart than new ones will, so the index alone promises too much. The
-folds hold out whole products: their photos are unknown to the model, and are searched among what it was fitted
-on, as a photo of a new product will be.
+A model separates the images that it was fitted on better than new ones, so a threshold from the index alone would be
+too low. The folds hold out whole products; their photos are searched among the images that were fitted on, as a photo
+of an unseen product will be.
 """
 
 import torch
@@ -29,7 +29,7 @@ class OpenSetThreshold:
         return bool(self.positions)
 
     def threshold(self, validated: Tensor, gallery: Tensor) -> float:
-        """The cosine that 95 % of the photos stay below.
+        """Return the cosine that 95 % of the photos stay below.
 
         Args:
             validated: (len(validation.rows), D) embeddings of all that validates.
@@ -39,5 +39,5 @@ class OpenSetThreshold:
 
     @torch.no_grad()
     def threshold_of(self, head: BlendHead, fold: Fold) -> float:
-        """The same for a head."""
+        """Return the same for a head."""
         return self.threshold(head(fold.validation.features), head(self.gallery))

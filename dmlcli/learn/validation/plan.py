@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dmlcli.learn.networks.heads import HeadSpec
 from dmlcli.learn.networks.lda import CONSERVATIVE, HeadParams
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation import synthetic_queries
@@ -18,6 +19,7 @@ class ValidationPlan:
 
     folds: list[Fold]  # where nothing can be held out: one of all photos, without validation
     summary: str
+    head_spec: HeadSpec
     head_params: HeadParams
     frozen_scores: list[dict[str, float]]  # MAP@R of each search in each fold
     lda_scores: list[dict[str, float]]
@@ -27,7 +29,7 @@ class ValidationPlan:
 
 def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None = None) -> ValidationPlan:
     """Cross-validate the LDA head and select its hyperparameters; `fold_scores` keeps the scores of each fold."""
-    items = data.photos.items
+    items, spec = data.photos.items, HeadSpec(recipe.head, recipe.dim)
     made = validation_splits(items, data.split, recipe.purpose, recipe.seed)
     folds = [data.fold(validation_split.fit, validation_split.searches) for validation_split in made]
     summary = describe(made, items)
@@ -35,22 +37,22 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
         folds, summary = synthetic_queries.folds(data, recipe), synthetic_queries.SUMMARY
     frozen = [fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds]
     one_sided = recipe.purpose == "both" and not any("new" in fold.validation.searches.names for fold in folds)
-    if recipe.head == "identity":
+    if spec.kind == "identity":
         choice = Choice(CONSERVATIVE, [], [])
     elif folds and one_sided:
-        choice = Choice(CONSERVATIVE, [_scores(fold, CONSERVATIVE, recipe) for fold in folds], [])
+        choice = Choice(CONSERVATIVE, [_scores(fold, CONSERVATIVE, spec) for fold in folds], [])
         summary += "; too few products to hold any out: the most conservative setting"
     else:
-        choice = choose(folds, recipe, fold_scores)
+        choice = choose(folds, spec, fold_scores)
     if not folds:
         folds = [data.fold(final_fit_rows(items, data.split), {})]
     lda_only = one_sided or data.uses_synthetic_queries
-    return ValidationPlan(folds, summary, choice.head_params, frozen, choice.scores, choice.open_set, lda_only)
+    return ValidationPlan(folds, summary, spec, choice.head_params, frozen, choice.scores, choice.open_set, lda_only)
 
 
 @torch.no_grad()
-def _scores(fold: Fold, head_params: HeadParams, recipe: Recipe) -> dict[str, float]:
+def _scores(fold: Fold, head_params: HeadParams, spec: HeadSpec) -> dict[str, float]:
     """Return the scores of one LDA head in a fold."""
-    head = new_head(fold, recipe)
+    head = new_head(fold, spec)
     solve(head, fold).fill(head, head_params)
     return fold.validation.searches.scores(head(fold.validation.features).numpy())

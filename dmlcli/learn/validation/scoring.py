@@ -11,7 +11,7 @@ from dmlcli.ranking import Ranks, rankings
 
 
 class Searches:
-    """The validation searches of one fold; false where there is nothing to validate with."""
+    """The validation searches of one fold; false where nothing is held out."""
 
     def __init__(self, products: Sequence[str], searches: Mapping[str, Search]) -> None:
         """`products` (N,) of all rows that the searches speak of."""
@@ -28,12 +28,12 @@ class Searches:
         return list(self._searches)
 
     def positions(self, name: str) -> list[int]:
-        """Where the images of a search, queries and gallery, stand among `rows`."""
+        """Return where the images of a search, queries and gallery, stand among `rows`."""
         search = self._searches[name]
         return [int(place) for place in np.searchsorted(self.rows, sorted({*search.queries, *search.gallery}))]
 
     def query_products(self, name: str) -> list[str]:
-        """The product of each query of a search."""
+        """Return the product of each query of a search."""
         return [self._products[row] for row in self._searches[name].queries]
 
     def rank(self, name: str, vectors: Vectors) -> list[Ranks]:
@@ -49,13 +49,13 @@ class Searches:
         return {name: float(np.nanmean(values)) for name, values in self._values(vectors).items()}
 
     def scores_with_intervals(self, vectors: Vectors) -> tuple[dict[str, float], dict[str, Interval | None]]:
-        """The scores, and the 95 % interval of each over its products."""
+        """Return the scores, and the 95 % interval of each over its products."""
         values = self._values(vectors)
         intervals = {name: interval95(found, self.query_products(name)) for name, found in values.items()}
         return {name: float(np.nanmean(found)) for name, found in values.items()}, intervals
 
     def _values(self, vectors: Vectors) -> dict[str, Values]:
-        """MAP@R of each query of each search, NaN where there is nothing to be found."""
+        """Return MAP@R of each query of each search, NaN where no image could be found."""
         found = {}
         for name in self._searches:
             values = [map_at_r(ranks) if len(ranks) else np.nan for ranks in self.rank(name, vectors)]
@@ -64,6 +64,6 @@ class Searches:
 
 
 def geometric_mean(scores: Iterable[float]) -> float:
-    """One score in [0, 1] from several: their geometric mean, in which equal relative gains count the same."""
+    """Return one score in [0, 1] from several: their geometric mean, in which equal relative gains count the same."""
     values = list(scores)
     return float(np.prod(values) ** (1 / len(values)))

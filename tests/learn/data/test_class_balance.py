@@ -6,7 +6,6 @@ import pytest
 
 from dmlcli.catalog import Item
 from dmlcli.learn.data.class_balance import describe, images_per_product, repeats, sampler, weights
-from dmlcli.learn.recipe import Recipe
 
 
 def items(counts: dict[str, int], source: str = "") -> list[Item]:
@@ -51,11 +50,11 @@ def test_batches_take_as_many_of_a_product_as_most_have(images: int, expected: i
 
 def test_what_is_unusual_is_reported_with_what_follows() -> None:
     few, uneven = items(dict.fromkeys("abcd", 2)), items({"a": 2, "b": 30, "c": 30, "d": 30})
-    assert describe(items(dict.fromkeys("abcd", 8)), Recipe()) == describe([Item("a.jpg", "")], Recipe()) == []
-    assert [report.split(":")[0] for report in describe(few, Recipe())] == ["few images of most products"]
-    assert describe(few, Recipe(images_per_product=4)) == []
-    assert [report.split(":")[0] for report in describe(uneven, Recipe())] == ["2 to 30 images of a product"]
-    (one,) = describe(items(dict.fromkeys("abcd", 1)), Recipe())
+    assert describe(items(dict.fromkeys("abcd", 8)), None) == describe([Item("a.jpg", "")], None) == []
+    assert [report.split(":")[0] for report in describe(few, None)] == ["few images of most products"]
+    assert describe(few, 4) == []
+    assert [report.split(":")[0] for report in describe(uneven, None)] == ["2 to 30 images of a product"]
+    (one,) = describe(items(dict.fromkeys("abcd", 1)), None)
     assert one.startswith("one image of each product")
-    (crossed,) = describe([*items(dict.fromkeys("abcd", 8), "phone"), *items({"a": 4, "b": 4}, "studio")], Recipe())
+    (crossed,) = describe([*items(dict.fromkeys("abcd", 8), "phone"), *items({"a": 4, "b": 4}, "studio")], None)
     assert crossed.startswith("2 of 4 products have photos of several sources")

@@ -40,7 +40,7 @@ def value_and_gradient(loss: Loss, embeddings: Tensor, labels: Tensor) -> tuple[
         (lambda x, y: (x, y[:-1]), r"labels must have shape \(12,\), one a row, not \(11,\)"),
         (lambda x, y: (x, y.double()), "labels must be integers, not torch.float64"),
         (lambda x, y: (x, y > 1), "labels must be integers, not torch.bool"),
-        (lambda x, y: (x, y - 1), "labels must be 0 to (3|above), and there is -1"),
+        (lambda x, y: (x, y - 1), "labels must be 0 to (3|above), not -1"),
         (lambda x, y: (x.to("meta"), y), "labels are on cpu, embeddings on meta"),
     ],
 )
@@ -55,7 +55,7 @@ def test_a_label_beyond_the_parameters_is_refused(name: str) -> None:
     if next(loss.parameters(), None) is None:
         assert loss(embeddings, labels + 1).isfinite()  # labels are but equal or not
     else:
-        with pytest.raises(ValueError, match="labels must be 0 to 3, and there is 4"):
+        with pytest.raises(ValueError, match="labels must be 0 to 3, not 4"):
             loss(embeddings, labels + 1)
 
 
@@ -148,7 +148,7 @@ def test_a_sum_of_losses_checks_as_its_terms_do() -> None:
     total, (embeddings, labels) = losses.build("softmax+0.5*triplet", 4, 8).double(), batch()
     with pytest.raises(ValueError, match="WeightedSum does not take references"):
         total(embeddings, labels, embeddings, labels)
-    with pytest.raises(ValueError, match="labels must be 0 to 3, and there is 4"):
+    with pytest.raises(ValueError, match="labels must be 0 to 3, not 4"):
         total(embeddings, labels + 1)
 
 

@@ -200,19 +200,19 @@ def test_a_spec_sets_what_it_names() -> None:
 @pytest.mark.parametrize(
     ("spec", "message", "hint"),
     [
-        ("proxi-anchor", "there is no loss 'proxi-anchor'", "proxy-anchor"),
+        ("proxi-anchor", "unknown loss 'proxi-anchor'", "proxy-anchor"),
         ("triplet:margn=1", "no setting 'margn=1'", "margin"),
         ("triplet:margin=big", "margin takes float, not 'big'", "dmlcli losses triplet"),
         ("triplet:mining=hardest", "not 'hardest'", "dmlcli losses triplet"),
         ("triplet:margin=nan", "margin takes float, not 'nan'", "dmlcli losses triplet"),
-        ("inf*triplet", "'inf' is no weight for loss triplet", "0.5*triplet"),
+        ("inf*triplet", "'inf' is not a valid weight for loss triplet", "0.5*triplet"),
         ("triplet:margin", "no setting 'margin'", "margin"),
-        ("softmax+0.5*triplte", "there is no loss 'triplte'", "triplet"),
+        ("softmax+0.5*triplte", "unknown loss 'triplte'", "triplet"),
         ("softmax+triplet:margn=1", "no setting 'margn=1'", "margin"),
-        ("x*triplet", "'x' is no weight for loss triplet", "0.5*triplet"),
+        ("x*triplet", "'x' is not a valid weight for loss triplet", "0.5*triplet"),
         ("recall-at-k:k_vals=1,two", "k_vals takes ints, not '1,two'", "dmlcli losses recall-at-k"),
         ("nca:k=some", "k takes int, None, not 'some'", "dmlcli losses nca"),
-        ("", "there is no loss ''", "proxy-anchor"),
+        ("", "unknown loss ''", "proxy-anchor"),
     ],
 )
 def test_a_wrong_spec_is_answered_with_the_right_ones(spec: str, message: str, hint: str) -> None:

@@ -18,7 +18,7 @@ from dmlcli.image import ImageSettings
 from dmlcli.learn.data.activation_cache import ActivationCache
 from dmlcli.learn.data.loader import features_of
 from dmlcli.learn.networks.frozen import FrozenBackbone
-from dmlcli.learn.networks.heads import HEADS, BlendHead, IdentityHead
+from dmlcli.learn.networks.heads import HEADS, BlendHead, HeadSpec, IdentityHead
 from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
@@ -93,7 +93,7 @@ def gathered(root: Path, products: int = PRODUCTS, *, mirror: bool = False) -> T
 def planned(root: Path, asked: Recipe, products: int = PRODUCTS) -> tuple[TrainingData, ValidationPlan, Network]:
     data = gathered(root, products)
     plan = make_plan(data, asked)
-    return data, plan, initial_network(data, plan.folds[0], plan.head_params, asked)
+    return data, plan, initial_network(data, plan.folds[0], plan.head_params, plan.head_spec)
 
 
 def trained(network: Network, plan: ValidationPlan, asked: Recipe, *more: Any, **others: Any) -> list[Candidate]:
@@ -135,7 +135,7 @@ def test_the_baseline_is_the_backbone_as_published(tmp_path: Path) -> None:
 def test_the_setting_that_is_chosen_scores_as_reported(tmp_path: Path) -> None:
     data, plan, _ = planned(tmp_path, recipe())
     for fold, report in zip(plan.folds, plan.lda_scores, strict=True):
-        network = initial_network(data, fold, plan.head_params, recipe())
+        network = initial_network(data, fold, plan.head_params, plan.head_spec)
         with torch.no_grad():
             scores = fold.validation.searches.scores(network.head(fold.validation.features).numpy())
         assert scores == pytest.approx(report, abs=1e-6) and set(report) == {"known", "new"}
@@ -146,7 +146,7 @@ def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path
     data = gathered(tmp_path, mirror=True)
     plan, found = make_plan(data, recipe()), []
     for fold in plan.folds:
-        network = initial_network(data, fold, plan.head_params, recipe())
+        network = initial_network(data, fold, plan.head_params, plan.head_spec)
         fitted = {file.path for file in fold.train.files}
         rows = [row for row, item in enumerate(data.photos.items) if data.photos.photo(item).path in fitted]
         products = {data.photos.items[row].product for row in rows}
@@ -155,14 +155,14 @@ def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path
             gallery, open_set = network.head(data.seen[rows]), network.head(data.seen[new])
         found.append(float(np.quantile((open_set @ gallery.T).max(1).values.numpy(), 0.95)))
     assert plan.open_set == pytest.approx(found, abs=1e-5)
-    report = refit.unknown_product_threshold(plan, lda_candidate(plan), recipe())
+    report = refit.unknown_product_threshold(plan, lda_candidate(plan))
     assert report == {"refused": 0.95, "threshold": pytest.approx(np.mean(found), abs=1e-5), "folds": len(found)}
 
 
 def test_without_folds_the_conservative_head_is_taken_and_no_gradient(tmp_path: Path) -> None:
     data, plan, network = planned(tmp_path, recipe(), products=3)
     assert plan.head_params == CONSERVATIVE and frozen_candidate(plan).score is None and "none" in plan.summary
-    assert choose([], recipe()) == (CONSERVATIVE, [], [])
+    assert choose([], HeadSpec("linear", 8)) == (CONSERVATIVE, [], [])
     assert trained(network, plan, recipe()) == []
     closed = lda_candidate(plan)
     assert closed.beats(frozen_candidate(plan))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from dmlcli.learn.networks.heads import HeadSpec
 from dmlcli.learn.networks.lda import HEAD_PARAMS, HeadParams
-from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation import head_selection as module
 from dmlcli.learn.validation.head_selection import FoldScores, Tried, choose
 
@@ -24,7 +24,7 @@ def fold(**frozen: float) -> Any:
 def chosen(monkeypatch: pytest.MonkeyPatch, tried: dict[HeadParams, dict[str, float]], **frozen: float) -> HeadParams:
     found = [Tried(head_params, scores, 0.5) for head_params, scores in tried.items()]
     monkeypatch.setattr(module, "_all_head_params", lambda *_: found)
-    return choose([fold(**frozen)] * 2, Recipe()).head_params
+    return choose([fold(**frozen)] * 2, HeadSpec("linear", 8)).head_params
 
 
 def test_a_setting_below_the_frozen_backbone_in_one_search_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
