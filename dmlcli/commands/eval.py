@@ -60,12 +60,12 @@ def eval(
 
         dmlcli eval ./catalog --ranked lists.tsv --fail-under recall@1=0.8
     """
+    from dmlcli import storage
     from dmlcli.catalog import Columns
     from dmlcli.evaluation import min_scores, report_builder
     from dmlcli.evaluation.inputs import Request, choose, open_sides
     from dmlcli.evaluation.measure import measure
     from dmlcli.evaluation.ranked_lists import open_lists
-    from dmlcli.pages.base import check_writable
     from dmlcli.workspace import find, need
 
     if (query_split is None) != (gallery_split is None) and queries is None:
@@ -91,7 +91,7 @@ def eval(
     min_scores.selection(named)  # a misspelt metric is answered before the work starts
     ways = _ways(names(rerank, "rerank"))
     if html is not None:
-        check_writable(Path(html))
+        storage.check_writable(Path(html), new_folders=False)
 
     chosen = choose(request)
     if dry_run:

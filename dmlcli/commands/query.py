@@ -133,16 +133,18 @@ def _check(
     if pool is not None and by != "product":
         raise UsageError("--pool says how the images of a product are folded", hint=f"--by product --pool {pool}")
     if sheet is not None:
-        if not Path(sheet).absolute().parent.is_dir():
-            raise CannotRun(
-                f"there is no folder {Path(sheet).parent} for the picture", hint="make it first, or name another"
-            )
         if Path(sheet).suffix.lower() not in _PICTURES:
             raise UsageError(f"{sheet} is no name of a picture", hint="--sheet takes a file name that ends in .png")
+        _check_place(Path(sheet))
     if html is not None:
-        from dmlcli.pages.base import check_writable
+        _check_place(Path(html))
 
-        check_writable(Path(html))
+
+def _check_place(target: Path) -> None:
+    """Raise CannotRun now if a page or contact sheet could not be written later."""
+    from dmlcli import storage
+
+    storage.check_writable(target, new_folders=False)
 
 
 def _reranking(text: str) -> "Rerank":

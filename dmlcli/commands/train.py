@@ -92,7 +92,6 @@ def train(
     from dmlcli.learn.time_budget import TimeBudget, seconds
     from dmlcli.model import FILES
     from dmlcli.pages import training as training_page
-    from dmlcli.pages.base import check_writable
     from dmlcli.report.train import TrainReport
     from dmlcli.workspace import find, make, need
 
@@ -111,7 +110,7 @@ def train(
     if output is not None:
         storage.check_replaceable(Path(output), FILES)
     if html is not None:
-        check_writable(Path(html))
+        storage.check_writable(Path(html), new_folders=False)
     if dry_run:
         from dmlcli.learn.training.dry_run import plan_run
 

@@ -6,10 +6,8 @@ A page is calm (system fonts, light or dark as the reader's screen is) and can b
 import base64
 import html
 import io
-from pathlib import Path
 
-from dmlcli import storage
-from dmlcli.errors import CannotRun, ImageError
+from dmlcli.errors import ImageError
 from dmlcli.image import open_image
 from dmlcli.report.query import Picture
 
@@ -68,10 +66,3 @@ def thumbnail(source: Picture | bytes, pixels: int = 240) -> str | None:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def check_writable(target: Path) -> None:
-    """Raise CannotRun now where a page could not be written once the work is done."""
-    if not target.absolute().parent.is_dir():
-        raise CannotRun(f"there is no folder {target.parent} for the page", hint="make it first, or name another")
-    storage.check_writable(target)

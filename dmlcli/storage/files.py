@@ -60,8 +60,18 @@ def write_text(target: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def check_writable(target: Path) -> None:
-    """Raise CannotRun now where the file `target` could not be written once the work is done."""
+def check_writable(target: Path, *, new_folders: bool = True) -> None:
+    """Raise CannotRun now if the file `target` could not be written once the work is done.
+
+    Args:
+        target: the file.
+        new_folders: whether folders above it that do not exist will be made; False: they must exist.
+
+    Raises:
+        CannotRun: the folder does not exist, may not be written to, or `target` is something that takes no file.
+    """
+    if not new_folders and not target.absolute().parent.is_dir():
+        raise CannotRun(f"folder not found: {target.parent}", hint="create it, or use another path")
     with failures.writing(target):
         if not _is_stream(target):
             paths.check_parent(paths.followed(target))

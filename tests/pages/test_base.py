@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dmlcli.errors import CannotRun
 from dmlcli.pages import base
 from tests.conftest import encoded, photo
 
@@ -38,11 +37,3 @@ def test_a_thumbnail_is_a_small_picture_inside_the_page(tmp_path: Path) -> None:
 def test_what_cannot_be_read_has_no_thumbnail(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.png").write_text("no picture")
     assert base.thumbnail(tmp_path / name) is None
-
-
-def test_a_place_that_cannot_hold_a_page_is_reported_before_the_work(tmp_path: Path) -> None:
-    base.check_writable(tmp_path / "a.html")
-    for place in (tmp_path / "nowhere" / "a.html", tmp_path):
-        with pytest.raises(CannotRun) as caught:
-            base.check_writable(place)
-        assert caught.value.hint

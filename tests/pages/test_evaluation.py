@@ -72,4 +72,4 @@ def test_comparison_literature_and_provenance_are_on_the_page(cli: Cli, tmp_path
 
 def test_a_place_that_cannot_be_written_is_answered_first(cli: Cli, tmp_path: Path) -> None:
     found = cli("eval", tmp_path / "gone.npz", "--html", tmp_path / "no" / "r.html")
-    assert found.code == 4 and "no folder" in found.err
+    assert found.code == 4 and "folder not found" in found.err

@@ -118,6 +118,18 @@ def test_a_named_pipe_that_nobody_reads_does_not_hang(tmp_path: Path, monkeypatc
     assert "cat" in caught.value.hint
 
 
+def test_a_folder_that_will_not_be_made_must_exist(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "page.html"
+    storage.check_writable(target)
+    with pytest.raises(CannotRun, match="folder not found: ") as caught:
+        storage.check_writable(target, new_folders=False)
+    assert caught.value.hint
+    target.parent.mkdir()
+    storage.check_writable(target, new_folders=False)
+    with pytest.raises(CannotRun, match="it is a folder"):
+        storage.check_writable(target.parent, new_folders=False)
+
+
 def test_what_takes_no_file_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("x")
