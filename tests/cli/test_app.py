@@ -34,7 +34,7 @@ def modules(names: set[str], package: str) -> set[str]:
     return {name.removeprefix(f"dmlcli.{package}.") for name in names if name.startswith(f"dmlcli.{package}.")}
 
 
-HEAVY = {"torch", "torchvision", "faiss", "pandas", "onnxruntime", "PIL"}
+HEAVY = {"torch", "torchvision", "faiss", "pandas", "onnxruntime", "PIL", "jinja2"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["losses"], ["losses", "triplet"]])
@@ -56,7 +56,7 @@ def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
 
 def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     names = loaded("query", mission.images()[0], "--format", "jsonl", cwd=mission.folder)
-    heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "concurrent"}
+    heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "jinja2", "concurrent"}
     heavy |= {"pymilvus", "grpc", "tarfile", "dmlcli.path_lists"}
     assert not names & heavy and {"numpy", "onnxruntime"} <= names
     assert modules(names, "commands") == modules(names, "cli.views") == {"query"}
