@@ -1,4 +1,4 @@
-"""The contact sheet: each query and its hits in a row, with score and product, as one picture."""
+"""The contact sheet (`query --sheet`): one image with each query and its hits in a row, with score and product."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ _PAPER, _INK, _FAINT, _QUERY, _DARK = "#fafaf8", "#1d1d1f", "#6e6e73", "#c2410c"
 
 
 class _Tile(NamedTuple):
-    """One picture of the sheet and the two lines below it."""
+    """An image on the sheet and the two lines of text below it."""
 
     photo: Picture | bytes
     head: str
@@ -32,9 +32,11 @@ class _Tile(NamedTuple):
 
 
 def drawing(target: Path, answers: Iterable[Answer]) -> Iterator[Answer]:
-    """Pass the answers on; draw into `target` once they have come, or once nobody asks for more.
+    """Yield the answers unchanged, and draw the sheet after the last one, or once no more are taken.
 
-    As many of the first are drawn as a picture can hold; a warning says how many are not.
+    Args:
+        target: the file of the sheet; its suffix is the format.
+        answers: the first of them are drawn, as many as fit; a warning says how many do not.
     """
     kept: list[Answer] = []
     tiles = count = 0
@@ -51,15 +53,15 @@ def drawing(target: Path, answers: Iterable[Answer]) -> Iterator[Answer]:
 
 
 def draw(target: Path, answers: list[Answer], count: int = 0) -> None:
-    """Draw the answers, the hits of each in lines of ten, and warn of what the picture does not show.
+    """Draw the answers, the hits of each in lines of ten, and warn if some do not fit.
 
     Args:
-        target: its suffix says in which format.
-        answers: drawn until the picture is full.
-        count: how many answers there were, if more than these.
+        target: the file of the sheet; its suffix is the format.
+        answers: drawn until the sheet is full.
+        count: the number of answers of the query, if it is larger than that of `answers`.
 
     Raises:
-        CannotRun: the picture cannot be written.
+        CannotRun: the file cannot be written.
     """
     rows = _fitting(answers)
     tiles = sum(map(len, rows))
@@ -81,7 +83,7 @@ def draw(target: Path, answers: list[Answer], count: int = 0) -> None:
 
 
 def _fitting(answers: list[Answer]) -> list[list[_Tile]]:
-    """The tiles of each answer, as many answers as the picture can hold whole; of a single one as many hits."""
+    """Return the tiles of the answers that fit with all their hits; of the first one, as many hits as fit."""
     rows: list[list[_Tile]] = []
     left = _MOST_TILES
     for answer in answers:
@@ -123,20 +125,26 @@ def _save(sheet: Image.Image, target: Path) -> None:
 def _warn(target: Path, rows: list[list[_Tile]], answers: list[Answer], count: int, unknown: set[str]) -> None:
     if len(rows) < count:
         progress.warn(
-            f"{target} shows the first {len(rows)} of {count} queries, for more would not fit (--html, or -k)"
+            f"{target} shows the first {len(rows)} of {count} queries; more do not fit (use --html, or a smaller -k)"
         )
     elif len(rows[-1]) - 1 < len(answers[-1].hits):
-        progress.warn(f"{target} shows the first {len(rows[-1]) - 1} of {len(answers[-1].hits)} hits (or use --html)")
+        progress.warn(f"{target} shows the first {len(rows[-1]) - 1} of {len(answers[-1].hits)} hits; more need --html")
     if unknown:
         letters = " ".join(sorted(unknown)[:10]) + (" …" if len(unknown) > 10 else "")
         progress.warn(
-            f"{target}: no font here has the characters {letters}, so they are drawn as \N{REPLACEMENT CHARACTER} "
-            "(--html shows them in any case)"
+            f"{target}: no installed font has the characters {letters}; they are drawn as "
+            "\N{REPLACEMENT CHARACTER} (--html shows them)"
         )
 
 
 def strip(answer: Answer, tile: int, most: int) -> Image.Image:
-    """One row of pictures without words: the query, framed, and its first hits."""
+    """Return one row of images without text: the query in a frame, and its first hits.
+
+    Args:
+        answer: the query and its hits.
+        tile: the side of each image in pixels.
+        most: how many images there are at most, with that of the query.
+    """
     photos = [answer.pictures[0], *(Photo(Path(hit.image), hit.box) for hit in answer.hits[: most - 1])]
     gap = max(tile // 16, 2)
     row = Image.new("RGB", (len(photos) * tile + (len(photos) - 1) * gap, tile), _DARK)
@@ -154,4 +162,4 @@ def _thumbnail(photo: Picture | bytes, tile: int) -> Image.Image:
         data = photo if isinstance(photo, bytes) else photo.read_bytes()
         return ImageOps.contain(open_image(data, at_least=2 * tile), (tile, tile))
     except (ImageError, OSError):
-        return Image.new("RGB", (tile, tile), "#e5e5e0")  # only a vector, or gone since it was indexed
+        return Image.new("RGB", (tile, tile), "#e5e5e0")  # the item has a vector only, or its file no longer exists

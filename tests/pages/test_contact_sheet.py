@@ -184,7 +184,7 @@ def test_characters_without_a_font_are_said(shop: Path, tmp_path: Path, monkeypa
     as_unknown = lettering("茶碗 9", shop, tmp_path)
     assert (as_unknown == lettering("\ufffd\ufffd 9", shop, tmp_path)).all()
     (warning,) = warnings
-    assert "no font here has the characters 碗 茶" in warning and "s.png" in warning
+    assert "no installed font has the characters 碗 茶" in warning and "s.png" in warning
 
 
 def test_a_long_name_is_measured_in_part(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

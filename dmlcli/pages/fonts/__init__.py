@@ -1,4 +1,4 @@
-"""Text in pictures: DejaVu Sans, which lies here, and the fonts of the system for what it lacks (CJK above all).
+"""Text in images: DejaVu Sans, which is part of the package, and fonts of the system for other characters (CJK).
 
 A text is split into runs of one font each. A character that no font has is drawn as U+FFFD and reported by `missing`.
 """
