@@ -12,5 +12,7 @@ def __getattr__(name: str) -> "Any":
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module(f"dmlcli.commands.{name}"), name)
+        from dmlcli.options.spec import documented
+
+        return documented(getattr(import_module(f"dmlcli.commands.{name}"), name))
     raise AttributeError(f"module 'dmlcli' has no attribute '{name}'")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import dmlcli
 from dmlcli import dist_env, interrupts
@@ -32,6 +32,7 @@ _MEANT = {  # what other programs call a verb
     "loss": "losses",
     "version": "--version",
 }
+_PANELS = ("Arguments", "Options", "Catalog", "Network", "Loss", "Optimization", "Validation", "Run", "Output")
 
 
 def run(arguments: list[str]) -> int:
@@ -94,6 +95,22 @@ class _Verbs(TyperGroup):
         return name, typer.main.get_command(_app(name)) if name and listed else None, rest
 
 
+class _Verb(TyperCommand):
+    """A verb whose help lists its options under headings."""
+
+    def format_options(self, context: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {title: [] for title in _PANELS}
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context)
+            title = getattr(parameter, "rich_help_panel", "") or "Options"
+            if record is not None:
+                panels["Arguments" if parameter.param_type_name == "argument" else title].append(record)
+        for title, records in panels.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
 def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
     """A verb, with what is set for it, as the one command there is; or the list of verbs."""
     app = typer.Typer(
@@ -108,11 +125,11 @@ def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     if verb is not None:
-        app.command(name=verb)(_command(verb, found or {}))
+        app.command(name=verb, cls=_Verb)(_command(verb, found or {}))
         return app
     app.callback()(_root)
     for name in global_options.VERBS:
-        app.command(name=name, help=getattr(dmlcli, name).__doc__)(lambda: None)
+        app.command(name=name, help=getattr(dmlcli, name).summary)(lambda: None)
     return app
 
 
@@ -157,7 +174,7 @@ def _command(verb: str, found: settings.Found) -> Callable[..., int]:
     parameters = [first, *map(_for_typer, _parameters(verb))]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__doc__ = function.__doc__
+    command.__doc__ = function.summary
     return command
 
 
@@ -175,7 +192,8 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     """A parameter whose spelling is Typer's."""
     kind, spelt = get_args(parameter.annotation)
     make = typer.Option if isinstance(spelt, spec.Option) else typer.Argument
-    return parameter.replace(annotation=Annotated[kind, make(*spelt.names, **spelt.settings)])
+    made = make(*spelt.names, rich_help_panel=spelt.panel, **spelt.settings)
+    return parameter.replace(annotation=Annotated[kind, made])
 
 
 def _known(verb: str) -> dict[str, settings.Parameter]:

@@ -2,28 +2,35 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmlcli import options
 from dmlcli.arguments import names
+from dmlcli.options.recipe import with_recipe
 
 if TYPE_CHECKING:
     from dmlcli.report.compare import CompareReport
 
 
+_EPOCHS = 10
+_SETTINGS = (
+    "backbone",
+    "weights",
+    "dim",
+    "views",
+    "images_per_product",
+    "batch_size",
+    "epochs",
+    "learning_rate",
+    "seed",
+)
+
+
+@with_recipe(*_SETTINGS, epochs=_EPOCHS)
 def compare(
     catalog: options.CatalogPath,
     *,
     losses: options.Losses = "all",
-    backbone: options.Backbone = None,
-    weights: options.Weights = None,
-    dim: options.Dim = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    images_per_product: options.ImagesPerProduct = None,
-    views: options.Views = None,
-    seed: options.TrainSeed = None,
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -33,6 +40,7 @@ def compare(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
+    **settings: Any,
 ) -> "CompareReport":
     """Train a head with each loss on half of the products; score it on the other half, and on new photos of its own.
 
@@ -47,13 +55,13 @@ def compare(
 
         dmlcli compare ./catalog --losses proxy-anchor,triplet:mining=batch-hard,softmax+0.5*triplet
     """
-    settings_typed = dict(locals())  # before there is anything else here
     from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
-    from dmlcli.learn.recipe import given, resolve
+    from dmlcli.learn.recipe import given
+    from dmlcli.learn.recipe_files import resolve
     from dmlcli.workspace import make
 
-    recipe = resolve(None, {"epochs": 10} | given(settings_typed))
+    recipe = resolve(None, {"epochs": _EPOCHS} | given(settings))
     listed = ",".join(names(losses, "losses"))
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", listed)
     for spec in specs:

@@ -1,54 +1,23 @@
 """dmlcli train: photos in, a model and a searchable index out."""
 
 import shlex
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmlcli import dist_env, interrupts, options
-from dmlcli.errors import Interrupted, UsageError
+from dmlcli.errors import UsageError
+from dmlcli.options.recipe import with_recipe
 
 if TYPE_CHECKING:
     from dmlcli.report.train import TrainReport
     from dmlcli.report.train_plan import PlanReport
 
 
+@with_recipe()
 def train(
     catalog: options.CatalogPath,
     *,
     recipe: options.Recipe = None,
-    loss: options.Loss = None,
-    backbone: options.Backbone = None,
-    weights: options.Weights = None,
-    tune: options.Tune = None,
-    purpose: options.Purpose = None,
-    head: options.Head = None,
-    pooling: options.Pooling = None,
-    batch_norm: options.BatchNorm = None,
-    dim: options.Dim = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    sampler: options.Sampler = None,
-    images_per_product: options.ImagesPerProduct = None,
-    memory: options.Memory = None,
-    views: options.Views = None,
-    augment: options.Augment = None,
-    decode: options.Decode = None,
-    optimizer: options.Optimizer = None,
-    schedule: options.Schedule = None,
-    weight_decay: options.WeightDecay = None,
-    backbone_factor: options.BackboneFactor = None,
-    loss_factor: options.LossFactor = None,
-    layer_decay: options.LayerDecay = None,
-    warmup: options.Warmup = None,
-    clip: options.Clip = None,
-    accumulate: options.Accumulate = None,
-    chunk: options.Chunk = None,
-    ema: options.Ema = None,
-    patience: options.Patience = None,
-    precision: options.Precision = None,
-    seed: options.TrainSeed = None,
     budget: options.Budget = None,
     dry_run: options.DryRun = False,
     tensorboard: options.TensorBoard = False,
@@ -67,6 +36,7 @@ def train(
     box_column: options.BoxColumn = None,
     root: options.Root = None,
     strict: options.Strict = False,
+    **settings: Any,
 ) -> "TrainReport | PlanReport":
     """Fine-tune a model on your own photos, then embed and index them.
 
@@ -80,33 +50,32 @@ def train(
 
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
     """
-    settings_typed = dict(locals())  # before there is anything else here
     if dist_env.rank() > 0:
         from dmlcli.learn.training import worker
 
         worker.run_and_exit(device)
-    from dmlcli import model_history, model_switch, runs, storage
+    from dmlcli import runs, storage
     from dmlcli.catalog import Columns, open_catalog, split_for_training
-    from dmlcli.learn.recipe import check_used, given, resolve, to_toml
+    from dmlcli.learn.recipe import check_used, given
+    from dmlcli.learn.recipe_files import resolve, to_toml
     from dmlcli.learn.resumed_recipe import resumed_recipe
     from dmlcli.learn.time_budget import TimeBudget, seconds
     from dmlcli.model import FILES
     from dmlcli.pages import training as training_page
-    from dmlcli.report.train import TrainReport
     from dmlcli.workspace import find, make, need
 
-    started, typed = time.perf_counter(), given(settings_typed)
     time_budget = TimeBudget(None if budget is None else seconds(budget))
     if run is not None and not resume:
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
     resumed = runs.resume(need(workspace).runs, run) if resume else None
-    settings = resumed_recipe(resumed, recipe, typed) if resumed else resolve(recipe, typed)
+    typed = given(settings)
+    resolved = resumed_recipe(resumed, recipe, typed) if resumed else resolve(recipe, typed)
     if not resumed:
-        check_used(settings, typed)
+        check_used(resolved, typed)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
-    if settings.tune != "none":
-        split_for_training(photos, settings.seed)  # fails early where the catalog cannot be trained on
+    if resolved.tune != "none":
+        split_for_training(photos, resolved.seed)  # fails early where the catalog cannot be trained on
     if output is not None:
         storage.check_replaceable(Path(output), FILES)
     if html is not None:
@@ -115,51 +84,21 @@ def train(
         from dmlcli.learn.training.dry_run import plan_run
 
         dist_env.check_alone("train --dry-run")
-        return plan_run(photos, settings, find(workspace), device, time_budget)
+        return plan_run(photos, resolved, find(workspace), device, time_budget)
     place = make(workspace)
     target = Path(output) if output else resumed.output if resumed else place.model
     begin = runs.go_on_or_start if dist_env.were_restarted() else runs.start
-    current = resumed or begin(place.runs, to_toml(settings), str(catalog), target)
+    current = resumed or begin(place.runs, to_toml(resolved), str(catalog), target)
     named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
     with interrupts.keeping(f"run {current.record.id} can be resumed", f"dmlcli train {named} --resume"), current:
-        from dmlcli.learn.training import train as train_model  # torch starts here
+        from dmlcli import training_run  # torch starts here
 
         if tensorboard:
             from dmlcli.learn.training.tensorboard import Board
 
             current.listeners.append(Board(current.folder, runs.read_metrics(current.folder)).log)
-        trained = train_model(photos, settings, current, device, time_budget=time_budget)
-        model = model_history.adopt(place.models, trained.model)
-        if trained.interrupted:
-            model_history.place(place.models, model, target)
-            raise Interrupted(
-                f"interrupted; the best model so far ({trained.origin}) is saved in {target}",
-                hint=f"dmlcli train {named} --resume continues; dmlcli index {named} indexes with the model so far",
-            )
-        switched = model_switch.switch(photos, model, place, target, embedded=trained.embedded, index=not no_index)
-        skipped = dict.fromkeys([*photos.skipped, *trained.skipped, *switched.skipped])
-        validation = trained.validation
-        report = TrainReport(
-            run=current.record.id,
-            model=str(target),
-            fingerprint=model.record.fingerprint,
-            images=len(photos.items),
-            products=len({item.product for item in photos.items} - {""}),
-            validation=validation.summary,
-            frozen_score=validation.frozen_score,
-            score=validation.score,
-            chosen=trained.origin,
-            seconds=time.perf_counter() - started,
-            index=None if no_index else str(place.index),
-            caution=model.record.caution,
-            skipped=tuple(skipped),
-            searches=validation.searches,
-            reason=validation.reason,
-            replaced=None if switched.replaced is None else str(switched.replaced),
-        )
-        keys = ("chosen", "score", "frozen_score", "seconds", "fingerprint")
-        current.finish({key: getattr(report, key) for key in keys})
+        destination = training_run.Destination(target, not no_index, named)
+        report, embeddings = training_run.carry_out(photos, resolved, current, destination, device, time_budget)
     if html is not None:
-        metrics = runs.read_metrics(current.folder)
-        training_page.write(Path(html), report, metrics, photos, switched.embeddings)
+        training_page.write(Path(html), report, runs.read_metrics(current.folder), photos, embeddings)
     return report

@@ -3,7 +3,8 @@
 A recipe says what is wanted; networks turn pixels into vectors; data feeds them; validation holds images out and scores
 them; training updates the weights; losses are what is minimized.
 
-recipe        all settings of a training, from options and TOML
-spec_strings  the grammar `name:key=value,key=value`
-time_budget   `--budget`
+recipe          all settings of a training; setting: how each is declared
+recipe_files    published recipes, and those in TOML files
+resumed_recipe  the recipe of a run that is resumed
+time_budget     `--budget`
 """

@@ -1,204 +1,325 @@
-"""The settings of a training run: their defaults, published recipes by name, and files of them. No torch in here.
+"""The settings of a training run. To add an option to `train`, add a field to `Recipe`; no torch in here.
 
-A recipe file is TOML, one setting a line, named as on the command line. `dmlcli/learn/recipes/` holds those of papers,
-each line with its source; every run leaves its own, as resolved, in its folder.
+The command line, its help, recipe files (recipe_files.py), dmlcli.toml, environment variables and checks follow from
+the declarations of the fields.
 """
 
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from functools import cached_property
+from typing import Annotated, Any, NamedTuple
 
-from dmlcli.errors import CannotRun, UsageError, nearest
-from dmlcli.learn import losses, spec_strings
+from dmlcli import spec_strings
+from dmlcli.errors import UsageError
+from dmlcli.learn import losses
+from dmlcli.learn.setting import Setting, fields_of, format_value
+from dmlcli.spec_strings import Spec, Value, Words
 
-_PUBLISHED = Path(__file__).parent / "recipes"
-DEEP_BATCH = 64  # images a step, where it is not asked for and the backbone is trained
-_LEAST = {"dim": 2, "batch_size": 2, "views": 1, "images_per_product": 2, "accumulate": 1, "chunk": 1}  # others: 0
-_WITHOUT_TRAINING = ("backbone", "weights", "tune", "pooling", "decode", "seed")  # all that --tune none looks at
-_OF_THE_BACKBONE = ("batch_norm", "backbone_factor", "layer_decay", "warmup")  # what --tune head does not look at
-_CHOICES = {
-    "tune": ("none", "head", "top", "all", "auto"),
-    "purpose": ("known", "new", "both"),
-    "head": ("linear", "mlp", "bnneck", "layernorm", "identity"),
-    "batch_norm": ("frozen", "free"),
-    "pooling": ("avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"),
-    "augment": ("none", "light", "retrieval", "reid", "strong"),
-    "decode": ("fast", "exact"),
-    "sampler": ("random", "balanced", "pk", "category-pk", "n-pair"),
-    "precision": ("auto", "float32", "bfloat16"),
+DEEP_BATCH = 64  # the default batch size where the backbone is trained
+
+_RAMP: Mapping[str, Value] = {"ramp": 0.0}  # epochs in which the rate climbs from a hundredth to its full height
+OPTIMIZERS: Words = {
+    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
+    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False},  # decay is added to the gradient
+    "sgd": {"momentum": 0.9, "nesterov": False},
 }
+SCHEDULES: Words = {
+    "constant": _RAMP,
+    "cosine": {"to": 0.0, **_RAMP},  # falls along half a cosine to this share of the rate
+    "step": {"every": 0.0, "at": (), "factor": 0.1, **_RAMP},  # epochs; below 1 they are shares of the run
+    "one-cycle": {"rise": 0.1},  # share of the run in which the rate rises, then it falls along half a cosine
+    "plateau": {"patience": 4.0, "factor": 0.1, "threshold": 0.001, **_RAMP},  # epochs without a better score
+}
+CLIPS: Words = {"value": {"max": 10.0}, "norm": {"max": 1.0}, "none": {}}
+
+
+class MemorySpec(NamedTuple):
+    """The size of a cross-batch memory, and the batches before its first use."""
+
+    size: int
+    start: int | None = None  # None: a tenth of the run, 1,000 batches at most
+
+
+def _complete_loss(incomplete: str) -> list[str]:
+    return [name for name in losses.names() if name.startswith(incomplete)]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of one training run, named as on the command line; these defaults are those of `dmlcli train`."""
+    """The settings of one training run, named as on the command line, with their defaults."""
 
-    loss: str = "proxy-anchor"
-    backbone: str = "mobilenet_v3_large"
-    weights: str = "auto"
-    tune: str = "auto"  # none, head, top, all; auto: the head, then deeper where it can
-    purpose: str = "both"  # search among known products, new ones, or both: --for
-    head: str = "linear"
-    batch_norm: str = "frozen"  # or free, where the backbone is trained
-    pooling: str | None = None  # None: as many as the backbone allows
-    dim: int = 256
-    epochs: int = 20
-    batch_size: int = 256  # images a step looks at; where the backbone is trained too, 64
-    learning_rate: float = 1e-3  # of the head
-    views: int = 2
-    augment: str = "light"  # a preset of random views
-    decode: str = "fast"  # large JPEGs at a reduced scale; or exact
-    seed: int = 0
-    sampler: str | None = None  # None: as the loss needs, balanced where it needs nothing and the catalog is not
-    images_per_product: int | None = None  # None: 4, or fewer where most products have fewer
-    memory: str | None = None
+    loss: Annotated[
+        str,
+        Setting(
+            "Loss", "Loss with its settings, e.g. triplet:margin=0.2 (see dmlcli losses).", complete=_complete_loss
+        ),
+    ] = "proxy-anchor"
+    memory: Annotated[
+        str | None,
+        Setting(
+            "Loss",
+            "Cross-batch memory: number of past embeddings to compare with: 8192, or 8192:start=500 (batches).",
+        ),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        Setting(
+            "Loss",
+            "How batches are sampled.",
+            choices=("random", "balanced", "pk", "category-pk", "n-pair"),
+            default="as loss and catalog need",
+        ),
+    ] = None
+    images_per_product: Annotated[
+        int | None,
+        Setting(
+            "Loss",
+            "Images per product (K) of the samplers pk and category-pk.",
+            min=2,
+            default="4, or the median of the catalog if lower",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int, Setting("Loss", "Batch size.", min=2, default=f"256, or {DEEP_BATCH} where the backbone is trained")
+    ] = 256
+    loss_factor: Annotated[
+        float | None,
+        Setting(
+            "Loss", "Factor on the learning rate for the loss's own parameters (proxies).", default="set by the loss"
+        ),
+    ] = None
 
-    # how the parameters move
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    weight_decay: float = 1e-4
-    backbone_factor: float = 0.1  # times the learning rate: pretrained weights need smaller steps than a new head
-    loss_factor: float | None = None  # times the learning rate; None: as the loss states for its proxies
-    layer_decay: float = 1.0  # each block of the backbone moves by this factor slower than the one after it
-    warmup: int = 0  # epochs in which the backbone still stands
-    clip: str = "value:10"  # Proxy-Anchor's setting
-    accumulate: int = 1  # batches a step
-    chunk: int | None = None  # images in memory at a time, the batch in two passes; None: all of it at once
-    ema: float | None = None  # decay of the moving average of the weights; None: no average
-    patience: int = 6  # epochs without a better validation score after which training stops; 0: never
-    precision: str = "auto"  # auto, float32 or bfloat16
+    backbone: Annotated[
+        str,
+        Setting(
+            "Network",
+            "torchvision network by its name there, timm:NAME (extra timm), or descriptor (needs no weights).",
+            scope="always",
+        ),
+    ] = "mobilenet_v3_large"
+    weights: Annotated[
+        str,
+        Setting("Network", "auto (cache, download, else descriptor), pretrained, none, or a file.", scope="always"),
+    ] = "auto"
+    tune: Annotated[
+        str,
+        Setting(
+            "Network",
+            "Layers to train: none (the frozen baseline), the head on cached features, the backbone's last stage "
+            "too, or all of it; auto: the head, then deeper where device and --budget allow it.",
+            choices=("none", "head", "top", "all", "auto"),
+            scope="always",
+        ),
+    ] = "auto"
+    head: Annotated[
+        str,
+        Setting(
+            "Network",
+            "Layers on top of the backbone; identity: none, only the backbone is trained.",
+            choices=("linear", "mlp", "bnneck", "layernorm", "identity"),
+        ),
+    ] = "linear"
+    dim: Annotated[int, Setting("Network", "Embedding dimension.", min=2)] = 256
+    pooling: Annotated[
+        str | None,
+        Setting(
+            "Network",
+            "Pooling of the last map, of two, or of two beside the descriptor.",
+            choices=("avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"),
+            default="the last that the backbone supports",
+            scope="always",
+        ),
+    ] = None
+    batch_norm: Annotated[
+        str,
+        Setting(
+            "Network",
+            "Keep batch-norm statistics as pretrained, or update them with --tune all.",
+            choices=("frozen", "free"),
+            scope="backbone",
+        ),
+    ] = "frozen"
+    decode: Annotated[
+        str,
+        Setting(
+            "Network",
+            "Decode large JPEGs at twice the size needed (fast) or fully (exact); kept in the model.",
+            choices=("fast", "exact"),
+            scope="always",
+        ),
+    ] = "fast"
+
+    epochs: Annotated[int, Setting("Optimization", "Maximum number of epochs; training stops early by itself.")] = 20
+    learning_rate: Annotated[
+        float,
+        Setting(
+            "Optimization",
+            "Learning rate of the head; --backbone-factor and --loss-factor scale it for backbone and proxies.",
+        ),
+    ] = 1e-3
+    optimizer: Annotated[
+        str, Setting("Optimization", "Optimizer: adamw, adam or sgd, e.g. adam:eps=1 or sgd:momentum=0.9.")
+    ] = "adamw"
+    schedule: Annotated[
+        str,
+        Setting(
+            "Optimization",
+            "Learning-rate schedule: constant, cosine, step:every=10,factor=0.5, step:at=40,70, one-cycle, or "
+            "plateau:patience=4; ramp=5 rises first.",
+        ),
+    ] = "cosine"
+    weight_decay: Annotated[float, Setting("Optimization", "Weight decay of head and backbone.")] = 1e-4
+    backbone_factor: Annotated[
+        float, Setting("Optimization", "Factor on the learning rate for the backbone.", scope="backbone")
+    ] = 0.1
+    layer_decay: Annotated[
+        float,
+        Setting(
+            "Optimization",
+            "Layer-wise decay: factor from each block of the backbone to the one before.",
+            max=1,
+            scope="backbone",
+        ),
+    ] = 1.0
+    warmup: Annotated[int, Setting("Optimization", "Epochs with a frozen backbone at the start.", scope="backbone")] = 0
+    clip: Annotated[str, Setting("Optimization", "Clip gradients: value:10 (each entry), norm:3, or none.")] = (
+        "value:10"
+    )
+    accumulate: Annotated[
+        int, Setting("Optimization", "Batches whose gradients are accumulated for one step.", min=1)
+    ] = 1
+    chunk: Annotated[
+        int | None,
+        Setting(
+            "Optimization",
+            "Images in memory at a time: large batches in two passes (gradient cache).",
+            min=1,
+            default="all",
+        ),
+    ] = None
+    ema: Annotated[
+        float | None,
+        Setting("Optimization", "Use an exponential moving average of the weights, e.g. 0.999.", max=1),
+    ] = None
+    views: Annotated[
+        int,
+        Setting("Optimization", "Views of each training image: plain, mirrored, then random crops.", min=1, max=64),
+    ] = 2
+    augment: Annotated[
+        str,
+        Setting(
+            "Optimization",
+            "Augmentation: none, light (crops and brightness), retrieval (crops alone), reid (erased parts), strong.",
+            choices=("none", "light", "retrieval", "reid", "strong"),
+        ),
+    ] = "light"
+    precision: Annotated[
+        str,
+        Setting(
+            "Optimization",
+            "Precision of training; auto: the one that the device is fast in.",
+            choices=("auto", "float32", "bfloat16"),
+        ),
+    ] = "auto"
+
+    purpose: Annotated[
+        str,
+        Setting(
+            "Validation",
+            "Products that will be searched for: those trained on, new ones, or both.",
+            choices=("known", "new", "both"),
+            option="--for",
+        ),
+    ] = "both"
+    patience: Annotated[
+        int, Setting("Validation", "Epochs without improvement after which training stops; 0: never.")
+    ] = 6
+    seed: Annotated[
+        int,
+        Setting("Run", "Random seed; equal seeds give equal models on one machine.", min=None, scope="always"),
+    ] = 0
+
+    @cached_property
+    def optimizer_spec(self) -> Spec:
+        """The optimizer with its settings."""
+        return spec_strings.parse("--optimizer", self.optimizer, OPTIMIZERS)
+
+    @cached_property
+    def schedule_spec(self) -> Spec:
+        """The learning-rate schedule with its settings."""
+        return spec_strings.parse("--schedule", self.schedule, SCHEDULES)
+
+    @cached_property
+    def clip_spec(self) -> Spec:
+        """The clipping of gradients with its limit."""
+        return spec_strings.parse("--clip", self.clip, CLIPS)
+
+    @cached_property
+    def memory_spec(self) -> MemorySpec | None:
+        """The cross-batch memory; None: there is none."""
+        if self.memory is None:
+            return None
+        size, given = spec_strings.split(self.memory)
+        start = given.get("start", "0") or ""
+        if (
+            not size.isdecimal()
+            or int(size) < 1
+            or not start.isdecimal()
+            or {*given} - {"start"}
+            or self.memory.endswith(":")
+        ):
+            raise UsageError(f"invalid --memory '{self.memory}'", hint="--memory 8192 or --memory 8192:start=1000")
+        return MemorySpec(int(size), int(start)) if given else MemorySpec(int(size))
 
     def check(self) -> None:
-        """Raise UsageError where a word is unknown, a number out of range, or settings do not go together."""
-        for name, value in asdict(self).items():
-            least = _LEAST.get(name, 0)
-            if isinstance(value, int | float) and name != "seed" and not value >= least:
-                raise UsageError(f"{_option(name)} is {value:g}, and starts at {least}")
-            if isinstance(value, str) and not _is_utf8(value):
-                raise UsageError(
-                    f"{_option(name)} {value!r} is not valid UTF-8, and a run records its settings as text",
-                    hint="rename the file, or name a link to it",
-                )
-            if name in _CHOICES and value is not None and value not in _CHOICES[name]:
-                raise UsageError(f"{_option(name)} takes no '{value}'", hint=nearest(value, list(_CHOICES[name])))
+        """Raise UsageError for an unknown word, a number out of range, or settings that exclude each other."""
+        for name, field in FIELDS.items():
+            field.check(getattr(self, name))
         losses.parse(self.loss)
-        spec_strings.parse("--optimizer", self.optimizer, spec_strings.OPTIMIZERS)
-        spec_strings.parse("--clip", self.clip, spec_strings.CLIPS)
-        schedule = spec_strings.parse("--schedule", self.schedule, spec_strings.SCHEDULES)
-        if schedule.word == "step" and not schedule.number("every") and not schedule.numbers("at"):
-            raise UsageError("--schedule step does not say when", hint="step:every=10 or step:at=20,40,factor=0.1")
-        if self.ema is not None and self.ema >= 1:
-            raise UsageError(f"--ema is {self.ema:g}, and stays below 1", hint="--ema 0.999")
+        _ = self.optimizer_spec, self.clip_spec, self.memory_spec
+        if self.schedule_spec.word == "step" and not (
+            self.schedule_spec.number("every") or self.schedule_spec.numbers("at")
+        ):
+            raise UsageError(
+                "invalid --schedule 'step': needs every or at", hint="step:every=10 or step:at=20,40,factor=0.1"
+            )
+        if self.ema == 1:
+            raise UsageError("invalid --ema 1: must be below 1", hint="--ema 0.999")
         if self.head == "identity" and self.tune in ("head", "auto"):
             raise UsageError(
-                f"--head identity leaves --tune {self.tune} no head to train", hint="--tune top, all or none"
+                f"--head identity cannot be trained with --tune {self.tune}", hint="--tune top, all or none"
             )
         if self.chunk is not None and self.batch_norm == "free":
-            raise UsageError("--chunk needs a batch norm that stands still", hint="--batch-norm frozen")
+            raise UsageError("--chunk cannot be used with --batch-norm free", hint="--batch-norm frozen")
         if self.chunk is not None and self.accumulate > 1:
             raise UsageError(
-                "--chunk and --accumulate do not go together: in two passes a batch is as large as it need be",
-                hint="a larger --batch-size, and no --accumulate",
+                "--chunk cannot be used with --accumulate", hint="a larger --batch-size, and no --accumulate"
             )
 
 
-SETTINGS = tuple(Recipe.__dataclass_fields__)
+FIELDS = fields_of(Recipe)
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the options of a verb those that are settings of a recipe and were asked for."""
-    return {name: options[name] for name in SETTINGS if options.get(name) is not None}
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe that have a value."""
+    return {name: settings[name] for name in FIELDS if settings.get(name) is not None}
 
 
-def resolve(named: str | None, asked: Mapping[str, Any]) -> Recipe:
-    """The recipe that is named (a published one, or a file), with what is asked for in its place, all checked."""
-    settings = (read(named) if named else {}) | dict(asked)
-    if "weights" in settings:
-        settings["weights"] = str(settings["weights"])  # a path, from Python
-    if settings.get("tune") in ("top", "all"):
-        settings.setdefault("batch_size", DEEP_BATCH)
-    recipe = Recipe(**settings)
-    recipe.check()
-    return recipe
-
-
-def published() -> list[str]:
-    """The names that `--recipe` knows."""
-    return sorted(file.stem for file in _PUBLISHED.glob("*.toml"))
-
-
-def read(named: str) -> dict[str, Any]:
-    """The settings of a published recipe, or of a file; raises UsageError for a setting that does not exist."""
-    file = _PUBLISHED / f"{named}.toml"
-    if named not in published():
-        file = Path(named)
-        if not file.is_file():
-            raise UsageError(f"there is no recipe '{named}', published or as a file", hint=nearest(named, published()))
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise CannotRun(f"cannot read the recipe {file}: {error}", hint="one setting a line: epochs = 40") from error
-    return from_text(text, file)
-
-
-def from_text(text: str, file: Path) -> dict[str, Any]:
-    """The settings in the text of a recipe file; errors name `file`."""
-    try:
-        values = tomllib.loads(text)
-    except ValueError as error:
-        raise CannotRun(f"cannot read the recipe {file}: {error}", hint="one setting a line: epochs = 40") from error
-    return {key.replace("-", "_"): _checked(file, key.replace("-", "_"), value) for key, value in values.items()}
-
-
-def to_toml(recipe: Recipe) -> str:
-    """The recipe as a file that `read` takes; settings without a value are left out."""
-    lines = (f"{key} = {_toml(value)}" for key, value in asdict(recipe).items() if value is not None)
-    return "\n".join(lines) + "\n"
-
-
-def check_used(recipe: Recipe, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError where one of the settings asked for has no effect at the depth that is trained."""
-    idle = [name for name in asked if name not in _WITHOUT_TRAINING] if recipe.tune == "none" else []
-    if recipe.tune == "head":
-        idle = [name for name in asked if name in _OF_THE_BACKBONE]
-    if idle:
-        named = ", ".join(_option("for" if name == "purpose" else name) for name in idle)
+def check_used(recipe: Recipe, given: Mapping[str, Any]) -> None:
+    """Raise UsageError where one of the given settings has no effect on the layers that are trained."""
+    scopes = {"none": ("training", "backbone"), "head": ("backbone",)}.get(recipe.tune, ())
+    unused = [FIELDS[name].option for name in given if FIELDS[name].setting.scope in scopes]
+    if unused:
+        named = ", ".join(unused)
         what = "trains nothing" if recipe.tune == "none" else "trains the head alone"
         raise UsageError(f"--tune {recipe.tune} {what}, so {named} would have no effect", hint=f"leave out {named}")
 
 
 def differences(recipe: Recipe, other: Recipe) -> list[str]:
-    """The settings in which two recipes differ, as a person reads them."""
-    pairs = zip(asdict(recipe).items(), asdict(other).values(), strict=True)
-    return [f"{_option(name)} was {there}, now {here}" for (name, here), there in pairs if here != there]
-
-
-def _checked(file: Path, key: str, value: object) -> object:
-    if key not in SETTINGS:
-        raise UsageError(f"{file} has a setting '{key}', and there is none", hint=nearest(key, list(SETTINGS)))
-    hint = get_type_hints(Recipe)[key]
-    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
-    if float in kinds and type(value) is int:
-        return float(value)
-    if type(value) not in kinds:
-        raise UsageError(f"{file}: {key} takes {kinds[0].__name__}, not {value!r}")
-    return value
-
-
-def _toml(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value).lower()
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    """Return the settings in which two recipes differ, for messages."""
+    now, before = asdict(recipe), asdict(other)
+    return [
+        f"{field.option} was {format_value(before[name])}, now {format_value(now[name])}"
+        for name, field in FIELDS.items()
+        if now[name] != before[name]
+    ]

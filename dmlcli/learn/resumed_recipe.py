@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from dmlcli.errors import MismatchError
-from dmlcli.learn.recipe import Recipe, differences, from_text, resolve
+from dmlcli.learn.recipe import Recipe, differences
+from dmlcli.learn.recipe_files import from_toml, resolve
 from dmlcli.runs import Run
 
 
@@ -20,7 +21,7 @@ def resumed_recipe(run: Run, named: str | None, given: Mapping[str, Any]) -> Rec
     Raises:
         MismatchError: its recipe.toml was edited since, or other settings are given now.
     """
-    before = resolve(None, from_text(run.record.recipe, run.recipe))
+    before = resolve(None, from_toml(run.record.recipe, run.recipe))
     if run.recipe.is_file() and (edited := differences(resolve(str(run.recipe), {}), before)):
         raise MismatchError(
             f"{run.recipe} was edited since run {run.record.id} began: {'; '.join(edited)}",

@@ -15,29 +15,46 @@ CatalogOrEmbeddings = Annotated[
         show_default=False,
     ),
 ]
-Split = Annotated[str | None, Option(help="Use only the images of this split.", show_default=False)]
-ImageColumn = Annotated[str | None, Option(help="Column with the image paths.", show_default=False)]
-ProductColumn = Annotated[str | None, Option(help="Column with the product of each image.", show_default=False)]
+Split = Annotated[str | None, Option(panel="Catalog", help="Use only the images of this split.", show_default=False)]
+ImageColumn = Annotated[str | None, Option(panel="Catalog", help="Column with the image paths.", show_default=False)]
+ProductColumn = Annotated[
+    str | None, Option(panel="Catalog", help="Column with the product of each image.", show_default=False)
+]
 CategoryColumn = Annotated[
-    str | None, Option(help="Column with the category of each image (the level above product).", show_default=False)
+    str | None,
+    Option(
+        panel="Catalog", help="Column with the category of each image (the level above product).", show_default=False
+    ),
 ]
 SplitColumn = Annotated[
-    str | None, Option(help="Column with the split of each image: train, val, test, …", show_default=False)
+    str | None,
+    Option(panel="Catalog", help="Column with the split of each image: train, val, test, …", show_default=False),
 ]
 SourceColumn = Annotated[
-    str | None, Option(help="Column with the source of each image: its session or camera.", show_default=False)
+    str | None,
+    Option(panel="Catalog", help="Column with the source of each image: its session or camera.", show_default=False),
 ]
 BoxColumn = Annotated[
     str | None,
     Option(
+        panel="Catalog",
         help="Column with a box to crop from each image: left top right bottom; or four columns, with commas.",
         show_default=False,
     ),
 ]
 Root = Annotated[
     Path | None,
-    Option(help="Folder that the table's paths are relative to; default: its own folder.", show_default=False),
+    Option(
+        panel="Catalog",
+        help="Folder that the table's paths are relative to; default: its own folder.",
+        show_default=False,
+    ),
 ]
 Strict = Annotated[
-    bool, Option("--strict", help="Stop if a file is missing, or a known data set differs from the published one.")
+    bool,
+    Option(
+        "--strict",
+        panel="Catalog",
+        help="Stop if a file is missing, or a known data set differs from the published one.",
+    ),
 ]

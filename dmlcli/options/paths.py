@@ -11,11 +11,27 @@ IndexPath = Annotated[
 ]
 WorkspacePath = Annotated[
     Path | None,
-    Option("--workspace", "-w", help="Workspace folder; default: the nearest .dmlcli above.", show_default=False),
+    Option(
+        "--workspace",
+        "-w",
+        panel="Run",
+        help="Workspace folder; default: the nearest .dmlcli above.",
+        show_default=False,
+    ),
 ]
-ModelOut = Annotated[Path | None, Option("--output", "-o", help="Model folder to write.", show_default=False)]
+ModelOut = Annotated[
+    Path | None, Option("--output", "-o", panel="Output", help="Model folder to write.", show_default=False)
+]
 EmbeddingsOut = Annotated[
     Path | None,
-    Option("--output", "-o", help="Output folder, or a file: .npz, .npy, .parquet, .jsonl.", show_default=False),
+    Option(
+        "--output",
+        "-o",
+        panel="Output",
+        help="Output folder, or a file: .npz, .npy, .parquet, .jsonl.",
+        show_default=False,
+    ),
 ]
-IndexOut = Annotated[Path | None, Option("--output", "-o", help="Index folder to write.", show_default=False)]
+IndexOut = Annotated[
+    Path | None, Option("--output", "-o", panel="Output", help="Index folder to write.", show_default=False)
+]

@@ -5,30 +5,30 @@ from typing import Annotated
 
 from dmlcli.options.spec import Option
 
-TrainSeed = Annotated[
-    int | None,
-    Option(
-        "--seed",
-        help="Random seed; equal seeds give equal models on one machine.  [default: 0]",
-        show_default=False,
-    ),
-]
 Seed = Annotated[int, Option(help="Random seed.")]
 Budget = Annotated[
     str | None,
-    Option(help="Time limit for the whole run: 10m, 90s or 1h30m.", show_default=False),
+    Option(panel="Run", help="Time limit for the whole run: 10m, 90s or 1h30m.", show_default=False),
 ]
-DryRun = Annotated[bool, Option("--dry-run", help="Show the plan with its time and memory, and exit.")]
-TensorBoard = Annotated[bool, Option("--tensorboard", help="Also log the run for TensorBoard (an extra).")]
-Resume = Annotated[bool, Option("--resume", help="Resume the run that was interrupted last.")]
+DryRun = Annotated[bool, Option("--dry-run", panel="Run", help="Show the plan with its time and memory, and exit.")]
+TensorBoard = Annotated[
+    bool, Option("--tensorboard", panel="Output", help="Also log the run for TensorBoard (an extra).")
+]
+Resume = Annotated[bool, Option("--resume", panel="Run", help="Resume the run that was interrupted last.")]
 RunId = Annotated[
-    str | None, Option("--run", help="With --resume: the run to resume (see dmlcli status).", show_default=False)
+    str | None,
+    Option("--run", panel="Run", help="With --resume: the run to resume (see dmlcli status).", show_default=False),
 ]
-Device = Annotated[str, Option(help="Device: auto, cpu, cuda, cuda:N or mps.")]
-NoIndex = Annotated[bool, Option("--no-index", help="Do not embed and index the catalog after training.")]
+Device = Annotated[str, Option(panel="Run", help="Device: auto, cpu, cuda, cuda:N or mps.")]
+NoIndex = Annotated[
+    bool, Option("--no-index", panel="Output", help="Do not embed and index the catalog after training.")
+]
 TrainPage = Annotated[
     Path | None,
     Option(
-        "--html", help="Also write curves, a map of the products and confusions as one HTML page.", show_default=False
+        "--html",
+        panel="Output",
+        help="Also write curves, a map of the products and confusions as one HTML page.",
+        show_default=False,
     ),
 ]

@@ -5,14 +5,18 @@ reads them by itself where a command line is valid, because importing Typer take
 """
 
 import types
+from collections.abc import Callable
 from typing import Any, Union, get_args, get_origin
 
 
 class Spelling:
-    """The names it goes by, and the settings that Typer knows for it (help, min, max, metavar, …)."""
+    """The names it goes by, its heading in the help, and what Typer takes for it (help, min, max, metavar, …)."""
 
-    def __init__(self, *names: str, **settings: Any) -> None:
-        self.names, self.settings = names, settings
+    def __init__(self, *names: str, panel: str = "", **settings: Any) -> None:
+        self.names, self.panel, self.settings = names, panel, settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.names)})"
 
 
 class Option(Spelling):
@@ -29,3 +33,17 @@ def without_none(kind: Any) -> Any:
         kinds = [one for one in get_args(kind) if one is not type(None)]
         return kinds[0] if len(kinds) == 1 else None
     return kind
+
+
+def documented(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command's docstring what its parameters are, for `help()`; `summary` keeps the text of `--help`."""
+    import inspect
+
+    if not hasattr(function, "summary"):
+        function.summary = inspect.cleandoc(function.__doc__ or "")  # type: ignore[attr-defined]
+        lines = [
+            f"    {name}: {get_args(parameter.annotation)[1].settings.get('help', '')}"
+            for name, parameter in inspect.signature(function).parameters.items()
+        ]
+        function.__doc__ = "\n".join([function.summary, "", "Args:", *lines])  # type: ignore[attr-defined]
+    return function

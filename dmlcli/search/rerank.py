@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dmlcli import spec_strings
 from dmlcli.errors import UsageError, nearest
 
 Array = NDArray[np.float32]
@@ -108,22 +109,21 @@ WAYS: dict[str, type[Rerank]] = {way.name: way for way in (QueryExpansion, Datab
 
 def parse(text: str) -> Rerank:
     """From `aqe` or `aqe:k=5,alpha=3` to the way of re-ranking; raises UsageError with the nearest right words."""
-    name, _, rest = text.partition(":")
+    name, given = spec_strings.split(text)
     way = WAYS.get(name)
     if way is None:
-        raise UsageError(f"there is no re-ranking '{name}'", hint=nearest(name, list(WAYS)))
+        raise UsageError(f"invalid --rerank '{name}'", hint=nearest(name, list(WAYS)))
     kinds: dict[str, Callable[[str], Any]] = {
         field.name: float if isinstance(field.default, float) else int for field in fields(way)
     }
     settings: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        key, _, value = part.partition("=")
-        if key not in kinds:
+    for key, value in given.items():
+        if key not in kinds or value is None:
             raise UsageError(f"{name} has no setting '{key}'", hint=nearest(key, list(kinds)))
         try:
             settings[key] = kinds[key](value)
         except ValueError as error:
-            raise UsageError(f"{name}:{key} is no number: '{value}'", hint=f"--rerank {name}:{key}=5") from error
+            raise UsageError(f"{name}:{key} is not a number: '{value}'", hint=f"--rerank {name}:{key}=5") from error
         if not 0 <= settings[key] <= 10_000 or (key in ("k", "k1", "k2", "depth") and not settings[key]):
             raise UsageError(f"{name}:{key} is out of range: {value}", hint=f"--rerank {name}:{key}=5")
     if settings.get("keep", 0) > 1:

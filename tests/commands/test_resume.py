@@ -84,7 +84,8 @@ def test_resume_is_refused_where_there_is_nothing_to_go_on_with(cli: Cli, shop: 
 
 def test_resume_is_refused_where_settings_or_photos_changed(cli: Cli, shop: Path, begun: Path) -> None:
     """Each is named; what is left out is as it was."""
-    from dmlcli.learn.recipe import Recipe, to_toml
+    from dmlcli.learn.recipe import Recipe
+    from dmlcli.learn.recipe_files import to_toml
 
     text = to_toml(Recipe(backbone="descriptor", epochs=2))
     with runs.start(begun / "runs", text, str(shop), begun / "model") as run:

@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmlcli import spec_strings
 from dmlcli.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -187,13 +188,12 @@ def parameter_groups(loss: "nn.Module", learning_rate: float) -> list[dict[str, 
 
 def _parse_term(text: str) -> Term:
     weight, star, rest = text.rpartition("*")
-    name, _, pairs = rest.partition(":")
+    name, given = spec_strings.split(rest)
     known = {setting.name: setting for setting in describe(name).settings}
     settings: dict[str, Value] = {}
-    for pair in filter(None, re.split(r",(?=[^,=]*=)", pairs)):  # a comma before no `key=` belongs to a list of ints
-        key, equals, value = pair.partition("=")
-        if key not in known or not equals:
-            raise UsageError(f"loss {name} has no setting '{pair}'", hint=nearest(key, list(known)))
+    for key, value in given.items():
+        if key not in known or value is None:
+            raise UsageError(f"loss {name} has no setting '{key}'", hint=nearest(key, list(known)))
         try:
             settings[key] = known[key].parse(value)
         except ValueError as error:

@@ -6,7 +6,6 @@ still good references; they take no gradient.
 Source: Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020, algorithm 1.
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,24 +13,6 @@ from torch import Tensor, nn
 
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
-
-
-@dataclass(frozen=True)
-class MemorySpec:
-    """How many embeddings are kept, and after how many batches they are first compared with."""
-
-    size: int
-    start: int | None = None  # None: after a tenth of the run, 1,000 batches at the most
-
-
-def parse(spec: str) -> MemorySpec:
-    """Read `SIZE` or `SIZE:start=BATCHES`; raises UsageError saying how it is written."""
-    size, colon, rest = spec.partition(":")
-    key, equals, start = rest.partition("=")
-    numbers = size.isdecimal() and int(size) > 0 and (not colon or (key == "start" and start.isdecimal()))
-    if not numbers:
-        raise UsageError(f"'{spec}' is no size of a memory", hint="--memory 8192 or --memory 8192:start=1000")
-    return MemorySpec(int(size), int(start)) if equals else MemorySpec(int(size))
 
 
 class Memory(nn.Module):

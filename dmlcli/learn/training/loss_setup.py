@@ -33,9 +33,9 @@ def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int 
         UsageError: loss and memory do not go together.
     """
     module = losses.build(recipe.loss, num_labels, embedding_dim)
-    if recipe.memory is None:
+    spec = recipe.memory_spec
+    if spec is None:
         return module
-    spec = cross_batch_memory.parse(recipe.memory)
     steps = recipe.epochs * images // recipe.batch_size  # of the whole run, roughly
     start = min(1000, steps // 10) if spec.start is None else spec.start
     if images and start >= steps:

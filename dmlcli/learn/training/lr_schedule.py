@@ -3,20 +3,20 @@
 import math
 from collections.abc import Sequence
 
-from dmlcli.learn import spec_strings
-from dmlcli.learn.spec_strings import Spec
+from dmlcli.spec_strings import Spec
 
 _START = 0.01  # share of the rate that a ramp starts from
 
 
-def share(schedule: str, number: int, epochs: int, scores: Sequence[float]) -> float:
+def share(spec: Spec, number: int, epochs: int, scores: Sequence[float]) -> float:
     """Return the share of the learning rate, in (0, 1], at epoch `number` (from 1) of `epochs`.
 
     Args:
-        schedule: as in `--schedule step:every=10,factor=0.5`.
+        spec: as `--schedule step:every=10,factor=0.5` is parsed.
+        number: of the epoch.
+        epochs: of the whole run.
         scores: of the epochs before, higher is better; only a plateau looks at them.
     """
-    spec = spec_strings.parse("--schedule", schedule, spec_strings.SCHEDULES)
     done = number - 1
     if spec.word == "one-cycle":
         return _one_cycle((done + 0.5) / epochs, spec.number("rise"))

@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from dmlcli.learn import losses, spec_strings
+from dmlcli.learn import losses
 from dmlcli.learn.recipe import Recipe
+from dmlcli.spec_strings import Spec
 
 Groups = list[dict[str, Any]]
 
 
 def build(recipe: Recipe, groups: Groups) -> torch.optim.Optimizer:
     """Return the optimizer of the recipe; each group brings its own learning rate and decay."""
-    spec = spec_strings.parse("--optimizer", recipe.optimizer, spec_strings.OPTIMIZERS)
+    spec = recipe.optimizer_spec
     if spec.word == "sgd":
         momentum, nesterov = spec.number("momentum"), bool(spec.settings["nesterov"])
         return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=_fused(groups))
@@ -61,9 +62,8 @@ def depths(backbone: nn.Module) -> dict[int, list[nn.Parameter]]:
     return dict(found)
 
 
-def clip(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> None:
+def clip(spec: Spec, parameters: Iterable[nn.Parameter]) -> None:
     """Hold the gradients within what the recipe allows, by value of each entry or by norm of all of them."""
-    spec = spec_strings.parse("--clip", recipe.clip, spec_strings.CLIPS)
     if spec.word == "value":
         most = spec.number("max")
         for parameter in parameters:

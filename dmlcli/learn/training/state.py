@@ -44,7 +44,7 @@ class TrainerState:
     def start_epoch(self) -> int:
         """Set the rates of the next pass, let the backbone stand or go, and return the number of the pass, from 1."""
         number = self.epoch + 1
-        share = lr_schedule.share(self.recipe.schedule, number, self.epochs, self.scores)
+        share = lr_schedule.share(self.recipe.schedule_spec, number, self.epochs, self.scores)
         for group, rate in zip(self.optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate * share
         for parameter in self._pretrained:
@@ -59,7 +59,7 @@ class TrainerState:
         """Move the parameters by their gradients, the mean of those of so many batches."""
         if batches > 1:
             torch._foreach_div_(self.gradients(), batches)
-        optimizer.clip(self.recipe, self.parameters)
+        optimizer.clip(self.recipe.clip_spec, self.parameters)
         self.optimizer.step()
         if self.average is not None:
             self.average.update()

@@ -1,12 +1,10 @@
 """Random views differ where they should, and come out the same where they must."""
 
 import random
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from dmlcli import options
 from dmlcli.errors import UsageError
 from dmlcli.image import ImageSettings, view
 from dmlcli.learn.data.augmentation import (
@@ -20,6 +18,7 @@ from dmlcli.learn.data.augmentation import (
     random_view,
     view_names,
 )
+from dmlcli.learn.recipe import FIELDS
 from tests.conftest import encoded, photo
 
 SETTINGS = ImageSettings(resize=36, crop=32)
@@ -102,8 +101,7 @@ def test_without_augmentation_every_view_is_the_plain_one() -> None:
 
 
 def test_the_command_line_offers_the_presets_there_are() -> None:
-    kind, _ = get_args(options.Augment)  # a word, or None for the recipe's own
-    assert set(get_args(get_args(kind)[0])) == set(PRESETS)
+    assert set(FIELDS["augment"].setting.choices) == set(PRESETS)
     with pytest.raises(UsageError, match="strnog") as caught:
         preset("strnog")
     assert "strong" in caught.value.hint

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
+from dmlcli.learn.recipe import MemorySpec, Recipe
 from dmlcli.learn.training import cross_batch_memory
 from tests.places import DATA
 
@@ -104,14 +105,14 @@ def test_a_sum_can_remember() -> None:
 
 
 def test_the_spec() -> None:
-    assert cross_batch_memory.parse("64") == cross_batch_memory.MemorySpec(64, None)
-    assert cross_batch_memory.parse("64:start=5") == cross_batch_memory.MemorySpec(64, 5)
+    assert Recipe(memory="64").memory_spec == MemorySpec(64, None)
+    assert Recipe(memory="64:start=5").memory_spec == MemorySpec(64, 5)
 
 
 @pytest.mark.parametrize("spec", ["", "0", "many", "64:", "64:start", "64:start=", "64:begin=5", "-8"])
 def test_a_wrong_spec_is_answered_with_a_right_one(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
-        cross_batch_memory.parse(spec)
+        Recipe(memory=spec).check()
     assert "--memory 8192:start=1000" in caught.value.hint
 
 

@@ -4,12 +4,15 @@ import math
 
 import pytest
 
-from dmlcli.learn import spec_strings
+from dmlcli.learn.recipe import SCHEDULES, Recipe
 from dmlcli.learn.training.lr_schedule import share
 
 
 def shares(schedule: str, epochs: int, scores: tuple[float, ...] = ()) -> list[float]:
-    return [share(schedule, number, epochs, scores[: number - 1]) for number in range(1, epochs + 1)]
+    return [
+        share(Recipe(schedule=schedule).schedule_spec, number, epochs, scores[: number - 1])
+        for number in range(1, epochs + 1)
+    ]
 
 
 def test_constant_and_cosine() -> None:
@@ -47,7 +50,7 @@ def test_a_plateau_is_left_when_the_score_stays_where_it_was() -> None:
     assert shares("plateau:patience=2,factor=0.5", len(scores), scores) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("word", sorted(set(spec_strings.SCHEDULES) - {"one-cycle"}))
+@pytest.mark.parametrize("word", sorted(set(SCHEDULES) - {"one-cycle"}))
 def test_a_ramp_climbs_from_a_hundredth(word: str) -> None:
     schedule = f"{word}:every=100,ramp=4" if word == "step" else f"{word}:ramp=4"
     without = shares(schedule.replace("ramp=4", "ramp=0"), 8)

@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
-from dmlcli.learn import losses, spec_strings
-from dmlcli.learn.recipe import Recipe
+from dmlcli.learn import losses
+from dmlcli.learn.recipe import OPTIMIZERS, Recipe
 from dmlcli.learn.training import optimizer
 
 
@@ -72,7 +72,7 @@ def test_what_is_frozen_stays_out() -> None:
     assert id(backbone[0].weight) not in trained and id(backbone[1].weight) in trained
 
 
-@pytest.mark.parametrize("word", sorted(spec_strings.OPTIMIZERS))
+@pytest.mark.parametrize("word", sorted(OPTIMIZERS))
 def test_every_optimizer_takes_its_settings_and_lowers_the_loss(word: str) -> None:
     x = torch.randn(16, 10, generator=torch.Generator().manual_seed(0))
     head = nn.Linear(10, 1)
@@ -93,5 +93,5 @@ def test_every_optimizer_takes_its_settings_and_lowers_the_loss(word: str) -> No
 def test_gradients_are_clipped_as_asked(clip: str, expected: list[float]) -> None:
     parameter = nn.Parameter(torch.zeros(2))
     parameter.grad = torch.tensor([30.0, -40.0])
-    optimizer.clip(Recipe(clip=clip), [parameter])
+    optimizer.clip(Recipe(clip=clip).clip_spec, [parameter])
     assert parameter.grad.tolist() == pytest.approx(expected, rel=1e-5)

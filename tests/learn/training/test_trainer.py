@@ -8,7 +8,8 @@ from typing import Any
 from dmlcli import model_switch, runs
 from dmlcli.catalog import open_catalog
 from dmlcli.indexes import open_index
-from dmlcli.learn.recipe import Recipe, to_toml
+from dmlcli.learn.recipe import Recipe
+from dmlcli.learn.recipe_files import to_toml
 from dmlcli.learn.training import train
 from dmlcli.workspace import Workspace
 

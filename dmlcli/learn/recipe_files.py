@@ -1,0 +1,87 @@
+"""Recipes by name and in files: TOML, one setting a line, named as on the command line.
+
+`dmlcli/learn/recipes/` holds those of papers, each line with its source; every run saves its own in its folder.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dmlcli.errors import CannotRun, UsageError, nearest
+from dmlcli.learn.recipe import DEEP_BATCH, FIELDS, Recipe
+
+_PUBLISHED = Path(__file__).parent / "recipes"
+
+
+def resolve(named: str | None, given: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a name or file, with other settings in place of its own, checked.
+
+    Args:
+        named: a published recipe or a file; None: the defaults.
+        given: settings by name.
+
+    Raises:
+        UsageError: an unknown recipe, or a setting that is not valid.
+        CannotRun: the file cannot be read.
+    """
+    settings = (read(named) if named else {}) | dict(given)
+    if "weights" in settings:
+        settings["weights"] = str(settings["weights"])  # a path, from Python
+    if settings.get("tune") in ("top", "all"):
+        settings.setdefault("batch_size", DEEP_BATCH)
+    recipe = Recipe(**settings)
+    recipe.check()
+    return recipe
+
+
+def published() -> list[str]:
+    """Return the names that `--recipe` takes."""
+    return sorted(file.stem for file in _PUBLISHED.glob("*.toml"))
+
+
+def read(named: str) -> dict[str, Any]:
+    """Return the settings of a published recipe, or of a file; raise UsageError for one that is not known."""
+    file = _PUBLISHED / f"{named}.toml"
+    if named not in published():
+        file = Path(named)
+        if not file.is_file():
+            raise UsageError(f"recipe not found: '{named}'", hint=nearest(named, published()))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, error) from error
+    return from_toml(text, file)
+
+
+def from_toml(text: str, file: Path) -> dict[str, Any]:
+    """Return the settings in the text of a recipe file; errors name `file`."""
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        raise _unreadable(file, error) from error
+    return {key.replace("-", "_"): _checked(file, key.replace("-", "_"), value) for key, value in values.items()}
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Return the text of a recipe file that `read` takes; settings without a value are left out."""
+    import tomli_w
+
+    return tomli_w.dumps({key: value for key, value in asdict(recipe).items() if value is not None})
+
+
+def _checked(file: Path, key: str, value: object) -> object:
+    """Return a value in the kind of its setting; raise UsageError for an unknown setting or another kind."""
+    if key not in FIELDS:
+        raise UsageError(f"{file}: unknown setting '{key}'", hint=nearest(key, list(FIELDS)))
+    kind = FIELDS[key].kind
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{file}: {key} takes {kind.__name__}, not {value!r}")
+    return value
+
+
+def _unreadable(file: Path, error: Exception) -> CannotRun:
+    return CannotRun(f"cannot read the recipe {file}: {error}", hint="one setting a line: epochs = 40")

@@ -1,0 +1,49 @@
+"""The settings of a recipe as options of a command: declared in learn/recipe.py, added to a signature here."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from dmlcli.learn.recipe import FIELDS
+from dmlcli.options.spec import Option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_recipe(*names: str, **defaults: Any) -> Callable[[F], F]:
+    """Replace `**settings` in the signature of a command by the settings of a recipe, all None where not given.
+
+    Args:
+        names: the settings; none: all of them.
+        defaults: defaults of the command that are not those of the recipe, for the help.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        parameters = []
+        for parameter in signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                parameters += [_parameter(name, defaults.get(name)) for name in names or FIELDS]
+            else:
+                parameters.append(parameter)
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def _parameter(name: str, default: Any) -> inspect.Parameter:
+    field = FIELDS[name] if default is None else FIELDS[name]._replace(default=default)
+    setting, kind = field.setting, field.kind
+    limits = {"min": setting.min, "max": setting.max} if kind is not str else {}
+    option = Option(
+        *([setting.option] if setting.option else []),
+        help=field.help,
+        show_default=False,
+        panel=setting.group,
+        **{key: value for key, value in limits.items() if value is not None},
+        **({"autocompletion": setting.complete} if setting.complete else {}),
+    )
+    choices: Any = Literal.__getitem__(setting.choices) if setting.choices else kind
+    annotation: Any = Annotated[choices | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
