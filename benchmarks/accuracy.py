@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py ../shared/data --backbone mobilenet_v2 --weights FILE [--workspace DIR]
 
 Every choice is made by folds on the images that training may open; the images that score are looked at once, after
-it. Known products: photos of split test searched among split train, all 81 products. New products: fitted on a random
+it. Seen products: photos of split test searched among split train, all 81 products. Unseen products: fitted on a random
 half of them, the photos of the other half searched, five times; gains over the backbone as published are paired.
 Catalog pictures: one clean picture of each product searched among the photos of the half not fitted on, and back;
 with `--pictures` those of the other half are fitted on too, as a source of their own beside the photos.
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--pooling")
     parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-accuracy")
-    parser.add_argument("--for", dest="purpose", default="both", choices=["known", "new", "both"])
+    parser.add_argument("--for", dest="purpose", default="both", choices=["seen", "unseen", "both"])
     parser.add_argument("--pictures", action="store_true", help="fit on clean pictures too, and search by them alone")
     asked = parser.parse_args()
     recipe = Recipe(backbone=asked.backbone, weights=asked.weights, pooling=asked.pooling, purpose=asked.purpose)
@@ -60,15 +60,15 @@ def main() -> None:
     data = training_data.gather(read, _NOTHING, backbone, recipe, place, device=device)
     products = sorted({item.product for item in data.photos.items})
     if asked.pictures:
-        return _new_products(data, recipe, products, ACROSS, pictures=True)
+        return _unseen_products(data, recipe, products, ACROSS, pictures=True)
 
     started = time.perf_counter()
     embedded, head_params = _trained(data, recipe, set(products))
     seconds = time.perf_counter() - started
     for name, vectors in (("frozen", data.baseline.numpy()), (f"trained ({head_params}, {seconds:.0f} s)", embedded)):
         scores = _search(data, vectors, "test", "train", set(products))
-        print(f"known products: {name}: {_reported(scores)}")
-    _new_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
+        print(f"seen products: {name}: {_reported(scores)}")
+    _unseen_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
 
 
 _NOTHING = TrainingSplit([], [], [], [], "")
@@ -104,7 +104,7 @@ def _sourced(item: Item) -> Item:
     return item._replace(split="train", source="picture") if item.split == "iconic" else item._replace(source="photo")
 
 
-def _new_products(
+def _unseen_products(
     data: training_data.TrainingData,
     recipe: Recipe,
     products: Sequence[str],
@@ -114,14 +114,14 @@ def _new_products(
 ) -> None:
     gains: dict[tuple[str, str], list[tuple[Scores, Scores, list[str]]]] = {protocol: [] for protocol in protocols}
     for fold in range(FOLDS):
-        new = set(random.Random(fold).sample(products, len(products) // 2))
-        embedded, head_params = _trained(data, recipe, set(products) - new, pictures=pictures)
+        unseen = set(random.Random(fold).sample(products, len(products) // 2))
+        embedded, head_params = _trained(data, recipe, set(products) - unseen, pictures=pictures)
         for protocol in protocols:
-            before, after = (_search(data, vectors, *protocol, new) for vectors in (data.baseline.numpy(), embedded))
-            names = [data.photos.items[row].product for row in _rows(data, protocol[0], new)]
+            before, after = (_search(data, vectors, *protocol, unseen) for vectors in (data.baseline.numpy(), embedded))
+            names = [data.photos.items[row].product for row in _rows(data, protocol[0], unseen)]
             gains[protocol].append((before, after, names))
             change = f"{_reported(before)} -> {_reported(after)}  ({head_params})"
-            print(f"new products, fold {fold}, {' -> '.join(protocol)}: {change}")
+            print(f"unseen products, fold {fold}, {' -> '.join(protocol)}: {change}")
     for protocol, folds in gains.items():
         changes_shown = []
         for metric in ("recall@1", "map@r"):
@@ -130,7 +130,9 @@ def _new_products(
             changes_shown.append(
                 f"{metric} {100 * np.nanmean(differences):+.1f} ({100 * low:+.1f} ... {100 * high:+.1f})"
             )
-        print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(changes_shown)}")
+        print(
+            f"unseen products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(changes_shown)}"
+        )
 
 
 def _rows(data: training_data.TrainingData, split: str, products: set[str]) -> list[int]:

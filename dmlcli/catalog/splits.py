@@ -57,19 +57,19 @@ def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
     rows = sorted({*fit, *training.queries, *training.gallery})
     counts = Counter(catalog.items[row].product for row in rows)
     several = sorted(product for product, count in counts.items() if count > 1)
-    new = set(_draw(catalog, rows, several, len(several) // 2, seed))
-    if min(len(new), len(counts) - len(new)) < 2:
+    unseen = set(_draw(catalog, rows, several, len(several) // 2, seed))
+    if min(len(unseen), len(counts) - len(unseen)) < 2:
         raise CatalogError(
             "a comparison needs four products or more, two images of each", hint="dmlcli train takes fewer"
         )
-    queries = [row for row in rows if catalog.items[row].product in new]
+    queries = [row for row in rows if catalog.items[row].product in unseen]
     gallery = queries
     if any(catalog.items[row].split in VALIDATION_SPLITS for row in queries):
         gallery = [row for row in queries if catalog.items[row].split not in VALIDATION_SPLITS]
         queries = [row for row in queries if catalog.items[row].split in VALIDATION_SPLITS]
-    known = [row for row in rows if catalog.items[row].product not in new and row in fit]
+    seen = [row for row in rows if catalog.items[row].product not in unseen and row in fit]
     how = "leave-one-out" if queries is gallery else f"{len(queries)} images of split val searched in {len(gallery)}"
-    return TrainingSplit(known, queries, gallery, sorted(new), f"{how} among {len(new)} new products")
+    return TrainingSplit(seen, queries, gallery, sorted(unseen), f"{how} among {len(unseen)} unseen products")
 
 
 def _with_validation(catalog: Catalog, rows: list[int], validation: list[int]) -> TrainingSplit:
@@ -77,9 +77,11 @@ def _with_validation(catalog: Catalog, rows: list[int], validation: list[int]) -
     known = [row for row in validation if catalog.items[row].product in fitted]
     if len(known) * 2 > len(validation):
         return TrainingSplit(rows, known, rows, [], f"{len(known)} images of split val searched among split train")
-    new = [row for row in validation if catalog.items[row].product not in fitted]
-    held_out = sorted({catalog.items[row].product for row in new})
-    return TrainingSplit(rows, new, new, held_out, f"leave-one-out among {len(held_out)} new products of split val")
+    unseen = [row for row in validation if catalog.items[row].product not in fitted]
+    held_out = sorted({catalog.items[row].product for row in unseen})
+    return TrainingSplit(
+        rows, unseen, unseen, held_out, f"leave-one-out among {len(held_out)} unseen products of split val"
+    )
 
 
 def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> TrainingSplit:

@@ -261,7 +261,7 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
     known = "" if found.kept is None else f", accepts {100 * found.kept:.0f} % of photos of indexed products"
     how = {
         "all": "",
-        "new": " that the model was not trained on",
+        "unseen": " that the model was not trained on",
         "cross_validated": ", all trained on, and from products held out in the cross-validation of training",
         "trained": ", all trained on",
     }[found.basis]
@@ -271,7 +271,7 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
     )
     if found.basis == "trained":
         progress.warn(
-            "new products come closer than those that were trained on, and nothing tells how close here: fewer of "
-            "them will be refused (train without --for known measures it)"
+            "unseen products come closer than those that were trained on, and nothing tells how close here: fewer of "
+            "them will be refused (train without --for seen measures it)"
         )
     return found.threshold

@@ -40,7 +40,7 @@ def train(
 ) -> "TrainReport | PlanReport":
     """Fine-tune a model on your own photos, then embed and index them.
 
-    The model that is kept has the best MAP@R on held-out photos, among known products and new ones; where training is
+    The model that is kept has the best MAP@R on held-out photos, among seen products and unseen ones; where training is
     worse than the frozen backbone in either search, the frozen backbone is kept. The model that it replaces stays in
     the workspace's models/.
 

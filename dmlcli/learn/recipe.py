@@ -226,8 +226,8 @@ class Recipe:
         str,
         Setting(
             "Validation",
-            "Products that will be searched for: those trained on, new ones, or both.",
-            choices=("known", "new", "both"),
+            "Products that will be searched for: seen in training, unseen, or both.",
+            choices=("seen", "unseen", "both"),
             option="--for",
         ),
     ] = "both"

@@ -13,7 +13,7 @@ from dmlcli.pages.rendering import render
 from dmlcli.report.train import TrainReport
 
 _STAGES = {"head": "the head", "top": "the last stage", "all": "the whole network"}
-_SCORES = {"known": "known", "new": "new", "map@r": "together"}  # of metrics.jsonl, with their names in the chart
+_SCORES = {"seen": "seen", "unseen": "unseen", "map@r": "together"}  # of metrics.jsonl, with their names in the chart
 
 
 def write(

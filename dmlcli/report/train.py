@@ -22,6 +22,6 @@ class TrainReport:
     index: str | None
     caution: str = ""
     skipped: tuple[Skipped, ...] = ()
-    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # known, new: MAP@R of frozen and chosen
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # seen, unseen: MAP@R of frozen and chosen
     reason: str = ""  # why the frozen backbone is kept, where training did not help
     replaced: str | None = None  # where the model that was replaced is kept

@@ -5,7 +5,7 @@ take an image of the index, forget its product, and see how close the best of th
 score that one in twenty of these reaches; how far up it must lie for that to hold for the *next* product is found by
 leaving out every product once more.
 
-Products that a model was trained on lie further from the others than new ones will: asked with them, the threshold
+Products that a model was trained on lie further from the others than unseen ones will: asked with them, the threshold
 would lie too low. Where the index holds enough products that the model has never seen, only their images are asked
 with; else the threshold is no lower than what cross-validation found in training, with products that it held out.
 """
@@ -31,7 +31,7 @@ _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a 
 _ENOUGH = 20  # products never seen in training, from which nothing else is needed
 _SEED = 0
 # measured on: every product; those that the model never saw; cross-validation, as all were trained on; trained ones
-Basis = Literal["all", "new", "cross_validated", "trained"]
+Basis = Literal["all", "unseen", "cross_validated", "trained"]
 Scores = NDArray[np.float32]
 Rows = Callable[[Ids], Vectors]
 
@@ -57,17 +57,17 @@ _CALIBRATION = records.record_of(
         "kept": records.optional(_SHARE),
         "images": records.whole(),
         "products": records.whole(),
-        "basis": records.one_of("all", "new", "cross_validated", "trained"),
+        "basis": records.one_of("all", "unseen", "cross_validated", "trained"),
     }
 )
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a model knows of the products of an index: those that it was trained on, and how close new ones came."""
+    """What a model knows of the products of an index: those that it was trained on, and how close unseen ones came."""
 
     products: Sequence[str] = ()
-    open_set: float | None = None  # cosine that 95 % of the photos of new products stayed below in cross-validation
+    open_set: float | None = None  # cosine that 95 % of the photos of unseen products stayed below in cross-validation
 
 
 def calibrate(rows: Rows, products: Sequence[str], training: Training | None = None) -> Calibration:
@@ -84,9 +84,9 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     unknown = names == ""
     training = training or Training()
     trained = np.isin(names, list(training.products))
-    new = ~trained & ~unknown
-    fresh = int(new.sum()) >= (_FEWEST if training.open_set is None else _ENOUGH)
-    askable = new if fresh else ~unknown
+    unseen = ~trained & ~unknown
+    fresh = int(unseen.sum()) >= (_FEWEST if training.open_set is None else _ENOUGH)
+    askable = unseen if fresh else ~unknown
     if int(askable.sum()) < _FEWEST:
         raise CannotRun(
             f"--min-score auto needs {_FEWEST} products to learn from, the index has {int(askable.sum())}",
@@ -95,11 +95,11 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     asked = _sample(np.flatnonzero(askable[codes]), codes)
     seen = _closest(rows, codes, asked)
     threshold = _threshold(seen, codes[asked])
-    basis: Basis = "new" if fresh and trained.any() else "all" if fresh or not trained.any() else "trained"
+    basis: Basis = "unseen" if fresh and trained.any() else "all" if fresh or not trained.any() else "trained"
     if basis == "trained" and training.open_set is not None:
         threshold, basis = max(threshold, training.open_set), "cross_validated"
     several = np.isfinite(seen.own)
-    held_out = basis in ("all", "new")  # photos that the model was fitted on say nothing about those to come
+    held_out = basis in ("all", "unseen")  # photos that the model was fitted on say nothing about those to come
     kept = float((seen.own[several] >= threshold).mean()) if held_out and several.any() else None
     return Calibration(
         threshold=round(threshold, 6),

@@ -11,7 +11,7 @@ from dmlcli.progress import Pass
 
 
 def one(number: int, score: float = 0.5, best: bool = False, depth: str = "head") -> Pass:
-    scores = {"known": (score, (score - 0.02, score + 0.04)), "new": (score / 2, None)}
+    scores = {"seen": (score, (score - 0.02, score + 0.04)), "unseen": (score / 2, None)}
     return Pass(depth, number, 20, 3.25, 1e-3, 0.75, scores, best, 412.0, 3.0)
 
 
@@ -31,7 +31,7 @@ def test_a_row_for_each_pass(width: int) -> None:
         rows = drawn(table, width)
     finally:
         table.close()
-    assert "MAP@R known" in rows[1] and "img/s" in rows[1]
+    assert "MAP@R seen" in rows[1] and "img/s" in rows[1]
     shown = [row.split()[0] for row in rows if "/20" in row]
     assert shown == ["2/20", *(f"{number}/20" for number in range(5, 15))]  # the best, and the last ten
     assert "50.0 ±3.0" in rows[-2] and "25.0" in rows[-2] and "75 %" in rows[-2] and "412" in rows[-2]
@@ -56,7 +56,7 @@ def test_off_a_terminal_a_pass_is_a_line(capsys: pytest.CaptureFixture[str]) -> 
     teller.learned(one(3, best=True))
     report = capsys.readouterr().err
     assert report.startswith("head, epoch 3/20  loss   3.2500") and report.count("\n") == 1
-    assert "known products 50.0 ±3.0 %, new products 25.0 % *" in report and "412 images/s" in report
+    assert "seen products 50.0 ±3.0 %, unseen products 25.0 % *" in report and "412 images/s" in report
     Teller(quiet=True).learned(one(3))
     assert capsys.readouterr().err == ""
 

@@ -43,7 +43,7 @@ def test_each_loss_is_scored_beside_the_frozen_backbone_and_the_lda_head(workspa
     }
     scores = [one.map_at_r or 0.0 for one in report.contenders]
     assert scores == sorted(scores, reverse=True)
-    assert report.products == 3 and "3 new products" in report.protocol
+    assert report.products == 3 and "3 unseen products" in report.protocol
     for one in report.contenders:
         assert one.interval95 is not None and one.interval95[0] <= (one.map_at_r or 0.0) <= one.interval95[1]
     frozen = next(one for one in report.contenders if one.name == "frozen backbone")

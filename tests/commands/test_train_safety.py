@@ -212,17 +212,17 @@ def test_an_option_that_would_have_no_effect_is_refused(
 def test_where_training_does_harm_the_model_is_the_frozen_backbone(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The frozen backbone is said to find every new product; nothing that is trained can be as good."""
+    """The frozen backbone is said to find every unseen product; nothing that is trained can be as good."""
     plan = make_plan
 
     def harmed(*arguments: Any) -> ValidationPlan:
         found = plan(*arguments)
-        return replace(found, frozen_scores=[{"known": 0.0, "new": 1.1}] * len(found.folds))
+        return replace(found, frozen_scores=[{"seen": 0.0, "unseen": 1.1}] * len(found.folds))
 
     monkeypatch.setattr("dmlcli.learn.training.trainer.make_plan", harmed)
     catalog = make_shop(tmp_path / "more", products=8, images=4)
     report = report_of(train("--tune", "head", "--epochs", 1, "--no-index", catalog=catalog))
-    assert report["chosen"] == "frozen backbone" and "worse for new products" in report["reason"]
+    assert report["chosen"] == "frozen backbone" and "worse for unseen products" in report["reason"]
     assert report["score"] == report["frozen_score"]
     record = open_model(report["model"]).record
     assert record.scores["chosen"] == "frozen backbone" and record.scores["open_set"] is None

@@ -21,7 +21,7 @@ def test_the_lowest_and_highest_value_are_the_ends_of_the_axis() -> None:
 def test_given_ends_and_a_level_count_too() -> None:
     chart = line_chart("Share", [1, 2], {"active": [20, 30]}, ends=(0, 100))
     assert (chart.low, chart.high) == (0, 100)
-    chart = line_chart("MAP@R", [1, 2], {"known": [60, 70]}, level=50)
+    chart = line_chart("MAP@R", [1, 2], {"seen": [60, 70]}, level=50)
     assert chart.low == 50 and chart.level_y == chart.box[3]
 
 
@@ -32,6 +32,6 @@ def test_one_epoch_and_equal_values_have_a_place() -> None:
 
 
 def test_names_of_lines_that_end_together_are_below_each_other() -> None:
-    series = {"known": [1, 5.0], "new": [1, 4.99], "together": [0, 4.98]}
+    series = {"seen": [1, 5.0], "unseen": [1, 4.99], "together": [0, 4.98]}
     heights = sorted(line.name_y for line in line_chart("MAP@R", [1, 2], series).lines)
     assert all(lower - upper >= 14 for upper, lower in pairwise(heights))

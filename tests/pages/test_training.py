@@ -33,8 +33,8 @@ ROWS: list[dict[str, Any]] = [
             "loss": 5.0 - n,
             "learning_rate": 1e-3,
             "map@r": 0.5 + n / 16,
-            "known": 0.7,
-            "new": 0.4,
+            "seen": 0.7,
+            "unseen": 0.4,
             "active": 1.0,
         }
         for n in (1, 2)
@@ -53,7 +53,7 @@ def test_curves_map_and_confusions(tmp_path: Path, confused: bool) -> None:
     training.write(tmp_path / "page.html", REPORT, ROWS, photos, replace(made, items=photos.items))
     text = (tmp_path / "page.html").read_text()
     assert "62.5 %" in text and "50.0 %" in text and "+12.5" in text and "epoch 2 chosen" in text
-    assert text.count("<polyline") == 1 + 4 + 1 + 1 and "LDA head</text>" in text  # known, new, both and the level
+    assert text.count("<polyline") == 1 + 4 + 1 + 1 and "LDA head</text>" in text  # seen, unseen, both and the level
     assert text.count("<image ") == 4 and "product-03: 3 photos" in text
     assert ("confused with each other" in text) is confused and ("None: the nearest" in text) is not confused
     assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text

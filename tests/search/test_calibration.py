@@ -51,7 +51,7 @@ def test_unknown_products_are_refused_as_often_as_promised() -> None:
 
 
 def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
-    """Products that were trained on stand alone; new ones lie among the others, and the threshold must know."""
+    """Products that were trained on stand alone; unseen ones lie among the others, and the threshold must know."""
     vectors, names = catalog(0, products=100)
     trained = np.isin(names, np.unique(names)[:60])
     apart = np.concatenate([vectors, np.zeros((len(vectors), 60), np.float32)], axis=1)
@@ -60,7 +60,7 @@ def test_only_products_the_model_has_never_seen_are_asked_with() -> None:
         apart[row, 16 + np.unique(names)[:60].tolist().index(names[row])] = 1
     seen = [str(name) for name in np.unique(names)[:60]]
     every, honest = (calibrate(apart.__getitem__, names.tolist(), report) for report in (None, Training(seen)))
-    assert (every.basis, honest.basis, honest.products) == ("all", "new", 40)
+    assert (every.basis, honest.basis, honest.products) == ("all", "unseen", 40)
     assert honest.threshold > every.threshold
 
 
@@ -88,11 +88,11 @@ def test_a_trained_model_says_how_close_new_products_come(workspace: Path, missi
     assert kept["basis"] == "cross_validated" and kept["threshold"] == pytest.approx(open_set["threshold"], abs=1e-5)
     assert 0 < open_set["threshold"] < 1 and open_set["refused"] == REFUSED and open_set["folds"] >= 1
     record = json.loads((workspace / "model" / "model.json").read_text())
-    record["scores"]["open_set"] = None  # as after --for known
+    record["scores"]["open_set"] = None  # as after --for seen
     (workspace / "model" / "model.json").write_text(json.dumps(record))
     shutil.rmtree(workspace / "models")  # where the model would be found as it was
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace)
-    assert found.code == 0 and "warning: new products come closer" in found.err
+    assert found.code == 0 and "warning: unseen products come closer" in found.err
 
 
 def test_products_may_be_unknown_and_few() -> None:

@@ -8,11 +8,11 @@ from dmlcli.report.compare import CompareReport
 
 def show(report: CompareReport) -> None:
     """Show it as text."""
-    known = any(one.known_map_at_r is not None for one in report.contenders)
-    own = ["known: R@1", "MAP@R"] if known else []
-    new = ["new: R@1", "MAP@R", "95 % interval", "over frozen", "95 % interval"]
-    table = formatting.table("loss", *new, *own, "seconds")
-    for column in range(1, 2 + len(new) + len(own)):
+    shows_seen = any(one.seen_map_at_r is not None for one in report.contenders)
+    own = ["seen: R@1", "MAP@R"] if shows_seen else []
+    unseen = ["unseen: R@1", "MAP@R", "95 % interval", "over frozen", "95 % interval"]
+    table = formatting.table("loss", *unseen, *own, "seconds")
+    for column in range(1, 2 + len(unseen) + len(own)):
         table.columns[column].justify = "right"
     for one in report.contenders:
         gain = "-" if one.gain is None else f"{100 * one.gain:+.1f}"
@@ -21,7 +21,7 @@ def show(report: CompareReport) -> None:
             formatting.percent(one.map_at_r),
             formatting.span(one.interval95),
         ]
-        seen = [formatting.percent(one.known_recall_at_1), formatting.percent(one.known_map_at_r)] if known else []
+        seen = [formatting.percent(one.seen_recall_at_1), formatting.percent(one.seen_map_at_r)] if shows_seen else []
         span = formatting.span(one.gain_interval95, "+.1f")
         formatting.add_row(table, one.name, *scores, gain, span, *seen, f"{one.seconds:.1f}")
     fitted = f"{formatting.count(report.images, 'image')} of {formatting.count(report.products, 'product')}"

@@ -194,7 +194,7 @@ def _notes(report: EvalReport) -> None:
         count = "count as 0" if report.missing_as_zero else "do not count"
         formatting.note(f"{report.without_positive} queries have no image of their product to find and {count}")
     if report.includes_training:
-        formatting.note("this score includes training products: new ones will do worse")
+        formatting.note("this score includes training products: unseen ones will do worse")
     if report.trained_products:
         formatting.note(f"the model was trained on {report.trained_products} of these products")
     formatting.cautions(report.warnings)

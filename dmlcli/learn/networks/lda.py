@@ -19,7 +19,7 @@ _ROUNDS, _MORE = 4, 16  # of the power iteration that finds the strongest compon
 class HeadParams:
     """The hyperparameters of an LDA head, selected by cross-validation."""
 
-    shrinkage: float  # little suits products seen in training, much suits new ones
+    shrinkage: float  # little suits seen products, much suits unseen ones
     blend: float  # share of the whitened part
     prototype_attention: float  # weight of the attention over the products' prototypes
 

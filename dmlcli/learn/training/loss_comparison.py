@@ -134,19 +134,19 @@ def _contender(
         baseline: those of the frozen backbone.
         lda: those of the LDA head; None: not compared with it.
     """
-    products = searches.query_products("new")
-    new, known = scores["new"], scores.get("known")
-    gain = new["map@r"] - baseline["new"]["map@r"]
+    products = searches.query_products("unseen")
+    unseen, seen = scores["unseen"], scores.get("seen")
+    gain = unseen["map@r"] - baseline["unseen"]["map@r"]
     return replace(
         row,
-        recall_at_1=metrics.mean(new["recall@1"]) or 0.0,
-        map_at_r=metrics.mean(new["map@r"]) or 0.0,
-        interval95=metrics.interval95(new["map@r"], products),
+        recall_at_1=metrics.mean(unseen["recall@1"]) or 0.0,
+        map_at_r=metrics.mean(unseen["map@r"]) or 0.0,
+        interval95=metrics.interval95(unseen["map@r"], products),
         gain=metrics.mean(gain) or 0.0,
         gain_interval95=metrics.interval95(gain, products),
-        known_recall_at_1=metrics.mean(known["recall@1"]) if known else None,
-        known_map_at_r=metrics.mean(known["map@r"]) if known else None,
-        head_gain_interval95=metrics.interval95(new["map@r"] - lda["new"]["map@r"], products) if lda else None,
+        seen_recall_at_1=metrics.mean(seen["recall@1"]) if seen else None,
+        seen_map_at_r=metrics.mean(seen["map@r"]) if seen else None,
+        head_gain_interval95=metrics.interval95(unseen["map@r"] - lda["unseen"]["map@r"], products) if lda else None,
     )
 
 

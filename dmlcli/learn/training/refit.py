@@ -22,9 +22,9 @@ from dmlcli.learn.validation.training_data import TrainingData
 
 
 def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str, float] | None:
-    """Return the cosine that the photos of new products stay below, as model.json keeps it; None where nobody knows.
+    """Return the cosine that the photos of unseen products stay below, as model.json keeps it; None where nobody knows.
 
-    That is where folds hold out no products (`--for known`), and with a backbone that was trained, whose features
+    That is where folds hold out no products (`--for seen`), and with a backbone that was trained, whose features
     would have to be computed once more.
     """
     found, fold = plan.open_set, plan.folds[0]

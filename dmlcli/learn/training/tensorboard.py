@@ -35,6 +35,6 @@ class Board:
         with storage.writing(self._folder):
             for name, value in row.items():
                 if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
-                    group = _GROUPS.get(name, "validation" if name in ("map@r", "known", "new") else "diagnostics")
+                    group = _GROUPS.get(name, "validation" if name in ("map@r", "seen", "unseen") else "diagnostics")
                     self._writer.add_scalar(f"{group}/{name}", value, row.get("epoch") or 0)
             self._writer.flush()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dmlcli.catalog import VALIDATION_SPLITS, Item, TrainingSplit
 
-PURPOSES = ("known", "new", "both")
+PURPOSES = ("seen", "unseen", "both")
 _FOLDS = 3
 _LEAST_PRODUCTS = 4  # in a search; with fewer, scores are not meaningful
 _LEAST_IMAGES = 4  # of a product, for one of them to be held out
@@ -29,7 +29,7 @@ class Search:
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Rows to fit on, and the searches that are scored: by name, `known` and `new` products, one of them or both."""
+    """Rows to fit on, and the searches that are scored: by name, `seen` and `unseen` products, one of them or both."""
 
     fit: list[int]
     searches: dict[str, Search] = field(default_factory=dict)
@@ -46,27 +46,27 @@ def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str,
 
     Args:
         items: what the rows of `split` speak of.
-        purpose: which products will be searched for: `known`, `new` or `both`.
+        purpose: which products will be searched for: `seen`, `unseen` or `both`.
     """
     fit = final_fit_rows(items, split)
     given = sorted({*split.queries} - {*fit})  # photos that are never fitted on
     counts = Counter(items[row].product for row in fit)
     several = sorted(product for product, count in counts.items() if count > 1)
     random.Random(seed).shuffle(several)
-    if purpose == "known" or (given and split.held_out) or len(several) < 2 * _LEAST_PRODUCTS:
+    if purpose == "seen" or (given and split.held_out) or len(several) < 2 * _LEAST_PRODUCTS:
         folds: list[set[str]] = [set()]
     else:
         number = min(_FOLDS, len(several) // _LEAST_PRODUCTS)
         folds = [set(several[start::number]) for start in range(number)]
-    made = [_validation_split(items, fit, given, new, purpose) for new in folds]
+    made = [_validation_split(items, fit, given, unseen, purpose) for unseen in folds]
     return [validation_split for validation_split in made if validation_split.searches]
 
 
 def half_split(items: Sequence[Item], split: TrainingSplit) -> ValidationSplit:
-    """Return the one fold by which losses are compared: `split` says which half of the products is new."""
+    """Return the one fold by which losses are compared: `split` says which half of the products is unseen."""
     given = [row for row in split.fit if items[row].split in VALIDATION_SPLITS]
-    made = _validation_split(items, sorted({*split.fit} - {*given}), given, set(), "known")
-    return ValidationSplit(made.fit, made.searches | {"new": _few(split.queries, split.gallery)})
+    made = _validation_split(items, sorted({*split.fit} - {*given}), given, set(), "seen")
+    return ValidationSplit(made.fit, made.searches | {"unseen": _few(split.queries, split.gallery)})
 
 
 def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]) -> str:
@@ -82,26 +82,26 @@ def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]
 
 
 def _validation_split(
-    items: Sequence[Item], fit: Sequence[int], given: Sequence[int], new: set[str], purpose: str
+    items: Sequence[Item], fit: Sequence[int], given: Sequence[int], unseen: set[str], purpose: str
 ) -> ValidationSplit:
-    """Fit on all but the products `new`, which are scored, as are the images `given`."""
-    kept = [row for row in fit if items[row].product not in new]
+    """Fit on all but the products `unseen`, which are scored, as are the images `given`."""
+    kept = [row for row in fit if items[row].product not in unseen]
     fitted = {items[row].product for row in kept}
     searches = {}
-    if purpose != "new":
+    if purpose != "unseen":
         queries = [row for row in given if items[row].product in fitted] or _hold_out_images(items, kept)
         kept = sorted({*kept} - {*queries})
         if _enough(items, queries):
-            searches["known"] = _few(queries, kept)
-    if purpose != "known":
+            searches["seen"] = _few(queries, kept)
+    if purpose != "seen":
         own = [row for row in given if items[row].product not in fitted]
-        held_out = [row for row in fit if items[row].product in new]
+        held_out = [row for row in fit if items[row].product in unseen]
         if held_out and _enough(items, own):
-            searches["new"] = _few(own, held_out)
+            searches["unseen"] = _few(own, held_out)
         elif (asking := _of_one_source(items, held_out)) and _enough(items, asking):
-            searches["new"] = _few(asking, sorted({*held_out} - {*asking}))
+            searches["unseen"] = _few(asking, sorted({*held_out} - {*asking}))
         elif _enough(items, held_out or own):
-            searches["new"] = _few(held_out or own, held_out or own)
+            searches["unseen"] = _few(held_out or own, held_out or own)
     return ValidationSplit(kept, searches)
 
 

@@ -29,7 +29,7 @@ class Choice(NamedTuple):
 
     head_params: HeadParams
     scores: list[dict[str, float]]  # in each, search by search
-    open_set: list[float]  # how close new products come, in each that holds some out
+    open_set: list[float]  # how close unseen products come, in each that holds some out
 
 
 def new_head(fold: Fold, spec: HeadSpec) -> BlendHead:
@@ -67,7 +67,7 @@ class Tried(NamedTuple):
 
     head_params: HeadParams
     scores: dict[str, float]  # MAP@R, search by search
-    closest: float | None  # how close new products come; None where none are held out
+    closest: float | None  # how close unseen products come; None where none are held out
 
 
 class FoldScores:

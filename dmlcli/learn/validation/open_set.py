@@ -1,7 +1,7 @@
 """How similar photos of unseen products are to the trained ones: the lower bound of a threshold for "no match".
 
-A model separates the images that it was fitted on better than new ones, so a threshold from the index alone would be
-too low. The folds hold out whole products; their photos are searched among the images that were fitted on, as a photo
+A model separates the images that it was fitted on better than others, so a threshold from the index alone would be too
+low. The folds hold out whole products; their photos are searched among the images that were fitted on, as a photo
 of an unseen product will be.
 """
 
@@ -13,14 +13,14 @@ from dmlcli.learn.networks.heads import BlendHead
 from dmlcli.learn.validation.training_data import Fold
 
 REJECT_RATE = 0.95  # share of the photos of unknown products that stay below the threshold
-_MOST = 400  # photos of new products; more would take longer and say the same
+_MOST = 400  # photos of unseen products; more would take longer and say the same
 
 
 class OpenSetThreshold:
-    """The photos of new products of one fold, and what they are searched among; false where there are none."""
+    """The photos of unseen products of one fold, and what they are searched among; false where there are none."""
 
     def __init__(self, fold: Fold) -> None:
-        positions = fold.validation.searches.positions("new") if "new" in fold.validation.searches.names else []
+        positions = fold.validation.searches.positions("unseen") if "unseen" in fold.validation.searches.names else []
         self.positions = positions[:: -(-len(positions) // _MOST)] if positions else []  # among what validates
         views = fold.train.features  # the second one is the mirror image
         self.gallery = F.normalize(views[:2].sum(0), dim=-1) if len(views) > 1 else views[0]  # (N, F)

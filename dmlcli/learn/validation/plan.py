@@ -36,7 +36,7 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
     if data.uses_synthetic_queries:
         folds, summary = synthetic_queries.folds(data, recipe), synthetic_queries.SUMMARY
     frozen = [fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds]
-    one_sided = recipe.purpose == "both" and not any("new" in fold.validation.searches.names for fold in folds)
+    one_sided = recipe.purpose == "both" and not any("unseen" in fold.validation.searches.names for fold in folds)
     if spec.kind == "identity":
         choice = Choice(CONSERVATIVE, [], [])
     elif folds and one_sided:

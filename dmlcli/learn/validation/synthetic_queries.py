@@ -48,17 +48,20 @@ def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:
     families = [name for name in data.names if name.startswith(tuple(augmentation.FAMILIES))]
     made = []
     for turn, family in enumerate(families):
-        new = {*names[turn :: len(families)]} if recipe.purpose != "known" else set()
-        made.append(_fold(data, rows, new, data.names.index(family), recipe))
+        unseen = {*names[turn :: len(families)]} if recipe.purpose != "seen" else set()
+        made.append(_fold(data, rows, unseen, data.names.index(family), recipe))
     return made
 
 
-def _fold(data: TrainingData, rows: Sequence[int], new: set[str], family: int, recipe: Recipe) -> Fold:
-    """Fit on all views but one family, and on all products but those that are new; search with the family."""
+def _fold(data: TrainingData, rows: Sequence[int], unseen: set[str], family: int, recipe: Recipe) -> Fold:
+    """Fit on all views but one family, and on all products but the unseen ones; search with the family."""
     items, count = data.photos.items, len(data.photos.items)
-    kept = [row for row in rows if items[row].product not in new]
+    kept = [row for row in rows if items[row].product not in unseen]
     step = -(-len(rows) // _MOST_QUERIES)
-    queries = {"known": [row for row in kept if items[row].product], "new": [row for row in rows if row not in {*kept}]}
+    queries = {
+        "seen": [row for row in kept if items[row].product],
+        "unseen": [row for row in rows if row not in {*kept}],
+    }
     named = {
         name: Search([count + row for row in found[::step]], list(rows))
         for name, found in queries.items()

@@ -138,7 +138,7 @@ def test_the_setting_that_is_chosen_scores_as_reported(tmp_path: Path) -> None:
         network = initial_network(data, fold, plan.head_params, plan.head_spec)
         with torch.no_grad():
             scores = fold.validation.searches.scores(network.head(fold.validation.features).numpy())
-        assert scores == pytest.approx(report, abs=1e-6) and set(report) == {"known", "new"}
+        assert scores == pytest.approx(report, abs=1e-6) and set(report) == {"seen", "unseen"}
 
 
 def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path) -> None:
@@ -171,35 +171,35 @@ def test_without_folds_the_conservative_head_is_taken_and_no_gradient(tmp_path: 
 
 
 def test_gradient_training_must_be_clearly_better_than_the_lda_head() -> None:
-    closed = Candidate("LDA head", {"new": 0.5})
-    slightly, clearly = (Candidate("epoch 1", {"new": score}, {}, 1) for score in (0.501, 0.51))
+    closed = Candidate("LDA head", {"unseen": 0.5})
+    slightly, clearly = (Candidate("epoch 1", {"unseen": score}, {}, 1) for score in (0.501, 0.51))
     assert not slightly.beats(closed) and clearly.beats(closed) and clearly.beats(slightly)
-    assert Candidate("LDA head", {"new": 0.501}).beats(closed)
+    assert Candidate("LDA head", {"unseen": 0.501}).beats(closed)
 
 
 def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_not() -> None:
-    frozen = Candidate("frozen backbone", {"known": 0.3, "new": 0.4})
-    scores = {"known": 0.9, "new": 0.39}
+    frozen = Candidate("frozen backbone", {"seen": 0.3, "unseen": 0.4})
+    scores = {"seen": 0.9, "unseen": 0.39}
     harmful = Candidate("LDA head", scores, behind=behind(scores, frozen.scores))
-    assert harmful.behind == ("new",) and (harmful.score or 0) > (frozen.score or 0)
+    assert harmful.behind == ("unseen",) and (harmful.score or 0) > (frozen.score or 0)
     assert not harmful.beats(frozen) and frozen.beats(harmful)
-    harmless = Candidate("epoch 3", {"known": 0.4, "new": 0.4}, {}, 3)
+    harmless = Candidate("epoch 3", {"seen": 0.4, "unseen": 0.4}, {}, 3)
     assert harmless.beats(harmful) and harmless.beats(frozen)
-    epoch = Candidate("epoch 4", scores, {}, 4, behind=("new",))
+    epoch = Candidate("epoch 4", scores, {}, 4, behind=("unseen",))
     assert not epoch.beats(harmless) and not epoch.beats(frozen)
 
 
 def test_where_training_does_harm_the_frozen_backbone_is_kept_and_the_reason_said(tmp_path: Path) -> None:
     """All settings and all epochs are below it in one search."""
     _, plan, network = planned(tmp_path, recipe())
-    plan = replace(plan, frozen_scores=[{"known": 0.0, "new": 1.1} for _ in plan.folds])
+    plan = replace(plan, frozen_scores=[{"seen": 0.0, "unseen": 1.1} for _ in plan.folds])
     candidates = [lda_candidate(plan, first=True), *trained(network, plan, recipe())]
-    assert len(candidates) == 4 and all(candidate.behind == ("new",) for candidate in candidates)
+    assert len(candidates) == 4 and all(candidate.behind == ("unseen",) for candidate in candidates)
     best, frozen = lda_candidate(plan), frozen_candidate(plan)
     assert not best.beats(frozen)
     said = why_frozen(best, frozen, "both")
-    assert "worse for new products" in said and "frozen backbone 110.0 %" in said and "use --for known" in said
-    assert "--for" not in why_frozen(best, frozen, "new")
+    assert "worse for unseen products" in said and "frozen backbone 110.0 %" in said and "use --for seen" in said
+    assert "--for" not in why_frozen(best, frozen, "unseen")
 
 
 @pytest.mark.parametrize("patience", [0, 2])
@@ -207,11 +207,11 @@ def test_patience_ends_training_after_so_many_epochs_without_a_gain_and_0_never(
     """The first epoch is the best, as no later one can be: its score is set aside by what is patched in."""
     asked = recipe(epochs=7, patience=patience)
     _, plan, network = planned(tmp_path, asked)
-    plan = replace(plan, lda_scores=[{"known": 0.1, "new": 0.1}] * len(plan.folds))
-    plan = replace(plan, frozen_scores=[{"known": 0.0, "new": 0.0}] * len(plan.folds))
+    plan = replace(plan, lda_scores=[{"seen": 0.1, "unseen": 0.1}] * len(plan.folds))
+    plan = replace(plan, frozen_scores=[{"seen": 0.0, "unseen": 0.0}] * len(plan.folds))
     given = iter([0.9, *[0.5] * 20])
     scored: Any = plan.folds[0].validation.searches
-    scored.scores_with_intervals = lambda _: ((s := next(given)) and {"known": s, "new": s}, {})
+    scored.scores_with_intervals = lambda _: ((s := next(given)) and {"seen": s, "unseen": s}, {})
     candidates = trained(network, plan, asked)
     assert len(candidates) == (7 if patience == 0 else 1 + patience)
 
@@ -266,13 +266,11 @@ def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
     _, plan, network = planned(tmp_path, recipe("auto"), products=6)
     assert (
-        plan.head_params == CONSERVATIVE
-        and "most conservative" in plan.summary
-        and set(plan.lda_scores[0]) == {"known"}
+        plan.head_params == CONSERVATIVE and "most conservative" in plan.summary and set(plan.lda_scores[0]) == {"seen"}
     )
     assert not (trained(network, plan, recipe("auto")))
-    _, sharp, network = planned(tmp_path / "known", recipe("head", purpose="known"), products=6)
-    assert trained(network, sharp, recipe("head", purpose="known"))
+    _, sharp, network = planned(tmp_path / "seen", recipe("head", purpose="seen"), products=6)
+    assert trained(network, sharp, recipe("head", purpose="seen"))
 
 
 def test_features_that_are_no_numbers_are_reported(tmp_path: Path) -> None:
@@ -327,7 +325,7 @@ DAMAGE = {
     "another stage": lambda state: state.update(stage="deep"),
     "no stage": lambda state: state.pop("stage"),
     "more of the best": lambda state: state["best"].update(color="red"),
-    "scores of words": lambda state: state["best"].update(scores={"new": "good"}),
+    "scores of words": lambda state: state["best"].update(scores={"unseen": "good"}),
     "another shape of the best": lambda state: state["best"]["state"].update({"head.blend": torch.zeros(3)}),
     "another name in the best": lambda state: state["best"]["state"].update(ear=torch.zeros(3)),
     "nothing in the best": lambda state: state["best"].update(state={}, trained=2),
@@ -350,7 +348,9 @@ def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[ValidationPlan, N
     folder = tmp_path_factory.mktemp("halfway")
     asked = recipe(epochs=2)
     _, plan, network = planned(folder, asked)
-    plan = replace(plan, lda_scores=[{"known": 0.01, "new": 0.01}] * 3, frozen_scores=[{"known": 0.0, "new": 0.0}] * 3)
+    plan = replace(
+        plan, lda_scores=[{"seen": 0.01, "unseen": 0.01}] * 3, frozen_scores=[{"seen": 0.0, "unseen": 0.0}] * 3
+    )
     file = folder / "checkpoint.pt"
     (trained(deepcopy(network), plan, asked, Checkpoint(file)))
     return plan, network, file.read_bytes()

@@ -24,17 +24,21 @@ def products(items: list[Item], rows: list[int]) -> set[str]:
     return {items[row].product for row in rows}
 
 
-def test_new_products_are_not_fitted_on_and_known_ones_are() -> None:
+def test_unseen_products_are_not_fitted_on_and_seen_ones_are() -> None:
     items = catalog(24, 8)
     found = made(items)
     assert len(found) == 3
     for validation_split in found:
         fitted = products(items, validation_split.fit)
-        new, known = validation_split.searches["new"], validation_split.searches["known"]
-        assert len(fitted) == 16 and not fitted & products(items, new.gallery) and {*new.queries} <= {*new.gallery}
-        assert products(items, known.queries) == fitted and known.gallery == validation_split.fit
-        assert not {*known.queries} & {*validation_split.fit} and len(known.queries) == 2 * 16
-    held_out = [products(items, validation_split.searches["new"].gallery) for validation_split in found]
+        unseen, seen = validation_split.searches["unseen"], validation_split.searches["seen"]
+        assert (
+            len(fitted) == 16
+            and not fitted & products(items, unseen.gallery)
+            and {*unseen.queries} <= {*unseen.gallery}
+        )
+        assert products(items, seen.queries) == fitted and seen.gallery == validation_split.fit
+        assert not {*seen.queries} & {*validation_split.fit} and len(seen.queries) == 2 * 16
+    held_out = [products(items, validation_split.searches["unseen"].gallery) for validation_split in found]
     assert len(set.union(*held_out)) == 24 == sum(map(len, held_out))
 
 
@@ -47,18 +51,18 @@ def test_the_images_of_a_split_val_are_what_judges() -> None:
         assert {items[row].split for row in validation_split.fit} == {"train"}
 
 
-def test_new_products_of_a_split_val_are_never_fitted_on() -> None:
-    items = catalog(10, 4, "train") + [item._replace(product=f"new {item.product}") for item in catalog(5, 3, "val")]
+def test_unseen_products_of_a_split_val_are_never_fitted_on() -> None:
+    items = catalog(10, 4, "train") + [item._replace(product=f"unseen {item.product}") for item in catalog(5, 3, "val")]
     (validation_split,) = made(items)
-    assert {items[row].split for row in validation_split.searches["new"].gallery} == {"val"}
+    assert {items[row].split for row in validation_split.searches["unseen"].gallery} == {"val"}
     split = split_for_training(Catalog(Path(), items), 0)
     assert {items[row].split for row in final_fit_rows(items, split)} == {"train"}
 
 
 def test_the_last_quarter_of_each_product_is_spared() -> None:
     items = catalog(8, 8)
-    (found,) = made(items, "known")
-    assert {items[row].path.rpartition("/")[2] for row in found.searches["known"].queries} == {"6.jpg", "7.jpg"}
+    (found,) = made(items, "seen")
+    assert {items[row].path.rpartition("/")[2] for row in found.searches["seen"].queries} == {"6.jpg", "7.jpg"}
     assert {items[row].path.rpartition("/")[2] for row in found.fit} == {f"{image}.jpg" for image in range(6)}
 
 
@@ -67,7 +71,9 @@ def test_what_was_held_out_is_fitted_on_in_the_end() -> None:
     assert final_fit_rows(items, split_for_training(Catalog(Path(), items), 0)) == list(range(100))
 
 
-@pytest.mark.parametrize(("purpose", "expected"), [("known", {"known"}), ("new", {"new"}), ("both", {"known", "new"})])
+@pytest.mark.parametrize(
+    ("purpose", "expected"), [("seen", {"seen"}), ("unseen", {"unseen"}), ("both", {"seen", "unseen"})]
+)
 def test_only_the_search_of_the_purpose_is_scored(purpose: str, expected: set[str]) -> None:
     for validation_split in made(catalog(24, 8), purpose):
         assert set(validation_split.searches) == expected
@@ -91,8 +97,8 @@ def test_of_several_sources_a_whole_one_asks() -> None:
 def test_with_few_images_a_product_one_of_every_second_is_spared() -> None:
     items = catalog(24, 2)
     for validation_split in made(items):
-        known = validation_split.searches["known"]
-        assert len(known.queries) == len(products(items, known.queries)) == 8 and len(validation_split.fit) == 24
+        seen = validation_split.searches["seen"]
+        assert len(seen.queries) == len(products(items, seen.queries)) == 8 and len(validation_split.fit) == 24
 
 
 @pytest.mark.parametrize(("number", "images"), [(3, 3), (30, 1)])
@@ -110,8 +116,8 @@ def test_halves_for_a_comparison_answer_both_questions() -> None:
     items = catalog(10, 8)
     validation_split = half_split(items, split_for_comparison(Catalog(Path(), items), 0))
     fitted = products(items, validation_split.fit)
-    assert len(fitted) == 5 and products(items, validation_split.searches["known"].queries) == fitted
-    assert products(items, validation_split.searches["new"].gallery) == products(items, list(range(80))) - fitted
-    assert "5 known products" in describe([validation_split], items) and "5 new products" in describe(
+    assert len(fitted) == 5 and products(items, validation_split.searches["seen"].queries) == fitted
+    assert products(items, validation_split.searches["unseen"].gallery) == products(items, list(range(80))) - fitted
+    assert "5 seen products" in describe([validation_split], items) and "5 unseen products" in describe(
         [validation_split], items
     )

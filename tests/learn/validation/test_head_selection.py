@@ -30,28 +30,31 @@ def chosen(monkeypatch: pytest.MonkeyPatch, tried: dict[HeadParams, dict[str, fl
 def test_a_setting_below_the_frozen_backbone_in_one_search_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though its geometric mean is the best by far."""
     tried = {
-        SHARP: {"known": 0.9, "new": 0.39},
-        MILD: {"known": 0.5, "new": 0.45},
-        POOR: {"known": 0.4, "new": 0.41},
+        SHARP: {"seen": 0.9, "unseen": 0.39},
+        MILD: {"seen": 0.5, "unseen": 0.45},
+        POOR: {"seen": 0.4, "unseen": 0.41},
     }
-    assert chosen(monkeypatch, tried, known=0.3, new=0.4) == MILD
-    assert chosen(monkeypatch, tried, known=0.3, new=0.3) == SHARP
-    assert chosen(monkeypatch, tried, known=0.3, new=0.39) == SHARP  # equal is not below
+    assert chosen(monkeypatch, tried, seen=0.3, unseen=0.4) == MILD
+    assert chosen(monkeypatch, tried, seen=0.3, unseen=0.3) == SHARP
+    assert chosen(monkeypatch, tried, seen=0.3, unseen=0.39) == SHARP  # equal is not below
 
 
 def test_where_every_setting_is_below_it_the_best_is_named_for_the_caller_to_judge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tried = {SHARP: {"known": 0.9, "new": 0.39}, MILD: {"known": 0.5, "new": 0.39}}
-    assert chosen(monkeypatch, tried, known=0.3, new=0.4) == SHARP
+    tried = {SHARP: {"seen": 0.9, "unseen": 0.39}, MILD: {"seen": 0.5, "unseen": 0.39}}
+    assert chosen(monkeypatch, tried, seen=0.3, unseen=0.4) == SHARP
 
 
 def test_folds_that_are_done_are_not_computed_again(tmp_path: Path) -> None:
-    file, names, asked = tmp_path / "folds.json", ["known", "new"], []
+    file, names, asked = tmp_path / "folds.json", ["seen", "unseen"], []
 
     def computed(number: int) -> list[Tried]:
         asked.append(number)
-        return [Tried(SHARP, {"known": 0.1 + number, "new": 1 / 3}, None), Tried(MILD, {"known": 0.5, "new": 0.2}, 0.7)]
+        return [
+            Tried(SHARP, {"seen": 0.1 + number, "unseen": 1 / 3}, None),
+            Tried(MILD, {"seen": 0.5, "unseen": 0.2}, 0.7),
+        ]
 
     first = FoldScores(file)
     kept = [first.of(number, names, lambda number=number: computed(number)) for number in range(2)]  # type: ignore
@@ -62,15 +65,15 @@ def test_folds_that_are_done_are_not_computed_again(tmp_path: Path) -> None:
     assert asked == [0, 1, 2] and FoldScores(file).of(2, names, list) == computed(2)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"folds": 3}', '{"folds": [[[[1, 2, 3], {"known": 1}, null]]]}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"folds": 3}', '{"folds": [[[[1, 2, 3], {"seen": 1}, null]]]}'])
 def test_folds_that_are_damaged_are_computed_again(tmp_path: Path, text: str) -> None:
     file = tmp_path / "folds.json"
     file.write_text(text)
-    found = [Tried(SHARP, {"known": 0.5}, None)]
-    assert FoldScores(file).of(0, ["known"], lambda: found) == found
+    found = [Tried(SHARP, {"seen": 0.5}, None)]
+    assert FoldScores(file).of(0, ["seen"], lambda: found) == found
 
 
 def test_folds_of_other_searches_are_computed_again(tmp_path: Path) -> None:
-    file, found = tmp_path / "folds.json", [Tried(SHARP, {"new": 0.5}, None)]
-    FoldScores(file).of(0, ["known"], lambda: [Tried(SHARP, {"known": 0.5}, None)])
-    assert FoldScores(file).of(0, ["new"], lambda: found) == found
+    file, found = tmp_path / "folds.json", [Tried(SHARP, {"unseen": 0.5}, None)]
+    FoldScores(file).of(0, ["seen"], lambda: [Tried(SHARP, {"seen": 0.5}, None)])
+    assert FoldScores(file).of(0, ["unseen"], lambda: found) == found

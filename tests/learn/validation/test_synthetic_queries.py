@@ -51,11 +51,11 @@ def test_a_family_judges_where_it_was_not_fitted_on(data: TrainingData) -> None:
         family = 2 + number
         shown = [view for view in range(5) if view != family]
         assert torch.equal(fold.train.features, data.views[shown][:, list(fold.train.rows)])
-        assert fold.train.products == 6 and set(fold.validation.searches.names) == {"known", "new"}
+        assert fold.train.products == 6 and set(fold.validation.searches.names) == {"seen", "unseen"}
         asked = [row for row in fold.validation.searches.rows if row >= PRODUCTS]
         at = [fold.validation.searches.rows.index(row) for row in asked]
         assert torch.equal(fold.validation.features[at], data.views[family][[row - PRODUCTS for row in asked]])
-    assert set(synthetic_queries.folds(data, recipe(purpose="known"))[0].validation.searches.names) == {"known"}
+    assert set(synthetic_queries.folds(data, recipe(purpose="seen"))[0].validation.searches.names) == {"seen"}
 
 
 def test_the_lda_head_is_chosen_by_them_and_no_gradient_is_trusted(data: TrainingData) -> None:
