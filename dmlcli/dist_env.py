@@ -18,33 +18,33 @@ ATTEMPT = "_DMLCLI_ATTEMPT"  # how often `--processes` has started them before
 
 
 def world() -> int:
-    """How many processes share the work; 1 where torchrun started none."""
+    """Return how many processes share the work; 1 where torchrun started none."""
     return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
 
 
 def rank() -> int:
-    """The number of this one, from 0."""
+    """Return the number of this one, from 0."""
     return int(os.environ["RANK"]) if world() > 1 else 0
 
 
 def neighbors() -> int:
-    """How many of them run on this machine, this one included."""
+    """Return how many of them run on this machine, this one included."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if world() > 1 else 1
 
 
 def place() -> int:
-    """The number of this one on its machine, from 0: that of its GPU."""
+    """Return the number of this one on its machine, from 0: that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0)) if world() > 1 else 0
 
 
 def launch_id() -> str:
-    """What tells the processes that were started together from those of another time."""
+    """Return what tells the processes that were started together from those of another time."""
     names = ("TORCHELASTIC_RUN_ID", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT", "WORLD_SIZE")
     return "-".join(os.environ.get(name, "") for name in names)
 
 
 def were_restarted() -> bool:
-    """Whether these processes take the place of some that were lost."""
+    """Return whether these processes take the place of some that were lost."""
     counts = (os.environ.get(name, "0") for name in (ATTEMPT, "TORCHELASTIC_RESTART_COUNT"))
     return world() > 1 and any(int(count) > 0 for count in counts)
 
@@ -53,8 +53,8 @@ def check_alone(verb: str) -> None:
     """Raise UsageError where torchrun starts a verb that cannot share its work."""
     if world() > 1:
         raise UsageError(
-            f"torchrun started dmlcli {verb} {world()} times over, and it works alone",
-            hint="train and embed share their work; start the others without torchrun",
+            f"torchrun started dmlcli {verb} {world()} times, but it cannot use several processes",
+            hint="only train and embed use several processes; run other commands without torchrun",
         )
 
 
@@ -78,7 +78,7 @@ def end_gently() -> None:
 
 @contextmanager
 def a_part() -> Iterator[None]:
-    """Inside, an error of a process other than the main one names that process."""
+    """Name the process in the errors of a process other than the main one."""
     try:
         yield
     except LostProcess:

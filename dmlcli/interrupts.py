@@ -45,7 +45,7 @@ def install() -> None:
 
 
 def work(last_words: "Callable[[], str] | None" = None) -> None:
-    """From here on a signal raises KeyboardInterrupt.
+    """Raise KeyboardInterrupt for signals from here on.
 
     Args:
         last_words: returns the message for a process that has to end without unwinding.
@@ -55,7 +55,7 @@ def work(last_words: "Callable[[], str] | None" = None) -> None:
 
 
 def done(code: int) -> None:
-    """From here on a signal ends the process with `code`: the work is done, and shown."""
+    """End the process with `code` for signals from here on: all work is finished and shown."""
     global _result
     _result = code
 
@@ -75,12 +75,12 @@ def finish(code: int) -> "NoReturn":
 
 
 def received() -> bool:
-    """Whether a signal has come: what goes wrong afterwards may be its doing."""
+    """Return whether a signal has come: what goes wrong afterwards may be its doing."""
     return _received != 0
 
 
 def exit_code() -> int:
-    """128 + the signal's number; 130 for a KeyboardInterrupt of another origin."""
+    """Return 128 + the number of the signal; 130 for a KeyboardInterrupt of another origin."""
     return 128 + (_received or signal.SIGINT)
 
 
@@ -105,7 +105,7 @@ class keeping:
 
 
 def kept() -> tuple[str, str]:
-    """What an interrupted command leaves behind and what to type next; empty where nobody has said."""
+    """Return what an interrupted command leaves behind and what to type next; empty where nobody has said."""
     return _kept
 
 
@@ -128,7 +128,7 @@ def _handle(number: int, frame: "FrameType | None") -> None:
 
 
 def _imports(frame: "FrameType | None") -> bool:
-    """Whether a module is being imported, directly or further up."""
+    """Return whether a module is being imported, directly or further up."""
     while frame is not None:
         if frame.f_code.co_filename == _IMPORT:
             return True
@@ -154,7 +154,7 @@ def _retry_soon() -> None:
 
 
 def _not_raised(found: "sys.UnraisableHookArgs") -> None:
-    """Python's hook for exceptions in destructors and callbacks."""
+    """Handle exceptions in destructors and callbacks, as Python's hook for them."""
     if _received and issubclass(found.exc_type, KeyboardInterrupt):
         _retry_soon()
     else:

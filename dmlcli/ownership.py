@@ -44,7 +44,7 @@ def _trusted_users() -> set[int]:
 
 
 def _is_listed(folder: Path) -> bool:
-    """Whether DMLCLI_SAFE_DIRECTORY holds the folder, one above it with /* at its end, or *."""
+    """Return whether DMLCLI_SAFE_DIRECTORY holds the folder, one above it with /* at its end, or *."""
     for listed in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         if listed == "*":
             return True

@@ -102,7 +102,7 @@ def _defused(cell: str) -> str:
 
 
 def _looks_like_formula(cell: str) -> bool:
-    """Whether a cell begins like a formula, after any apostrophes; a sign alone (-) is none."""
+    """Return whether a cell begins like a formula, after any apostrophes; a sign alone (-) is none."""
     bare = cell.lstrip("'")
     return len(bare) > 1 and bare[0] in _FORMULA
 

@@ -66,7 +66,13 @@ def listen(listener: Listener) -> None:
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Yield the items, telling how many of `total` (default: their length, where they have one) are done."""
+    """Yield the items and report progress.
+
+    Args:
+        items: the items.
+        label: what is done.
+        total: the number of items; None: their length, if they have one.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     return _listener.track(items, label, total)

@@ -106,7 +106,7 @@ def test_a_run_in_other_hands_is_not_taken_up(tmp_path: Path) -> None:
     assert other.stdout is not None and other.stdout.readline() == b"up\n"
     (record,) = runs.list_runs(tmp_path)
     assert runs.is_going(tmp_path / record.id)
-    with pytest.raises(CannotRun, match="still going"), runs.resume(tmp_path, None):
+    with pytest.raises(CannotRun, match="still running"), runs.resume(tmp_path, None):
         pass
     other.kill()
     other.communicate()

@@ -40,7 +40,7 @@ class Photo(NamedTuple):
     box: Box | None
 
     def read_bytes(self) -> bytes:
-        """The image file, cut to the box where there is one; raises ImageError where that cannot be."""
+        """Return the image file, cut to the box where there is one; raises ImageError where that cannot be."""
         data = read_file(self.path)
         return data if self.box is None else cropped(data, self.box)
 
@@ -66,7 +66,7 @@ class Benchmark:
     exclude_same_source: bool = False  # candidates of the query's own product and source (camera) do not count
 
     def deviations(self, items: list[Item]) -> list[str]:
-        """How the items differ from what is published, one sentence a split; none where they do not."""
+        """Return how the items differ from what is published, one sentence a split; none where they do not."""
         images: dict[str, int] = defaultdict(int)
         products: dict[str, set[str]] = defaultdict(set)
         for item in items:
@@ -75,10 +75,12 @@ class Benchmark:
         found = []
         for split, expected in self.published.items():
             counts = (images[split], len(products[split] - {""}))
-            said = [f"{n:,} {what}" for n, what in zip(expected, ("images", "products"), strict=True) if n is not None]
+            published = [
+                f"{n:,} {name}" for n, name in zip(expected, ("images", "products"), strict=True) if n is not None
+            ]
             if any(n not in (None, count) for n, count in zip(expected, counts, strict=True)):
                 here = f"{counts[0]:,} images of {counts[1]:,} products"
-                found.append(f"split {split} has {here}, published are {' of '.join(said)}")
+                found.append(f"split {split} has {here}, published: {' of '.join(published)}")
         return found
 
 
@@ -92,20 +94,20 @@ class Catalog:
     benchmark: Benchmark | None = None  # where this is a known data set in its official layout
 
     def photo(self, item: Item) -> Photo:
-        """Where the picture of an item lies."""
+        """Return where the picture of an item lies."""
         return Photo(self.root / item.path, item.box)
 
     def without_test(self) -> "Catalog":
-        """What training may open: all of it where there are no splits, else train and validation alone."""
+        """Return what training may open: all of it where there are no splits, else train and validation alone."""
         return replace(self, items=[item for item in self.items if item.split in OPEN_TO_TRAINING])
 
     def only(self, *splits: str | None) -> "Catalog":
-        """The part in any of the splits, all of it where none is named; raises UsageError for one that is empty."""
+        """Return the catalog with only the given splits, all for none; raises UsageError for an empty one."""
         wanted = {split_name(split) for split in splits if split is not None}
         if not wanted:
             return self
         known = {item.split for item in self.items} - {""}
         for split in sorted(wanted - known):
-            hint = nearest(split, sorted(known)) if known else "name the column with --split-column"
+            hint = nearest(split, sorted(known)) if known else "specify the column with --split-column"
             raise UsageError(f"no image of {self.root} has split '{split}'", hint=hint)
         return replace(self, items=[item for item in self.items if item.split in wanted])

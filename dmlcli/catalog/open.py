@@ -59,13 +59,14 @@ def open_catalog(
         if whole.skipped:
             first = whole.skipped[0]
             also = f"; {len(whole.skipped)} could not be read, first {first.path}: {first.reason}"
-        raise CatalogError(f"no image was found in {path}{also}", hint=_NO_FOLDER)
+        raise CatalogError(f"no images found in {path}{also}", hint=_NO_FOLDER)
     _check_counts(whole, strict)
     catalog = whole.without_test() if for_training else whole
     if not catalog.items:
         found = ", ".join(sorted({item.split for item in whole.items}))
         raise CatalogError(
-            f"no image of {path} has split train; there is {found}", hint="--split-column NAME names another"
+            f"no image of {path} has split train; its splits are {found}",
+            hint="--split-column NAME selects another column",
         )
     if not shards:  # which were listed a moment ago
         _check_files(catalog, path, strict)
@@ -95,12 +96,12 @@ def _check_counts(catalog: Catalog, strict: bool) -> None:
     if deviations:
         message = f"{catalog.root} is not {known.title} as published: {'; '.join(deviations)}"
         if strict:
-            raise CatalogError(message, hint="unpack it again, or leave --strict out")
+            raise CatalogError(message, hint="unpack it again, or run without --strict")
         progress.warn(message)
 
 
 def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
-    """A look at the files: strictly at all of them, else until one is there (a wrong --root would miss all)."""
+    """Check all files if strict, else until one exists: a wrong --root would miss all of them."""
     if path.is_dir() and catalog.benchmark is None and not strict:
         return  # they were listed a moment ago
     missing: list[str] = []
@@ -114,12 +115,12 @@ def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
         first = catalog.skipped[0]
         raise CatalogError(
             f"entries of {path} that cannot be used: {len(catalog.skipped)}, first {first.path}: {first.reason}",
-            hint="put them right, or leave --strict out",
+            hint="correct them, or run without --strict",
         )
     if strict and missing:
         raise CatalogError(
             f"{len(missing)} of the {len(catalog.items)} images of {path} are missing: {', '.join(missing[:3])}",
-            hint="leave --strict out to do without them",
+            hint="run without --strict to skip them",
         )
     if missing:
         reason, hint = why_missing(catalog.root / missing[0])

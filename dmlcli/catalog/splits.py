@@ -23,13 +23,19 @@ class TrainingSplit:
 
 
 def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> TrainingSplit:
-    """Choose what to fit on and what to validate with; a split called test (or query, gallery) is never touched.
+    """Choose the images to fit on and to validate with; splits named test, query or gallery are never used.
 
-    With a split column: fit on `train`, search `val` in it (in itself where its products are new). Without: hold out
-    whole products, about `share` of those with two images or more, and search among their images. Products that share
-    a source (a session, a series of shots) are held out together or not at all.
+    With a split column, fit on `train` and search `val` in it, or within itself if its products are not in `train`.
+    Without one, hold out whole products and search among their images. Products that share a source (a session, a
+    series of shots) are held out together.
 
-    Errors: CatalogError where fewer than two products can be fitted on.
+    Args:
+        catalog: the catalog.
+        seed: seed of the random choice of products.
+        share: share of the products with two or more images to hold out.
+
+    Raises:
+        CatalogError: fewer than two products to fit on.
     """
     by_split = defaultdict(list)
     for row, item in enumerate(catalog.items):
@@ -42,7 +48,7 @@ def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> Train
     if len({catalog.items[row].product for row in split.fit}) < 2:
         raise CatalogError(
             "training needs images of at least two products",
-            hint="put each product's images into a folder of its own, or name the column with --product-column",
+            hint="put each product's images into its own folder, or specify the column with --product-column",
         )
     return split
 
@@ -60,7 +66,7 @@ def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
     new = set(_draw(catalog, rows, several, len(several) // 2, seed))
     if min(len(new), len(counts) - len(new)) < 2:
         raise CatalogError(
-            "a comparison needs four products or more, two images of each", hint="dmlcli train takes fewer"
+            "compare needs at least four products with two images each", hint="dmlcli train works with fewer products"
         )
     queries = [row for row in rows if catalog.items[row].product in new]
     gallery = queries
@@ -69,7 +75,7 @@ def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
         queries = [row for row in queries if catalog.items[row].split in VALIDATION_SPLITS]
     known = [row for row in rows if catalog.items[row].product not in new and row in fit]
     how = "leave-one-out" if queries is gallery else f"{len(queries)} images of split val searched in {len(gallery)}"
-    return TrainingSplit(known, queries, gallery, sorted(new), f"{how} among {len(new)} new products")
+    return TrainingSplit(known, queries, gallery, sorted(new), f"{how} among {len(new)} unseen products")
 
 
 def _with_validation(catalog: Catalog, rows: list[int], validation: list[int]) -> TrainingSplit:
@@ -79,7 +85,7 @@ def _with_validation(catalog: Catalog, rows: list[int], validation: list[int]) -
         return TrainingSplit(rows, known, rows, [], f"{len(known)} images of split val searched among split train")
     new = [row for row in validation if catalog.items[row].product not in fitted]
     held_out = sorted({catalog.items[row].product for row in new})
-    return TrainingSplit(rows, new, new, held_out, f"leave-one-out among {len(held_out)} new products of split val")
+    return TrainingSplit(rows, new, new, held_out, f"leave-one-out among {len(held_out)} unseen products of split val")
 
 
 def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> TrainingSplit:
@@ -87,7 +93,7 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
     several = sorted(product for product, count in counts.items() if count > 1)
     number = round(share * len(several))
     if number < _SMALLEST_HOLD_OUT:
-        return TrainingSplit(rows, [], [], [], f"none: {len(several)} products with two images or more are too few")
+        return TrainingSplit(rows, [], [], [], f"none: only {len(several)} products have two or more images")
     held_out = _draw(catalog, rows, several, number, seed)
     chosen = set(held_out)
     number = len(chosen)
@@ -97,7 +103,7 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
 
 
 def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, seed: int) -> list[str]:
-    """About `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
+    """Return about `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
 
     Where sources tie nearly all products together, as cameras do, nothing could be held out: they are ignored then.
     """
@@ -114,14 +120,14 @@ def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, se
     if len(wanted.intersection(drawn)) >= min(number, _SMALLEST_HOLD_OUT):
         return sorted(drawn)
     progress.warn(
-        "sources tie too many products together to hold any out with theirs, as cameras do: products are held out by "
-        "themselves, and images of one source may be on both sides"
+        "sources connect too many products to hold out whole sources, as cameras do; products are held out "
+        "individually, so images of one source may be on both sides"
     )
     return sorted(rng.sample(several, number))
 
 
 def _tied_by_source(catalog: Catalog, rows: list[int]) -> list[list[str]]:
-    """The products in groups, sorted: two are in one group where images of both come from the same source."""
+    """Return the products in groups, sorted: two are in one group where images of both come from the same source."""
     leader: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -15,7 +15,7 @@ _NOTHING = np.zeros((perceptual_hash.SIDE, perceptual_hash.SIDE, 3), dtype=np.ui
 
 
 def groups(photos: Sequence[Photo]) -> list[list[int]]:
-    """The places of photos that show one picture, linked through others, in groups of two and more.
+    """Return the places of photos that show one picture, linked through others, in groups of two and more.
 
     A photo that cannot be read shows nothing, and is in no group.
     """

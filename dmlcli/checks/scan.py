@@ -65,7 +65,7 @@ def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
             _keep(chunk, into)
             yield from (read.shot for read in chunk)
 
-    yield from progress.track(shots(), "looking at photos", len(catalog.items))
+    yield from progress.track(shots(), "checking photos", len(catalog.items))
 
 
 def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:

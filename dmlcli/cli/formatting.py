@@ -149,5 +149,5 @@ def skipped(failures: Sequence[Skipped]) -> None:
 
 
 def exit_code(failures: Sequence[Skipped], *, says_no: bool) -> int:
-    """3 where inputs were skipped, 1 where all went well and the answer is no, else 0."""
+    """Return 3 if inputs were skipped, 1 if all went well and the answer is no, else 0."""
     return 3 if failures else int(says_no)

@@ -26,33 +26,38 @@ _SHARES = ("train", "embed")
 
 
 def printing(verb: str) -> Taken:
-    """How to print, and how much to say: what `guard.guarded` takes."""
+    """Return the options for output: format, progress and errors."""
     usual = "table on a terminal, else tsv" if _FORMATS[verb] is _ANSWERS else "table"
     taken: Taken = {
         "format": (
-            Annotated[_FORMATS[verb] | None, Option(help=f"How to print.  [default: {usual}]", show_default=False)],
+            Annotated[_FORMATS[verb] | None, Option(help=f"Output format.  [default: {usual}]", show_default=False)],
             None,
         ),
-        "quiet": (Annotated[bool, Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
-        "debug": (Annotated[bool, Option("--debug", help="Show the whole trace of an error.")], False),
+        "quiet": (Annotated[bool, Option("--quiet", "-q", help="Suppress progress and notes on stderr.")], False),
+        "debug": (Annotated[bool, Option("--debug", help="Show the traceback of an error.")], False),
     }
     if _FORMATS[verb] is _ANSWERS:
-        taken["nul"] = (Annotated[bool, Option("-0", "--print0", help="End each of --format paths with NUL.")], False)
+        taken["nul"] = (
+            Annotated[bool, Option("-0", "--print0", help="End each path of --format paths with NUL.")],
+            False,
+        )
     if verb == "query":
-        taken["show"] = (Annotated[bool, Option("--show", help="Draw the pictures in the terminal too.")], False)
+        taken["show"] = (Annotated[bool, Option("--show", help="Also draw the images in the terminal.")], False)
     return taken
 
 
 def before(verb: str) -> Taken:
-    """What is seen to before the verb starts."""
+    """Return the options that are handled before the command starts."""
     taken: Taken = {}
     if verb in _DECODES:
-        spelt = Option(min=1, help="Refuse larger pictures, unopened.  [default: 200 million]", show_default=False)
+        spelt = Option(
+            min=1, help="Reject larger images without decoding them.  [default: 200 million]", show_default=False
+        )
         taken["max_pixels"] = (Annotated[int | None, spelt], None)
     if verb in _SHARES:
         spelt = Option(
             min=1,
-            help="Share the work among so many processes on this machine (torchrun starts them).  [default: 1]",
+            help="Number of processes on this machine, started with torchrun.  [default: 1]",
             show_default=False,
         )
         taken["processes"] = (Annotated[int | None, spelt], None)

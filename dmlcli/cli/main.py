@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """The command `dmlcli`."""
+    """Run the command `dmlcli`."""
     try:
         from dmlcli import interrupts
 
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _query(words: list[str]) -> int | None:
-    """A query whose line is plainly right, without Typer; None where it is not."""
+    """Return a query whose line is plainly right, without Typer; None where it is not."""
     # one query needs no team of threads for its arithmetic, and making one takes longer than the search
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmlcli.cli import fast_parser, next_step

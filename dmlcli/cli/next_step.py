@@ -27,10 +27,11 @@ _words: list[str] = []
 
 
 def remember(verb: str, options: Mapping[str, Any], words: Sequence[str]) -> None:
-    """Keep what was typed, for the hints to come.
+    """Store the command line, so that hints can repeat its options.
 
     Args:
-        options: the values of the verb's own options, None where they were not given.
+        verb: the command.
+        options: the values of its options, None for those that are not given.
         words: the command line after `dmlcli`.
     """
     global _verb
@@ -66,7 +67,7 @@ def _completed(found: re.Match[str]) -> str:
 
 
 def _options(verb: str) -> list[tuple[str, str]]:
-    """The options of a command that say where things are, as they were typed."""
+    """Return the options of a command that say where things are, as they were typed."""
     index = _typed.get("to") or _typed.get("index") or (_typed.get("output") if _verb == "index" else None)
     model = _typed.get("model") or (_typed.get("output") if _verb == "train" else None)
     found = [("-w", _typed["workspace"])] if "workspace" in _typed else []

@@ -58,7 +58,7 @@ class Teller:
         self._live.add(one)
 
     def close(self) -> None:
-        """What is drawn stays as it is; the next line goes below it."""
+        """Leave the bar as it is, and continue on the next line."""
         if self._live is not None:
             self._live.close()
             self._live = None

@@ -35,7 +35,7 @@ def accept_any_name() -> None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
-    """The bytes that a file name was read from, else `\\uXXXX`, which JSON reads as the character."""
+    """Return the bytes that a file name was read from, else `\\uXXXX`, which JSON reads as the character."""
     assert isinstance(error, UnicodeEncodeError)
     parts = []
     for sign in error.object[error.start : error.end]:

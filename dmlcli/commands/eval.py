@@ -69,9 +69,13 @@ def eval(
     from dmlcli.workspace import find, need
 
     if (query_split is None) != (gallery_split is None) and queries is None:
-        raise UsageError("--query-split and --gallery-split go together", hint="or name a catalog with --queries")
+        raise UsageError(
+            "--query-split and --gallery-split must be used together", hint="or use a catalog with --queries"
+        )
     if ranked is not None and (against is not None or model is not None or rerank or dry_run):
-        raise UsageError("--ranked judges lists as they are, with no model", hint="leave the other option out")
+        raise UsageError(
+            "--ranked cannot be combined with --against, --model, --rerank or --dry-run", hint="remove the other option"
+        )
     request = Request(
         path=Path(catalog) if catalog else None,
         queries=Path(queries) if queries else None,

@@ -51,7 +51,7 @@ class Embeddings:
         return int(self.vectors.shape[1])
 
     def only(self, split: str | None) -> "Embeddings":
-        """The rows of one split, all for None."""
+        """Return the rows of one split, all for None."""
         if split is None:
             return self
         rows = [row for row, item in enumerate(self.items) if item.split == split]
@@ -62,6 +62,6 @@ class Embeddings:
         return self.take(rows)
 
     def take(self, rows: Sequence[int]) -> "Embeddings":
-        """The given rows."""
+        """Return the given rows."""
         items, states = [self.items[row] for row in rows], [self.states[row] for row in rows]
         return replace(self, items=items, states=states, vectors=self.vectors[np.asarray(rows, dtype=np.int64)])

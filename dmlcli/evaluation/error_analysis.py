@@ -28,12 +28,14 @@ def insight(
     closest: Closest,
     shape: dict[str, float | int | None],
 ) -> Insight:
-    """All there is to learn from one search.
+    """Return the error analysis of one search.
 
     Args:
-        asked, gallery_items: what the queries and the gallery show.
-        roots: what the paths of the queries and of the gallery are relative to.
-        closest: the best hits of one query; only asked for the worst ones.
+        results: the results of all queries.
+        asked, gallery_items: the items of queries and gallery.
+        roots: the folders that the paths of queries and gallery are relative to.
+        closest: returns the best hits of one query; called for the worst queries only.
+        shape: the geometry of the embeddings, by name.
     """
     top, valid = results.relevant_at_1, np.array([len(ranks) > 0 for ranks in results.rankings], dtype=np.bool_)
     precision = ranked.score(results.rankings, ("map@r",))["map@r"]
@@ -90,7 +92,7 @@ def _groups(
     precision: Floats,
     mistakes: dict[tuple[str, str], _Mistake],
 ) -> tuple[GroupScore, ...]:
-    """The scores of each product or category, the worst first."""
+    """Return the scores of each product or category, the worst first."""
     rows = defaultdict(list)
     for query in np.flatnonzero(valid).tolist():
         if names[query]:
@@ -116,7 +118,7 @@ def _misses(
     closest: Closest,
     missed: NDArray[np.bool_],
 ) -> tuple[Miss, ...]:
-    """The worst queries, at most three of one product: those whose wrong answer was surest."""
+    """Return the worst queries, at most three of one product: those whose wrong answer was surest."""
     short = results.wrong - results.right
     shown: Counter[str] = Counter()
     misses: list[Miss] = []
@@ -153,7 +155,7 @@ def _histogram(results: QueryResults) -> Histogram | None:
 
 
 def _thresholds(results: QueryResults, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
-    """A photo of a product that is not in the gallery finds, at best, what is the closest wrong image of a query."""
+    """Return accept rates by threshold; the closest wrong image stands for the best hit of an unknown product."""
     unknown = np.sort(results.wrong[~np.isnan(results.wrong)])
     if not len(unknown) or not valid.any():
         return ()

@@ -55,7 +55,7 @@ class Request:
     bare: bool = False  # ranked lists will be evaluated: nobody needs vectors, and no model of ours made them
 
     def model_folder(self) -> Path:
-        """The model that embeds; raises CannotRun where none is named and there is no workspace."""
+        """Return the model that embeds; raises CannotRun where none is named and there is no workspace."""
         return self.model or (self.place or need()).model
 
 
@@ -93,7 +93,8 @@ def open_sides(asked_for: Request, chosen: Inputs) -> tuple[EvalSides, list[Skip
     query_rows = [place for place in all_queries if asked.side.items[place].product]
     if not query_rows:
         raise EmbeddingsError(
-            "no query has a product, so there is nothing to be right about", hint="--product-column NAME"
+            "no query has a product, so nothing can be scored",
+            hint="specify the product column with --product-column NAME",
         )
     if chosen.protocol.name == protocol.QUERY_GALLERY:
         check_some_match(
@@ -125,10 +126,22 @@ def open_sides(asked_for: Request, chosen: Inputs) -> tuple[EvalSides, list[Skip
 
 
 def comparison_sides(asked_for: Request, sides: EvalSides, path: Path) -> EvalSides:
-    """The same queries and gallery as another model, or other embeddings, see them."""
+    """Return the same queries and gallery with vectors of another model or other embeddings.
+
+    Args:
+        asked_for: the options of `eval`.
+        sides: the queries and gallery.
+        path: a model folder or embeddings.
+
+    Raises:
+        UsageError: the path is neither.
+        CannotRun: images cannot be read again, or embeddings lack some.
+    """
     model = _as_model(path)
     if model is None and not is_embeddings(path):
-        raise CannotRun(f"{path} holds neither a model nor embeddings", hint="--against takes either")
+        raise CannotRun(
+            f"{path} is neither a model nor embeddings", hint="--against takes a model folder or embeddings"
+        )
     seen: list[EvalSide] = []
     for role, side in (("gallery", sides.gallery), ("queries", sides.queries)):
         if role == "queries" and sides.queries is sides.gallery:
@@ -149,12 +162,12 @@ def comparison_sides(asked_for: Request, sides: EvalSides, path: Path) -> EvalSi
 
 
 def made_by(sides: EvalSides, asked_for: Request) -> Model | None:
-    """The model that made the gallery's vectors, where it can be found."""
+    """Return the model that made the gallery's vectors, where it can be found."""
     return _matching(sides.gallery.model, asked_for)
 
 
 def unknown_images(asked_for: Request, chosen: Inputs) -> int:
-    """How many images would have to be embedded, as far as their paths tell."""
+    """Return how many images would have to be embedded, as far as their paths tell."""
     known = asked_for.place.known() if asked_for.place else []
     seen = {embeddings.root / item.path for embeddings in known for item in embeddings.items}
     count = 0
@@ -170,7 +183,7 @@ def unknown_images(asked_for: Request, chosen: Inputs) -> int:
 
 
 def dimensions(asked_for: Request, chosen: Inputs) -> int:
-    """Length of the vectors that will be compared."""
+    """Return the dimensions of the vectors."""
     found = chosen.gallery_items.embeddings
     return found.dim if found is not None else open_model(asked_for.model_folder()).record.dim
 
@@ -184,7 +197,7 @@ class _Loaded(NamedTuple):
 
 
 def _read(path: Path | None, asked_for: Request) -> EvalInput:
-    """Embeddings, a catalog, or nothing: the workspace's embeddings."""
+    """Return embeddings or a catalog; for no path, the embeddings of the workspace."""
     if path is None or is_embeddings(path):
         found = open_embeddings(path or (asked_for.place or need()).embeddings)
         return EvalInput(found.root, found.items, found)
@@ -226,13 +239,13 @@ def _embed(
 
 
 def _matched(other: Embeddings, side: EvalSide, path: Path) -> EvalSide:
-    """The rows of other embeddings that show the images of this side, in its order."""
+    """Return the rows of other embeddings that show the images of this side, in its order."""
     rows = {item.path: row for row, item in enumerate(other.items)}
     rows |= {str(other.root / item.path): row for row, item in enumerate(other.items)}
     found = [rows.get(str(side.root / item.path), rows.get(item.path, -1)) for item in side.items]
     if missing := [item.path for item, row in zip(side.items, found, strict=True) if row < 0]:
         raise MismatchError(
-            f"{path} does not hold {len(missing)} of {len(found)} images, the first is {missing[0]}",
+            f"{path} lacks {len(missing)} of {len(found)} images, first {missing[0]}",
             hint="dmlcli embed the same catalog with the other model",
         )
     return EvalSide(side.root, side.items, np.asarray(other.vectors[np.array(found)], np.float32), other.model)
@@ -257,12 +270,12 @@ def _check_together(sides: EvalSides) -> None:
     if asked.model != gallery_items.model and asked.model and gallery_items.model:
         raise MismatchError(
             f"the queries were embedded by model {asked.model}, the gallery by {gallery_items.model}",
-            hint="dmlcli embed rebuilds either",
+            hint="embed both with one model: dmlcli embed",
         )
 
 
 def _model_of(eval_input: EvalInput, asked_for: Request) -> Model | None:
-    """The model that made, or will make, the embeddings of a material; None where it is not at hand."""
+    """Return the model that made, or will make, the embeddings of a material; None where it is not at hand."""
     if eval_input.embeddings is not None:
         return _matching(eval_input.embeddings.model, asked_for)
     try:

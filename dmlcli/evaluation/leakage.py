@@ -60,7 +60,7 @@ class LeakageDetector:
                     self._chance[kind].append(float(alike.mean()))
 
     def evidence(self) -> Inflation | None:
-        """What the score rests on; None where nothing speaks for series or copies."""
+        """Return what the score rests on; None where nothing speaks for series or copies."""
         recall = float(np.mean(self._right)) if self._right else 0.0
         for kind, measured in self._without.items():
             seen, by_chance = np.array(self._seen[kind]), np.array(self._chance[kind])
@@ -79,7 +79,7 @@ class LeakageDetector:
 
 
 def _series(item: Item) -> tuple[tuple[str, ...], float]:
-    """What names a photo's series, and its number in it; one without is next to nothing (NaN)."""
+    """Return what names a photo's series, and its number in it; one without is next to nothing (NaN)."""
     path = PurePath(item.path)
     numbers = re.findall(r"\d+", path.name)
     key = (str(path.parent), re.sub(r"\d+", "#", path.name), item.split, item.source)

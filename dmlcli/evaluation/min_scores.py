@@ -32,7 +32,7 @@ class MetricSelection:
 
 
 def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
-    """The metrics to report.
+    """Return the metrics to report.
 
     Args:
         asked: names with commas between them, `all`, or None for the usual ones.
@@ -50,7 +50,7 @@ def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Itera
         names = [name.strip().lower() for name in asked.split(",") if name.strip()]
     names = list(dict.fromkeys(_ALIASES.get(name, name) for name in [*names, *also]))
     if not names:
-        raise UsageError("--metrics names no metric", hint=f"known: {', '.join(KNOWN)}")
+        raise UsageError("invalid --metrics: no metric is given", hint=f"known: {', '.join(KNOWN)}")
     found = MetricSelection(tuple(names))
     for name in names:
         if shot := _SINGLE_SHOT.fullmatch(name):
@@ -68,7 +68,7 @@ def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Itera
 
 
 def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
-    """From `recall@1=0.8`, several with commas, to lowest scores by metric; raises UsageError for what is none."""
+    """Parse `recall@1=0.8`, or several separated by commas; raises UsageError for invalid ones."""
     found = {}
     for one in ",".join(asked or []).split(","):
         if not one.strip():
@@ -79,7 +79,9 @@ def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
         except ValueError:
             lowest = -1
         if not mark or not 0 <= lowest <= 1:
-            raise UsageError(f"'{one.strip()}' is no lowest score", hint="--fail-under recall@1=0.8")
+            raise UsageError(
+                f"invalid --fail-under '{one.strip()}': expected METRIC=VALUE", hint="--fail-under recall@1=0.8"
+            )
         found[_ALIASES.get(name, name)] = lowest
     for name in found:
         selection(name)
@@ -87,12 +89,12 @@ def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
 
 
 def failed(lowest: Mapping[str, float], metrics: Mapping[str, float | None]) -> tuple[str, ...]:
-    """What falls short, in words."""
+    """Return a sentence for each metric below its minimum."""
     short = []
     for name, least in lowest.items():
         score = metrics.get(name)
         if score is None:
-            short.append(f"{name} has no value, {least:g} was asked for")
+            short.append(f"{name} has no value, minimum {least:g}")
         elif score < least:
             short.append(f"{name} is {score:.4f}, below {least:g}")
     return tuple(short)

@@ -14,7 +14,7 @@ _SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("upper and lower case", str.casefold),
     ("leading zeros", lambda name: re.sub(r"(?<![^\W_])0+(?=\d)", "", name)),
     ("decimals, as of a number column (7.0)", lambda name: re.sub(r"(?<=\d)\.0+$", "", name)),
-    ("folders in front of the names", lambda name: PurePosixPath(name).name),
+    ("folders before the names", lambda name: PurePosixPath(name).name),
     ("separators", lambda name: re.sub(r"[\s_\-./]+", "", name).casefold()),
     ("a prefix", lambda name: re.sub(r"^[^\d]*[\s_\-./:#](?=\d)", "", name)),
 )
@@ -27,7 +27,7 @@ def check_some_match(queries: Collection[str], gallery: Collection[str]) -> None
     """
     if set(queries) & set(gallery) or not gallery:
         return
-    hint = "the queries' products must be named as in the gallery; --product-column NAME says where the names are"
+    hint = "use the same product names for queries and gallery; --product-column NAME selects the column"
     query, gallery_items = min(queries), min(gallery)
     for difference, plain in _SPELLINGS:
         known = {plain(name): name for name in sorted(gallery)}

@@ -32,14 +32,20 @@ def choose(
     trained: Collection[str],
     everything: bool = False,
 ) -> Protocol:
-    """Choose the protocol for a catalog that is searched among itself.
+    """Choose the protocol for a catalog that is searched within itself.
 
-    Two splits as named; else query in gallery, test in train, val in train, where most of the products searched for are
-    there; else leave-one-out among the test split, or among all. In leave-one-out, nobody searches for products that
-    the model was trained on (they stay in the gallery), unless `everything`, or unless no others were left.
+    If splits are given, they are used. Else it is query in gallery, test in train, or val in train, if most of the
+    queried products are there; else leave-one-out in the test split, or in all images. In leave-one-out, products that
+    the model was trained on stay in the gallery but are not queries, unless `everything`, or unless no others are left.
 
     Args:
+        items: the catalog.
+        query_split, gallery_split: splits to search with and in; None: choose.
         trained: the products that the model was trained on.
+        everything: also use products that were trained on as queries.
+
+    Raises:
+        UsageError: a split does not exist.
     """
     if query_split is not None and gallery_split is not None:
         queries, gallery = rows_of(items, query_split), rows_of(items, gallery_split)
@@ -60,20 +66,21 @@ def choose(
     fresh = [row for row in rows if items[row].product not in known]
     new = len(products - known)
     if known and new >= _FEWEST and not everything:
-        others = f"the {len(known)} the model was trained on are only searched in"
+        others = f"the {len(known)} that the model was trained on are only in the gallery"
         return Protocol(LEAVE_ONE_OUT, f"{new} held-out products; {others}", fresh, rows, False)
     return Protocol(LEAVE_ONE_OUT, scope, rows, rows, bool(known))
 
 
 def rows_of(items: Sequence[Item], split: str | None) -> list[int]:
-    """The rows of one split, all for None; raises UsageError where it is empty."""
+    """Return the rows of one split, all for None; raises UsageError where it is empty."""
     if split is None:
         return list(range(len(items)))
     rows = _of(items, split.lower())
     if not rows:
         known = sorted({item.split for item in items} - {""})
         raise UsageError(
-            f"no image has split '{split}'", hint=nearest(split, known) if known else "--split-column names the column"
+            f"no image has split '{split}'",
+            hint=nearest(split, known) if known else "specify the column with --split-column",
         )
     return rows
 
@@ -87,17 +94,24 @@ EXCLUSIONS = {
 def exclusion(
     queries: Sequence[Item], gallery: Sequence[Item], own_rows: Rows | None, same: str | None
 ) -> Callable[[int], Rows] | None:
-    """What a query may not find: its own row, and with `same` what was taken by the same camera or in the same session.
+    """Return a function from a query to the gallery rows that it may not find; None if there are no exclusions.
 
     Args:
-        same: camera drops images of the same product and source (the rule of Market-1501), session all of that source.
+        queries, gallery: the items.
+        own_rows: (Q,) the gallery row of each query itself; None: queries are not in the gallery.
+        same: camera excludes images of the same product and source (the rule of Market-1501), session all of that
+            source.
 
-    Errors: UsageError where no source is known.
+    Raises:
+        UsageError: no source is known.
     """
     if same is None:
         return None if own_rows is None else lambda query: own_rows[query : query + 1]
     if not any(item.source for item in queries) or not any(item.source for item in gallery):
-        raise UsageError(f"--exclude-same {same} needs to know the source of each image", hint="--source-column NAME")
+        raise UsageError(
+            f"--exclude-same {same} needs the source of each image",
+            hint="specify the source column with --source-column NAME",
+        )
     sources = Groups([item.source for item in queries], [item.source for item in gallery])
     products = np.array([item.product for item in gallery])
 

@@ -56,14 +56,19 @@ def evaluate_queries(
     observe: Sequence[Callable[[Similarities], None]] = (),
     seed: int = 0,
 ) -> QueryResults:
-    """Search queries (Q, D) of `asked` among the gallery (G, D) of `gallery_items`.
+    """Search queries in a gallery and return the results of each query.
 
     Args:
-        own_rows: (Q,) the gallery row that each query is itself, which it may not find.
-        excluded: what else it may not find.
-        single_shot: the K of CMC with one random image of each product in the gallery, as for CUHK03.
+        queries: (Q, D) unit vectors.
+        gallery: (G, D) unit vectors.
+        asked, gallery_items: the items of queries and gallery.
+        own_rows: (Q,) the gallery row of each query itself, which it may not find.
+        excluded: returns other rows that a query may not find.
+        single_shot: the K of CMC with one random image per product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
-        observe: who else needs all similarities of a query; they do not write into them.
+        watch: called with what each query found.
+        observe: called with all similarities of each query, which they must not change.
+        seed: seed of the random draws of `single_shot`.
     """
     count = len(asked)
     products = Groups([item.product for item in asked], [item.product for item in gallery_items])

@@ -33,13 +33,14 @@ def open_lists(file: Path) -> Lists:
             read = _from_json if first.startswith("{") else _from_table
             lists = read(stream.read().splitlines(), first)
     except FileNotFoundError as error:
-        raise EmbeddingsError(f"there is no file {file}", hint="--ranked takes what dmlcli query prints") from error
+        raise EmbeddingsError(f"file not found: {file}", hint="--ranked takes the output of dmlcli query") from error
     except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
         raise EmbeddingsError(
-            f"{file} is no ranked list: {error}", hint="columns query, rank, score, product, image; or JSON lines"
+            f"invalid ranked list {file}: {error}",
+            hint="expected the columns query, rank, score, product, image; or JSON Lines",
         ) from error
     if not lists:
-        raise EmbeddingsError(f"{file} holds no ranked list", hint="--ranked takes what dmlcli query prints")
+        raise EmbeddingsError(f"no ranked lists in {file}", hint="--ranked takes the output of dmlcli query")
     return lists
 
 
@@ -50,9 +51,21 @@ def judge_lists(
     roots: tuple[Path, Path],
     excluded: Callable[[int], Rows] | None,
 ) -> tuple[QueryResults, int, list[str]]:
-    """Judge lists as a search; returns also how many hits of each query are known, and notes for the user.
+    """Evaluate ranked lists like a search.
 
-    A right image that is not in the list was not found within its length. A query without a list found nothing.
+    A relevant image that is not in its list counts as not found within the length of the list.
+
+    Args:
+        lists: the hits of each query, by path.
+        asked, gallery_items: the items of queries and gallery.
+        roots: the folders that their paths are relative to.
+        excluded: returns the gallery rows that a query may not find; None: no exclusions.
+
+    Returns:
+        The results, the number of hits that are known of each query, and notes for the user.
+
+    Raises:
+        UsageError: no query of the lists is in the catalog.
     """
     queries, rows = _places(asked, roots[0]), _places(gallery_items, roots[1])
     found: dict[int, list[tuple[int, float]]] = {}
@@ -68,16 +81,16 @@ def judge_lists(
     if not found:
         example = next(iter(lists))
         raise EmbeddingsError(
-            f"none of the {len(lists)} queries of the lists is in the catalog, the first is {example}",
-            hint="--queries names the catalog of the queries; paths must be those of the catalog",
+            f"none of the {len(lists)} queries of the lists is in the catalog, first {example}",
+            hint="specify the catalog of the queries with --queries; paths must match those of the catalog",
         )
     notes = []
     if foreign:
-        notes.append(f"{foreign} lists belong to no query of the catalog and do not count")
+        notes.append(f"{foreign} lists without a query in the catalog are ignored")
     if unknown:
-        notes.append(f"{unknown} hits are images that the gallery does not know and are passed over")
+        notes.append(f"{unknown} hits that are not in the gallery are ignored")
     if silent := len(asked) - len(found):
-        notes.append(f"{silent} queries have no list and count as not found")
+        notes.append(f"{silent} queries without a list count as not found")
     return *_judge(found, asked, gallery_items, excluded), notes
 
 
@@ -158,7 +171,7 @@ def _from_table(lines: Sequence[str], first: str) -> Lists:
 
 
 def _places(items: Sequence[Item], root: Path) -> dict[str, int]:
-    """The row of each image by its full path, and as the catalog writes it."""
+    """Return the row of each image by its full path, and as the catalog writes it."""
     places = {item.path: row for row, item in enumerate(items)}
     return places | {_key(root / item.path): row for row, item in enumerate(items)}
 

@@ -43,7 +43,14 @@ class Reranker:
 
 
 def reordered(ranks: Ranks, query: Scores, candidates: Scores, way: Rerank) -> Ranks:
-    """The ranks (R,) of the right images once the candidates (K, D), the first of the list, are in their new order."""
+    """Return the ranks (R,) of the relevant images after re-ranking the first hits.
+
+    Args:
+        ranks: (R,) the ranks of the relevant images before.
+        query: (D,) the query.
+        candidates: (K, D) the first K hits, best first.
+        way: the re-ranking method.
+    """
     inside = ranks <= len(candidates)
     if not inside.any():
         return ranks
@@ -55,7 +62,13 @@ def reordered(ranks: Ranks, query: Scores, candidates: Scores, way: Rerank) -> R
 
 
 def seconds_a_query(ways: Sequence[Rerank], gallery: int, dim: int) -> float:
-    """About how long all ways together take for one query, tried out on random vectors."""
+    """Estimate the seconds that all methods together take per query, measured with random vectors.
+
+    Args:
+        ways: the re-ranking methods.
+        gallery: number of gallery images.
+        dim: dimensions of the vectors.
+    """
     rng = np.random.default_rng(0)
     depth = min(max(way.depth for way in ways), gallery)
     rows = rng.normal(size=(depth + 1, dim)).astype(np.float32)

@@ -61,21 +61,24 @@ class Picture:
         self.width, self.height = (height, width) if self._swap else (width, height)
 
     def inside(self, box: Box | None) -> Box:
-        """The part of `box` inside the picture, all of the picture for None; raises ImageError where that is none."""
+        """Return the part of `box` inside the picture, all of it for None; raises ImageError if the box is outside."""
         if box is None:
             return 0, 0, self.width, self.height
         left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], self.width), min(box[3], self.height)
         if not (left < right and top < bottom):
             named = ", ".join(f"{edge:g}" for edge in box)
-            raise ImageError(f"the box {named} lies outside the image of {self.width} x {self.height} pixels")
+            raise ImageError(f"the box {named} is outside the image of {self.width} x {self.height} pixels")
         return left, top, right, bottom
 
     def resized(self, box: Box, side: int, interpolation: str, exact: bool) -> Floats:
-        """The part inside `box` (upright) as (side, side, 3) in [0, 255].
+        """Return the part inside a box as (side, side, 3) in [0, 255].
 
         Args:
-            exact: decode whole; else a JPEG may come at a half, a quarter or an eighth, as long as both sides of the
-                box keep twice the pixels of the result.
+            box: left, top, right, bottom in pixels of the upright image.
+            side: width and height of the result.
+            interpolation: the filter.
+            exact: decode at full size; else a JPEG may be decoded at a half, a quarter or an eighth, as long as both
+                sides of the box keep twice the pixels of the result.
         """
         left, top, right, bottom = box
         reduction = 1 if exact else _reduction(min(right - left, bottom - top) / (_TWICE * side))
@@ -91,7 +94,7 @@ class Picture:
             return np.ascontiguousarray(self._turned(resample(stored, scaled, side, interpolation)))
 
     def image(self, at_least: int = 0) -> "Image":
-        """The whole picture; a JPEG may come smaller as long as its short side keeps `at_least` pixels (0: all)."""
+        """Return the whole picture; a JPEG may be smaller if its short side keeps `at_least` pixels (0: full size)."""
         from dmlcli.image import pillow
 
         short = min(self.width, self.height)
@@ -100,7 +103,7 @@ class Picture:
 
     @contextmanager
     def _decoded(self, reduction: int) -> "Iterator[NDArray[np.uint8]]":
-        """(H, W, 3) as stored, at 1/`reduction` of the size where the format can; in memory only inside the block."""
+        """Yield (H, W, 3) as stored, at 1/`reduction` of the size if possible; valid inside the block only."""
         coding = self._coding
         memory = self._memory if coding is None else jpeg.memory(coding, *self._stored, reduction)
         with limits.room(memory):
@@ -113,7 +116,7 @@ class Picture:
 
                     stored = pillow.pixels(self._data)
                     if stored.shape[:2] != self._stored[::-1]:
-                        raise ImageError("its pixels are not of the size that its header says")
+                        raise ImageError("the size of its pixels differs from its header")
             yield stored
 
     def _turned(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -134,7 +137,7 @@ def open_image(data: bytes, at_least: int = 0) -> "Image":
 
 
 def cut(data: bytes, part: tuple[tuple[float, bool], ...]) -> bytes:
-    """A part of an upright photo, as an image file of its own, without loss.
+    """Return a part of an upright photo, as an image file of its own, without loss.
 
     Args:
         part: left, top, width, height, each with whether it is in per cent of the photo's side, else in pixels.
@@ -148,7 +151,7 @@ def cut(data: bytes, part: tuple[tuple[float, bool], ...]) -> bytes:
 
 
 def cropped(data: bytes, box: Box) -> bytes:
-    """The part of an image inside `box` as an image file of its own, without loss: seen as if it had been cut before.
+    """Return the part of an image inside `box` as a lossless image file.
 
     Args:
         box: pixels of the upright image.
@@ -180,7 +183,7 @@ def encoded(image: Any) -> bytes:
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """Whatever a decoder does not like is the reason of an ImageError."""
+    """Convert any error of a decoder to an ImageError with its reason."""
     try:
         yield
     except DmlcliError:
@@ -200,7 +203,7 @@ class _Header(NamedTuple):
 
 
 def _read_header(data: bytes) -> _Header:
-    """What the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
+    """Return what the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
     plain = jpeg.header(data)
     coding: jpeg.Coding | None
     if plain is not None:
@@ -218,12 +221,12 @@ def _read_header(data: bytes) -> _Header:
 
 
 def _reduction(most: float) -> int:
-    """The largest scale of 1/1, 1/2, 1/4 and 1/8 that reduces no more than by `most`; decoders do these quickly."""
+    """Return the largest scale of 1/1, 1/2, 1/4 and 1/8 that reduces by at most `most`."""
     return next((power for power in (8, 4, 2) if power <= most), 1)
 
 
 def _from_jpeg(data: bytes, width: int, height: int, components: int) -> NDArray[np.uint8]:
-    """(height, width, 3) of a JPEG, which holds them at this scale; raises ImageError for a damaged one."""
+    """Return (height, width, 3) of a JPEG at this scale; raises ImageError for a damaged one."""
     with suppress(ValueError):  # damage, or only a note in the header
         return _strict(data, width, height, components)
     data = jpeg.without_notes(data)
@@ -240,7 +243,7 @@ def _from_jpeg(data: bytes, width: int, height: int, components: int) -> NDArray
 
 
 def _strict(data: bytes, width: int, height: int, components: int) -> NDArray[np.uint8]:
-    """The same, or ValueError for whatever libjpeg warns of."""
+    """Return the same, or ValueError for whatever libjpeg warns of."""
     cmyk = components == _CMYK
     memory = scratch("decoded", (height, width, 4 if cmyk else 3), np.uint8)
     decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(

@@ -43,7 +43,7 @@ def _install(extension: str) -> None:
 
 
 def _report(module: bytes | None, form: bytes, values: int) -> None:
-    """Called by libtiff with the name of its function, a format for printf, and the values (a va_list) for it."""
+    """Record an error; libtiff calls this with its function, a printf format, and the values (a va_list)."""
     found = getattr(_heard, "messages", None)
     if found is None:
         return

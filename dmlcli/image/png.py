@@ -57,7 +57,7 @@ def notes(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks up to the last one that is whole; raises ImageError for pixels that are not."""
+    """Yield the chunks up to the last one that is whole; raises ImageError for pixels that are not."""
     view = memoryview(data)
     place = len(SIGNATURE)
     for _ in range(_MOST_CHUNKS):

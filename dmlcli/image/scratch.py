@@ -12,7 +12,13 @@ _kept = threading.local()
 
 
 def scratch(use: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array of any content, valid until this thread asks for the same `use` again."""
+    """Return an uninitialized array, valid until this thread calls the function with the same `use` again.
+
+    Args:
+        use: the name of the buffer.
+        shape: the shape.
+        dtype: the type.
+    """
     count = math.prod(shape)
     size = count * np.dtype(dtype).itemsize
     if size > _MOST:

@@ -27,7 +27,7 @@ class Pairs:
         self.wrong += np.bincount(_bin(wrong[wrong > -np.inf]), minlength=_BINS)
 
     def value(self, name: str) -> float | None:
-        """auc, eer, or fnmr@fmr=F for the share F of pairs that are taken for one product and are not."""
+        """Return auc, eer, or fnmr@fmr=F, the false non-match rate at the false match rate F."""
         if not self.right.sum() or not self.wrong.sum():
             return None
         accepted, missed = self._errors()
@@ -42,19 +42,19 @@ class Pairs:
         return None if allowed is None else float(missed[np.argmax(accepted <= allowed)])
 
     def threshold(self, false_match_rate: float) -> float:
-        """The lowest similarity at which no more than this share of the wrong pairs is accepted."""
+        """Return the lowest similarity at which no more than this share of the wrong pairs is accepted."""
         accepted, _ = self._errors()
         return float(np.argmax(accepted <= false_match_rate) / _SCALE + _LOW)
 
     def _errors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """With what is in bin i and above taken for a match: share of wrong pairs accepted, of right ones missed."""
+        """Return, for a threshold at each bin, the share of wrong pairs accepted and of right pairs rejected."""
         accepted = np.append(np.cumsum(self.wrong[::-1])[::-1], 0) / self.wrong.sum()
         missed = np.append(0, np.cumsum(self.right)) / self.right.sum()
         return accepted, missed
 
 
 def rate(name: str) -> float | None:
-    """The share of false matches in a name like fnmr@fmr=0.001; None where the name is another.
+    """Return the share of false matches in a name like fnmr@fmr=0.001; None where the name is another.
 
     >>> rate("fnmr@fmr=0.001"), rate("auc")
     (0.001, None)

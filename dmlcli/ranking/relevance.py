@@ -23,12 +23,12 @@ class Groups:
         self._starts = np.searchsorted(self.of_gallery[self._order], np.arange(len(names) + 1))
 
     def rows(self, query: int) -> Rows:
-        """The gallery rows that carry the query's name, ascending."""
+        """Return the gallery rows that carry the query's name, ascending."""
         code = self.of_query[query]
         return self._order[self._starts[code] : self._starts[code + 1]] if self.names[code] else self._order[:0]
 
     def size(self) -> int:
-        """How many rows all queries have together."""
+        """Return how many rows all queries have together."""
         sizes = np.diff(self._starts) * [name != "" for name in self.names]
         return int(sizes[self.of_query].sum())
 

@@ -89,8 +89,8 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     askable = new if fresh else ~unknown
     if int(askable.sum()) < _FEWEST:
         raise CannotRun(
-            f"--min-score auto needs {_FEWEST} products to learn from, the index has {int(askable.sum())}",
-            hint="--min-score 0.6 says it in numbers",
+            f"--min-score auto needs at least {_FEWEST} usable products, the index has {int(askable.sum())}",
+            hint="use a number, for example --min-score 0.6",
         )
     asked = _sample(np.flatnonzero(askable[codes]), codes)
     seen = _closest(rows, codes, asked)
@@ -112,7 +112,13 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
 
 
 def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = None) -> Calibration:
-    """The calibration of what is searched in: what is kept beside it where it is of this very state, else found now."""
+    """Return the calibration of a gallery: the stored one if it is up to date, else a new one.
+
+    Args:
+        gallery: the index or collection.
+        items: its item table.
+        training: the products that the model was trained on; None: unknown.
+    """
     mark = _mark(gallery.stamp, training)
     record = gallery.kept() or {}
     kept: Any = record.get("calibration")
@@ -125,13 +131,13 @@ def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = N
 
 
 def _mark(stamp: bytes, training: Training | None) -> str:
-    """What changes whenever the gallery or what is known of the training does."""
+    """Return what changes whenever the gallery or what is known of the training does."""
     known = [sorted(training.products), training.open_set] if training else []
     return hashlib.blake2b(stamp + json.dumps(known).encode(), digest_size=16).hexdigest()
 
 
 def _sample(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most so many rows, drawn so that every product keeps some before any keeps many."""
+    """Return at most a number of rows, drawn evenly over the products."""
     shuffled = np.random.default_rng(_SEED).permutation(rows)
     order = np.argsort(codes[shuffled], kind="stable")
     of = codes[shuffled][order]
@@ -175,7 +181,7 @@ def _closest(rows: Rows, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> 
 
 
 def _threshold(seen: _Seen, product: NDArray[np.int64]) -> float:
-    """The lowest score at which products left out of everything, this choice too, are refused as often as promised."""
+    """Return the lowest threshold that rejects held-out products as often as promised."""
     left_out = np.unique(product)
     if len(left_out) > _LEFT_OUT:
         left_out = np.random.default_rng(_SEED).choice(left_out, _LEFT_OUT, replace=False)

@@ -36,7 +36,7 @@ class QueryExpansion:
     depth: int = DEPTH
 
     def __call__(self, query: Array, candidates: Array) -> Array:
-        """Scores of the candidates (K, D), best first, for the moved query (D,)."""
+        """Return scores of the candidates (K, D), best first, for the moved query (D,)."""
         nearest_ones = candidates[: self.k]
         weights = np.clip(nearest_ones @ query, 0, None) ** np.float32(self.alpha)
         return candidates @ _unit(query + weights @ nearest_ones)
@@ -55,7 +55,7 @@ class DatabaseAugmentation:
     depth: int = DEPTH
 
     def __call__(self, query: Array, candidates: Array) -> Array:
-        """Scores of the averaged candidates (K, D) for the query (D,)."""
+        """Return scores of the averaged candidates (K, D) for the query (D,)."""
         between = candidates @ candidates.T  # (K, K)
         order = np.argsort(-between, axis=1, kind="stable")[:, : self.k + 1]  # itself comes first
         weights = np.zeros_like(between)
@@ -92,7 +92,7 @@ class Reciprocal:
         return scores
 
     def _encode(self, between: Array, order: NDArray[np.int64]) -> Array:
-        """Row i: how much each row belongs to the neighbors that i and they agree on; rows sum to 1."""
+        """Return in row i the weight of each row among the reciprocal neighbors of i; rows sum to 1."""
         near, half = _mutual(order, self.k1), _mutual(order, round(self.k1 / 2))
         shared = near @ half.T  # (K + 1, K + 1): how many of j's half are among i's neighbors
         # a neighbor brings its own along where two thirds of them are mine already
@@ -107,11 +107,11 @@ WAYS: dict[str, type[Rerank]] = {way.name: way for way in (QueryExpansion, Datab
 
 
 def parse(text: str) -> Rerank:
-    """From `aqe` or `aqe:k=5,alpha=3` to the way of re-ranking; raises UsageError with the nearest right words."""
+    """Parse `aqe` or `aqe:k=5,alpha=3`; raises UsageError with the nearest valid name."""
     name, _, rest = text.partition(":")
     way = WAYS.get(name)
     if way is None:
-        raise UsageError(f"there is no re-ranking '{name}'", hint=nearest(name, list(WAYS)))
+        raise UsageError(f"unknown re-ranking method '{name}'", hint=nearest(name, list(WAYS)))
     kinds: dict[str, Callable[[str], Any]] = {
         field.name: float if isinstance(field.default, float) else int for field in fields(way)
     }
@@ -119,20 +119,24 @@ def parse(text: str) -> Rerank:
     for part in filter(None, rest.split(",")):
         key, _, value = part.partition("=")
         if key not in kinds:
-            raise UsageError(f"{name} has no setting '{key}'", hint=nearest(key, list(kinds)))
+            raise UsageError(f"unknown setting '{key}' of {name}", hint=nearest(key, list(kinds)))
         try:
             settings[key] = kinds[key](value)
         except ValueError as error:
-            raise UsageError(f"{name}:{key} is no number: '{value}'", hint=f"--rerank {name}:{key}=5") from error
+            raise UsageError(
+                f"invalid {name}:{key}: '{value}' is not a number", hint=f"--rerank {name}:{key}=5"
+            ) from error
         if not 0 <= settings[key] <= 10_000 or (key in ("k", "k1", "k2", "depth") and not settings[key]):
-            raise UsageError(f"{name}:{key} is out of range: {value}", hint=f"--rerank {name}:{key}=5")
+            raise UsageError(f"invalid {name}:{key}: {value} is out of range", hint=f"--rerank {name}:{key}=5")
     if settings.get("keep", 0) > 1:
-        raise UsageError(f"{name}:keep is a share: {settings['keep']}", hint=f"--rerank {name}:keep=0.3")
+        raise UsageError(
+            f"invalid {name}:keep: {settings['keep']} is not between 0 and 1", hint=f"--rerank {name}:keep=0.3"
+        )
     return way(**settings)
 
 
 def parse_all(texts: Sequence[str]) -> list[Rerank]:
-    """From `aqe:k=3,alpha=2,dba`, or `all`, to several ways, each once; raises UsageError like `parse`."""
+    """Parse `aqe:k=3,alpha=2,dba`, or `all`, as several methods, each once; raises UsageError like `parse`."""
     words: list[str] = []
     for part in filter(None, (part.strip() for text in texts for part in text.split(","))):
         if words and "=" in part and ":" not in part:  # one more setting of the way before it
@@ -140,12 +144,12 @@ def parse_all(texts: Sequence[str]) -> list[Rerank]:
         else:
             words += WAYS if part == "all" else [part]
     if not words:
-        raise UsageError("--rerank names no re-ranking", hint=f"all, or some of {', '.join(WAYS)}")
+        raise UsageError("invalid --rerank: no method is given", hint=f"use all, or some of {', '.join(WAYS)}")
     return list(dict.fromkeys(map(parse, words)))
 
 
 def spell(way: Rerank) -> str:
-    """The word for a way of re-ranking, with what is set otherwise than usual.
+    """Return the word for a way of re-ranking, with what is set otherwise than usual.
 
     >>> spell(QueryExpansion(k=3))
     'aqe:k=3'
@@ -157,7 +161,7 @@ def spell(way: Rerank) -> str:
 
 
 def _mutual(order: NDArray[np.int64], k: int) -> Array:
-    """(K, K) of 1 and 0: whether two rows are both among the other's k closest; a row is its own neighbor."""
+    """Return (K, K) of 1 and 0: whether two rows are each among the k nearest of the other, or the same row."""
     near = np.zeros(order.shape, dtype=np.float32)
     np.put_along_axis(near, order[:, : k + 1], 1, axis=1)
     np.fill_diagonal(near, 1)

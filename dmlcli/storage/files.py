@@ -81,7 +81,7 @@ def _create(draft: Path, end: Path) -> int:
 
 
 def _is_stream(target: Path) -> bool:
-    """Whether `target` is written into instead of being replaced; raises CannotRun for what takes no file at all."""
+    """Return whether `target` is written into, like a device; raises CannotRun if it cannot be a file."""
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -91,14 +91,14 @@ def _is_stream(target: Path) -> bool:
         raise CannotRun(f"cannot write {target}: it is a folder", hint="name a file")
     if stat.S_ISSOCK(kind) or stat.S_ISBLK(kind):
         what = "a socket" if stat.S_ISSOCK(kind) else "a disk"
-        raise CannotRun(f"cannot write {target}: it is {what} and not a file", hint="name a file")
+        raise CannotRun(f"cannot write {target}: it is {what}, not a file", hint="name a file")
     if stat.S_ISREG(kind):
         return _own_output(status) is not None or not _is_at_its_place(target, status)
     return True
 
 
 def _is_at_its_place(target: Path, status: os.stat_result) -> bool:
-    """Whether the file still has the name that it is found by; /dev/fd/3 may lead to one that was deleted."""
+    """Return whether the file still has the name that it is found by; /dev/fd/3 may lead to one that was deleted."""
     try:
         return os.path.samestat(status, Path(os.path.realpath(target)).stat())
     except OSError:

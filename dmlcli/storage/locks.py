@@ -25,7 +25,7 @@ class Locked(CannotRun):
 
 @contextmanager
 def only_writer(target: Path) -> Iterator[None]:
-    """Be the one process that writes the folder `target`; raises CannotRun, naming the process that is it already."""
+    """Hold the write lock of the folder `target`; raises CannotRun, naming the process that holds it."""
     with failures.writing(target):
         end = paths.followed(target)
         paths.make_parents(end)
@@ -71,7 +71,7 @@ def lock(file: Path) -> int:
             raise Locked(file, process) from error
         except OSError as error:
             os.close(handle)
-            raise CannotRun(f"cannot lock {file}: {error.strerror}", hint="name a place on a local disk") from error
+            raise CannotRun(f"cannot lock {file}: {error.strerror}", hint="use a path on a local disk") from error
         except BaseException:
             os.close(handle)
             raise
@@ -79,7 +79,7 @@ def lock(file: Path) -> int:
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a process holds the lock; never makes the file."""
+    """Return whether a process holds the lock; never makes the file."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -116,7 +116,7 @@ def _no_lock(file: Path, reason: str) -> CannotRun:
 
 
 def _is_still(handle: int, file: Path) -> bool:
-    """Whether the open file is the one that has this name now."""
+    """Return whether the open file is the one that has this name now."""
     try:
         return os.path.samestat(os.fstat(handle), file.lstat())
     except FileNotFoundError:

@@ -9,8 +9,8 @@ from dmlcli.report.compare import CompareReport
 def show(report: CompareReport) -> None:
     """Show it as text."""
     known = any(one.known_map_at_r is not None for one in report.contenders)
-    own = ["known: R@1", "MAP@R"] if known else []
-    new = ["new: R@1", "MAP@R", "95 % interval", "over frozen", "95 % interval"]
+    own = ["seen: R@1", "MAP@R"] if known else []
+    new = ["unseen: R@1", "MAP@R", "95 % interval", "over frozen", "95 % interval"]
     table = formatting.table("loss", *new, *own, "seconds")
     for column in range(1, 2 + len(new) + len(own)):
         table.columns[column].justify = "right"
