@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py ../shared/data --backbone mobilenet_v2 --weights FILE [--workspace DIR]
 
 Every choice is made by folds on the images that training may open; the images that score are looked at once, after
-it. Known products: photos of split test searched among split train, all 81 products. New products: fitted on a random
+it. Seen products: photos of split test searched among split train, all 81 products. Unseen products: fitted on a random
 half of them, the photos of the other half searched, five times; gains over the backbone as published are paired.
 Catalog pictures: one clean picture of each product searched among the photos of the half not fitted on, and back;
 with `--pictures` those of the other half are fitted on too, as a source of their own beside the photos.
@@ -67,7 +67,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     for name, vectors in (("frozen", data.baseline.numpy()), (f"trained ({head_params}, {seconds:.0f} s)", embedded)):
         scores = _search(data, vectors, "test", "train", set(products))
-        print(f"known products: {name}: {_reported(scores)}")
+        print(f"seen products: {name}: {_reported(scores)}")
     _new_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
 
 
@@ -121,7 +121,7 @@ def _new_products(
             names = [data.photos.items[row].product for row in _rows(data, protocol[0], new)]
             gains[protocol].append((before, after, names))
             change = f"{_reported(before)} -> {_reported(after)}  ({head_params})"
-            print(f"new products, fold {fold}, {' -> '.join(protocol)}: {change}")
+            print(f"unseen products, fold {fold}, {' -> '.join(protocol)}: {change}")
     for protocol, folds in gains.items():
         changes_shown = []
         for metric in ("recall@1", "map@r"):
@@ -130,7 +130,9 @@ def _new_products(
             changes_shown.append(
                 f"{metric} {100 * np.nanmean(differences):+.1f} ({100 * low:+.1f} ... {100 * high:+.1f})"
             )
-        print(f"new products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(changes_shown)}")
+        print(
+            f"unseen products, mean of {FOLDS} halves, {' -> '.join(protocol)}, over frozen: {', '.join(changes_shown)}"
+        )
 
 
 def _rows(data: training_data.TrainingData, split: str, products: set[str]) -> list[int]:

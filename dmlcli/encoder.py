@@ -1,4 +1,4 @@
-"""From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
+"""Embedding of images with a model: by its inference graph if it has one, else by torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _WORDS = (None, "auto", "pretrained", "none")  # values of --weights that are no
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """Which pretrained backbone embeds where no model was trained (None: the usual one), and on which device."""
+    """The pretrained backbone to use without a trained model (None: the default), and the device."""
 
     backbone: str | None = None
     weights: str | None = None  # auto, pretrained, none, or a file
@@ -32,7 +32,7 @@ class EncoderOptions:
     device: str = "cpu"
 
     def differences(self, record: ModelRecord) -> list[str]:
-        """Return what a model has otherwise than it is asked for here, in words; nothing where it is the same."""
+        """Return the differences between a model and these options, as text; empty if there are none."""
         differ = []
         if self.backbone not in (None, record.backbone, record.recipe.get("backbone")):
             differ.append(f"--backbone {self.backbone}, but it has {record.backbone}")
@@ -74,11 +74,11 @@ def _is_same(file: str | None, other: str) -> bool:
 def find_or_make_model(
     named: Path | None, place: "Workspace", photos: "Catalog", options: EncoderOptions | None = None
 ) -> Model:
-    """Return the model that embeds: the one named, or the workspace's, or else a pretrained backbone, saved there.
+    """Return the model to embed with: the given one, the workspace's, or a pretrained backbone, saved there.
 
     Args:
         named: a model folder.
-        place: a pretrained backbone that is kept here is replaced where another one is asked for; a trained model is
+        place: a pretrained backbone that is kept here is replaced if another one is requested; a trained model is
             not.
         photos: a few of them check the saved model.
         options: which backbone to use where nothing was trained.

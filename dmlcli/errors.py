@@ -103,7 +103,7 @@ class Interrupted(DmlcliError):
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Return the hint for a misspelt `word`: the nearest of the `known` ones, or all of them."""
+    """Return the hint for a misspelled `word`: the nearest `known` words, or all of them."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, n=3, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""What SIGINT, SIGTERM and SIGHUP do to a command. Imported before everything else, so it imports next to nothing.
+"""Handling of SIGINT, SIGTERM and SIGHUP; imported first, so it imports almost nothing.
 
 While a command starts there is nothing to clean up, and a signal ends the process at once. While it works, a signal
 raises KeyboardInterrupt in the main thread, so that every `finally` and `with` on the way out runs. Once it is done, a
@@ -63,7 +63,7 @@ def done(code: int) -> None:
 def finish(code: int) -> "NoReturn":
     """End the process with `code`, without the interpreter's own clean-up, which a signal could interrupt.
 
-    It would free memory piece by piece, which the system does faster, and wait for threads whose work nobody needs.
+    It would free memory piece by piece, which the system does faster, and wait for threads whose work is not needed.
     """
     done(code)
     for stream in (sys.stdout, sys.stderr):
@@ -85,7 +85,7 @@ def exit_code() -> int:
 
 
 class keeping:
-    """Inside, a command that is interrupted prints what it leaves behind and what to type next.
+    """Set the message of an interrupted command inside the block: what was kept, and the next command.
 
     The innermost block counts. Example: `with keeping("the features computed so far are kept", "run the same command
     again"):`.
@@ -105,7 +105,7 @@ class keeping:
 
 
 def kept() -> tuple[str, str]:
-    """Return what an interrupted command leaves behind and what to type next; empty where nobody has said."""
+    """Return what an interrupted command kept and the next command; empty strings by default."""
     return _kept
 
 

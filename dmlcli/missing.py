@@ -1,4 +1,4 @@
-"""Why a path is not there: one explanation for train, index, query and doctor."""
+"""Explanations for missing paths, for train, index, query and doctor."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _ROOT = "--root DIR sets the folder that paths are relative to"
 
 
 def why_missing(path: Path) -> tuple[str, str]:
-    """Explain why there is no file at `path`.
+    """Explain why the file `path` does not exist.
 
     Args:
         path: as it was looked for, joined to its root; of a file that is there, only its kind is explained.

@@ -1,4 +1,4 @@
-"""A model: a folder with weights, recipe, image settings, inference graph and fingerprint. No torch in here."""
+"""The model folder: weights, recipe, image settings, inference graph and fingerprint; torch is not imported here."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """All that a model says of itself, as it stands in model.json."""
+    """The content of model.json."""
 
     fingerprint: str  # of weights, head and image settings: equal fingerprints give equal embeddings
     backbone: str
@@ -173,7 +173,7 @@ def _open(folder: Path) -> Model:
 
 
 def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callable[[Path], None] | None) -> Model:
-    """Write a model folder whole, in the place of what was there.
+    """Write a model folder atomically, replacing an existing one.
 
     Args:
         folder: where the model goes.
@@ -213,7 +213,7 @@ def open_matching(folder: Path | None, wanted: str, models: Path | None = None) 
 
     Args:
         folder: where the model is expected.
-        wanted: fingerprint, "" where the index was made from bare embeddings: then any named model will do.
+        wanted: fingerprint; "" for an index from embeddings without a model, which accepts any given model.
         models: where models lie by fingerprint; taken where `folder` has been replaced since.
 
     Raises:
@@ -230,7 +230,7 @@ def open_matching(folder: Path | None, wanted: str, models: Path | None = None) 
                 f"the model in {folder} has been replaced; this index still uses the previous one, {kept}. "
                 "dmlcli index CATALOG rebuilds it with the new model"
             )
-        return open_model(kept)  # whose files never change, so that nobody reads half of two models
+        return open_model(kept)  # whose files never change, so that a reader never mixes two models
     model = open_model(folder)
     if wanted and model.record.fingerprint != wanted:
         raise MismatchError(

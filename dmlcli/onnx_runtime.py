@@ -1,6 +1,6 @@
-"""The inference graph of a model, run without torch. The only file that knows ONNX Runtime.
+"""Inference without torch; only this module imports ONNX Runtime.
 
-Its weights lie beside it in a file of their own, which is mapped into memory: what is in the graph itself would be
+Its weights are in a separate file, which is memory-mapped: what is in the graph itself would be
 parsed and copied at every start, and that takes longer than embedding a photo.
 """
 

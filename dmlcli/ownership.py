@@ -1,4 +1,4 @@
-"""Whose files dmlcli obeys: settings and workspaces that it finds by itself must belong to the user who runs it.
+"""Ownership check: settings and workspaces found automatically must belong to the user.
 
 Anyone who can write to a folder above yours could put a `dmlcli.toml` or a `.dmlcli` there. The rule is git's for
 `safe.directory`: the owner must be the current user; root also accepts the user who called sudo. What is named (-w,

@@ -1,4 +1,4 @@
-"""Lists of paths, one a line, read from a file or stdin as they arrive.
+"""Lists of paths, one per line, read from a file or stdin as they arrive.
 
 A line that cannot be a path keeps its place in the list and carries the reason. Lists in UTF-16 or UTF-32, and UTF-8
 with a byte-order mark, are read as what they are; all others are bytes, since file names need not be UTF-8.

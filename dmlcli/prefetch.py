@@ -1,4 +1,4 @@
-"""Work done ahead in threads, handed out in order: how images reach the model while it is busy with others.
+"""Parallel work in threads with results in order, used to decode images ahead of the model.
 
 Decoders release Python's lock, so threads are as quick as processes, start at once, and need no copies.
 """

@@ -1,4 +1,4 @@
-"""A training run: its log while it goes on, and how it is resumed after an interruption. No torch in here.
+"""Training runs: log, resume, and records; torch is not imported here.
 
     runs/<id>/run.json        when, on which catalog, with which versions; how it ended
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
@@ -7,7 +7,7 @@
     runs/<id>/folds.json      scores of finished folds (learn/validation/head_selection.py); gone once it is done
     runs/<id>/checkpoint.pt   from where it goes on (learn/training/checkpoint.py); gone once it is done
 
-Whoever trains holds a lock on `run.json`, which the system lets go when the process ends, however it ends.
+The training process holds a lock on `run.json`, which the system releases when the process ends.
 """
 
 import json
@@ -30,12 +30,12 @@ from dmlcli.workspace import Workspace
 SCHEMA = 3
 _RECORD, _RECIPE, _METRICS, _IMAGES, _LOCK = "run.json", "recipe.toml", "metrics.jsonl", "images.json", "lock"
 CHECKPOINT, FOLDS = "checkpoint.pt", "folds.json"
-_NAMED = 3  # changed images that an error tells by name
+_NAMED = 3  # changed images that an error names
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that a run says of itself, as it stands in run.json."""
+    """The content of run.json."""
 
     id: str
     started: str  # ISO 8601, UTC
@@ -104,7 +104,7 @@ class Run:
         row = _finite(row)
         if self._resumed:
             if row.get("epoch") is None:
-                return  # what comes before the first epoch is computed anew, and is the same
+                return  # what precedes the first epoch is computed again, with the same result
             again = row.get("stage"), row["epoch"]
             kept = list(takewhile(lambda line: (line.get("stage"), line.get("epoch")) != again, self._resumed))
             storage.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
@@ -114,9 +114,10 @@ class Run:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
 
     def check_images(self, marks: Mapping[str, list[str]]) -> None:
-        """Remember what is trained on, path to what is known of it, for the run to go on with nothing else.
+        """Record the training images (path to state), or compare them with the record when resuming.
 
-        Errors: MismatchError naming what is new, gone or changed since the run was started.
+        Raises:
+            MismatchError: images are new, gone or changed since the run started.
         """
         file = self.folder / _IMAGES
         if not file.exists():
@@ -150,7 +151,7 @@ class Run:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Let go of the run, as it is; one that failed before it came to anything leaves nothing.
+        """Release the lock; remove a run that failed before it wrote anything.
 
         One that was interrupted stays, whatever it came to: it is resumed with the settings it began with.
         """
@@ -199,7 +200,7 @@ def go_on_or_start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
 
 
 def resume(runs: Path, id: str | None) -> Run:
-    """Take up the run called `id`, or the last one that is unfinished; raises CannotRun where there is none."""
+    """Resume the run `id`, or the last unfinished one; raises CannotRun if there is none."""
     known = {record.id: record for record in list_runs(runs)}
     unfinished = [record.id for record in known.values() if record.state == "unfinished"]
     damaged = sorted(file.parent.name for file in runs.glob(f"*/{_RECORD}") if file.parent.name not in known)
@@ -237,7 +238,7 @@ def list_runs(runs: Path) -> list[RunRecord]:
     return sorted(found, key=lambda record: (record.started, record.id))
 
 
-def is_going(folder: Path) -> bool:
+def is_running(folder: Path) -> bool:
     """Return whether a process is at work on the run."""
     return storage.is_locked(folder / _LOCK)
 

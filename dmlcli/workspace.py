@@ -1,4 +1,4 @@
-"""Where things lie when no path is given: the folder `.dmlcli`, found by walking up from here as git finds its own."""
+"""The workspace `.dmlcli`: the default place for all artifacts, found in the current folder or above it."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ VARIABLE = "DMLCLI_WORKSPACE"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The places inside a workspace; none of them need exist."""
+    """The paths inside a workspace; none of them need exist."""
 
     folder: Path
 

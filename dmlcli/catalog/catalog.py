@@ -1,4 +1,4 @@
-"""What a catalog is: items with their products, splits and boxes, and what is published about a known data set."""
+"""Catalog, item, split and box; the published facts about a known data set."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ class Item(NamedTuple):
 
 
 class Photo(NamedTuple):
-    """Where the picture of an item lies, and which part of the file it is."""
+    """The image file of an item, and the part of the file that it is."""
 
     path: Path
     box: Box | None
@@ -46,7 +46,7 @@ class Photo(NamedTuple):
 
 
 class Published(NamedTuple):
-    """How many images and products a split has by its authors; None where they do not say."""
+    """Published numbers of images and products of a split; None if unknown."""
 
     images: int | None
     products: int | None
@@ -54,7 +54,7 @@ class Published(NamedTuple):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A known data set: how its authors and everyone since score a search in it."""
+    """A known data set, with the protocol and the metrics of the literature."""
 
     name: str
     title: str
@@ -66,7 +66,7 @@ class Benchmark:
     exclude_same_source: bool = False  # candidates of the query's own product and source (camera) do not count
 
     def deviations(self, items: list[Item]) -> list[str]:
-        """Return how the items differ from what is published, one sentence a split; none where they do not."""
+        """Return a sentence for each split whose counts differ from the published ones."""
         images: dict[str, int] = defaultdict(int)
         products: dict[str, set[str]] = defaultdict(set)
         for item in items:
@@ -86,7 +86,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Products with their images; `skipped` are files that cannot be images though they are called so."""
+    """Products with their images; `skipped` are files with an image suffix that cannot be images."""
 
     root: Path
     items: list[Item]
@@ -94,11 +94,11 @@ class Catalog:
     benchmark: Benchmark | None = None  # where this is a known data set in its official layout
 
     def photo(self, item: Item) -> Photo:
-        """Return where the picture of an item lies."""
+        """Return the image file of an item."""
         return Photo(self.root / item.path, item.box)
 
     def without_test(self) -> "Catalog":
-        """Return what training may open: all of it where there are no splits, else train and validation alone."""
+        """Return the part that training may use: all of it without splits, else train and validation."""
         return replace(self, items=[item for item in self.items if item.split in OPEN_TO_TRAINING])
 
     def only(self, *splits: str | None) -> "Catalog":

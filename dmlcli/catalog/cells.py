@@ -1,4 +1,4 @@
-"""What the cells of a table mean where they are written in a dialect: paths of images, products, and who is a query."""
+"""Interpretation of table cells in various dialects: image paths, products, query flags."""
 
 import json
 import re
@@ -123,7 +123,8 @@ def tidy_products(table: Table, column: str) -> None:
     elif empty_words:
         place = table.place(cells.index(empty_words[0]))
         progress.warn(
-            f"'{empty_words[0]}' in {place} was read as a product name; leave the cell empty if there is no product"
+            f"'{empty_words[0]}' in {place} was read as a product name; leave the cell "
+            "empty for images without a product"
         )
     if any("E+" in value and SPOILED.fullmatch(value) for value in named):
         spoiled = [row for row, cell in enumerate(cells) if SPOILED.fullmatch(cell)]

@@ -1,4 +1,4 @@
-"""From the columns of a table to items: which column is what, and what its cells mean."""
+"""Conversion of table columns to items: the role of each column, and the meaning of its cells."""
 
 import json
 import math
@@ -40,7 +40,7 @@ _USUAL_BOXES = (  # left, top, right, bottom; a single column called box may mea
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a table's columns; None means: found by the usual names."""
+    """The names of a table's columns; None: recognized by the usual names."""
 
     image: str | None = None
     product: str | None = None
@@ -54,12 +54,12 @@ def items_of(table: Table, columns: Columns, root: Path) -> tuple[list[Item], li
     """Return the items of a table, and what makes none with the reason; equal values are one object.
 
     Args:
-        table: the columns and where each row stands; its cells are changed to one spelling.
+        table: the columns with the line of each row; its cells are normalized in place.
         columns: names of columns where they are not the usual ones.
         root: what the paths are relative to.
 
     Raises:
-        CatalogError: there is no column of images, or a cell cannot be understood.
+        CatalogError: no image column, or an invalid cell.
         UsageError: a named column does not exist.
     """
     names = {role: _find(table, role, getattr(columns, role)) for role in _USUAL_NAMES}
@@ -224,7 +224,7 @@ def _pairs(name: str, column: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def text_of(value: object) -> str:
-    """Return a JSON or Parquet value as the cell of a table; what is missing (null, NaN) is an empty one."""
+    """Return a JSON or Parquet value as a table cell; missing values (null, NaN) are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""CSV and TSV: strict about structure, generous about dialects.
+"""CSV and TSV: strict about structure, tolerant of dialects.
 
 Every row must have as many cells as the header. A row that has not is listed by its line, never shifted or filled up.
 The separator, a `sep=` line, lines above the header, and files that do not quote their cells are recognized.
@@ -31,7 +31,7 @@ FindImage = Callable[[list[str]], str | None]  # the name of the image column am
 
 
 class _Layout(NamedTuple):
-    """How a file is laid out."""
+    """Separator, header and image column of a file."""
 
     separator: str
     skip: int  # lines above the header
@@ -103,7 +103,7 @@ def _find_layout(content: str, separators: str, find_image: FindImage) -> _Layou
 
 
 class _Reader:
-    """Reads the rows below a header."""
+    """Reader of the rows below a header."""
 
     def __init__(self, file: Path, content: str, layout: _Layout, first: int) -> None:
         self._file, self._content, self._layout = file, content, layout

@@ -1,4 +1,4 @@
-"""What the names of files and folders say: which are images, and which the system put there, not the user."""
+"""Classification of files and folders by name: images, hidden files, system files."""
 
 from dmlcli.image import SUFFIXES
 

@@ -1,7 +1,7 @@
-"""Folders of products: which files below a folder are images, and what their folders say of them.
+"""Folders of products: image files, and the products, categories and splits of their folders.
 
-A file with the suffix of an image is taken at its word (whoever decodes it will say if it is none), so a folder of a
-million images is read without opening one; other files are known by their first bytes.
+A file with an image suffix is listed without opening it, so that a folder of a million images is listed quickly; its
+decoder reports an error if it is not an image. Other files are recognized by their first bytes.
 """
 
 import os
@@ -23,7 +23,7 @@ _DEEPEST_SPLITS = 3  # folders that may be above the splits
 
 
 class Folder(NamedTuple):
-    """One folder below a root: its path relative to it ("" for itself), its images, and what is only called so."""
+    """A folder below a root: its path relative to it, its images, and files that are only named like images."""
 
     path: str
     images: list[str]  # names
@@ -166,14 +166,14 @@ def _kind(entry: "os.DirEntry[str]") -> str:
 
 
 def _note_system(root: Path, folders: list[str]) -> None:
-    """Note once which folders of the system were left out."""
+    """Note which system folders were skipped."""
     counts = Counter(path.rpartition("/")[2] for path in folders)
     named = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in sorted(counts.items()))
     progress.note(f"skipped system files in {root}: {named}")
 
 
 def _sniff(file: str) -> bool:
-    """Return whether a file begins like an image; one that may not be read does, for its reader to complain of."""
+    """Return whether a file begins like an image; True if it cannot be read, so that its reader reports it."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -198,7 +198,7 @@ def _layout(root: Path) -> _Layout:
         prefix += f"{names[0]}/"
         try:
             names = sub_folders(root / prefix)
-        except CatalogError:  # whoever walks it lists it
+        except CatalogError:  # reported when it is walked
             return _Layout("", frozenset(), frozenset())
         if prefix.count("/") > _DEEPEST_SPLITS:
             return _Layout("", frozenset(), frozenset())
@@ -220,7 +220,7 @@ def _layout(root: Path) -> _Layout:
 
 
 def _has_images(folder: Path, deep: bool = False) -> bool:
-    """Return whether a folder has files that are called images, `deep`: or the folders below it have."""
+    """Return whether a folder, or with `deep` a folder below it, has files with image suffixes."""
     for _, folders, files in os.walk(folder):
         if any(is_called_image(name) and not is_hidden(name) for name in files):
             return True

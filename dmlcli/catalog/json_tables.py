@@ -1,4 +1,4 @@
-"""JSON Lines, and JSON arrays of objects: a row each, with one image or a list of several."""
+"""JSON Lines, and JSON arrays of objects: one row each, with one or several images."""
 
 import json
 from collections.abc import Iterator

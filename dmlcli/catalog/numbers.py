@@ -1,4 +1,4 @@
-"""Which columns hold numbers, and their cells in one spelling: 19,00 and 1.299,50 become 19.00 and 1299.50.
+"""Detection of number columns, and conversion to one format: 19,00 and 1.299,50 become 19.00 and 1299.50.
 
 A column is a number column if all of its filled cells are numbers. Cells such as n/a count as empty there, and a note
 names the first. Codes stay text: leading zeros, more than 15 digits, GTIN (EAN, UPC) with a valid check digit.
@@ -48,7 +48,7 @@ def is_code(values: Iterable[str]) -> bool:
 
 
 def normalize(table: Table, names: Iterable[str]) -> None:
-    """Write the number columns among these columns in one spelling, and their missing cells as empty ones.
+    """Convert number columns to one format, and their missing cells to empty ones.
 
     Notes are given for cells that count as missing, and for text in a column that otherwise holds numbers.
     """

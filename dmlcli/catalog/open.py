@@ -1,4 +1,4 @@
-"""The door: which reader a path is for, and whether what it read is whole."""
+"""Selection of the reader for a path, and checks that the catalog is complete."""
 
 import gc
 from collections.abc import Iterator
@@ -35,10 +35,12 @@ def open_catalog(
             or a tar file as WebDataset writes it, several (`shard-{000..009}.tar`), a folder of them, or their URL.
         columns: names of a table's columns where they are not the usual ones.
         root: what a table's paths are relative to; its own folder by default.
-        for_training: leave out the splits that training may not open, without so much as a look at their files.
+        for_training: leave out the splits that training may not use, without opening their files.
         strict: refuse a catalog with a file missing, or a known data set with other counts than published.
 
-    Errors: CatalogError where there is nothing to read, UsageError for a column that does not exist.
+    Raises:
+        CatalogError: no catalog, or no images in it.
+        UsageError: a column does not exist.
     """
     path = Path(path)
     if root is not None and not Path(root).is_dir():
@@ -86,7 +88,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _check_counts(catalog: Catalog, strict: bool) -> None:
-    """Say which known data set this is, and hold it to its published counts."""
+    """Report a known data set, and compare it with its published counts."""
     if catalog.benchmark is None:
         return
     known = catalog.benchmark

@@ -1,4 +1,4 @@
-"""Tar files of samples, as WebDataset lays them out: `key.jpg`, and what it shows in `key.json`, `.cls` or `.txt`.
+"""Tar files in WebDataset layout: `key.jpg` with `key.json`, `.cls` or `.txt`.
 
 The fields of the JSON are columns, found by their usual names or by options like those of a table; without one that
 names the product it is the class (`.cls`), or else the text (`.txt`).

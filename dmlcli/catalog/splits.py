@@ -1,4 +1,4 @@
-"""What is fitted on and what validates: official splits as they are, else whole products held out by seed."""
+"""Training and validation split: official splits, or whole products held out at random."""
 
 import random
 from collections import Counter, defaultdict
@@ -56,7 +56,8 @@ def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> Train
 def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
     """Fit on half of the products, search among the other half: by split `val` in `train`, else leave-one-out.
 
-    Errors: CatalogError where either half would have fewer than two products.
+    Raises:
+        CatalogError: one half would have fewer than two products.
     """
     training = split_for_training(catalog, seed)
     fit = {*training.fit, *(row for row in training.queries if not training.held_out)}
@@ -105,7 +106,7 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
 def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, seed: int) -> list[str]:
     """Return about `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
 
-    Where sources tie nearly all products together, as cameras do, nothing could be held out: they are ignored then.
+    If sources connect nearly all products, as cameras do, they are ignored, because nothing could be held out.
     """
     rng = random.Random(seed)
     groups = _tied_by_source(catalog, rows)

@@ -1,4 +1,4 @@
-"""What every reader of tables hands over: columns of text, and where each row stands in its file."""
+"""The common result of table readers: columns of text with the line of each row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

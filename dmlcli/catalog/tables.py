@@ -1,4 +1,4 @@
-"""Tables of images as files: which reader is for which suffix, and lists of `path label`."""
+"""Tables of images: the reader for each suffix, and lists of `path label`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ _PARQUET = (".parquet", ".pq")
 
 
 def read_table(file: Path, columns: Columns, root: Path) -> Catalog:
-    """Read a table of images; its suffix says of which kind it is, and any other suffix is read as CSV.
+    """Read a table of images with the reader for its suffix; unknown suffixes are read as CSV.
 
     Args:
         file: the table.
@@ -65,7 +65,7 @@ def _has_header(text: Text, find_image: Callable[[list[str]], str | None]) -> bo
 
 
 def _read_list(file: Path, text: Text, root: Path) -> Table:
-    """Return lines of `path label`, separated by tab, comma or space; of bare paths where the first line is one."""
+    """Return lines of `path label`, separated by tab, comma or space, or lines of only paths."""
     numbered = [(number, line.strip()) for number, line in enumerate(text.content.split("\n"), start=1) if line.strip()]
     if not numbered:
         raise CatalogError(f"{file} is empty", hint="a list has one line per image: `path label`, or only the path")

@@ -1,4 +1,4 @@
-"""Text files that come in: their encoding, and what they are where they are not text."""
+"""Encodings of text files, and the types of files that are not text."""
 
 import os
 import re

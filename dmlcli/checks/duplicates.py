@@ -1,4 +1,4 @@
-"""Two photos that are one: the same bytes, or the same picture compressed, resized or slightly cut anew.
+"""Duplicate photos: the same bytes, or the same picture compressed, resized or slightly cropped.
 
 Near-duplicates are found without comparing all with all. Each of several tables keys every photo by a dozen or so bits
 drawn from its hash; photos with the same key lie side by side when the table is sorted, and only such neighbors are
@@ -95,14 +95,14 @@ def _neighbors(keys: NDArray[np.uint32], hashes: perceptual_hash.Hashes) -> Pair
 
 
 def _distance(one: perceptual_hash.Hashes, other: perceptual_hash.Hashes) -> NDArray[np.int64]:
-    """Return number of bits that differ, pair by pair."""
+    """Return the number of differing bits of each pair."""
     differing = np.ascontiguousarray(one ^ other).view(np.uint8).reshape(len(one), _BYTES)
     ones: NDArray[np.int64] = _ONES[differing].sum(axis=1, dtype=np.int64)
     return ones
 
 
 def _same_colors(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pairs are alike in color too: two mugs of one shape and two glazes are two products."""
+    """Return which pairs have similar colors, too: mugs in two glazes are two products."""
     same = np.zeros(len(pairs), dtype=np.bool_)
     for start in range(0, len(pairs), 1 << 14):
         part = slice(start, start + (1 << 14))

@@ -1,4 +1,4 @@
-"""One photo by itself: can it be read, is it of a usable size, are its colors stored in an odd way?"""
+"""Checks of a single photo: readable, usable size, common color format."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ LONG = 5  # times longer than wide, or wider than long
 
 
 def problems(shot: Shot) -> Iterator[Problem]:
-    """Yield what is wrong, or odd, with one photo."""
+    """Yield the problems and notices of one photo."""
     path = str(shot.path)
     if shot.header is None:
         yield _unreadable(path, shot.error)
@@ -23,7 +23,7 @@ def problems(shot: Shot) -> Iterator[Problem]:
 
 
 def unreadable(path: str, reason: str) -> Problem:
-    """Return a file that is called an image and is none."""
+    """Return the problem of a file with an image suffix that cannot be decoded."""
     return Problem(path, "unreadable", "", "replace or remove the file; all commands skip it", "problem", reason)
 
 

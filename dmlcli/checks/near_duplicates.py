@@ -1,4 +1,4 @@
-"""Groups of near-identical vectors, without comparing all with all.
+"""Groups of near-identical vectors, without comparing all pairs.
 
 Up to a few thousand vectors are compared with each other outright. More are sorted into cells first: some of
 them, drawn at random, are pivots, each vector belongs to the cells of the four pivots closest to it, and only vectors
@@ -26,7 +26,7 @@ _SEED = 0  # of the pivots: the same vectors give the same groups
 
 
 class Groups(NamedTuple):
-    """The group of each vector (N,), -1 for one that is alone, and its cosine to the closest of its group."""
+    """The group of each vector (N,), -1 for none, and its cosine to the closest member."""
 
     group: Rows
     score: NDArray[np.float32]
@@ -82,9 +82,7 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
     bounds = np.searchsorted(closest.reshape(-1)[order], np.arange(number + 1))
     for start, end in pairwise(bounds.tolist()):
         cell = members[start:end]
-        if len(cell) > outright and 2 * len(cell) > len(
-            rows
-        ):  # nothing tells these apart: compare each with its neighbors
+        if len(cell) > outright and 2 * len(cell) > len(rows):  # nearly equal vectors: compare each with its neighbors
             yield from (cell[at : at + outright] for at in range(0, len(cell), outright // 2))
         elif len(cell) > 1:
             yield from _cells(cell, fetch, outright, generator)
@@ -93,7 +91,7 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
 def _closest(vectors: NDArray[np.float32], pivots: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the pivots closest to each vector: (B, _CLOSEST).
 
-    Scores are rounded: the last bits of a product depend on where a row stands in it, and equal vectors must choose
+    Scores are rounded: the last bits of a product depend on the position of a row in it, and equal vectors must choose
     equal pivots.
     """
     scores = (vectors @ pivots.T).round(_DECIMALS)

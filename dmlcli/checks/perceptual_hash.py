@@ -1,4 +1,4 @@
-"""A photo in a few bytes: what its header says, and a hash and a thumbnail of what it shows.
+"""Compact features of a photo: header fields, a perceptual hash and a thumbnail.
 
 The only check that knows Pillow, and only for what a header says; pixels come from `image`, so a photo that cannot be
 read here is one that cannot be embedded, for the same reason.
@@ -28,7 +28,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Header(NamedTuple):
-    """What a file says of itself before it is decoded."""
+    """The header fields of an image file."""
 
     width: int
     height: int
@@ -39,7 +39,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """Return what the header of an image file says, of one that `gray_thumbnail` could read."""
+    """Return the header fields of an image file that `gray_thumbnail` could read."""
     image = Image.open(io.BytesIO(data))
     orientation, taken = _notes(image, data)
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
@@ -87,7 +87,7 @@ def unit(thumbnails: NDArray[np.uint8]) -> Thumbnails:
 
 
 def is_blank(gray_thumbnail: NDArray[np.uint8]) -> bool:
-    """Return whether a photo is one color all over."""
+    """Return whether a photo has a single color."""
     return float(gray_thumbnail.std(axis=(0, 1)).max()) < _FLAT
 
 
@@ -98,7 +98,7 @@ def _notes(image: Image.Image, data: bytes) -> tuple[int, float]:
     try:
         exif = image.getexif()
         return int(exif.get(_ORIENTATION, 1)), _seconds(exif.get_ifd(_EXIF_FOLDER).get(_TAKEN))
-    except Exception:  # a damaged note about a picture is no reason to refuse the picture
+    except Exception:  # damaged metadata does not make the image invalid
         return 1, float("nan")
 
 

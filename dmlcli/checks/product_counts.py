@@ -1,4 +1,4 @@
-"""Products: how many there are with how many photos, those with one alone, and one name in two categories."""
+"""Numbers of photos per product, products with a single photo, and names in two categories."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def problems(catalog: Catalog) -> Iterator[Problem]:
 
 
 def census(catalog: Catalog) -> Census:
-    """Return how many there are of everything."""
+    """Return the counts of images, products and photos per product."""
     counts = Counter(item.product for item in catalog.items)
     without = counts.pop("", 0)
     return Census(

@@ -1,4 +1,4 @@
-"""Series of shots: photos of one product taken at one go, which find each other by the shelf, the light and the hand.
+"""Series of shots: photos of one product taken in a row, which resemble each other.
 
 The catalog's source column says which photos belong to a series; else by capture times, where the cameras noted them;
 else by names that are alike but for a running number (train_pear_001 …). That much says nothing yet: eight views
@@ -34,7 +34,7 @@ _SUGGESTION = "do not use leave-one-out: evaluate with --query-split and --galle
 
 @dataclass(frozen=True)
 class Excess:
-    """Of how many photos the closest one of their product lies in their own series, beside what chance would give."""
+    """Number of photos whose closest photo of the product is in their own series, and the number by chance."""
 
     photos: int
     found: int
@@ -43,7 +43,7 @@ class Excess:
 
     @property
     def is_far_beyond_chance(self) -> bool:
-        """Whether this is no accident, and large enough to report."""
+        """Whether this is unlikely by chance, and large enough to report."""
         surplus = self.found - self.expected
         return surplus > _DEVIATIONS * self.variance**0.5 and surplus > _EXCESS * (self.photos - self.expected)
 
@@ -131,7 +131,7 @@ def _runs(rows: list[int], places: list[float], gap: float) -> Iterator[list[int
 
 
 def _excess(scan: Scan, rows: list[int], series: Sequence[str]) -> Excess:
-    """Return how often the closest photo of a product lies in the own series, by the colors of the thumbnails."""
+    """Return how often the closest photo of a product is in its own series, by thumbnail colors."""
     thumbnails = perceptual_hash.unit(scan.small[rows])
     scores = thumbnails @ thumbnails.T  # (n, n), n the photos of one product
     np.fill_diagonal(scores, -2)

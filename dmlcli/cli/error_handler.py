@@ -1,4 +1,4 @@
-"""Where every command ends: in what it has to show, or in a message, and in an exit code."""
+"""The end of every command: output or error message, and exit code."""
 
 import os
 import sys
@@ -58,10 +58,10 @@ def guarded(
 
 
 def ended(error: BaseException, format: str | None, debug: bool) -> int:
-    """Say why a command ended with an error, and return its exit code.
+    """Print why a command ended with an error, and return its exit code.
 
     Args:
-        error: any exception; all that is no DmlcliError, no error of the system and no signal is a bug.
+        error: any exception; everything except DmlcliError, system errors and signals is a bug.
         format: the format of the output, which is that of the message too.
         debug: whether to print the trace.
 

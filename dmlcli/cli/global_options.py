@@ -1,4 +1,4 @@
-"""The options of the terminal, which a verb takes beside its own; the Python API has no use for them."""
+"""Options of the terminal, which every command has and the Python API does not need."""
 
 from typing import Annotated, Any, Literal
 

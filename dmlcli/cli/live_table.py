@@ -1,4 +1,4 @@
-"""Training as it goes, on a terminal: one table that grows, and a bar below it for the pass at work."""
+"""Training progress on a terminal: a table with a row per epoch, and a progress bar below it."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SHOWN = 10  # passes; of earlier ones the best alone stays
-_A_SECOND = 4  # times that it is drawn anew
+_A_SECOND = 4  # redraws per second
 
 
 class LiveTable:
-    """The passes of one depth of training; it stands where it was when it is closed."""
+    """The epochs of one stage of training; it stays on the terminal when it is closed."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -27,7 +27,7 @@ class LiveTable:
         self.depth = ""
         self._passes: list[Pass] = []
         self._began = time.monotonic()
-        self._each = 0.0  # seconds from one pass to the next, judging included
+        self._each = 0.0  # seconds from one epoch to the next, including evaluation
         self._bar = bar()
         console = Console(stderr=True, highlight=False)
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=_A_SECOND)

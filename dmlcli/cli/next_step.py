@@ -1,6 +1,6 @@
-"""The commands that hints and "next:" lines name, as they work in the shell where the last one was typed.
+"""Commands in hints, completed with the options of the current command line.
 
-Whoever writes a hint knows no more than the command (`dmlcli index CATALOG`). What was typed is known here: the
+Hints are written with plain commands (`dmlcli index CATALOG`). This module knows the current command line: the
 workspace, index and model that were named go into every command that takes them, quoted for the shell.
 """
 
@@ -50,7 +50,7 @@ def again(without: str) -> str:
 
 
 def complete(text: str) -> str:
-    """Return a text with what was typed put into each command in it that takes it and does not name it yet."""
+    """Return a text whose commands are completed with the options of the current command line."""
     return re.sub(_COMMAND, _completed, text) if _typed else text
 
 

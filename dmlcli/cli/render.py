@@ -1,4 +1,4 @@
-"""From a report to what is shown: one view a verb for people, JSON for scripts. The only way out to stdout.
+"""Output of reports on stdout: a view for each command, or JSON.
 
 A report's module and its view have the same name: `report/train.py`, `views/train.py`. No other view is loaded.
 """

@@ -1,4 +1,4 @@
-"""--show: pictures in a terminal, in the best way that it says it knows; half blocks where it knows none.
+"""--show: images in a terminal, with the best protocol that it supports, else half blocks.
 
 The terminal is asked, never guessed by its name: it answers on stdin within a moment (a terminal that understands
 nothing still answers the last question, what kind of device it is), and what it answers decides.
@@ -38,7 +38,7 @@ _COLORS = 128  # of a sixel picture
 
 @dataclass(frozen=True)
 class Terminal:
-    """What a terminal said of itself."""
+    """The capabilities that a terminal reports."""
 
     way: str  # kitty, iterm, sixel or blocks
     cell: tuple[int, int] = (10, 20)  # width and height of a character in pixels
@@ -83,7 +83,7 @@ def show(answer: Answer, terminal: Terminal) -> None:
 
 
 def _reply() -> bytes:
-    """Return what the terminal answers to the questions; the terminal is left as it was found."""
+    """Return the terminal's answer to the queries, and restore its settings."""
     with open(os.ctermid(), "r+b", buffering=0) as device:  # noqa: PTH123
         handle = device.fileno()
         before = termios.tcgetattr(handle)
@@ -139,7 +139,7 @@ def _sixel(row: "Image.Image") -> str:
 
 
 def _run_lengths(codes: NDArray[np.int64]) -> str:
-    """Return the characters, those that repeat with a count before them."""
+    """Return the characters, with a count before repeated ones."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     counts = np.diff(starts, append=len(codes))
     signs = [chr(code) for code in codes[starts].tolist()]
@@ -149,7 +149,7 @@ def _run_lengths(codes: NDArray[np.int64]) -> str:
 
 
 def _blocks(row: "Image.Image") -> str:
-    """Return two pixels a character: the upper half block in the color of the one, on the color of the other."""
+    """Return two pixels per character: upper half blocks with foreground and background colors."""
     lines, pixels = [], np.asarray(row)
     for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
         cells = (

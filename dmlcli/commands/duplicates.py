@@ -1,4 +1,4 @@
-"""dmlcli duplicates: near-identical images, or products, of an index, in groups."""
+"""dmlcli duplicates: group near-identical images or products of an index."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def duplicates(
     index: options.IndexPath = None,
     workspace: options.WorkspacePath = None,
 ) -> "DuplicatesReport":
-    """Group the images of an index whose embeddings are nearly the same; exit 1 where there are none.
+    """Group images of an index with nearly equal embeddings; exit 1 if there are none.
 
     A trained model gives all photos of a product similar embeddings, so the photos of each group are compared pixel by
     pixel too, and only those that show the same picture are listed. One file that is listed twice, or linked, is no

@@ -1,4 +1,4 @@
-"""dmlcli embed: images in, unit vectors out; what is unchanged is not computed again."""
+"""dmlcli embed: compute unit vectors of images; unchanged images are not computed again."""
 
 import sys
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def embed(
     root: options.Root = None,
     strict: options.Strict = False,
 ) -> "EmbedReport":
-    """Embed a catalog with the workspace's model, or with the pretrained backbone where there is none.
+    """Embed a catalog with the workspace's model, or a pretrained backbone if there is none.
 
     A run that was stopped is taken up where it was.
 
@@ -103,9 +103,10 @@ def embed(
 
 
 def _retire(target: Path, computed: "Computed", prune: bool) -> None:
-    """Keep the vectors of images that the folder will not hold any more; those whose files are gone are asked for.
+    """Keep the vectors of images that the folder will no longer contain.
 
-    Errors: CannotRun where too many files are gone and nobody said that this is meant.
+    Raises:
+        CannotRun: too many files are gone, and `--prune` is not given.
     """
     from dmlcli import embeddings
     from dmlcli.errors import EmbeddingsError
@@ -147,7 +148,7 @@ def _new(made: "Embeddings", known: Sequence["Embeddings"]) -> int:
 def _check_asked(
     inputs: Sequence[str | Path], files_from: str | None, null: bool, output: Path | None, layout: str
 ) -> None:
-    """Raise UsageError for what does not go together."""
+    """Raise UsageError for options that cannot be combined."""
     if not inputs and files_from is None:
         raise UsageError("no images to embed", hint="use dmlcli embed CATALOG, image files, or --files-from FILE")
     if null and files_from is None:
@@ -175,7 +176,7 @@ def _photos(
     root: Path | None,
     strict: bool,
 ) -> "Catalog":
-    """Return what is to be embedded: a catalog where one is named, else images without products, in the order given."""
+    """Return the images to embed: a catalog if one is given, else images without products, in order."""
     from dmlcli import path_lists
     from dmlcli.catalog import Catalog, Item, find_images, open_catalog
     from dmlcli.image import SNIFF_LENGTH, is_image

@@ -1,4 +1,4 @@
-"""dmlcli eval: how good the search is, with which confidence, where it fails, and whether another is better."""
+"""dmlcli eval: measure the search, with intervals, error analysis and comparisons."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +92,7 @@ def eval(
     )
     lowest = min_scores.parse_min_scores(names(fail_under, "fail_under"))
     named = None if metrics is None else ",".join(names(metrics, "metrics"))
-    min_scores.selection(named)  # a misspelt metric is answered before the work starts
+    min_scores.selection(named)  # a misspelled metric is an error before the work starts
     ways = _ways(names(rerank, "rerank"))
     if html is not None:
         check_writable(Path(html))

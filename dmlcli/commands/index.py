@@ -1,4 +1,4 @@
-"""dmlcli index: a catalog or its embeddings in, a searchable index out."""
+"""dmlcli index: build, update or push an index from a catalog or its embeddings."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def index(
     root: options.Root = None,
     strict: options.Strict = False,
 ) -> "IndexReport":
-    """Index a catalog for dmlcli query; without a trained model, the pretrained backbone is searched with.
+    """Index a catalog for dmlcli query; without a trained model, use the pretrained backbone.
 
     Given embeddings (or nothing: those of the workspace), only the index is made.
 
@@ -158,7 +158,7 @@ def _pushed(
     finally:
         server.close()
     if done.changed:
-        progress.note(f"{done.changed} rows were written over: what is said of their images has changed")
+        progress.note(f"{done.changed} rows were updated, because the data of their images changed")
     return IndexReport(
         output=done.collection.place,
         images=done.collection.images,
@@ -178,7 +178,7 @@ def _pushed(
 
 
 def _check_to(to: str | None, replace: bool, choosing: object, output: Path | None) -> None:
-    """Raise UsageError where the options of a collection do not go together."""
+    """Raise UsageError for options that cannot be combined with --to."""
     from dmlcli.indexes.gallery import is_address
 
     if output is not None and is_address(output):
@@ -203,7 +203,7 @@ def _check_to(to: str | None, replace: bool, choosing: object, output: Path | No
 def _requirements(
     auto: bool, recall: float | None, memory: str | None, factory: str | None, update: bool
 ) -> "IndexRequirements":
-    """Return what kind of index is asked for; raises UsageError where the options do not go together."""
+    """Return the requirements of the index; raises UsageError for options that cannot be combined."""
     from dmlcli.indexes import TARGET, IndexRequirements
 
     if update and (auto or factory or memory or recall):
@@ -228,7 +228,7 @@ def _bytes(text: str) -> int:
 def _model_of(
     vectors: "Embeddings", named: Path | None, place: "Workspace", encoder: "EncoderOptions"
 ) -> "Model | None":
-    """Return the model that made the embeddings; None where nobody says which that was."""
+    """Return the model that made the embeddings; None if it is unknown."""
     from dmlcli.model import open_matching
 
     if not vectors.model and named is None:

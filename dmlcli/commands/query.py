@@ -1,4 +1,4 @@
-"""dmlcli query: a photo in, the closest images or products of the index out."""
+"""dmlcli query: find the most similar images or products of the index."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def query(
     model: options.ModelPath = None,
     workspace: options.WorkspacePath = None,
 ) -> "QueryReport":
-    """Search the index by photo; answers come one by one, in the order of the photos.
+    """Search the index by photo; answers come in the order of the photos.
 
     Examples:
 
@@ -121,7 +121,7 @@ def _check(
     sheet: Path | None,
     html: Path | None,
 ) -> None:
-    """Raise UsageError or CannotRun for what can be seen to be wrong before anything is opened."""
+    """Raise UsageError or CannotRun for invalid options, before anything is opened."""
     from dmlcli.search.photo_inputs import are_none
 
     if are_none(images) and not others and files_from is None:
@@ -154,7 +154,7 @@ def _reranking(text: str) -> "Rerank":
 
 
 def _warn_of_few_images(way: "Rerank", items: "ItemTable") -> None:
-    """Warn where a way of re-ranking is known to lose more than it gains."""
+    """Warn if a re-ranking method needs more images per product."""
     if way.name != "k-reciprocal":
         return
     usual = items.usual_images()
@@ -185,7 +185,7 @@ def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Qu
 
 
 def _encoder(model: "Model", few: bool) -> "Encode":
-    """Return what turns photos into vectors."""
+    """Return a function from photos to vectors."""
     from dmlcli.encoder import Encoder
 
     encoder = Encoder(model, few=few)
@@ -197,7 +197,7 @@ def _encoder(model: "Model", few: bool) -> "Encode":
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:
-    """Return what --min-score means; raises UsageError where it means nothing."""
+    """Return the value of --min-score; raises UsageError for an invalid one."""
     if asked is None:
         return None
     if asked == "auto":
@@ -212,13 +212,13 @@ def _score(asked: object) -> float | Literal["auto"] | None:
 
 
 def _check_most(top_k: int, gallery: "Gallery") -> None:
-    """Raise UsageError where more hits are asked for than one search can give."""
+    """Raise UsageError if more hits are requested than a search can return."""
     if top_k > gallery.most and gallery.images > gallery.most:
         raise UsageError(f"{gallery.place} returns at most {gallery.most} hits, not {top_k}", hint=f"-k {gallery.most}")
 
 
 def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) -> "Model":
-    """Return the model that made what is searched in: the one named, the one it remembers, or that of the workspace."""
+    """Return the model of the index: the given one, the one that the index records, or that of the workspace."""
     from dmlcli.indexes.gallery import is_address
     from dmlcli.model import open_matching
     from dmlcli.workspace import find
@@ -240,7 +240,7 @@ def _models(gallery: "Gallery") -> Path | None:
 
 
 def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
-    """Return the cosine that --min-score auto finds for this index; said, and kept beside the index."""
+    """Return the threshold of --min-score auto for this index, printed and stored next to the index."""
     from dmlcli.model import open_matching
     from dmlcli.search import calibration
 

@@ -1,4 +1,4 @@
-"""dmlcli status: what the workspace holds, and what to type next."""
+"""dmlcli status: show the content of the workspace and the next command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
-    """Say what the workspace holds and what to type next.
+    """Show what the workspace contains, and the next command.
 
     Examples:
 
@@ -91,7 +91,7 @@ def _runs(folder: Path) -> "tuple[RunRow, ...]":
         scores = [line["map@r"] for line in lines if line.get("map@r") is not None]
         state = record.state
         if state == "unfinished":
-            state = "going" if runs.is_going(folder / record.id) else "interrupted"
+            state = "running" if runs.is_running(folder / record.id) else "interrupted"
         rows.append(
             RunRow(
                 id=record.id,

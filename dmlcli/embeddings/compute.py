@@ -1,4 +1,4 @@
-"""From images to rows: read in threads, embedded in batches, and not at all where the content is known."""
+"""Computation of embeddings: images are read in threads and embedded in batches, unless their vectors are known."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ _WATCHED = 200  # images by which it is noticed that a catalog vanishes while it
 
 @dataclass(frozen=True)
 class Computed:
-    """What `compute` made: the embeddings, how many rows were not known before, and what could not be read."""
+    """The embeddings, the number of newly computed rows, and the images that cannot be read."""
 
     embeddings: Embeddings
     fresh: int
@@ -49,7 +49,7 @@ def compute(
     keep_all: bool = False,
     trusting: bool = True,
 ) -> Computed:
-    """Embed the images of a catalog, except those whose unchanged content is in `known`; one bad image stops nothing.
+    """Embed the images of a catalog, except unchanged ones in `known`; images that cannot be read are skipped.
 
     Args:
         catalog: what is embedded.
@@ -113,7 +113,7 @@ class _Place:
 def _reader(
     catalog: Catalog, view: View, known: Sequence[Embeddings], trusting: bool
 ) -> Callable[[Item], tuple[FileState, Pixels | _Place]]:
-    """Return what is called for each image, in threads: its state, and its pixels or where its vector is known."""
+    """Return the function that threads call for each image: its state, and its pixels or known vector."""
     by_digest = {state.digest: _Place(e, row) for e in known for row, state in enumerate(e.states)}
     by_photo = {
         (e.root / item.path, item.box): state
@@ -198,7 +198,7 @@ class _Done:
 
 
 class _Watch:
-    """Notices that a catalog goes away while it is read: some images that were there when reading began."""
+    """Detection of a catalog that disappears while it is read."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._root = catalog.root
@@ -227,7 +227,7 @@ def _state(status: os.stat_result, digest: str) -> FileState:
 
 
 def _digest(data: bytes, box: Box | None) -> str:
-    """Return what identifies the pixels of an item: the content of its file, and which part of it is meant."""
+    """Return a digest of the pixels of an item: the content of its file and its box."""
     known = hashlib.blake2b(data, digest_size=16)
     if box is not None:
         known.update(repr(box).encode())

@@ -13,7 +13,7 @@ from dmlcli.types import Vectors
 
 
 class FileState(NamedTuple):
-    """What tells whether a file has changed; where all but the digest are as they were, its content is too.
+    """The state of a file, which shows whether it has changed without reading it.
 
     A file that takes the place of another with the same size and modification time has another inode, or another time
     of change, which no program can set.
@@ -22,7 +22,7 @@ class FileState(NamedTuple):
     size: int  # bytes
     mtime_ns: int
     digest: str  # of the content
-    inode: int = 0  # 0 where nobody knows
+    inode: int = 0  # 0: unknown
     ctime_ns: int = 0
 
 

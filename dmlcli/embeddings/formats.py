@@ -1,4 +1,4 @@
-"""Embeddings as other tools read and write them: npz, npy, parquet, JSON lines, and clip-retrieval's folder.
+"""Embedding formats of other tools: npz, npy, parquet, JSON Lines, and clip-retrieval's folder.
 
 Whatever is read is brought to unit length; what made it is not known. Parquet needs pyarrow (the extra `parquet`).
 """
@@ -22,9 +22,9 @@ from dmlcli.errors import CannotRun, EmbeddingsError
 from dmlcli.types import Vectors
 
 SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")
-_PATHS = ("path", "image_path", "image", "file", "key")  # names a column of paths goes by
+_PATHS = ("path", "image_path", "image", "file", "key")  # names of a column of paths
 _PRODUCTS = ("product", "label")
-_NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names an array goes by
+_NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names of the array
 _NPZ_PATHS = ("paths", "filenames", "files", "image_paths", "names", "path", "filename")
 _NPZ_PRODUCTS = ("labels", "products", "targets", "label", "product", "target", "y")
 _AT_ONCE = 1 << 22  # bytes of vectors that are brought to unit length at once
@@ -170,7 +170,8 @@ _NPZ_ROLES = {"vectors": _NPZ_VECTORS, "paths": _NPZ_PATHS, "products": _NPZ_PRO
 def _array_name(file: Path, names: Sequence[str], role: str, usual: Sequence[str]) -> str | None:
     """Return the array that holds the vectors, paths or products, by its usual names; None where there is none.
 
-    Errors: EmbeddingsError where several have such a name and none has the first of them.
+    Raises:
+        EmbeddingsError: several arrays have such a name, and none has the first one.
     """
     found = [name for name in usual if name in names]
     if len(found) > 1 and found[0] != usual[0]:
@@ -252,7 +253,7 @@ def _named(columns: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]
 
 
 def _foreign(source: Path, vectors: NDArray[Any], paths: list[str] | None, products: list[str] | None) -> Embeddings:
-    """Return rows of another tool: checked, and brought to unit length."""
+    """Return validated rows of another tool, normalized to unit length."""
     count = len(vectors) if vectors.ndim else 0
     paths = [f"row {row}" for row in range(count)] if paths is None else paths
     products = [""] * count if products is None else products

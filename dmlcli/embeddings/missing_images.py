@@ -1,8 +1,8 @@
-"""Images that an index or an embeddings folder holds and the catalog no longer names: deleted, or only out of reach?
+"""Images of an index or embeddings folder that the catalog no longer contains: deleted or unreachable.
 
 A disk that is not mounted looks like a folder whose photos were deleted. Where much is gone at once, nothing is removed
 until the user says that it is meant (`--prune`). The vectors of what was removed are kept beside the embeddings, so
-that photos which come back need not be embedded again; those kept from earlier go when the index is made anew.
+that photos which come back need not be embedded again; those kept earlier are removed when the index is rebuilt.
 """
 
 import shutil
@@ -23,7 +23,7 @@ Image = tuple[str, str]  # path, and a mark of the content
 
 
 def check(before: Collection[Image], now: Iterable[Image], what: str) -> None:
-    """Raise CannotRun where more than a fifth of the images, or whole folders of them, are gone.
+    """Raise CannotRun if more than a fifth of the images, or whole folders, are gone.
 
     An image whose content turns up under another path was moved and is not gone.
 
@@ -90,7 +90,7 @@ def retire(folder: Path, new: Embeddings, *, earlier: bool) -> None:
     Args:
         folder: the embeddings as they are.
         new: what will replace them.
-        earlier: whether what was kept before stays, too; not where everything is made anew.
+        earlier: whether what was kept before stays, too; not if everything is rebuilt.
     """
     aside = gone_folder(folder)
     held = [found for path in [folder, *([aside] if earlier else [])] if (found := _opened(path, new)) is not None]

@@ -1,4 +1,4 @@
-"""The embeddings folder on disk, and the shards of one that is not finished.
+"""The embeddings folder on disk, and the shards of an unfinished one.
 
 While images are embedded, what is done goes every now and then into a shard, an embeddings folder of its own inside
 `.<name>.partial`; a run that was killed is taken up from there, and finishing removes it.
@@ -94,7 +94,7 @@ def write_vectors(file: Path, vectors: Vectors, dtype: DType) -> None:
 
 
 def check_some(target: Path, embeddings: Embeddings) -> None:
-    """Raise EmbeddingsError rather than let embeddings of nothing replace what may be at `target`."""
+    """Raise EmbeddingsError for empty embeddings, so that they do not replace existing ones."""
     if not embeddings.items:
         raise EmbeddingsError(f"cannot write {target}: no image could be embedded")
 
@@ -157,12 +157,12 @@ def save_shard(folder: Path, embeddings: Embeddings) -> None:
 
 
 def mark_done(folder: Path, rank: int) -> None:
-    """Say that all of what process `rank` has to embed for `folder` is kept."""
+    """Record that process `rank` has saved its whole part for `folder`."""
     storage.write_text(_done(folder, rank), "")
 
 
 def is_done(folder: Path, rank: int) -> bool:
-    """Return whether that was said, by a process that was started together with this one."""
+    """Return whether the part is recorded as complete, by a process of the same launch."""
     return _done(folder, rank).exists()
 
 

@@ -57,13 +57,13 @@ def insight(
 
 
 class _Mistake(NamedTuple):
-    """One product confused with another: how often, and the surest case of it."""
+    """One product confused with another: how often, and the most confident case."""
 
     times: int
     image: str = ""
-    taken_for_image: str = ""
+    confused_image: str = ""
     box: Part = None
-    taken_for_box: Part = None
+    confused_box: Part = None
 
 
 def _mistakes(
@@ -118,7 +118,7 @@ def _misses(
     closest: Closest,
     missed: NDArray[np.bool_],
 ) -> tuple[Miss, ...]:
-    """Return the worst queries, at most three of one product: those whose wrong answer was surest."""
+    """Return the worst queries, at most three per product: the most confident errors."""
     short = results.wrong - results.right
     shown: Counter[str] = Counter()
     misses: list[Miss] = []
@@ -155,7 +155,7 @@ def _histogram(results: QueryResults) -> Histogram | None:
 
 
 def _thresholds(results: QueryResults, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
-    """Return accept rates by threshold; the closest wrong image stands for the best hit of an unknown product."""
+    """Return accept rates by threshold; the closest wrong image simulates the best hit of an unknown product."""
     unknown = np.sort(results.wrong[~np.isnan(results.wrong)])
     if not len(unknown) or not valid.any():
         return ()

@@ -1,4 +1,4 @@
-"""From two sides to scores: the search, the metrics of each query and in all, and the warnings."""
+"""Search, metrics of each query, means, and warnings for one evaluation."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from dmlcli.report.eval import Inflation
 from dmlcli.search.rerank import Rerank
 
 _ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed
-_TIED = 0.001  # of Recall@1, from which ties are worth a word
+_TIED = 0.001  # difference of Recall@1 from which ties are reported
 _PER_QUERY = 1500  # bytes that are kept of each query: its ranks and closest images
 
 
@@ -49,13 +49,13 @@ class EvalSide:
 
 @dataclass(frozen=True)
 class EvalSides:
-    """A protocol put into practice. Every query has a product; `unknown` had none and can be right about nothing."""
+    """Queries and gallery of a protocol. Every query has a product; `unknown` queries had none and are left out."""
 
     protocol: str
     scope: str
     queries: EvalSide
     gallery: EvalSide
-    own_rows: Rows | None  # (Q,) where in the gallery each query stands itself
+    own_rows: Rows | None  # (Q,) the gallery row of each query itself
     includes_training: bool = False
     unknown: int = 0
     same: str | None = None  # what else a query may not find
@@ -183,7 +183,9 @@ def _from_lists(
         raise UsageError(f"{', '.join(unsupported)} cannot be computed from ranked lists", hint=f"known: {known}")
     asked, gallery_items = sides.queries, sides.gallery
     excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
-    return ranked_lists.judge_lists(lists, asked.items, gallery_items.items, (asked.root, gallery_items.root), excluded)
+    return ranked_lists.evaluate_lists(
+        lists, asked.items, gallery_items.items, (asked.root, gallery_items.root), excluded
+    )
 
 
 def _vectors(side: EvalSide) -> Scores:

@@ -1,4 +1,4 @@
-"""How metrics are written where people read them. Light: the command line loads it at its start."""
+"""Titles of metrics in tables; imported at start-up, so it imports little."""
 
 _NAMES = {
     "map@r": "MAP@R",

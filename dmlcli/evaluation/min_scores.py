@@ -1,4 +1,4 @@
-"""What was asked for by name: metrics, and the scores below which a pipeline shall stop."""
+"""Parsing of `--metrics` and `--fail-under`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ KNOWN = (*ranked.KNOWN, "macro_…", *CATEGORY, "cmc_single_shot@K", *verificati
 
 @dataclass(frozen=True)
 class MetricSelection:
-    """Metrics by the way they are measured; `order` is how they are reported."""
+    """The selected metrics by the way they are measured; `order` is the order of the report."""
 
     order: tuple[str, ...]
     ranked: list[str] = field(default_factory=list)
@@ -39,7 +39,8 @@ def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Itera
         recall: the K of the usual ones.
         also: names that are needed in any case.
 
-    Errors: UsageError for a name that is not known.
+    Raises:
+        UsageError: an unknown metric.
     """
     usual = [f"recall@{k}" for k in recall] + ["map@r", "r_precision"]
     names = usual

@@ -1,4 +1,4 @@
-"""Queries and gallery whose product names do not match: nothing could be right, so evaluation stops and says why."""
+"""Error for queries and gallery without common product names, with the likely reason."""
 
 import re
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""Which queries are searched in which gallery: from the catalog's splits and what the model was trained on."""
+"""Choice of queries and gallery, from the catalog's splits and the products that the model was trained on."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One exact search, query by query: ranks, the closest right and wrong image, and what was asked for beside it."""
+"""Results of one exact search for each query: ranks, closest relevant and irrelevant image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ SINGLE_SHOT_REPEATS = 10
 
 @dataclass
 class QueryResults:
-    """What came of a search; arrays are by query (Q,), NaN or -1 where there is nothing."""
+    """Results of a search; arrays are by query (Q,), NaN or -1 for missing values."""
 
     products: list[str]
     rankings: list[Ranks]
@@ -25,7 +25,7 @@ class QueryResults:
     right_row: Rows  # gallery row of it
     wrong: Floats  # similarity to the closest image of another
     wrong_row: Rows
-    extra: dict[str, Floats] = field(default_factory=dict)  # metrics that ranks cannot tell
+    extra: dict[str, Floats] = field(default_factory=dict)  # metrics that do not follow from ranks
     pairs: Pairs | None = None
 
     @property

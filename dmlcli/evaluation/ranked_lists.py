@@ -1,4 +1,4 @@
-"""Ranked lists that another tool made: read, matched with the catalog that knows the products, and evaluated.
+"""Ranked lists of other tools: parsing, matching with the catalog, and evaluation.
 
 A list is what `dmlcli query` prints: JSON lines ({"query", "hits": [{"score", "image"}]}), or a table with the columns
 query, rank, score, product, image: CSV with a header, or TSV without. Only query and image are needed; the order is
@@ -44,7 +44,7 @@ def open_lists(file: Path) -> Lists:
     return lists
 
 
-def judge_lists(
+def evaluate_lists(
     lists: Lists,
     asked: Sequence[Item],
     gallery_items: Sequence[Item],
@@ -91,10 +91,10 @@ def judge_lists(
         notes.append(f"{unknown} hits that are not in the gallery are ignored")
     if silent := len(asked) - len(found):
         notes.append(f"{silent} queries without a list count as not found")
-    return *_judge(found, asked, gallery_items, excluded), notes
+    return *_evaluate(found, asked, gallery_items, excluded), notes
 
 
-def _judge(
+def _evaluate(
     found: dict[int, list[tuple[int, float]]],
     asked: Sequence[Item],
     gallery_items: Sequence[Item],

@@ -1,4 +1,4 @@
-"""From what was measured to the report: where it fails, whether another is better, how it stands in the literature."""
+"""The report of an evaluation, with comparisons to other models and to the literature."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -144,7 +144,7 @@ def _compared(
 
 
 def beside_published(report: EvalReport, name: str) -> EvalReport:
-    """Add the published results on a data set, and say where the own score was not taken in the same way."""
+    """Add published results on a data set, and a warning if the protocol differs."""
     wrong = literature.objections(name, report.protocol, report.queries, report.gallery)
     report = replace(report, published=literature.published(name))
     if report.includes_training:

@@ -1,4 +1,4 @@
-"""What re-ranking gains: the top list of each query in a new order, scored beside the plain ranking.
+"""Evaluation of re-ranking: the first hits of each query re-ranked and scored.
 
 Each way sees what it sees in `query --rerank`: a query, and its closest images, never more. What lies deeper keeps its
 rank. Ties count against the search before and after.
@@ -16,7 +16,7 @@ from dmlcli.search.rerank import Rerank
 
 @dataclass
 class Reranking:
-    """One way of re-ranking, and what came of it."""
+    """One re-ranking method and its results."""
 
     way: Rerank
     rankings: list[Ranks] = field(default_factory=list)  # by query

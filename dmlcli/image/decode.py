@@ -1,6 +1,6 @@
 """The bytes of an image file to upright RGB, or the reason why not.
 
-The pixels of JPEGs come from simplejpeg, which decodes by the same library as Pillow, is quicker, and tells of damage
+The pixels of JPEGs come from simplejpeg, which decodes by the same library as Pillow, is faster, and reports damage
 that Pillow passes over in silence. All else is Pillow's, which is not even imported for a plain JPEG.
 """
 
@@ -39,9 +39,10 @@ _TWICE = 2  # a reduced scale keeps at least so many pixels for each one of the 
 
 
 class Picture:
-    """An image file whose header has been read: its upright size is known, its pixels are decoded when asked for.
+    """An image file whose header has been read: its upright size is known, its pixels are decoded on demand.
 
-    Errors: ImageError with the reason, also from the methods.
+    Raises:
+        ImageError: the image cannot be read; methods raise it, too.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -131,7 +132,8 @@ def open_image(data: bytes, at_least: int = 0) -> "Image":
         data: the bytes of an image file.
         at_least: pixels; a JPEG may be decoded smaller as long as its short side keeps this length. 0: full size.
 
-    Errors: ImageError with the reason.
+    Raises:
+        ImageError: the image cannot be decoded.
     """
     return Picture(data).image(at_least)
 
@@ -142,7 +144,8 @@ def cut(data: bytes, part: tuple[tuple[float, bool], ...]) -> bytes:
     Args:
         part: left, top, width, height, each with whether it is in per cent of the photo's side, else in pixels.
 
-    Errors: ImageError where nothing of the photo lies inside.
+    Raises:
+        ImageError: the box is outside the photo.
     """
     picture = Picture(data)
     sides = (picture.width, picture.height) * 2
@@ -156,7 +159,8 @@ def cropped(data: bytes, box: Box) -> bytes:
     Args:
         box: pixels of the upright image.
 
-    Errors: ImageError where it cannot be decoded or the box lies outside.
+    Raises:
+        ImageError: the image cannot be decoded, or the box is outside.
     """
     picture = Picture(data)
     left, top, right, bottom = picture.inside(box)

@@ -1,4 +1,4 @@
-"""Which files are opened at all, and what their first bytes say. Names and suffixes say nothing."""
+"""Detection of image files by their first bytes; names and suffixes are not used."""
 
 import os
 import stat
@@ -52,8 +52,8 @@ def is_image(header: bytes) -> bool:
 def status_of(path: Path) -> os.stat_result:
     """Return size and time of a regular file, or of one inside a tar file.
 
-    Errors: ImageError for what is missing or larger than any image may be, and for folders, pipes and devices, which
-        are never opened.
+    Raises:
+        ImageError: the file is missing or too large, or is a folder, a pipe or a device, which are never opened.
     """
     inside = _inside(path)
     if inside is None:
@@ -69,7 +69,8 @@ def status_of(path: Path) -> os.stat_result:
 def read_file(path: Path) -> bytes:
     """Return the bytes of an image file, which may lie inside a tar file.
 
-    Errors: ImageError like `status_of`, for what may not be read, and for what does not begin like an image.
+    Raises:
+        ImageError: as for `status_of`; or the file cannot be read, or does not begin like an image.
     """
     status = status_of(path)
     inside = _inside(path)
@@ -94,7 +95,8 @@ def read_stream(read: Callable[[int], bytes]) -> bytes:
     Args:
         read: returns at most so many bytes, none at the end.
 
-    Errors: ImageError as soon as there are more than an image file may have.
+    Raises:
+        ImageError: the stream is longer than an image file may be.
     """
     chunks: list[bytes] = []
     size = 0

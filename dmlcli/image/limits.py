@@ -1,6 +1,6 @@
-"""How large an image may be: its pixels, the bytes of its file, and the memory it takes.
+"""Limits for images: pixels, file size and memory.
 
-An image is judged by its header, before anything is decoded, also where a reduced scale would do. One limit can be set
+Images are checked by their headers, before decoding, even if a reduced scale would suffice. One limit can be set
 (`--max-pixels`); the limits of bytes follow from it.
 """
 

@@ -1,4 +1,4 @@
-"""Everything that is no plain JPEG, by way of Pillow. Only `decode.py` comes here, and only when it must."""
+"""Decoding of all images except plain JPEGs, with Pillow; only `decode.py` imports it."""
 
 import io
 import warnings
@@ -14,7 +14,7 @@ from dmlcli.image import gif, libtiff, limits, png
 from dmlcli.image.image_files import NOT_AN_IMAGE
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF and the like, on stderr, without the file's name
-Image.MAX_IMAGE_PIXELS = None  # `limits` stands in its place, with a reason and an option
+Image.MAX_IMAGE_PIXELS = None  # replaced by `limits`, which has an option
 # None that runs code (EPS, PDF); the common ones first, for Pillow loads all its plugins to find one of the others.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "TGA")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -41,7 +41,8 @@ class Header(NamedTuple):
 def read_header(data: bytes) -> Header:
     """Return what the header of an image says.
 
-    Errors: ImageError where no format is known, or where it has more pixels than are allowed.
+    Raises:
+        ImageError: an unknown format, or too many pixels.
     """
     if data.startswith(b"GIF8"):
         limits.check(*gif.size(data))
@@ -64,7 +65,7 @@ def orientation(image: Image.Image, data: bytes) -> int:
                 return 1
             image = Image.open(io.BytesIO(notes), formats=("PNG",))
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged note about a picture is no reason to lose the picture
+    except Exception:  # damaged metadata does not make the image invalid
         return 1
 
 
@@ -164,7 +165,8 @@ def _memory(image: Image.Image) -> int:
 def _white(image: Image.Image) -> int | None:
     """Return the value of white in an image of one number of 16 bits a pixel, None for the usual 8 bits.
 
-    Errors: ImageError for signed, 32-bit and floating-point numbers.
+    Raises:
+        ImageError: signed, 32-bit or floating-point numbers.
     """
     tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
     if (
@@ -181,7 +183,7 @@ def _white(image: Image.Image) -> int | None:
 
 
 def _banded(image: Image.Image, convert: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return an image as (H, W, 3), converted some rows at a time, so that conversion takes no memory of its own."""
+    """Return an image as (H, W, 3), converted some rows at a time, so that conversion needs little memory."""
     width, height = image.size
     rows = max(1, _BAND // width)
     if rows >= height:

@@ -1,4 +1,4 @@
-"""The one way of shrinking: each pixel of the result is the weighted mean of all source pixels under its filter.
+"""Resizing: each pixel of the result is the weighted mean of all source pixels under its filter.
 
 The filters and their supports are Pillow's, so that the result differs from `Image.resize(..., box=...)` only by not
 being rounded (at most one level of 255 once it is). Done as small matrix products, it takes half the time.

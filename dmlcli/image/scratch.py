@@ -1,4 +1,4 @@
-"""Memory that a thread uses again for the next picture: asking the system for fresh pages costs as much as decoding."""
+"""Buffers that a thread reuses for the next image, because allocation costs as much as decoding."""
 
 import math
 import threading
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_MOST = 1 << 24  # bytes that are kept for each use and thread; what is larger is asked for and given back
+_MOST = 1 << 24  # bytes that are kept for each use and thread; larger buffers are allocated each time
 _kept = threading.local()
 
 

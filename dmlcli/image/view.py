@@ -1,4 +1,4 @@
-"""What a model sees of a picture: the part that is asked for, shrunk to its size, normalized."""
+"""Conversion of images to model inputs: crop, resize, normalize."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from dmlcli.types import Pixels
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How a model wants its images; it travels inside the model, so nobody can pair weights with the wrong pixels."""
+    """The image settings of a model; they are stored in the model, so that queries use the same ones."""
 
     resize: int = 256  # pixels, short side of the whole image
     crop: int = 224  # pixels, side of the center square that is kept

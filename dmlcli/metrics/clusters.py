@@ -1,4 +1,4 @@
-"""Do embeddings fall into their products by themselves? k-means, and how well its clusters agree with the products."""
+"""k-means, and the agreement of its clusters with the products."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How sure a mean over queries is: intervals by bootstrap over products, since queries of one product go together."""
+"""Means over queries, and their confidence intervals by bootstrap over products."""
 
 from collections.abc import Mapping, Sequence
 

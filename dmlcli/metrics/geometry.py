@@ -1,4 +1,4 @@
-"""The shape of a set of embeddings: how many directions it uses, and how tight products are against their distance."""
+"""Geometry of embeddings: number of directions in use, and distances within and between products."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Scores of one query's ranks, and the names by which they are asked for.
+"""Metrics of one query's ranks, and their names.
 
 R is the number of relevant images that a query could find. Where only the first so many hits are known (`depth`),
 ranks beyond are `UNSEEN`, and what depends on them has no value.
@@ -84,7 +84,7 @@ def inverse_negative_penalty(ranks: Ranks) -> float:
 
 
 class Metric(NamedTuple):
-    """A score by its name; `needs` says how many places of a list it depends on, given R and the gallery's size."""
+    """A metric; `needs` returns the number of ranks that it depends on, given R and the size of the gallery."""
 
     name: str
     value: Callable[[Ranks], float]

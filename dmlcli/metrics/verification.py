@@ -1,4 +1,4 @@
-"""Is this the same product? Errors over all pairs of a query and a candidate, whatever their rank.
+"""Verification metrics over all pairs of a query and a gallery image.
 
 Similarities are counted in 65,536 bins of [-1, 1] as they pass by, so memory does not grow with the number of pairs;
 every score is exact to the width of a bin (0.00003 of cosine).
@@ -15,14 +15,14 @@ NAMES = ("auc", "eer", "fnmr@fmr=F")
 
 
 class Pairs:
-    """How often each similarity came up between images of one product, and between images of two."""
+    """Histograms of similarities between images of the same product, and of different products."""
 
     def __init__(self) -> None:
         self.right = np.zeros(_BINS, dtype=np.int64)
         self.wrong = np.zeros(_BINS, dtype=np.int64)
 
     def add(self, right: NDArray[np.float32], wrong: NDArray[np.float32]) -> None:
-        """Count one query's similarities; -inf stands for what is no pair."""
+        """Count one query's similarities; -inf marks rows that are not pairs."""
         self.right += np.bincount(_bin(right), minlength=_BINS)
         self.wrong += np.bincount(_bin(wrong[wrong > -np.inf]), minlength=_BINS)
 

@@ -1,4 +1,4 @@
-"""The quickest search that will do: by tiles where queries are searched among themselves, else row by row."""
+"""Choice of the fastest search: by tiles if queries are searched among themselves, else by rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What is right for a query, and what came of it."""
+"""Relevance of gallery images to queries, and search results."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ TIE = np.float32(1e-6)  # cosine similarities closer than this are equal: float3
 
 
 class Groups:
-    """Which gallery rows carry the same name (product, category, source) as a query; an empty name is nobody's."""
+    """Gallery rows with the same name (product, category, source) as a query; empty names match nothing."""
 
     def __init__(self, query_names: Sequence[str], gallery_names: Sequence[str]) -> None:
         names, codes = np.unique([*query_names, *gallery_names], return_inverse=True)

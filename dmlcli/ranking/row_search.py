@@ -21,10 +21,10 @@ class Similarities(NamedTuple):
     query: int
     right: Scores  # (R,) to the images of its product, closest first
     right_rows: Rows  # (R,) which gallery rows these are
-    wrong: Scores  # (G,) to all others, -inf where a row is no candidate; overwritten when the next query is taken
+    wrong: Scores  # (G,) to all others, -inf where a row is not a candidate; overwritten when the next query is taken
 
     def found(self) -> Found:
-        """Return what came of it."""
+        """Return the result of the query."""
         best = int(self.wrong.argmax())
         return Found(
             self.query, self.right, self.right_rows, rank(self.right, self.wrong), float(self.wrong[best]), best

@@ -1,7 +1,7 @@
-"""Leave-one-out at half the work: the similarity of two images serves the first as a query and the second as well.
+"""Leave-one-out search that computes each similarity once for both of its images.
 
-The matrix of all similarities is computed in square tiles on and above its diagonal only. Nobody keeps a row of it:
-the right similarities of each query are taken beforehand, and of the wrong ones a tile tells how many are as close as
+The matrix of all similarities is computed in square tiles on and above its diagonal only. No row of it is stored:
+the right similarities of each query are computed first, and of the wrong ones each tile counts how many are as close as
 each of those, and which is the closest. Queries stand in descending number of right images, so that those with a k-th
 one are always the first of a tile.
 
@@ -72,7 +72,7 @@ class _Known:
     """Where the tiles show a query itself or its product: nothing there is wrong."""
 
     def __init__(self, rows: list[Rows], turn: Rows, order: Rows, side: int) -> None:
-        """`rows` of each query; `turn` and `order` tell which queries and gallery rows stand at a place."""
+        """Take the `rows` of each query; `turn` and `order` map positions to queries and gallery rows."""
         place = np.argsort(order)
         self._side = side
         self._across = place[np.concatenate([rows[query] for query in turn])]
@@ -90,10 +90,10 @@ class _Known:
 
 
 class _Tally:
-    """What the tiles seen so far tell of each query."""
+    """The counts of each query over the tiles so far."""
 
     def __init__(self, right: list[Scores]) -> None:
-        """`right` similarities of each query, descending; their numbers descend too."""
+        """Take the `right` similarities of each query, descending, in descending order of their number."""
         self._sizes = np.array([len(scores) for scores in right])
         firsts = [int((self._sizes > k).sum()) for k in range(max(self._sizes, default=0))]
         self._limits = [np.array([scores[k] for scores in right[:n]]) - TIE for k, n in enumerate(firsts)]

@@ -10,7 +10,7 @@ FROZEN, CLOSED = "frozen backbone", "LDA head"  # the lines that are not losses
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of a comparison: scores on new products, and the gain in MAP@R over the frozen backbone.
+    """One line of a comparison: scores on unseen products, and the gain in MAP@R over the frozen backbone.
 
     Scores are None where training diverged, and `trouble` says so.
     """
@@ -48,8 +48,8 @@ class CompareReport:
 def recommend(contenders: Sequence[Contender]) -> tuple[str, str]:
     """Return the loss that the paired intervals carry, "" for none, and the reason.
 
-    A loss is recommended where its MAP@R on new products is significantly above that of the frozen backbone and of the
-    LDA head (the 95 % intervals of the paired differences lie above 0) and its Recall@1 is not below the frozen
+    A loss is recommended if its MAP@R on unseen products is significantly above that of the frozen backbone and of
+    the LDA head (the 95 % intervals of the paired differences lie above 0) and its Recall@1 is not below the frozen
     backbone's. Of several the best in MAP@R is taken.
 
     Args:

@@ -1,4 +1,4 @@
-"""From things to search with to their vectors, one after the other; `stream` does it for many."""
+"""Encoding of queries one after the other; `stream` encodes many."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What the item table of an index says: the rows of hits, the images of a product, and what a filter leaves."""
+"""Queries of an index's item table: rows of hits, images of a product, filters."""
 
 import os
 from contextlib import closing
@@ -50,7 +50,8 @@ class Items:
     def named(self, asked: str) -> "tuple[Ids, Photo]":
         """Return the images that --like means: those of a product, or those at a path, and one of them to be shown.
 
-        Errors: UsageError where nothing is called so, with the nearest products.
+        Raises:
+            UsageError: neither a product nor an image; the hint has the nearest products.
         """
         ids = self.of_product(asked)
         for path in _paths(asked, self._root):
@@ -65,7 +66,7 @@ class Items:
         return ids, Photo(self._root / name(path), self.box(int(ids[0])))
 
     def usual_images(self) -> float:
-        """Return the median number of images of a product; 0 where there are no products."""
+        """Return the median number of images of a product; 0 without products."""
         counts = "SELECT count(*) AS images FROM items WHERE product <> '' GROUP BY product ORDER BY images"
         images = [row[0] for row in self._table.execute(counts)]
         return float(np.median(images)) if images else 0.0

@@ -1,4 +1,4 @@
-"""Photos to search with: files, folders, lists of paths, stdin, and images that are in memory already.
+"""Photos as queries: files, folders, lists of paths, stdin, and images in memory.
 
 Whatever cannot be read becomes a source with the reason, in its place: it ends a query of one photo and is skipped in
 a query of several.

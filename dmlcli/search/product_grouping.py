@@ -1,4 +1,4 @@
-"""From images to products: the hits of one product folded into one."""
+"""Grouping of image hits by product."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""From what is asked to its answer: encode, fuse, search, re-rank, cut, fold into products, and what each step did."""
+"""The query pipeline: encode, fuse, search, re-rank, apply the threshold, group by product."""
 
 import math
 import time
@@ -25,7 +25,7 @@ _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for 
 
 
 class QueryPlan(NamedTuple):
-    """How every query of one command is answered."""
+    """The settings for all queries of one command."""
 
     top_k: int
     min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product

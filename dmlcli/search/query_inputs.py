@@ -1,4 +1,4 @@
-"""What can be searched with: a photo, a vector from a file or from memory, what is indexed already."""
+"""Query inputs: photos, vectors from files or arrays, and indexed products or images."""
 
 import json
 import re
@@ -22,13 +22,13 @@ Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and 
 
 
 class QueryInput(NamedTuple):
-    """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
+    """One query: its name, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
     photo: "bytes | Path | Picture | None" = None
     vector: Vectors | None = None
     part: Box | None = None  # of the photo that is meant; None: all of it
-    failure: ImageError | None = None  # why there is no photo to read
+    failure: ImageError | None = None  # why the photo cannot be read
 
     @property
     def photos(self) -> tuple[Picture, ...]:
@@ -65,7 +65,7 @@ def _read(photo: Path | Picture | None) -> bytes:
         raise ImageError("the query is a vector without a photo")
     if not isinstance(photo, Path):
         return photo.read_bytes()
-    if not status_of(photo).st_size:  # never opened: some files of /proc are said to be empty and wait for ever
+    if not status_of(photo).st_size:  # never opened: some files of /proc report size 0 and block when read
         raise ImageError("the file is empty")
     return read_file(photo)
 

@@ -1,7 +1,7 @@
-"""Re-ranking: second thoughts about the first hits, from how they lie to each other. Never more than the top list.
+"""Re-ranking of the first hits by their similarity to each other.
 
-Every way is a function from one query and its closest images to a new score for each of them, so that `query` and
-`eval` judge the same thing:
+Each method is a function from a query and its closest images to a new score for each of them, which `query` and `eval`
+share:
 
     rerank = parse("k-reciprocal:k1=10")
     top = np.argsort(-(gallery @ query))[: rerank.depth]         # rows, best first
@@ -25,7 +25,7 @@ DEPTH = 200  # candidates of one query
 
 @dataclass(frozen=True)
 class QueryExpansion:
-    """aqe: the query moves towards its closest images, each weighted by its score to the power alpha.
+    """aqe: the query is averaged with its closest images, weighted by their scores to the power alpha.
 
     Source: Radenović et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019 (alpha-QE).
     """
@@ -44,13 +44,13 @@ class QueryExpansion:
 
 @dataclass(frozen=True)
 class DatabaseAugmentation:
-    """dba: each candidate becomes the weighted mean of itself and its closest fellows in the list.
+    """dba: each candidate becomes the weighted mean of itself and its nearest neighbors in the list.
 
     Source: Turcot & Lowe, Better matching with fewer features, ICCV workshops 2009; weights as in alpha-QE.
     """
 
     name: ClassVar[str] = "dba"
-    k: int = 5  # fellows that each candidate is averaged with
+    k: int = 5  # neighbors that each candidate is averaged with
     alpha: float = 3.0
     depth: int = DEPTH
 
@@ -66,7 +66,7 @@ class DatabaseAugmentation:
 
 @dataclass(frozen=True)
 class Reciprocal:
-    """k-reciprocal: what names the query among its own closest images counts as close, softly (Jaccard).
+    """k-reciprocal: similarity of reciprocal neighbor sets (Jaccard), combined with the cosine.
 
     Source: Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017, eq. 3 to 12, with
     the candidates and the query in place of the gallery.
@@ -79,7 +79,7 @@ class Reciprocal:
     depth: int = DEPTH
 
     def __call__(self, query: Array, candidates: Array) -> Array:
-        """keep * cosine + (1 - keep) * Jaccard similarity of the candidates (K, D) and the query (D,)."""
+        """Return keep * cosine + (1 - keep) * Jaccard similarity of the candidates (K, D) and the query (D,)."""
         every = np.concatenate([query[None], candidates])  # (K + 1, D), the query is row 0
         between = every @ every.T
         order = np.argsort(-between, axis=1, kind="stable")
@@ -149,7 +149,7 @@ def parse_all(texts: Sequence[str]) -> list[Rerank]:
 
 
 def spell(way: Rerank) -> str:
-    """Return the word for a way of re-ranking, with what is set otherwise than usual.
+    """Return the text of a re-ranking method, with settings that differ from the defaults.
 
     >>> spell(QueryExpansion(k=3))
     'aqe:k=3'

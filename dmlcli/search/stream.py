@@ -1,4 +1,4 @@
-"""From things to search with to their vectors, in order: reading, decoding and encoding overlap, nobody waits for more.
+"""Parallel encoding of many queries in order: reading, decoding and encoding overlap.
 
 Three stages, each at work on another photo: one thread reads what comes in and hands it to a pool that decodes; one
 thread encodes, as many at a time as happen to be ready; the caller searches and prints. A single line typed into an

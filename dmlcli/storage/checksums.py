@@ -1,4 +1,4 @@
-"""Whether the files of a folder still hold what was written: checksums in its record, and a note of when they matched.
+"""Checksums of the files of a folder, and the time of the last check.
 
 Reading a large file to the end before each query would take longer than the query. So a file that matched its checksum
 is noted with its size, inode and time of change (`checked.json`), and is not read again until one of these differs.

@@ -1,4 +1,4 @@
-"""What a disk refuses, whichever library reports it, as one kind of error: place, reason, size, next step."""
+"""One error type for failed writes of any library, with path, reason, size and next step."""
 
 import errno
 import os
@@ -100,7 +100,7 @@ def cannot_write(target: Path, error: Exception, draft: Path | None = None) -> C
 
 
 def check_room(target: Path, error: Exception) -> None:
-    """Raise CannotWrite where `error` came because there is no room for `target`, or may not be written."""
+    """Raise CannotWrite if `error` is due to a full disk or missing permissions for `target`."""
     known = cannot_write(target, error)
     if known is not None:
         raise known from error
@@ -145,7 +145,7 @@ def _number(error: Exception, target: Path, draft: Path) -> int | None:
 
 
 def _number_in(text: str) -> int | None:
-    """Return the errno that the text of an error speaks of."""
+    """Return the errno in the text of an error."""
     if _FULL in text:
         return errno.ENOSPC
     if found := _NUMBER.search(text):

@@ -1,4 +1,4 @@
-"""Single files, written whole or not at all.
+"""Atomic writes of single files.
 
 A symbolic link is kept: what it leads to is replaced. A file that has other names (hard links) is replaced under this
 name only, so that a backup made of hard links stays as it was. Devices, pipes and what this process has open as its
@@ -27,7 +27,7 @@ def new_file(target: Path) -> Iterator[Path]:
     The file gets the mode of the one that it replaces, a new one that of the umask.
 
     Raises:
-        CannotRun: `target` is a folder, a socket or a disk, or nobody reads from the pipe that it is.
+        CannotRun: `target` is a folder, a socket or a disk, or a pipe without a reader.
         CannotWrite: the disk refuses it.
     """
     with failures.writing(target):
@@ -134,7 +134,7 @@ def _into_stream(target: Path) -> Iterator[Path]:
 
 
 def _opened(target: Path) -> int:
-    """Return a file descriptor to write into; raises CannotRun where nobody comes to read from a named pipe."""
+    """Return a file descriptor to write into; raises CannotRun if no process reads from a named pipe."""
     status = target.stat()
     own = _own_output(status)
     if own is not None:

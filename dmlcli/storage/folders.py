@@ -1,4 +1,4 @@
-"""Folders that change places with their draft in one step.
+"""Atomic replacement of folders.
 
 Where the system cannot do that (Linux and macOS can), two renames take its place: a process killed between them leaves
 the old folder under `.<name>.previous`, from where the next reader takes it back (`reading`). A draft that a
@@ -112,7 +112,7 @@ def _swap(draft: Path, target: Path) -> None:
 
 
 def _remove(folder: Path, strict: bool = False) -> None:
-    """Remove a folder and all in it; what resists is an error only where that is asked for."""
+    """Remove a folder and its content; failures are errors only if requested."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=not strict)

@@ -1,4 +1,4 @@
-"""Locks: one writer at a time. They are the system's, so that the lock of a process that died is gone with it."""
+"""Locks: one writer at a time; the system releases the lock of a process that dies."""
 
 import errno
 import fcntl
@@ -50,12 +50,12 @@ def only_writer(target: Path) -> Iterator[None]:
 def lock(file: Path) -> int:
     """Lock a file, made where it is missing; returns the descriptor that holds the lock until it is closed.
 
-    Whoever holds the lock may remove the file. A symbolic link is not followed, and a file that is not a lock is
+    The holder of the lock may remove the file. A symbolic link is not followed, and a file that is not a lock is
     neither emptied nor locked.
 
     Raises:
         Locked: another process holds it.
-        CannotRun: it is no lock file, or cannot be made.
+        CannotRun: it is not a lock file, or cannot be created.
     """
     while True:
         handle = _opened(file)
@@ -75,7 +75,7 @@ def lock(file: Path) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # the one before removed the file as it left: this lock is nobody's
+        os.close(handle)  # the previous holder removed the file: this lock protects nothing
 
 
 def is_locked(file: Path) -> bool:
@@ -124,7 +124,7 @@ def _is_still(handle: int, file: Path) -> bool:
 
 
 def _write_number(handle: int) -> None:
-    """Note which process holds the lock, for the error that others show; a full disk is no reason to stop here."""
+    """Note which process holds the lock, for the error that others show; a full disk is ignored."""
     try:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:

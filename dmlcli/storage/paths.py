@@ -1,4 +1,4 @@
-"""Names beside a target (drafts, locks), the end of symbolic links, folders above, and fsync."""
+"""Names of drafts and locks, symbolic links, parent folders, and fsync."""
 
 import errno
 import itertools
@@ -11,7 +11,7 @@ from pathlib import Path
 from dmlcli.errors import CannotRun
 
 OTHER_PLACE = "use a path with write permission (-w DIR, -o PATH)"
-_PROCESS = os.urandom(4).hex()  # with the pid, what tells this process's drafts from those of all others
+_PROCESS = os.urandom(4).hex()  # identifies this process's drafts, together with the pid
 _NUMBERS = itertools.count()
 _DRAFT = re.compile(r"(?P<pid>\d+)-(?P<process>[0-9a-f]+)-\d+\.tmp")
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # network and FUSE file systems that know no fsync of folders

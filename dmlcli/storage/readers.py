@@ -1,4 +1,4 @@
-"""What a reader needs to know of how folders and records are written. A query loads nothing else of this package."""
+"""Functions for readers of folders and records; a query imports nothing else of this package."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def restore(target: Path) -> Path:
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from another one that was put in its place; None where there is none."""
+    """Return the identity of a folder, which changes when another one replaces it; None if it does not exist."""
     try:
         status = folder.stat()
     except OSError:

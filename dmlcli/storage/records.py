@@ -1,7 +1,7 @@
 """Reading JSON records strictly: model.json, index.json, embeddings.json, run.json, calibration.json.
 
 A record is read only from a regular file of reasonable size. Its entries are checked by name, type and range, so that
-whoever opened a record can use its values without looking at them again.
+the values of an opened record need no further checks.
 """
 
 import json

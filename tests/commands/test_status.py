@@ -73,7 +73,7 @@ def test_runs_are_reported_with_how_far_they_came(cli: Cli, tmp_path: Path) -> N
         second.log({"candidate": "epoch 1", "epoch": 1, "map@r": 0.25})
         going = json.loads(cli("status", "-w", tmp_path / "w", "--format", "json").out)["runs"]
     found = cli("status", "-w", tmp_path / "w")
-    assert [run["state"] for run in going] == ["done", "going"]
+    assert [run["state"] for run in going] == ["done", "running"]
     assert "done, 1 epoch, MAP@R 50.0 %, epoch 1 selected" in found.out
     assert f"{second.record.id}  interrupted, 1 epoch, MAP@R 25.0 %" in found.out
     assert "--resume continues it" in found.err

@@ -33,7 +33,7 @@ def is_here(root: Path) -> bool:
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Yield the images of whichever packing it is."""
+    """Yield the images of any of the three versions."""
     if (root / _WHOLE).is_file():
         yield from _from_whole(root / _WHOLE)
     elif (root / "anno_train.csv").is_file():

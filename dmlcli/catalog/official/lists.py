@@ -1,4 +1,4 @@
-"""List files as the authors of data sets write them: any line end, padded columns, header lines, byte order marks."""
+"""List files of data sets: any line ending, padded columns, header lines, byte-order marks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from dmlcli.errors import CatalogError
 
 
 def lines(file: Path, skip: int = 0) -> Iterator[str]:
-    """Yield the lines that are not empty, without the first `skip`; raises CatalogError where there is no such file."""
+    """Yield the lines that are not empty, without the first `skip`; raises CatalogError if the file does not exist."""
     try:
         with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
             for number, line in enumerate(stream):

@@ -24,7 +24,7 @@ def is_here(root: Path) -> bool:
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Yield the folder is the product; names are Chinese as often as not."""
+    """Yield the images; the folder is the product, often with a Chinese name."""
     for split in _SPLITS:
         for folder in walk(root / "all" / split, []):
             product = folder.path.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What is wrong with a catalog: the counts and the first few of each problem for people, all of them for scripts."""
+"""Problems of a catalog: counts and examples as text, or all of them for scripts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Scores with their intervals, what they rest on, and where the search fails; the same as CSV, Markdown and LaTeX."""
+"""Evaluation report: scores with intervals, notes and errors; tables as CSV, Markdown and LaTeX."""
 
 import shlex
 import sys

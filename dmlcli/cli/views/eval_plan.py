@@ -1,4 +1,4 @@
-"""What an evaluation would do (`eval --dry-run`)."""
+"""Plan of an evaluation (`eval --dry-run`)."""
 
 from dmlcli.cli import formatting
 from dmlcli.report.eval_plan import EvalPlan

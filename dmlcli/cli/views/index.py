@@ -1,4 +1,4 @@
-"""What indexing made."""
+"""Indexing report."""
 
 from dmlcli.cli import formatting
 from dmlcli.report.index import IndexReport

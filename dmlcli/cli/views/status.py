@@ -1,4 +1,4 @@
-"""What the workspace holds, and the next command."""
+"""Content of the workspace, and the next command."""
 
 from dmlcli.cli import formatting
 from dmlcli.report.status import RunRow, StatusReport

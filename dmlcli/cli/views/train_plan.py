@@ -1,4 +1,4 @@
-"""What a training run would do (`train --dry-run`)."""
+"""Plan of a training run (`train --dry-run`)."""
 
 from dmlcli.cli import formatting, next_step
 from dmlcli.learn.recipe import Recipe
