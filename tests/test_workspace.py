@@ -81,7 +81,7 @@ def test_one_of_another_user_is_refused_unless_it_is_named(tmp_path: Path, monke
 
 def test_a_workspace_named_by_the_variable_is_named_in_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "typo"))
-    with pytest.raises(CannotRun, match=rf"no workspace in {tmp_path}/typo \(set by DMLCLI_WORKSPACE\)"):
+    with pytest.raises(CannotRun, match=rf"no workspace found in {tmp_path}/typo \(set by DMLCLI_WORKSPACE\)"):
         workspace.need()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "file" / "w"))

@@ -102,7 +102,7 @@ def eval(
         return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
     selection = min_scores.selection(
-        named, report_builder.recall(published, chosen.gallery_items.official), also=lowest
+        named, report_builder.recall(published, chosen.gallery_input.official), also=lowest
     )
     found = measure(sides, selection, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
 
@@ -145,5 +145,5 @@ def _plan(request: "Request", chosen: "Inputs", ways: "list[Rerank]") -> "EvalPl
         to_embed=unknown_images(request, chosen),
         peak_bytes=peak,
         seconds=seconds,
-        skipped=(*chosen.gallery_items.skipped,),
+        skipped=(*chosen.gallery_input.skipped,),
     )

@@ -22,7 +22,7 @@ Closest = Callable[[int, int], list[tuple[int, float]]]  # query, count -> galle
 
 def insight(
     results: QueryResults,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     closest: Closest,
@@ -32,20 +32,20 @@ def insight(
 
     Args:
         results: the results of all queries.
-        asked, gallery_items: the items of queries and gallery.
+        query_items, gallery_items: the items of queries and gallery.
         roots: the folders that the paths of queries and gallery are relative to.
         closest: returns the best hits of one query; called for the worst queries only.
         shape: the geometry of the embeddings, by name.
     """
     top, valid = results.relevant_at_1, np.array([len(ranks) > 0 for ranks in results.rankings], dtype=np.bool_)
     precision = ranked.score(results.rankings, ("map@r",))["map@r"]
-    mistakes = _mistakes(results, asked, gallery_items, roots, valid & ~top)
-    sizes = Counter(item.product for item, counts in zip(asked, valid, strict=True) if counts)
+    mistakes = _mistakes(results, query_items, gallery_items, roots, valid & ~top)
+    sizes = Counter(item.product for item, counts in zip(query_items, valid, strict=True) if counts)
     often = sorted(mistakes.items(), key=lambda pair: (-pair[1].times, pair[0]))
     return Insight(
-        products=_groups([item.product for item in asked], valid, top, precision, mistakes),
-        categories=_groups([item.category for item in asked], valid, top, precision, {}),
-        misses=_misses(results, asked, gallery_items, roots, closest, valid & ~top),
+        products=_groups([item.product for item in query_items], valid, top, precision, mistakes),
+        categories=_groups([item.category for item in query_items], valid, top, precision, {}),
+        misses=_misses(results, query_items, gallery_items, roots, closest, valid & ~top),
         confusions=tuple(
             Confusion(product, other, one.times, sizes[product], *one[1:])
             for (product, other), one in often[:_CONFUSIONS]
@@ -68,18 +68,18 @@ class _Mistake(NamedTuple):
 
 def _mistakes(
     results: QueryResults,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     missed: NDArray[np.bool_],
 ) -> dict[tuple[str, str], _Mistake]:
     queries = defaultdict(list)
     for query in np.flatnonzero(missed & (results.wrong_row >= 0)).tolist():
-        queries[asked[query].product, gallery_items[results.wrong_row[query]].product].append(query)
+        queries[query_items[query].product, gallery_items[results.wrong_row[query]].product].append(query)
     found = {}
     for pair, members in queries.items():
         worst = max(members, key=lambda query: results.wrong[query])
-        item, other = asked[worst], gallery_items[results.wrong_row[worst]]
+        item, other = query_items[worst], gallery_items[results.wrong_row[worst]]
         paths = str(roots[0] / item.path), str(roots[1] / other.path)
         found[pair] = _Mistake(len(members), *paths, item.box, other.box)
     return found
@@ -112,7 +112,7 @@ def _groups(
 
 def _misses(
     results: QueryResults,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     closest: Closest,
@@ -123,7 +123,7 @@ def _misses(
     shown: Counter[str] = Counter()
     misses: list[Miss] = []
     for query in sorted(np.flatnonzero(missed).tolist(), key=lambda query: float(-short[query])):
-        item = asked[query]
+        item = query_items[query]
         if shown[item.product] == 3 or len(misses) == MISSES:
             continue
         shown[item.product] += 1

@@ -31,8 +31,8 @@ class EvalInput(NamedTuple):
 class Inputs(NamedTuple):
     """The inputs of both sides (the same one without --queries), and the rows that are used."""
 
-    asked: EvalInput
-    gallery_items: EvalInput
+    query_input: EvalInput
+    gallery_input: EvalInput
     protocol: protocol.Protocol
     same: str | None  # what else a query may not find
 
@@ -61,36 +61,36 @@ class Request:
 
 def choose(request: Request) -> Inputs:
     """Read the inputs and choose the protocol, without embedding images."""
-    gallery_items = _read(request.path, request)
+    gallery_input = _read(request.path, request)
     if request.queries is not None:
-        asked = _read(request.queries, request)
+        query_input = _read(request.queries, request)
         rows = (
-            protocol.rows_of(asked.items, request.splits[0]),
-            protocol.rows_of(gallery_items.items, request.splits[1]),
+            protocol.rows_of(query_input.items, request.splits[0]),
+            protocol.rows_of(gallery_input.items, request.splits[1]),
         )
         scope = f"{request.queries} in {request.path or 'the embeddings of the workspace'}"
         chosen = protocol.Protocol(protocol.QUERY_GALLERY, scope, *rows, includes_training=False)
-        return Inputs(asked, gallery_items, chosen, request.same)
-    models = [] if request.bare else [_model_of(gallery_items, request), _as_model(request.against)]
+        return Inputs(query_input, gallery_input, chosen, request.same)
+    models = [] if request.bare else [_model_of(gallery_input, request), _as_model(request.against)]
     trained = {product for model in models if model for product in model.record.products}
-    chosen = protocol.choose(gallery_items.items, *request.splits, trained, request.everything)
-    cameras = gallery_items.official is not None and gallery_items.official.exclude_same_source
-    return Inputs(gallery_items, gallery_items, chosen, request.same or ("camera" if cameras else None))
+    chosen = protocol.choose(gallery_input.items, *request.splits, trained, request.everything)
+    cameras = gallery_input.official is not None and gallery_input.official.exclude_same_source
+    return Inputs(gallery_input, gallery_input, chosen, request.same or ("camera" if cameras else None))
 
 
 def open_sides(request: Request, chosen: Inputs) -> tuple[EvalSides, list[Skipped]]:
     """Embed images that are not embedded, and return queries and gallery."""
-    alone = chosen.asked is chosen.gallery_items
+    alone = chosen.query_input is chosen.gallery_input
     rows, places = chosen.protocol.queries, chosen.protocol.gallery
     queries, gallery = set(rows), set(places)
     if alone:
-        gallery_items = asked = _embed(chosen.gallery_items, sorted(queries | gallery), "gallery", request)
+        gallery_input = query_input = _embed(chosen.gallery_input, sorted(queries | gallery), "gallery", request)
     else:
-        gallery_items = _embed(chosen.gallery_items, places, "gallery", request)
-        asked = _embed(chosen.asked, rows, "queries", request)
-    gallery_rows = [place for place, row in enumerate(gallery_items.rows) if row in gallery]
-    all_queries = [place for place, row in enumerate(asked.rows) if row in queries]
-    query_rows = [place for place in all_queries if asked.side.items[place].product]
+        gallery_input = _embed(chosen.gallery_input, places, "gallery", request)
+        query_input = _embed(chosen.query_input, rows, "queries", request)
+    gallery_rows = [place for place, row in enumerate(gallery_input.rows) if row in gallery]
+    all_queries = [place for place, row in enumerate(query_input.rows) if row in queries]
+    query_rows = [place for place in all_queries if query_input.side.items[place].product]
     if not query_rows:
         raise EmbeddingsError(
             "no query has a product, so nothing can be scored",
@@ -98,19 +98,19 @@ def open_sides(request: Request, chosen: Inputs) -> tuple[EvalSides, list[Skippe
         )
     if chosen.protocol.name == protocol.QUERY_GALLERY:
         check_some_match(
-            {asked.side.items[place].product for place in query_rows},
-            {gallery_items.side.items[place].product for place in gallery_rows} - {""},
+            {query_input.side.items[place].product for place in query_rows},
+            {gallery_input.side.items[place].product for place in gallery_rows} - {""},
         )
     own = None
     if chosen.protocol.name == protocol.LEAVE_ONE_OUT:
         standing = {row: place for place, row in enumerate(gallery_rows)}
         own = np.array([standing[row] for row in query_rows])
-    shelf_side = _take(gallery_items.side, gallery_rows)
+    gallery_side = _take(gallery_input.side, gallery_rows)
     sides = EvalSides(
         protocol=chosen.protocol.name,
         scope=chosen.protocol.scope,
-        queries=shelf_side if own is not None and query_rows == gallery_rows else _take(asked.side, query_rows),
-        gallery=shelf_side,
+        queries=gallery_side if own is not None and query_rows == gallery_rows else _take(query_input.side, query_rows),
+        gallery=gallery_side,
         own_rows=own,
         includes_training=chosen.protocol.includes_training,
         unknown=len(all_queries) - len(query_rows),
@@ -118,9 +118,9 @@ def open_sides(request: Request, chosen: Inputs) -> tuple[EvalSides, list[Skippe
     )
     _check_together(sides)
     skipped = [
-        *chosen.gallery_items.skipped,
-        *gallery_items.skipped,
-        *([] if alone else [*chosen.asked.skipped, *asked.skipped]),
+        *chosen.gallery_input.skipped,
+        *gallery_input.skipped,
+        *([] if alone else [*chosen.query_input.skipped, *query_input.skipped]),
     ]
     return sides, skipped
 
@@ -171,11 +171,11 @@ def unknown_images(request: Request, chosen: Inputs) -> int:
     known = request.place.known() if request.place else []
     seen = {embeddings.root / item.path for embeddings in known for item in embeddings.items}
     count = 0
-    both = [(chosen.gallery_items, {*chosen.protocol.gallery})]
-    if chosen.asked is chosen.gallery_items:
+    both = [(chosen.gallery_input, {*chosen.protocol.gallery})]
+    if chosen.query_input is chosen.gallery_input:
         both[0][1].update(chosen.protocol.queries)
     else:
-        both.append((chosen.asked, {*chosen.protocol.queries}))
+        both.append((chosen.query_input, {*chosen.protocol.queries}))
     for eval_input, rows in both:
         if eval_input.embeddings is None:
             count += sum(eval_input.root / eval_input.items[row].path not in seen for row in rows)
@@ -184,7 +184,7 @@ def unknown_images(request: Request, chosen: Inputs) -> int:
 
 def dimensions(request: Request, chosen: Inputs) -> int:
     """Return the dimensions of the vectors."""
-    found = chosen.gallery_items.embeddings
+    found = chosen.gallery_input.embeddings
     return found.dim if found is not None else open_model(request.model_folder()).record.dim
 
 
@@ -259,17 +259,17 @@ def _take(side: EvalSide, places: list[int]) -> EvalSide:
 
 
 def _check_together(sides: EvalSides) -> None:
-    asked, gallery_items = sides.queries, sides.gallery
-    if asked.vectors is None or gallery_items.vectors is None:
+    queries, gallery = sides.queries, sides.gallery
+    if queries.vectors is None or gallery.vectors is None:
         return
-    if asked.vectors.shape[1] != gallery_items.vectors.shape[1]:
+    if queries.vectors.shape[1] != gallery.vectors.shape[1]:
         raise UsageError(
-            f"queries have {asked.vectors.shape[1]} dimensions, the gallery {gallery_items.vectors.shape[1]}",
+            f"queries have {queries.vectors.shape[1]} dimensions, the gallery {gallery.vectors.shape[1]}",
             hint="embed both with one model",
         )
-    if asked.model != gallery_items.model and asked.model and gallery_items.model:
+    if queries.model != gallery.model and queries.model and gallery.model:
         raise MismatchError(
-            f"the queries were embedded by model {asked.model}, the gallery by {gallery_items.model}",
+            f"the queries were embedded by model {queries.model}, the gallery by {gallery.model}",
             hint="embed both with one model: dmlcli embed",
         )
 

@@ -152,19 +152,17 @@ def _search(
 ) -> tuple[QueryResults, LeakageDetector | None]:
     if selection.single_shot and sides.same == "session":
         raise UsageError("cmc_single_shot only works with --exclude-same camera", hint="remove one of them")
-    asked, gallery_items = sides.queries, sides.gallery
+    queries, gallery = sides.queries, sides.gallery
     watch = (
-        LeakageDetector(gallery_items.items, sides.own_rows)
-        if sides.own_rows is not None and sides.same is None
-        else None
+        LeakageDetector(gallery.items, sides.own_rows) if sides.own_rows is not None and sides.same is None else None
     )
     results = evaluate_queries(
-        _vectors(asked),
-        _vectors(gallery_items),
-        asked.items,
-        gallery_items.items,
+        _vectors(queries),
+        _vectors(gallery),
+        queries.items,
+        gallery.items,
         own_rows=sides.own_rows,
-        excluded=exclusion(asked.items, gallery_items.items, None, sides.same),
+        excluded=exclusion(queries.items, gallery.items, None, sides.same),
         single_shot=selection.single_shot,
         pairs=bool(selection.pairs),
         watch=watch.observe if watch else lambda _: None,
@@ -181,11 +179,9 @@ def _from_lists(
     if unsupported:
         known = ", ".join(of_ranks.KNOWN)
         raise UsageError(f"{', '.join(unsupported)} cannot be computed from ranked lists", hint=f"known: {known}")
-    asked, gallery_items = sides.queries, sides.gallery
-    excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
-    return ranked_lists.evaluate_lists(
-        lists, asked.items, gallery_items.items, (asked.root, gallery_items.root), excluded
-    )
+    queries, gallery = sides.queries, sides.gallery
+    excluded = exclusion(queries.items, gallery.items, sides.own_rows, sides.same)
+    return ranked_lists.evaluate_lists(lists, queries.items, gallery.items, (queries.root, gallery.root), excluded)
 
 
 def _vectors(side: EvalSide) -> Scores:

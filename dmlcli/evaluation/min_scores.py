@@ -31,11 +31,11 @@ class MetricSelection:
         return [name for name in self.order if name not in self.pairs and name not in self.clusters]
 
 
-def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
+def selection(requested: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
     """Return the metrics to report.
 
     Args:
-        asked: names with commas between them, `all`, or None for the usual ones.
+        requested: names with commas between them, `all`, or None for the usual ones.
         recall: the K of the usual ones.
         also: names that are needed in any case.
 
@@ -44,11 +44,11 @@ def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Itera
     """
     usual = [f"recall@{k}" for k in recall] + ["map@r", "r_precision"]
     names = usual
-    if asked == "all":
+    if requested == "all":
         names = [*usual, "precision@1", "map", "map@10", "mrr", "minp", "macro_recall@1", "macro_map@r", *CATEGORY]
         names += ["cmc_single_shot@1", "auc", "eer", *(f"fnmr@fmr={rate}" for rate in _FMR), *clusters.NAMES]
-    elif asked is not None:
-        names = [name.strip().lower() for name in asked.split(",") if name.strip()]
+    elif requested is not None:
+        names = [name.strip().lower() for name in requested.split(",") if name.strip()]
     names = list(dict.fromkeys(_ALIASES.get(name, name) for name in [*names, *also]))
     if not names:
         raise UsageError("invalid --metrics: no metric is given", hint=f"known: {', '.join(KNOWN)}")
@@ -68,20 +68,20 @@ def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Itera
     return found
 
 
-def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
+def parse_min_scores(limits: list[str] | None) -> dict[str, float]:
     """Parse `recall@1=0.8`, or several separated by commas; raises UsageError for invalid ones."""
     found = {}
-    for one in ",".join(asked or []).split(","):
-        if not one.strip():
+    for limit in ",".join(limits or []).split(","):
+        if not limit.strip():
             continue
-        name, mark, number = one.strip().lower().rpartition("=")
+        name, mark, number = limit.strip().lower().rpartition("=")
         try:
             lowest = float(number)
         except ValueError:
             lowest = -1
         if not mark or not 0 <= lowest <= 1:
             raise UsageError(
-                f"invalid --fail-under '{one.strip()}': expected METRIC=VALUE", hint="--fail-under recall@1=0.8"
+                f"invalid --fail-under '{limit.strip()}': expected METRIC=VALUE", hint="--fail-under recall@1=0.8"
             )
         found[_ALIASES.get(name, name)] = lowest
     for name in found:

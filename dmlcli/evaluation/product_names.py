@@ -28,16 +28,16 @@ def check_some_match(queries: Collection[str], gallery: Collection[str]) -> None
     if set(queries) & set(gallery) or not gallery:
         return
     hint = "use the same product names for queries and gallery; --product-column NAME selects the column"
-    query, gallery_items = min(queries), min(gallery)
+    query_name, gallery_name = min(queries), min(gallery)
     for difference, plain in _SPELLINGS:
         known = {plain(name): name for name in sorted(gallery)}
         matching = sorted(name for name in set(queries) if plain(name) in known)
         if len(matching) >= _CLOSE * len(set(queries)):
-            query, gallery_items = matching[0], known[plain(matching[0])]
+            query_name, gallery_name = matching[0], known[plain(matching[0])]
             hint = f"the names differ by {difference}: use one spelling on both sides"
             break
     raise CatalogError(
-        f"no product of the queries is in the gallery: the queries have '{query}', the gallery has '{gallery_items}' "
-        f"({len(set(queries))} and {len(set(gallery))} products)",
+        f"no product of the queries is in the gallery: the queries have '{query_name}', the gallery has "
+        f"'{gallery_name}' ({len(set(queries))} and {len(set(gallery))} products)",
         hint=hint,
     )

@@ -10,7 +10,7 @@ from dmlcli.errors import UsageError, nearest
 from dmlcli.ranking import Groups, Rows
 
 LEAVE_ONE_OUT, QUERY_GALLERY = "leave-one-out", "query/gallery"
-_PAIRS = [("query", "gallery"), *((asked, "train") for asked in ("test", *VALIDATION_SPLITS))]
+_PAIRS = [("query", "gallery"), *((split, "train") for split in ("test", *VALIDATION_SPLITS))]
 _FEWEST = 2  # products that must be left when those trained on are left out
 
 
@@ -53,13 +53,13 @@ def choose(
     rows = list(range(len(items)))
     scope = "all images"
     if not everything:
-        for asked, gallery_items in _PAIRS:
-            queries, gallery = _of(items, asked), _of(items, gallery_items)
+        for query_name, gallery_name in _PAIRS:
+            queries, gallery = _of(items, query_name), _of(items, gallery_name)
             if queries and _share(items, queries, gallery) >= 0.5:
-                return _apart(items, queries, gallery, asked, gallery_items, trained)
-        for asked in ("query", "test"):
-            if found := _of(items, asked):
-                rows, scope = found, f"split {asked}"
+                return _apart(items, queries, gallery, query_name, gallery_name, trained)
+        for name in ("query", "test"):
+            if found := _of(items, name):
+                rows, scope = found, f"split {name}"
                 break
     products = {items[row].product for row in rows} - {""}
     known = products & set(trained)
@@ -128,15 +128,15 @@ def _apart(
     items: Sequence[Item],
     queries: list[int],
     gallery: list[int],
-    asked: str,
-    gallery_items: str,
+    query_name: str,
+    gallery_name: str,
     trained: Collection[str],
 ) -> Protocol:
     used = (
         row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS
     )
     seen = any(items[row].product in trained for row in used)
-    return Protocol(QUERY_GALLERY, f"split {asked} in split {gallery_items}", queries, gallery, seen)
+    return Protocol(QUERY_GALLERY, f"split {query_name} in split {gallery_name}", queries, gallery, seen)
 
 
 def _of(items: Sequence[Item], split: str) -> list[int]:
@@ -145,5 +145,5 @@ def _of(items: Sequence[Item], split: str) -> list[int]:
 
 def _share(items: Sequence[Item], queries: list[int], gallery: list[int]) -> float:
     """Share of the queries whose product is in the gallery."""
-    gallery_items = {items[row].product for row in gallery} - {""}
-    return sum(items[row].product in gallery_items for row in queries) / len(queries)
+    products = {items[row].product for row in gallery} - {""}
+    return sum(items[row].product in products for row in queries) / len(queries)

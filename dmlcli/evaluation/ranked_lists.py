@@ -46,7 +46,7 @@ def open_lists(file: Path) -> Lists:
 
 def evaluate_lists(
     lists: Lists,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     excluded: Callable[[int], Rows] | None,
@@ -57,7 +57,7 @@ def evaluate_lists(
 
     Args:
         lists: the hits of each query, by path.
-        asked, gallery_items: the items of queries and gallery.
+        query_items, gallery_items: the items of queries and gallery.
         roots: the folders that their paths are relative to.
         excluded: returns the gallery rows that a query may not find; None: no exclusions.
 
@@ -67,7 +67,7 @@ def evaluate_lists(
     Raises:
         UsageError: no query of the lists is in the catalog.
     """
-    queries, rows = _places(asked, roots[0]), _places(gallery_items, roots[1])
+    queries, rows = _places(query_items, roots[0]), _places(gallery_items, roots[1])
     found: dict[int, list[tuple[int, float]]] = {}
     foreign = unknown = 0
     for name, hits in lists.items():
@@ -89,14 +89,14 @@ def evaluate_lists(
         notes.append(f"{foreign} lists without a query in the catalog are ignored")
     if unknown:
         notes.append(f"{unknown} hits that are not in the gallery are ignored")
-    if silent := len(asked) - len(found):
+    if silent := len(query_items) - len(found):
         notes.append(f"{silent} queries without a list count as not found")
-    return *_evaluate(found, asked, gallery_items, excluded), notes
+    return *_evaluate(found, query_items, gallery_items, excluded), notes
 
 
 def _evaluate(
     found: dict[int, list[tuple[int, float]]],
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     excluded: Callable[[int], Rows] | None,
 ) -> tuple[QueryResults, int]:
@@ -104,17 +104,17 @@ def _evaluate(
     members = defaultdict(list)
     for row, item in enumerate(gallery_items):
         members[item.product].append(row)
-    nothing = np.full(len(asked), np.nan)
+    nothing = np.full(len(query_items), np.nan)
     results = QueryResults(
-        [item.product for item in asked],
+        [item.product for item in query_items],
         [],
         nothing.copy(),
-        np.full(len(asked), -1),
+        np.full(len(query_items), -1),
         nothing.copy(),
-        np.full(len(asked), -1),
+        np.full(len(query_items), -1),
     )
     depth = len(gallery_items)
-    for query, item in enumerate(asked):
+    for query, item in enumerate(query_items):
         gone = set(excluded(query).tolist()) if excluded else set()
         hits = [(row, score) for row, score in dict(reversed(found.get(query, []))).items() if row not in gone]
         hits.sort(key=lambda hit: -hit[1])

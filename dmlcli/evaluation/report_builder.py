@@ -46,16 +46,16 @@ def report(
         skipped: images that cannot be read.
         missing_as_zero: whether queries without a relevant image count as 0.
     """
-    asked, gallery_items = sides.queries, sides.gallery
+    queries, gallery = sides.queries, sides.gallery
     products = found.results.products
     model = made_by(sides, request)
     intervals = confidence.intervals95(found.values, products, seed)
     warnings = [*found.warnings, *([inflated(found.inflation)] if found.inflation else [])]
-    prints = {"queries": asked.fingerprint, "gallery": gallery_items.fingerprint}
+    prints = {"queries": queries.fingerprint, "gallery": gallery.fingerprint}
     return EvalReport(
         protocol=sides.protocol,
-        queries=len(asked.items) + sides.unknown,
-        gallery=len(gallery_items.items),
+        queries=len(queries.items) + sides.unknown,
+        gallery=len(gallery.items),
         products=len(set(products)),
         trained_products=len(set(products) & set(model.record.products)) if model else 0,
         without_positive=sides.unknown + sum(len(ranks) == 0 for ranks in found.results.rankings),
@@ -73,15 +73,13 @@ def report(
         inflation=found.inflation,
         insight=insight(
             found.results,
-            asked.items,
-            gallery_items.items,
-            (asked.root, gallery_items.root),
+            queries.items,
+            gallery.items,
+            (queries.root, gallery.root),
             lambda query, count: _closest(sides, found.results, query, count),
-            shape(gallery_items.vectors, [item.product for item in gallery_items.items])
-            if gallery_items.vectors is not None
-            else {},
+            shape(gallery.vectors, [item.product for item in gallery.items]) if gallery.vectors is not None else {},
         ),
-        fingerprints={"model": gallery_items.model} | prints if gallery_items.model else prints,
+        fingerprints={"model": gallery.model} | prints if gallery.model else prints,
         versions={"dmlcli": dmlcli.__version__, "python": platform.python_version(), "numpy": np.__version__},
     )
 
@@ -176,11 +174,11 @@ def _excluded(sides: EvalSides) -> str:
 
 def _closest(sides: EvalSides, results: QueryResults, query: int, count: int) -> list[tuple[int, float]]:
     """Return the first hits of one query with their similarity; of a ranked list only the first wrong one was kept."""
-    asked, gallery_items = sides.queries, sides.gallery
-    if asked.vectors is None or gallery_items.vectors is None:
+    queries, gallery = sides.queries, sides.gallery
+    if queries.vectors is None or gallery.vectors is None:
         return [(int(results.wrong_row[query]), float(results.wrong[query]))]
-    scores = gallery_items.vectors @ asked.vectors[query]
-    excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
+    scores = gallery.vectors @ queries.vectors[query]
+    excluded = exclusion(queries.items, gallery.items, sides.own_rows, sides.same)
     if excluded is not None:
         scores[excluded(query)] = -np.inf
     order = np.argsort(-scores, kind="stable")[:count]
