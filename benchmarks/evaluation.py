@@ -61,7 +61,7 @@ def theirs(vectors: Vectors, labels: Labels, queries: int) -> dict[str, float | 
     torch.set_num_threads(2)
 
     class Calculator(AccuracyCalculator):  # type: ignore[misc]
-        """With Recall@K, the way its documentation tells to add a metric."""
+        """Add Recall@K as the documentation describes."""
 
         def requires_knn(self) -> list[str]:
             return [*super().requires_knn(), *(f"recall_at_{k}" for k in AT)]

@@ -382,7 +382,7 @@ def _anew(bench: Bench, workspace: str, line: tuple[object, ...]) -> None:
 
 
 def _lines(workspace: Path) -> Iterator[dict[str, Any]]:
-    """What metrics.jsonl of the runs in a workspace tells."""
+    """Return the facts in metrics.jsonl of the runs in a workspace."""
     for file in sorted(workspace.glob("runs/*/metrics.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
             yield json.loads(line)
@@ -446,7 +446,7 @@ def _plain_loop(bench: Bench, name: str) -> None:
 
 
 def resume(bench: Bench) -> None:
-    """Kill a run after an epoch, and go on with it."""
+    """Kill a run after an epoch, and resume it."""
     backbone, source = bench.options.backbones[0], bench.options.source
     workspace = bench.workspace("resumed", backbone)
     line = ["train", str(source), "--device", str(bench.device), "--tune", "all", "--epochs", "4", "--patience", "0"]

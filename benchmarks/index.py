@@ -131,7 +131,7 @@ def copies(folder: Path, rows: int) -> None:
     with (folder.parent / "found.json").open("w+b") as out:
         running = subprocess.Popen(command, stdout=out)
         while not (ended := os.wait4(running.pid, os.WNOHANG))[0]:
-            # what wait4 tells of memory is at least what this process had when it started the other
+            # the memory that wait4 reports is at least what this process had when it started the other
             status = Path(f"/proc/{running.pid}/status").read_text()
             highest = max([highest, *(int(line.split()[1]) for line in status.splitlines() if line[:5] == "VmHWM")])
             time.sleep(0.2)

@@ -8,7 +8,7 @@ by the peer, by us with the default decoding, and by us exactly, with as many wo
 as there are cores. Figures are CPU milliseconds for each image, of all processes and threads, workers' start included;
 medians of the repeats, so that other programs on the machine disturb as little as possible.
 
-The second form tells what the default decoding costs in quality: the cosine between each photo's embedding and that of
+The second form measures the accuracy of the default decoding: the cosine between each photo's embedding and that of
 its exact decoding, enlarged to --side pixels, and Recall@1 of split test searched in split train, both ways.
 """
 

@@ -240,7 +240,7 @@ def own_peak(contest: Contest, who: str, size: int, labels: int) -> float:
     function = function_of(contest, who, labels)
     run(function, *batch(8))  # what is loaded on first use is not the loss's
     embeddings, targets = batch(size)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = status("VmRSS")
     run(function, embeddings, targets)
     return (status("VmHWM") - before) / 1024

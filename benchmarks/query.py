@@ -95,7 +95,7 @@ def script(text: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", text, *map(str, arguments)]
 
 
-def tell(what: str, ours: Cost, theirs: Cost) -> None:
+def print_ratio(what: str, ours: Cost, theirs: Cost) -> None:
     print(
         f"{what:<34} cpu {1000 * ours.cpu:7.1f} / {1000 * theirs.cpu:7.1f} ms  x {theirs.cpu / ours.cpu:5.2f}   "
         f"wall {1000 * ours.wall:7.1f} / {1000 * theirs.wall:7.1f}  x {theirs.wall / ours.wall:5.2f}   "
@@ -164,14 +164,14 @@ def prepare(backbone: str, place: Path) -> None:
 
 
 def cold(setting: Setting, files: list[Path], repeats: int) -> None:
-    """One photo asked for in a new process."""
+    """Query one photo in a new process."""
     place = setting.workspace.parent
     ours, theirs = contest(
         repeats,
         lambda: cost(dmlcli("query", files[0]), place),
         lambda: cost(script(EAGER, setting.backbone, setting.weights, setting.gallery, files[0]), place),
     )
-    tell(f"cold query, {setting.backbone}", ours, theirs)
+    print_ratio(f"cold query, {setting.backbone}", ours, theirs)
 
 
 def stream(setting: Setting, files: list[Path], repeats: int) -> None:
@@ -261,7 +261,7 @@ def per_photo(
     a, b, c, d = contest(repeats, lambda: ours(few), lambda: theirs(few), lambda: ours(many), lambda: theirs(many))
     count = len(many) - len(few)
     each = [Cost((y.cpu - x.cpu) / count, (y.wall - x.wall) / count, y.memory) for x, y in ((a, c), (b, d))]
-    tell(what, each[0], each[1])
+    print_ratio(what, each[0], each[1])
 
 
 def close(workspace: Path) -> None:
@@ -330,7 +330,7 @@ def main() -> None:
             runs = (dmlcli("--help"), dmlcli("query", "--help"), script("import typer"))
             *helps, theirs = contest(2 * asked.repeats + 1, *(lambda run=run: cost(run, place) for run in runs))
             for name, ours in zip(("dmlcli --help", "dmlcli query --help"), helps, strict=True):
-                tell(f"{name}, import typer", ours, theirs)
+                print_ratio(f"{name}, import typer", ours, theirs)
         if {"cold", "stream", "embed", "network"} & set(asked.parts):
             files = photographs(place / "photos", asked.photos)
             for backbone in asked.backbones:

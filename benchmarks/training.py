@@ -105,7 +105,7 @@ def theirs(features: Tensor, labels: Tensor, count: int) -> nn.Linear:
 
 
 def clusters(images: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Features of so many products, whose noise is largest where it tells nothing of the product."""
+    """Return features of products, with the largest noise in dimensions that do not depend on the product."""
     rng = torch.Generator().manual_seed(seed)
     labels = torch.arange(images) % count
     centers = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(99)) * 0.2
@@ -233,7 +233,7 @@ def gradients(passes: int, size: int, side: int) -> tuple[list[Tensor], float]:
 
 
 def both_passes(options: argparse.Namespace) -> None:
-    """Each in a process of its own, whose peak is asked for."""
+    """Run each in its own process, and read its peak memory."""
     if options.passes:
         import resource
 

@@ -1,4 +1,4 @@
-"""Product image retrieval: the verbs of the command line as functions, each loaded on first use."""
+"""Product image retrieval: the commands as functions, each imported on first use."""
 
 TYPE_CHECKING = False  # typing takes longer to import than everything else up to the first line of `main`
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""Names and paths as users give them: one or several, and with `~` for the home folder.
+"""Names and paths as arguments: one or several, with `~` for the home folder.
 
-A string is one name. It is never taken for the list of its letters.
+A string is one name, not a list of its characters.
 """
 
 import os

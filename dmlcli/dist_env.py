@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as torchrun tells them in the environment. No torch in here.
+"""Rank and number of processes, as torchrun sets them in the environment; torch is not imported here.
 
 Process 0 is the main process: it alone prints, and writes what a command makes. The others do their part of the work
 and end where it ends.
@@ -18,67 +18,67 @@ ATTEMPT = "_DMLCLI_ATTEMPT"  # how often `--processes` has started them before
 
 
 def world() -> int:
-    """How many processes share the work; 1 where torchrun started none."""
+    """Return the number of processes; 1 without torchrun."""
     return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
 
 
 def rank() -> int:
-    """The number of this one, from 0."""
+    """Return the rank of this process, from 0."""
     return int(os.environ["RANK"]) if world() > 1 else 0
 
 
 def neighbors() -> int:
-    """How many of them run on this machine, this one included."""
+    """Return the number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if world() > 1 else 1
 
 
 def place() -> int:
-    """The number of this one on its machine, from 0: that of its GPU."""
+    """Return the rank of this process on its machine, which is the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0)) if world() > 1 else 0
 
 
 def launch_id() -> str:
-    """What tells the processes that were started together from those of another time."""
+    """Return an identifier of this launch, which its processes share."""
     names = ("TORCHELASTIC_RUN_ID", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT", "WORLD_SIZE")
     return "-".join(os.environ.get(name, "") for name in names)
 
 
 def were_restarted() -> bool:
-    """Whether these processes take the place of some that were lost."""
+    """Return whether the processes were restarted after one was lost."""
     counts = (os.environ.get(name, "0") for name in (ATTEMPT, "TORCHELASTIC_RESTART_COUNT"))
     return world() > 1 and any(int(count) > 0 for count in counts)
 
 
 def check_alone(verb: str) -> None:
-    """Raise UsageError where torchrun starts a verb that cannot share its work."""
+    """Raise UsageError if torchrun starts a command that cannot use several processes."""
     if world() > 1:
         raise UsageError(
-            f"torchrun started dmlcli {verb} {world()} times over, and it works alone",
-            hint="train and embed share their work; start the others without torchrun",
+            f"torchrun started dmlcli {verb} {world()} times, but it cannot use several processes",
+            hint="only train and embed use several processes; run other commands without torchrun",
         )
 
 
 def wait_until(done: Callable[[], bool]) -> None:
-    """Look again and again whether the others have left on disk what this one needs; torchrun sees when one is lost."""
+    """Poll until other processes have written the files that this one needs; torchrun detects lost ones."""
     while not done():
         time.sleep(_PAUSE)
 
 
 def end_at_once() -> None:
-    """Let SIGTERM end this process as it is where there are others: torchrun sends it when one of them was lost."""
+    """Let SIGTERM end this process immediately if there are others; torchrun sends it when one is lost."""
     if world() > 1:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def end_gently() -> None:
-    """Let what is done be kept when torchrun ends this process because another one was lost."""
+    """Save completed work when torchrun ends this process because another one was lost."""
     if world() > 1:
         interrupts.install()
 
 
 @contextmanager
 def a_part() -> Iterator[None]:
-    """Inside, an error of a process other than the main one names that process."""
+    """Name the process in the errors of a process other than the main one."""
     try:
         yield
     except LostProcess:
@@ -95,5 +95,5 @@ def is_reported(error: DmlcliError) -> bool:
 
 
 def exit_code(code: int) -> int:
-    """Return the exit code for torchrun, which takes all but 0 for a lost process, also 3, done with some skipped."""
+    """Return the exit code for torchrun, which treats every code except 0 as a failure: 3 becomes 0."""
     return 0 if code == 3 and world() > 1 and ATTEMPT not in os.environ else code

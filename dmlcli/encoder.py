@@ -1,4 +1,4 @@
-"""From images to unit vectors with a trained model: by its inference graph where it carries one, else by torch."""
+"""Embedding of images with a model: by its inference graph if it has one, else by torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _WORDS = (None, "auto", "pretrained", "none")  # values of --weights that are no
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """Which pretrained backbone embeds where no model was trained (None: the usual one), and on which device."""
+    """The pretrained backbone to use without a trained model (None: the default), and the device."""
 
     backbone: str | None = None
     weights: str | None = None  # auto, pretrained, none, or a file
@@ -32,7 +32,7 @@ class EncoderOptions:
     device: str = "cpu"
 
     def differences(self, record: ModelRecord) -> list[str]:
-        """Return what a model has otherwise than it is asked for here, in words; nothing where it is the same."""
+        """Return the differences between a model and these options, as text; empty if there are none."""
         differ = []
         if self.backbone not in (None, record.backbone, record.recipe.get("backbone")):
             differ.append(f"--backbone {self.backbone}, but it has {record.backbone}")
@@ -57,13 +57,13 @@ class EncoderOptions:
         asked = (self.backbone, self.weights, self.pooling)
         if model is None and asked != (None, None, None):
             raise UsageError(
-                "--backbone, --weights and --pooling have no effect on embeddings that an unknown model has made",
-                hint="leave them out",
+                "--backbone, --weights and --pooling have no effect on embeddings of an unknown model",
+                hint="remove them",
             )
         if model is not None and (others := self.differences(model.record)):
             raise UsageError(
-                f"the model {model.folder} is used as it is: {'; '.join(others)}",
-                hint="leave the option out, name another workspace with -w, or train a model with dmlcli train",
+                f"the model {model.folder} does not match: {'; '.join(others)}",
+                hint="remove the option, use another workspace with -w, or train a model with dmlcli train",
             )
 
 
@@ -74,11 +74,11 @@ def _is_same(file: str | None, other: str) -> bool:
 def find_or_make_model(
     named: Path | None, place: "Workspace", photos: "Catalog", options: EncoderOptions | None = None
 ) -> Model:
-    """Return the model that embeds: the one named, or the workspace's, or else a pretrained backbone, saved there.
+    """Return the model to embed with: the given one, the workspace's, or a pretrained backbone, saved there.
 
     Args:
         named: a model folder.
-        place: a pretrained backbone that is kept here is replaced where another one is asked for; a trained model is
+        place: a pretrained backbone that is kept here is replaced if another one is requested; a trained model is
             not.
         photos: a few of them check the saved model.
         options: which backbone to use where nothing was trained.
@@ -106,7 +106,7 @@ def find_or_make_model(
         model_history.keep(place.models, place.model)  # an index that it made uses it until it is rebuilt
     else:
         used = asked.backbone or DEFAULT_BACKBONE
-        progress.note(f"there is no trained model yet: the pretrained {used} is used as it is")
+        progress.note(f"no trained model: the pretrained {used} is used without training")
     from dmlcli.learn.networks import frozen, pretrained  # torch starts here
 
     backbone = asked.backbone or DEFAULT_BACKBONE
@@ -179,9 +179,14 @@ class Encoder:
         return computed
 
     def embed_part(self, photos: "Catalog", known: "Sequence[Embeddings]", keep_at: Path) -> None:
-        """As one of several processes, embed a part of the images and keep it beside `keep_at`.
+        """Embed a part of the images as one of several processes, and save it next to `keep_at`.
 
-        The main process returns when all parts are there, for `embed_catalog` to put together.
+        The main process returns when all parts exist, so that `embed_catalog` can merge them.
+
+        Args:
+            photos: the whole catalog.
+            known: embeddings that are not computed again.
+            keep_at: the output of the command.
         """
         from dmlcli.embeddings import BATCH, is_done, mark_done
 
@@ -229,12 +234,12 @@ class Encoder:
             )
 
     def embed(self, data: bytes) -> Vectors:
-        """The unit vector (1, D) of one image file; raises ImageError where it cannot be read."""
+        """Return the unit vector (1, D) of one image file; raises ImageError where it cannot be read."""
         return self.forward(self.view(data)[None])
 
 
 def _several(views: str, settings: ImageSettings) -> View:
-    """The plain view and its mirror image, or the center and the four corners of the larger square around it."""
+    """Return the plain view and its mirror image, or the center and the four corners of the larger square around it."""
 
     def flip(data: bytes) -> Pixels:
         plain = view(data, settings)
@@ -250,7 +255,7 @@ def _several(views: str, settings: ImageSettings) -> View:
 
 
 def _averaged(forward: Forward) -> Forward:
-    """From batches of several views (B, V, 3, H, W) to the direction of their mean (B, D)."""
+    """Return a function from batches of several views (B, V, 3, H, W) to the direction of their mean (B, D)."""
 
     def average(batch: Pixels) -> Vectors:
         vectors = forward(batch.reshape(-1, *batch.shape[2:]))  # (B V, D)

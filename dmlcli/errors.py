@@ -1,36 +1,37 @@
-"""Everything that can go wrong, drawn once.
+"""The errors of dmlcli and their exit codes.
 
-    DmlcliError                70  a bug if raised as itself
-    ├── UsageError              2  the command line asks for something that does not exist or does not go together
-    ├── CannotRun               4  the command is fine, what it needs is not there
+    DmlcliError                70  a bug if raised directly
+    ├── UsageError              2  invalid, unknown or contradictory options or arguments
+    ├── CannotRun               4  valid command, but something that it needs is missing or damaged
     │   ├── CatalogError           no catalog, no images or no products in it
-    │   ├── ImageError             one image cannot be read; verbs over many images list it and go on
-    │   │   └── MissingError        … because there is no such file
+    │   ├── ImageError             an image cannot be read; commands with many images list it and continue
+    │   │   └── MissingError       an image file does not exist
     │   ├── WeightsError           pretrained weights are missing, damaged or of another backbone
-    │   ├── ModelError             no model, or a damaged one
-    │   ├── EmbeddingsError        no embeddings, or damaged ones
-    │   ├── IndexFileError         no index, or a damaged one
-    │   ├── MismatchError          two artifacts that were not made for each other
-    │   ├── TrainingError          training cannot start or went astray
-    │   ├── CannotWrite            the disk is full or read-only, or a place may not be written to
-    │   ├── Locked                 another process holds the lock on a folder or a run
-    │   ├── LostProcess            another process of the same work has ended before its time
-    │   └── PartError              what stopped a process that does not lead
-    └── Interrupted           130  Ctrl-C; what was done so far is saved
+    │   ├── ModelError             a model is missing or damaged
+    │   ├── EmbeddingsError        embeddings are missing or damaged
+    │   ├── IndexFileError         an index is missing or damaged
+    │   ├── MismatchError          two artifacts do not belong together
+    │   ├── TrainingError          training cannot start, or it diverged
+    │   ├── CannotWrite            the disk is full or read-only, or permission is denied
+    │   ├── Locked                 another process holds the lock of a folder or a run
+    │   ├── LostProcess            another process of the same job ended early
+    │   └── PartError              an error of a process other than the main process
+    └── Interrupted           130  Ctrl-C; completed work is saved
 
-Two more exit codes are answers, not errors: 1 (ran well, the answer is no) and 3 (done, some inputs skipped).
+Two more exit codes are results, not errors: 1 (success, and the answer is no) and 3 (success, some inputs were
+skipped).
 
-Signals: SIGINT (Ctrl-C), SIGTERM and SIGHUP end a command alike, with 130, 143 and 129, or with its own exit code where
-the work was done already. The message says what is kept and what to type next. What the command writes stays whole: the
-old model or index, or the new one. A second signal ends the process at once. A signal that was ignored when the command
-started (SIGHUP under nohup) stays ignored. Until the first line of dmlcli runs, about 30 ms, Python itself is starting:
-there a signal kills the process, which a shell shows as the same codes, and SIGINT may end it with Python's own
-traceback and exit code 1. Nothing has been read or written by then.
+Signals: SIGINT (Ctrl-C), SIGTERM and SIGHUP end a command in the same way, with exit code 130, 143 or 129, or with
+its own exit code if it had already finished. The message states what was kept and the next command. Outputs stay
+complete: either the old model or index, or the new one. A second signal ends the process at once. A signal that was
+ignored when the command started (SIGHUP under nohup) stays ignored. During the first 30 ms, while Python starts, a
+signal kills the process with the same exit codes; SIGINT may print a Python traceback with exit code 1. Nothing has
+been read or written at that point.
 """
 
 
 class DmlcliError(Exception):
-    """The root: `str(error)` says what was found and where, `hint` what to type next."""
+    """Base class: `str(error)` states the problem and its source, `hint` the next step."""
 
     exit_code = 70
 
@@ -40,27 +41,27 @@ class DmlcliError(Exception):
 
 
 class UsageError(DmlcliError):
-    """The command line asks for something that does not exist or does not go together."""
+    """Invalid, unknown or contradictory options or arguments."""
 
     exit_code = 2
 
 
 class CannotRun(DmlcliError):
-    """The command is fine, what it needs is not there."""
+    """Something that a valid command needs is missing or damaged."""
 
     exit_code = 4
 
 
 class CatalogError(CannotRun):
-    """No catalog, no images or no products in it."""
+    """No catalog, or no images or no products in it."""
 
 
 class ImageError(CannotRun):
-    """One image cannot be read."""
+    """An image cannot be read."""
 
 
 class MissingError(ImageError):
-    """There is no such file."""
+    """An image file does not exist."""
 
 
 class WeightsError(CannotRun):
@@ -68,41 +69,41 @@ class WeightsError(CannotRun):
 
 
 class ModelError(CannotRun):
-    """No model, or a damaged one."""
+    """A model is missing or damaged."""
 
 
 class EmbeddingsError(CannotRun):
-    """No embeddings, or damaged ones."""
+    """Embeddings are missing or damaged."""
 
 
 class IndexFileError(CannotRun):
-    """No index, or a damaged one."""
+    """An index is missing or damaged."""
 
 
 class MismatchError(CannotRun):
-    """Two artifacts that were not made for each other."""
+    """Two artifacts do not belong together, for example an index and another model."""
 
 
 class TrainingError(CannotRun):
-    """Training cannot start or went astray."""
+    """Training cannot start, or it diverged."""
 
 
 class LostProcess(CannotRun):
-    """Another process of the same work has ended before its time; whoever started them knows which."""
+    """Another process of the same job ended early; the launcher reports which one."""
 
 
 class PartError(CannotRun):
-    """What stopped a process that does not lead, and so is known to it alone."""
+    """An error of a process other than the main process, which only that process knows."""
 
 
 class Interrupted(DmlcliError):
-    """Ctrl-C; what was done so far is saved. SIGTERM and SIGHUP raise it too, and then set the exit code."""
+    """Ctrl-C; completed work is saved. SIGTERM and SIGHUP raise it, too, and then set the exit code."""
 
     exit_code = 130
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Return the hint for a misspelt `word`: the nearest of the `known` ones, or all of them."""
+    """Return the hint for a misspelled `word`: the nearest `known` words, or all of them."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, n=3, cutoff=0.5)

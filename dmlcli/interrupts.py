@@ -1,4 +1,4 @@
-"""What SIGINT, SIGTERM and SIGHUP do to a command. Imported before everything else, so it imports next to nothing.
+"""Handling of SIGINT, SIGTERM and SIGHUP; imported first, so it imports almost nothing.
 
 While a command starts there is nothing to clean up, and a signal ends the process at once. While it works, a signal
 raises KeyboardInterrupt in the main thread, so that every `finally` and `with` on the way out runs. Once it is done, a
@@ -45,7 +45,7 @@ def install() -> None:
 
 
 def work(last_words: "Callable[[], str] | None" = None) -> None:
-    """From here on a signal raises KeyboardInterrupt.
+    """Raise KeyboardInterrupt for signals from here on.
 
     Args:
         last_words: returns the message for a process that has to end without unwinding.
@@ -55,7 +55,7 @@ def work(last_words: "Callable[[], str] | None" = None) -> None:
 
 
 def done(code: int) -> None:
-    """From here on a signal ends the process with `code`: the work is done, and shown."""
+    """End the process with `code` for signals from here on: all work is finished and shown."""
     global _result
     _result = code
 
@@ -63,7 +63,7 @@ def done(code: int) -> None:
 def finish(code: int) -> "NoReturn":
     """End the process with `code`, without the interpreter's own clean-up, which a signal could interrupt.
 
-    It would free memory piece by piece, which the system does faster, and wait for threads whose work nobody needs.
+    It would free memory piece by piece, which the system does faster, and wait for threads whose work is not needed.
     """
     done(code)
     for stream in (sys.stdout, sys.stderr):
@@ -75,17 +75,17 @@ def finish(code: int) -> "NoReturn":
 
 
 def received() -> bool:
-    """Whether a signal has come: what goes wrong afterwards may be its doing."""
+    """Return whether a signal has come: what goes wrong afterwards may be its doing."""
     return _received != 0
 
 
 def exit_code() -> int:
-    """128 + the signal's number; 130 for a KeyboardInterrupt of another origin."""
+    """Return 128 + the number of the signal; 130 for a KeyboardInterrupt of another origin."""
     return 128 + (_received or signal.SIGINT)
 
 
 class keeping:
-    """Inside, a command that is interrupted prints what it leaves behind and what to type next.
+    """Set the message of an interrupted command inside the block: what was kept, and the next command.
 
     The innermost block counts. Example: `with keeping("the features computed so far are kept", "run the same command
     again"):`.
@@ -105,7 +105,7 @@ class keeping:
 
 
 def kept() -> tuple[str, str]:
-    """What an interrupted command leaves behind and what to type next; empty where nobody has said."""
+    """Return what an interrupted command kept and the next command; empty strings by default."""
     return _kept
 
 
@@ -128,7 +128,7 @@ def _handle(number: int, frame: "FrameType | None") -> None:
 
 
 def _imports(frame: "FrameType | None") -> bool:
-    """Whether a module is being imported, directly or further up."""
+    """Return whether a module is being imported, directly or further up."""
     while frame is not None:
         if frame.f_code.co_filename == _IMPORT:
             return True
@@ -154,7 +154,7 @@ def _retry_soon() -> None:
 
 
 def _not_raised(found: "sys.UnraisableHookArgs") -> None:
-    """Python's hook for exceptions in destructors and callbacks."""
+    """Handle exceptions in destructors and callbacks, as Python's hook for them."""
     if _received and issubclass(found.exc_type, KeyboardInterrupt):
         _retry_soon()
     else:

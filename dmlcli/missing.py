@@ -1,4 +1,4 @@
-"""Why a path is not there: one explanation for train, index, query and doctor."""
+"""Explanations for missing paths, for train, index, query and doctor."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _ROOT = "--root DIR sets the folder that paths are relative to"
 
 
 def why_missing(path: Path) -> tuple[str, str]:
-    """Explain why there is no file at `path`.
+    """Explain why the file `path` does not exist.
 
     Args:
         path: as it was looked for, joined to its root; of a file that is there, only its kind is explained.
@@ -27,8 +27,8 @@ def why_missing(path: Path) -> tuple[str, str]:
     """
     text = str(path)
     if url := _URL.search(text):
-        return f"it is a URL ({url[1]}:), and images are read from disk", (
-            "download the images, and list where they are on disk"
+        return f"it is a URL ({url[1]}:), but images are read from disk", (
+            "download the images, and list their paths on disk"
         )
     if _DRIVE.search(text):
         return "it is a Windows path with a drive letter", f"list paths relative to a folder; {_ROOT}"
@@ -40,18 +40,18 @@ def why_missing(path: Path) -> tuple[str, str]:
         return _forbidden(path)
     except (OSError, ValueError) as error:
         if getattr(error, "errno", 0) == errno.ELOOP:
-            return "it is a link that leads to itself", "delete the link"
+            return "it is a circular link", "delete the link"
         if getattr(error, "errno", 0) == errno.ENAMETOOLONG and _BETWEEN_PATHS.search(path.name):
             return _several(path)
-        return f"it cannot be the name of a file: {getattr(error, 'strerror', None) or error}", ""
+        return f"invalid file name: {getattr(error, 'strerror', None) or error}", ""
 
 
 def _what_is_there(path: Path) -> tuple[str, str]:
-    """Of a path that is there after all: what is wrong with it as a file; raises OSError where nothing is there."""
+    """Return what is wrong with a path that exists; raises OSError if it does not exist."""
     if path.is_symlink() and not path.exists():
         if path.readlink() == Path(path.name):
-            return "it is a link that leads to itself", "delete the link"
-        return f"it is a link to {path.readlink()}, which is not there", "restore the target, or delete the link"
+            return "it is a circular link", "delete the link"
+        return f"it is a link to {path.readlink()}, which does not exist", "restore the target, or delete the link"
     path.stat()
     if path.is_dir():
         return "it is a folder, not a file", "list the files inside"
@@ -63,11 +63,11 @@ def _what_is_there(path: Path) -> tuple[str, str]:
         return "the file is a web page (HTML), not an image", "download the image again: the server sent an error page"
     if start.startswith(b"version https://git-lfs"):
         return "the file is a placeholder of Git LFS", "git lfs pull"
-    return "it is there now", ""
+    return "it exists now", ""
 
 
 def _forbidden(path: Path) -> tuple[str, str]:
-    """The folder or file of a path that may not be entered or read."""
+    """Return the folder or file of a path that may not be entered or read."""
     for here in reversed([path, *path.parents]):
         try:
             here.stat()
@@ -83,7 +83,7 @@ def _forbidden(path: Path) -> tuple[str, str]:
 
 
 def _nearest(path: Path) -> tuple[str, str]:
-    """Why a path is missing, by the part of it that is there."""
+    """Return why a path is missing, by the part of it that is there."""
     top, missing = path, ""
     while not top.exists() and top != top.parent:
         top, missing = top.parent, top.name
@@ -95,21 +95,21 @@ def _nearest(path: Path) -> tuple[str, str]:
         return _forbidden(top)
     if not names:
         disk = "no disk is mounted there" if not os.path.ismount(top) else "the disk mounted there is empty"
-        return f"there is no '{missing}', and the folder {top} is empty", f"perhaps {disk}"
+        return f"'{missing}' not found: the folder {top} is empty", f"perhaps {disk}"
     if other := _spelled_otherwise(path, top, missing, names):
         return other
     if "\\" in str(path) and os.sep == "/" and Path(str(path).replace("\\", "/")).exists():
-        return "it has backslashes, and the file is found with slashes", "write / instead of \\"
+        return "it has backslashes; the file exists with slashes", "write / instead of \\"
     if len(_BETWEEN_PATHS.split(str(path))) > 1 and _parts_are_paths(path):
         return _several(path)
     if not at_end:
-        return f"there is no folder '{missing}' in {top}", _ROOT
+        return f"folder '{missing}' not found in {top}", _ROOT
     close = _close(missing, names)
-    return f"there is no such file in the folder {top}", f"did you mean {close}?" if close else _ROOT
+    return f"file not found in the folder {top}", f"did you mean {close}?" if close else _ROOT
 
 
 def _spelled_otherwise(path: Path, top: Path, missing: str, names: frozenset[str]) -> tuple[str, str] | None:
-    """Where the folder `top` has the missing name in another spelling: that one."""
+    """Return where the folder `top` has the missing name in another spelling: that one."""
     ways = (
         ("the letters' case differs", str.casefold),
         ("an accent is encoded differently", lambda name: unicodedata.normalize("NFC", name)),
@@ -132,11 +132,11 @@ def _spelled_otherwise(path: Path, top: Path, missing: str, names: frozenset[str
 
 
 def _several(path: Path) -> tuple[str, str]:
-    return "it is several paths in one cell", "list each path in a row of its own"
+    return "it is several paths in one cell", "list each path in its own row"
 
 
 def _parts_are_paths(path: Path) -> bool:
-    """Whether each part between commas has the suffix of a file."""
+    """Return whether each part between commas has the suffix of a file."""
     return all(re.search(r"\.\w{2,4}\s*$", part) for part in _BETWEEN_PATHS.split(str(path)))
 
 
@@ -150,7 +150,7 @@ def _close(missing: str, names: frozenset[str]) -> str:
 
 
 def _names(folder: Path) -> frozenset[str] | None:
-    """The names in a folder; None where it may not be read."""
+    """Return the names in a folder; None where it may not be read."""
     try:
         return _listed(folder, folder.stat().st_mtime_ns)
     except OSError:
@@ -159,7 +159,7 @@ def _names(folder: Path) -> frozenset[str] | None:
 
 @lru_cache(16)
 def _listed(folder: Path, changed: int) -> frozenset[str]:
-    """The names in a folder, read once while it does not change: many files may be missing from it."""
+    """Return the names in a folder, read once while it does not change: many files may be missing from it."""
     names = []
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""A model: a folder with weights, recipe, image settings, inference graph and fingerprint. No torch in here."""
+"""The model folder: weights, recipe, image settings, inference graph and fingerprint; torch is not imported here."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """All that a model says of itself, as it stands in model.json."""
+    """The content of model.json."""
 
     fingerprint: str  # of weights, head and image settings: equal fingerprints give equal embeddings
     backbone: str
@@ -109,7 +109,7 @@ class Model:
         return file if file.exists() else None
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """The weights by name; raises ModelError where they cannot be read."""
+        """Return the weights by name; raises ModelError where they cannot be read."""
         from safetensors.numpy import load_file
 
         try:
@@ -119,7 +119,13 @@ class Model:
 
 
 def fingerprint(weights: Arrays, head: dict[str, Any], image: ImageSettings) -> str:
-    """16 hexadecimal digits that differ where embeddings would."""
+    """Return 16 hexadecimal digits that identify the embeddings of a model.
+
+    Args:
+        weights: arrays by name.
+        head: the configuration of the head.
+        image: the image settings.
+    """
     import hashlib
 
     digest = hashlib.sha256(json.dumps([head, asdict(image)], sort_keys=True).encode())
@@ -135,7 +141,7 @@ def open_model(folder: Path) -> Model:
     try:
         return storage.settled(folder, _open)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelError(f"there is no model in {folder}", hint="dmlcli train CATALOG") from error
+        raise ModelError(f"no model found in {folder}", hint="dmlcli train CATALOG") from error
 
 
 def _open(folder: Path) -> Model:
@@ -146,7 +152,7 @@ def _open(folder: Path) -> Model:
     except FileNotFoundError:
         raise
     except records.OtherVersion as error:
-        hint = "dmlcli train CATALOG makes it again; an index without training: dmlcli index CATALOG"
+        hint = "train it again: dmlcli train CATALOG; or index without training: dmlcli index CATALOG"
         raise ModelError(f"{folder / _RECORD}: {error}", hint=hint) from error
     except (ValueError, OSError) as error:
         raise ModelError(f"{folder / _RECORD} is damaged: {error}", hint="train it again") from error
@@ -167,7 +173,7 @@ def _open(folder: Path) -> Model:
 
 
 def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callable[[Path], None] | None) -> Model:
-    """Write a model folder whole, in the place of what was there.
+    """Write a model folder atomically, replacing an existing one.
 
     Args:
         folder: where the model goes.
@@ -195,7 +201,7 @@ def save(folder: Path, record: ModelRecord, weights: Arrays, write_graph: Callab
 
 
 def _is_link(folder: Path, other: Path) -> bool:
-    """Whether two model folders hold the same files."""
+    """Return whether two model folders hold the same files."""
     try:
         return (folder / _RECORD).samefile(other / _RECORD)
     except OSError:
@@ -207,26 +213,28 @@ def open_matching(folder: Path | None, wanted: str, models: Path | None = None) 
 
     Args:
         folder: where the model is expected.
-        wanted: fingerprint, "" where the index was made from bare embeddings: then any named model will do.
+        wanted: fingerprint; "" for an index from embeddings without a model, which accepts any given model.
         models: where models lie by fingerprint; taken where `folder` has been replaced since.
 
     Raises:
         MismatchError: where the model is another one, and the right one is not in `models` either.
     """
     if folder is None:
-        raise MismatchError("the index was made from bare embeddings and knows no model", hint="--model MODEL names it")
+        raise MismatchError(
+            "the index was made from embeddings without a model", hint="specify the model with --model MODEL"
+        )
     kept = models / wanted if models is not None and wanted and (models / wanted).is_dir() else None
     if kept is not None:
         if folder.exists() and not _is_link(folder, kept) and open_model(folder).record.fingerprint != wanted:
             progress.warn(
-                f"the model in {folder} has been replaced; this index still uses the one before, {kept}. "
+                f"the model in {folder} has been replaced; this index still uses the previous one, {kept}. "
                 "dmlcli index CATALOG rebuilds it with the new model"
             )
-        return open_model(kept)  # whose files never change, so that nobody reads half of two models
+        return open_model(kept)  # whose files never change, so that a reader never mixes two models
     model = open_model(folder)
     if wanted and model.record.fingerprint != wanted:
         raise MismatchError(
-            f"the index was made by model {wanted}, but {folder} is {model.record.fingerprint}",
+            f"the index was made with model {wanted}, but {folder} is model {model.record.fingerprint}",
             hint="dmlcli index CATALOG rebuilds it",
         )
     return model

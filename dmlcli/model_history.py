@@ -1,8 +1,8 @@
-"""Trained models by fingerprint, in `.dmlcli/models/`: where `train` puts a model before it replaces the current one.
+"""Trained models by fingerprint in `.dmlcli/models/`, and replacement of the current model.
 
 A model that is replaced stays here, so that it can be searched with again, and so that an index made by it goes on
 answering until it is rebuilt. Files are hard links where the file system has them, so that a second name for a model
-takes no space.
+needs no space.
 """
 
 import os
@@ -37,7 +37,7 @@ def adopt(models: Path, made: Model) -> Model:
 
 
 def keep(models: Path, folder: Path) -> Path | None:
-    """Keep the model in `folder` under its fingerprint; None where there is no model that can be opened."""
+    """Keep the model in `folder` under its fingerprint; None if it is not a valid model."""
     try:
         found = open_model(folder)
     except ModelError:

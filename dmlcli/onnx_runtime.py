@@ -1,6 +1,6 @@
-"""The inference graph of a model, run without torch. The only file that knows ONNX Runtime.
+"""Inference without torch; only this module imports ONNX Runtime.
 
-Its weights lie beside it in a file of their own, which is mapped into memory: what is in the graph itself would be
+Its weights are in a separate file, which is memory-mapped: what is in the graph itself would be
 parsed and copied at every start, and that takes longer than embedding a photo.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_graph(file: Path, *, few: bool = False) -> Forward:
-    """A function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged.
+    """Return a function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged.
 
     The images of a batch go through one by one, as many at a time as there are cores: what a layer makes of one image
     stays in a core's own memory, which that of a batch does not, and no thread waits for another. So a vector never
@@ -46,7 +46,7 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shapes = [list(each.shape) for each in (*inputs, *outputs)]
     if [len(shape) for shape in shapes] != [4, 2] or shapes[0][1] not in (3, None) or inputs[0].type != "tensor(float)":
-        raise _damaged(file, f"it does not turn pixels (B, 3, H, W) into vectors (B, D) but has the shapes {shapes}")
+        raise _damaged(file, f"expected input (B, 3, H, W) and output (B, D), found the shapes {shapes}")
     name = inputs[0].name
     threads = None if few else _threads()
 
@@ -56,7 +56,7 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
         except Exception as error:
             raise _damaged(file, error) from error
         if found.shape[:-1] != image.shape[:1] or not np.isfinite(found).all():
-            raise _damaged(file, "what it computes is not a vector of finite numbers")
+            raise _damaged(file, "its output contains NaN or infinity")
         return found
 
     def forward(batch: Pixels) -> Pixels:
@@ -68,7 +68,7 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
 
 
 def _runtime() -> Any:
-    """ONNX Runtime, with its telemetry off: it would look up a host and keep a device id in the user's cache folder."""
+    """Return ONNX Runtime with telemetry off, which would look up a host and store a device id in the cache folder."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
     import onnxruntime
 
@@ -76,7 +76,7 @@ def _runtime() -> Any:
 
 
 def _linked_weights(file: Path) -> bytes:
-    """The weights beside a graph, where one of the two is a link, which ONNX Runtime does not follow; else nothing."""
+    """Return the weights next to a graph if one of the two is a link, which ONNX Runtime does not follow; else None."""
     weights = file.with_name(GRAPH_WEIGHTS)
     return weights.read_bytes() if weights.exists() and (weights.is_symlink() or file.is_symlink()) else b""
 
@@ -93,10 +93,12 @@ def _threads() -> "ThreadPoolExecutor":
 
 
 def optimize(plain: Path, file: Path, weights: str) -> None:
-    """Let the runtime fuse what it can once, now, instead of at every start; nothing that ties it to this machine.
+    """Apply the graph optimizations of ONNX Runtime that do not depend on the machine, and store the result.
 
     Args:
-        weights: the name of the file beside it that takes the weights.
+        plain: the exported graph.
+        file: the optimized graph to write.
+        weights: the name of the file next to it that stores the weights.
     """
     onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()

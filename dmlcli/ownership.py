@@ -1,4 +1,4 @@
-"""Whose files dmlcli obeys: settings and workspaces that it finds by itself must belong to the user who runs it.
+"""Ownership check: settings and workspaces found automatically must belong to the user.
 
 Anyone who can write to a folder above yours could put a `dmlcli.toml` or a `.dmlcli` there. The rule is git's for
 `safe.directory`: the owner must be the current user; root also accepts the user who called sudo. What is named (-w,
@@ -44,7 +44,7 @@ def _trusted_users() -> set[int]:
 
 
 def _is_listed(folder: Path) -> bool:
-    """Whether DMLCLI_SAFE_DIRECTORY holds the folder, one above it with /* at its end, or *."""
+    """Return whether DMLCLI_SAFE_DIRECTORY holds the folder, one above it with /* at its end, or *."""
     for listed in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         if listed == "*":
             return True

@@ -1,4 +1,4 @@
-"""Lists of paths, one a line, read from a file or stdin as they arrive.
+"""Lists of paths, one per line, read from a file or stdin as they arrive.
 
 A line that cannot be a path keeps its place in the list and carries the reason. Lists in UTF-16 or UTF-32, and UTF-8
 with a byte-order mark, are read as what they are; all others are bytes, since file names need not be UTF-8.
@@ -62,11 +62,11 @@ def _check_separator(only_line: bytes, shown: str, null: bool) -> None:
     if not null and b"\0" in only_line:
         raise UsageError(f"the paths in {shown} are separated by NUL, not by newlines", hint="add --null")
     if null and b"\n" in only_line.rstrip(b"\r\n"):
-        raise UsageError(f"the paths in {shown} are separated by newlines, not by NUL", hint="leave --null out")
+        raise UsageError(f"the paths in {shown} are separated by newlines, not by NUL", hint="remove --null")
 
 
 def _chunks(source: str) -> Iterator[bytes]:
-    """What has arrived, as it arrives: a line typed into an open pipe does not wait for the next."""
+    """Yield what has arrived, as it arrives: a line typed into an open pipe does not wait for the next."""
     try:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
             while chunk := os.read(stream.fileno(), _CHUNK):
@@ -77,7 +77,7 @@ def _chunks(source: str) -> Iterator[bytes]:
 
 
 def _as_bytes(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks without a byte-order mark, those of UTF-16 and UTF-32 turned into UTF-8."""
+    """Yield the chunks without a byte-order mark, those of UTF-16 and UTF-32 turned into UTF-8."""
     first = b""
     for chunk in chunks:
         first += chunk
@@ -96,7 +96,7 @@ def _as_bytes(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _without_mark(first: bytes) -> str:
-    """UTF-16 by its first two characters where they are ASCII; "" for anything else."""
+    """Return UTF-16 as detected by two ASCII characters at the start; an empty string for anything else."""
     low, high = first[:4:2], first[1:4:2]
     if len(first) < 4:
         return ""
@@ -106,7 +106,7 @@ def _without_mark(first: bytes) -> str:
 
 
 def _split(chunks: Iterable[bytes], end: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Lines, and whether each was ended; of one that is too long the first part alone, never more in memory."""
+    """Yield lines, and whether each was ended; of one that is too long the first part alone, never more in memory."""
     rest, too_long = b"", b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(end)

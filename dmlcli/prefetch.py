@@ -1,4 +1,4 @@
-"""Work done ahead in threads, handed out in order: how images reach the model while it is busy with others.
+"""Parallel work in threads with results in order, used to decode images ahead of the model.
 
 Decoders release Python's lock, so threads are as quick as processes, start at once, and need no copies.
 """
@@ -21,7 +21,7 @@ _sharers = 1  # processes that are busy on this machine with the same work
 
 
 def cores() -> int:
-    """How many processors this process may use: by affinity, by its container's quota, and with whom it shares them."""
+    """Return the number of processors for this process: by affinity, container quota, and other processes."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text().split()
@@ -33,7 +33,7 @@ def cores() -> int:
 
 @contextmanager
 def shared_by(processes: int) -> Iterator[None]:
-    """Inside, this process uses no more than its share of the processors."""
+    """Limit this process to its share of the processors."""
     global _sharers
     before, _sharers = _sharers, processes
     try:
@@ -45,9 +45,14 @@ def shared_by(processes: int) -> Iterator[None]:
 def in_order(
     work: Callable[[Given], Made], items: Iterable[Given], ahead: int
 ) -> Generator["Future[Made]", None, None]:
-    """Do `work` on the items in as many threads as there are cores, at most `ahead` items started and not yet taken.
+    """Call a function on items in as many threads as there are cores, and yield the futures in order.
 
-    Close the iterator when it is left early: what has not begun is then dropped, and no thread stays behind.
+    Close the iterator to stop early: items that were not started are dropped, and all threads end.
+
+    Args:
+        work: the function.
+        items: the items.
+        ahead: maximum number of items that are started but not yet yielded.
     """
     from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Text that comes from outside (names of files, products and columns), made safe for where it is printed.
+"""Escaping of external text (names of files, products and columns) for terminals, TSV, CSV and JSON.
 
 On a terminal, characters that would act on it (escape sequences, carriage returns), reorder the line (bidirectional
 controls) or cannot be seen (zero-width characters, bytes that are not UTF-8) are shown as escapes:
@@ -28,7 +28,7 @@ _SPACES = frozenset("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x
 
 
 def text(value: str) -> str:
-    """Return text as one line that does nothing to a terminal but appear on it."""
+    """Return text as one line without control characters for a terminal."""
     if value.isprintable():
         return value
     return "".join(sign if sign.isprintable() or sign in _SPACES else _escape(sign) for sign in value)
@@ -56,12 +56,12 @@ def dumps(value: Any) -> str:
 
 
 def from_tsv(cell: str) -> str:
-    """Return the text of which `tsv` made this cell."""
+    """Return the text of a cell that `tsv` wrote."""
     return from_csv(re.sub(_ESCAPES, _unescaped, cell) if "\\" in cell else cell)
 
 
 def from_csv(cell: str) -> str:
-    """Return the text of which `csv` made this cell, once its quotes are removed: without the added apostrophe."""
+    """Return the text of a cell that `csv` wrote, without its quotes and the added apostrophe."""
     return cell[1:] if cell.startswith("'") and _looks_like_formula(cell) else cell
 
 
@@ -102,7 +102,7 @@ def _defused(cell: str) -> str:
 
 
 def _looks_like_formula(cell: str) -> bool:
-    """Whether a cell begins like a formula, after any apostrophes; a sign alone (-) is none."""
+    """Return whether a cell begins like a formula, after any apostrophes; a sign alone (-) is none."""
     bare = cell.lstrip("'")
     return len(bare) > 1 and bare[0] in _FORMULA
 

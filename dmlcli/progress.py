@@ -1,4 +1,4 @@
-"""How the core tells what it is doing: `track` a loop, `note` a fact, `warn` of a danger, `learned` a pass of training.
+"""Progress events of the core: `track` a loop, `note` a fact, `warn`, and `learned` for an epoch.
 
 Silent by default (warnings become Python warnings), so that the Python API stays quiet; the command line installs a
 listener that draws the bar and writes to stderr.
@@ -29,9 +29,17 @@ class Pass:
 
 
 class Listener(Protocol):
-    """What the command line installs."""
+    """The interface of listeners; the command line installs one."""
 
-    def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]: ...
+    def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+        """Yield the items and report progress.
+
+        Args:
+            items: the items.
+            label: what is done.
+            total: the number of items; None: unknown.
+        """
+        ...
 
     def note(self, message: str) -> None: ...
 
@@ -44,6 +52,13 @@ class Silent:
     """The listener of the Python API."""
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+        """Yield the items.
+
+        Args:
+            items: the items.
+            label: not used.
+            total: not used.
+        """
         yield from items
 
     def note(self, message: str) -> None:
@@ -66,7 +81,13 @@ def listen(listener: Listener) -> None:
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Yield the items, telling how many of `total` (default: their length, where they have one) are done."""
+    """Yield the items and report progress.
+
+    Args:
+        items: the items.
+        label: what is done.
+        total: the number of items; None: their length, if they have one.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     return _listener.track(items, label, total)

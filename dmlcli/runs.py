@@ -1,4 +1,4 @@
-"""A training run: its log while it goes on, and how it is resumed after an interruption. No torch in here.
+"""Training runs: log, resume, and records; torch is not imported here.
 
     runs/<id>/run.json        when, on which catalog, with which versions; how it ended
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
@@ -7,7 +7,7 @@
     runs/<id>/folds.json      scores of finished folds (learn/validation/head_selection.py); gone once it is done
     runs/<id>/checkpoint.pt   from where it goes on (learn/training/checkpoint.py); gone once it is done
 
-Whoever trains holds a lock on `run.json`, which the system lets go when the process ends, however it ends.
+The training process holds a lock on `run.json`, which the system releases when the process ends.
 """
 
 import json
@@ -30,12 +30,12 @@ from dmlcli.workspace import Workspace
 SCHEMA = 3
 _RECORD, _RECIPE, _METRICS, _IMAGES, _LOCK = "run.json", "recipe.toml", "metrics.jsonl", "images.json", "lock"
 CHECKPOINT, FOLDS = "checkpoint.pt", "folds.json"
-_NAMED = 3  # changed images that an error tells by name
+_NAMED = 3  # changed images that an error names
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that a run says of itself, as it stands in run.json."""
+    """The content of run.json."""
 
     id: str
     started: str  # ISO 8601, UTC
@@ -93,8 +93,8 @@ class Run:
         if here == began or here.is_relative_to(folder.parent.parent):
             return here
         raise CannotRun(
-            f"run {self.record.id} was moved since it began, and its model was to be written to {began}",
-            hint="-o DIR says where the model is to be written now",
+            f"run {self.record.id} was moved since it started; its model was to be written to {began}",
+            hint="specify the new output with -o DIR",
         )
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -104,7 +104,7 @@ class Run:
         row = _finite(row)
         if self._resumed:
             if row.get("epoch") is None:
-                return  # what comes before the first epoch is computed anew, and is the same
+                return  # what precedes the first epoch is computed again, with the same result
             again = row.get("stage"), row["epoch"]
             kept = list(takewhile(lambda line: (line.get("stage"), line.get("epoch")) != again, self._resumed))
             storage.write_text(self.folder / _METRICS, "".join(json.dumps(line) + "\n" for line in kept))
@@ -114,9 +114,10 @@ class Run:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
 
     def check_images(self, marks: Mapping[str, list[str]]) -> None:
-        """Remember what is trained on, path to what is known of it, for the run to go on with nothing else.
+        """Record the training images (path to state), or compare them with the record when resuming.
 
-        Errors: MismatchError naming what is new, gone or changed since the run was started.
+        Raises:
+            MismatchError: images are new, gone or changed since the run started.
         """
         file = self.folder / _IMAGES
         if not file.exists():
@@ -134,8 +135,8 @@ class Run:
         changes_shown = [f"{len(paths)} {word} ({_some(paths)})" for word, paths in changes.items() if paths]
         if changes_shown:
             raise MismatchError(
-                f"the catalog is not the one that run {self.record.id} was started on: {', '.join(changes_shown)}",
-                hint="train without --resume, or put the images back",
+                f"the catalog has changed since run {self.record.id} started: {', '.join(changes_shown)}",
+                hint="train without --resume, or restore the images",
             )
 
     def finish(self, result: Mapping[str, Any]) -> None:
@@ -150,7 +151,7 @@ class Run:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Let go of the run, as it is; one that failed before it came to anything leaves nothing.
+        """Release the lock; remove a run that failed before it wrote anything.
 
         One that was interrupted stays, whatever it came to: it is resumed with the settings it began with.
         """
@@ -183,7 +184,14 @@ def start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
 
 
 def go_on_or_start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
-    """Resume the last run with this recipe, catalog and output that is unfinished; where there is none, begin one."""
+    """Resume the last unfinished run with the same recipe, catalog and output, or start a new one.
+
+    Args:
+        runs: the folder of all runs.
+        recipe: the recipe as text.
+        catalog: the path of the catalog.
+        output: the path of the model.
+    """
     for record in reversed(list_runs(runs)):
         named = storage.reference(output, runs / record.id)
         if (record.state, record.catalog, record.output, record.recipe) == ("unfinished", catalog, named, recipe):
@@ -192,7 +200,7 @@ def go_on_or_start(runs: Path, recipe: str, catalog: str, output: Path) -> Run:
 
 
 def resume(runs: Path, id: str | None) -> Run:
-    """Take up the run called `id`, or the last one that is unfinished; raises CannotRun where there is none."""
+    """Resume the run `id`, or the last unfinished one; raises CannotRun if there is none."""
     known = {record.id: record for record in list_runs(runs)}
     unfinished = [record.id for record in known.values() if record.state == "unfinished"]
     damaged = sorted(file.parent.name for file in runs.glob(f"*/{_RECORD}") if file.parent.name not in known)
@@ -204,7 +212,7 @@ def resume(runs: Path, id: str | None) -> Run:
         )
     chosen = id or unfinished[-1]
     if chosen not in known:
-        raise CannotRun(f"there is no run {chosen} in {runs}", hint=nearest(chosen, list(known)) if known else "")
+        raise CannotRun(f"run {chosen} not found in {runs}", hint=nearest(chosen, list(known)) if known else "")
     if known[chosen].state == "done":
         raise CannotRun(
             f"run {chosen} is done", hint=f"train --recipe {runs / chosen / _RECIPE} repeats it from the start"
@@ -215,12 +223,12 @@ def resume(runs: Path, id: str | None) -> Run:
         if (was := known[chosen].versions.get(name)) != now
     ]
     if changed:
-        progress.warn(f"run {chosen} may end differently than it would have: {', '.join(changed)}")
+        progress.warn(f"run {chosen} may end with a different result: {', '.join(changed)}")
     return Run(runs / chosen, known[chosen])
 
 
 def list_runs(runs: Path) -> list[RunRecord]:
-    """The runs in a folder, oldest first; damaged ones are left out."""
+    """Return the runs in a folder, oldest first; damaged ones are left out."""
     found = []
     for file in sorted(runs.glob(f"*/{_RECORD}")):
         try:
@@ -230,13 +238,13 @@ def list_runs(runs: Path) -> list[RunRecord]:
     return sorted(found, key=lambda record: (record.started, record.id))
 
 
-def is_going(folder: Path) -> bool:
-    """Whether a process is at work on the run."""
+def is_running(folder: Path) -> bool:
+    """Return whether a process is at work on the run."""
     return storage.is_locked(folder / _LOCK)
 
 
 def read_metrics(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl up to the first that is not a JSON object: a crash may cut the last one short.
+    """Return the lines of metrics.jsonl up to the first that is not a JSON object: a crash may cut the last one short.
 
     Args:
         folder: of the run.
@@ -259,7 +267,7 @@ def read_metrics(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
 
 
 def _read(file: Path) -> RunRecord:
-    """The record in run.json; raises ValueError, KeyError or TypeError where it is damaged."""
+    """Return the record in run.json; raises ValueError, KeyError or TypeError where it is damaged."""
     values = records.read_object(file)
     if values.pop("schema") != SCHEMA:
         raise ValueError("written by another version of dmlcli")
@@ -267,9 +275,9 @@ def _read(file: Path) -> RunRecord:
     texts = [record.id, record.started, record.catalog, record.recipe, record.state, *record.versions.values()]
     texts += [record.output["absolute"], record.output["relative"]]
     if not all(isinstance(text, str) for text in texts) or record.id != file.parent.name:
-        raise ValueError("a value is of another kind")
+        raise ValueError("a value has the wrong type")
     if not isinstance(record.result, dict):
-        raise ValueError("a value is of another kind")
+        raise ValueError("a value has the wrong type")
     return record
 
 
@@ -281,7 +289,7 @@ def _damaged(file: Path, reason: str) -> CannotRun:
 
 
 def _finite(value: Any) -> Any:
-    """The value with None for NaN and infinity, which JSON does not have."""
+    """Return the value with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -292,7 +300,7 @@ def _finite(value: Any) -> Any:
 
 
 def _made(folder: Path) -> bool:
-    """Whether the folder is new; another process may have the same name in mind."""
+    """Return whether the folder is new; another process may have the same name in mind."""
     try:
         folder.mkdir()
     except FileExistsError:
@@ -301,15 +309,15 @@ def _made(folder: Path) -> bool:
 
 
 def _locked(folder: Path) -> int:
-    """A file descriptor that holds the run's lock; raises CannotRun where another process holds it."""
+    """Return a file descriptor that holds the run's lock; raises CannotRun where another process holds it."""
     try:
         return storage.lock(folder / _LOCK)
     except storage.Locked as error:
-        raise CannotRun(f"run {folder.name} is still going in another process", hint="dmlcli status") from error
+        raise CannotRun(f"run {folder.name} is still running in another process", hint="dmlcli status") from error
 
 
 def _versions() -> dict[str, str]:
-    """Of what decides over the last digits of a result."""
+    """Return the versions of libraries that affect the last digits of a result."""
     return {name: version(name) for name in ("torch", "torchvision", "numpy")}
 
 

@@ -1,4 +1,4 @@
-"""Names for the arrays that modules exchange, and for the functions between them."""
+"""Type aliases for the arrays and functions that modules exchange."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Where things lie when no path is given: the folder `.dmlcli`, found by walking up from here as git finds its own."""
+"""The workspace `.dmlcli`: the default place for all artifacts, found in the current folder or above it."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ VARIABLE = "DMLCLI_WORKSPACE"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The places inside a workspace; none of them need exist."""
+    """The paths inside a workspace; none of them need exist."""
 
     folder: Path
 
@@ -56,7 +56,7 @@ class Workspace:
         return self.folder / "runs"
 
     def features(self, fingerprint: str, view: str) -> Path:
-        """Cached features of one view through one frozen backbone."""
+        """Return the path of the cached features of one view and one frozen backbone."""
         return self.folder / "features" / f"{fingerprint}-{view}"
 
     @property
@@ -70,7 +70,7 @@ class Workspace:
         return os.access(self.folder, os.W_OK | os.X_OK)
 
     def known(self, *others: Path) -> "Sequence[Embeddings]":
-        """What has been embedded before, for reuse; what is missing or damaged is simply computed again."""
+        """Return what has been embedded before, for reuse; what is missing or damaged is simply computed again."""
         from dmlcli.embeddings import gone_folder, open_embeddings
 
         found = []
@@ -108,18 +108,18 @@ def find(named: Path | None = None) -> Workspace | None:
 
 
 def need(named: Path | None = None) -> Workspace:
-    """Like `find`; raises CannotRun where there is none."""
+    """Return the workspace like `find`, but raise CannotRun if there is none."""
     workspace = find(named)
     if workspace is None:
-        where = f"in {_described(named)}" if _chosen(named) else f"here or above ({_here()})"
+        where = f"in {_described(named)}" if _chosen(named) else f"in this folder or above it ({_here()})"
         raise CannotRun(
-            f"there is no workspace {where}", hint="dmlcli index CATALOG, or dmlcli train CATALOG, makes one"
+            f"no workspace found {where}", hint="create one with dmlcli index CATALOG or dmlcli train CATALOG"
         )
     return workspace
 
 
 def make(named: Path | None = None, *, needed: bool = True) -> Workspace:
-    """Like `find`, but a missing workspace is made (here, where none is named), and said so.
+    """Return the workspace like `find`, but create a missing one (in the current folder by default), with a note.
 
     Args:
         named: its folder.
@@ -139,9 +139,9 @@ def make(named: Path | None = None, *, needed: bool = True) -> Workspace:
         except CannotRun as error:
             if not needed:
                 return workspace
-            message = f"cannot make the workspace {_described(named)}: {error}"
-            raise CannotRun(message, hint="-w DIR names another place") from error
-        progress.note(f"made the workspace {chosen}")
+            message = f"cannot create the workspace {_described(named)}: {error}"
+            raise CannotRun(message, hint="use another path: -w DIR") from error
+        progress.note(f"created the workspace {chosen}")
     return workspace
 
 
@@ -153,7 +153,7 @@ def _chosen(named: Path | None) -> Path | None:
 
 
 def _described(named: Path | None) -> str:
-    """The folder of a workspace, with the variable that names it, for messages."""
+    """Return the folder of a workspace, with the variable that names it, for messages."""
     chosen = _chosen(named) or _here() / NAME
     return str(chosen) if named or not os.environ.get(VARIABLE) else f"{chosen} (set by {VARIABLE})"
 
@@ -162,5 +162,5 @@ def _here() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
-        hint = "cd into another folder, or name one with -w"
+        hint = "cd into another folder, or specify one with -w"
         raise CannotRun("the current folder has been deleted", hint=hint) from error

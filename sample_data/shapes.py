@@ -104,7 +104,7 @@ def stroke(points: Curve) -> PlaneField:
 
 def profile(wall: Curve) -> PlaneField:
     """The solid of revolution's half outline: `wall` runs from the foot to the top as (radius, height)."""
-    # Mirrored, so that the axis is no edge of the outline and distances near it stay right.
+    # Mirrored, so that the axis is not an edge of the outline and distances near it stay right.
     mirrored = [(-radius, height) for radius, height in reversed(wall)]
     return polygon([*wall, *mirrored])
 

@@ -84,7 +84,7 @@ def test_the_named_model_wins_over_the_workspace(mission: Mission, plain_model: 
     photos, place = open_catalog(mission.catalog), Workspace(mission.workspace)
     assert find_or_make_model(plain_model, place, photos).folder == plain_model
     assert find_or_make_model(None, place, photos).folder == place.model
-    with pytest.raises(ModelError, match="there is no model"):
+    with pytest.raises(ModelError, match="no model found in"):
         find_or_make_model(mission.folder / "nowhere", place, photos)
 
 

@@ -53,7 +53,7 @@ def test_several_photos_are_skipped_one_by_one() -> None:
 
 @pytest.mark.parametrize("images", [[], ()])
 def test_no_photo_is_no_query(images: Any) -> None:
-    with pytest.raises(UsageError, match="there is no query"):
+    with pytest.raises(UsageError, match="no query is given"):
         dmlcli.query(images, workspace="w")
 
 

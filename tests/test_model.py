@@ -119,7 +119,7 @@ def test_weights_with_damage_inside_are_reported(tmp_path: Path) -> None:
 
 
 def test_no_model_is_reported_with_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="there is no model") as caught:
+    with pytest.raises(ModelError, match="no model found in") as caught:
         open_model(tmp_path / "nowhere")
     assert "dmlcli train" in caught.value.hint
 
@@ -144,10 +144,10 @@ def test_only_the_model_that_made_an_index_will_do(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     assert model.open_matching(tmp_path / "m", "abc").record.fingerprint == "abc"
     assert model.open_matching(tmp_path / "m", "").record.fingerprint == "abc"
-    with pytest.raises(MismatchError, match="made by model other") as caught:
+    with pytest.raises(MismatchError, match="made with model other") as caught:
         model.open_matching(tmp_path / "m", "other")
     assert "dmlcli index" in caught.value.hint
-    with pytest.raises(MismatchError, match="knows no model") as caught:
+    with pytest.raises(MismatchError, match="without a model") as caught:
         model.open_matching(None, "")
     assert "--model" in caught.value.hint
 

@@ -66,7 +66,7 @@ def test_a_graph_turns_pixels_into_vectors(tmp_path: Path) -> None:
     ],
 )
 def test_a_graph_of_other_shapes_is_reported(tmp_path: Path, inputs: Shapes, outputs: Shapes) -> None:
-    with pytest.raises(ModelError, match="is damaged: it does not turn pixels"):
+    with pytest.raises(ModelError, match="is damaged: expected input"):
         open_graph(graph(tmp_path / "g.onnx", inputs, outputs))
 
 
@@ -78,7 +78,7 @@ def test_a_graph_that_fails_at_work_is_reported(tmp_path: Path) -> None:
 
 def test_a_vector_of_nan_is_reported(tmp_path: Path) -> None:
     forward = open_graph(graph(tmp_path / "g.onnx", [["B", 3, 2, 2]], [["B", 12]]))
-    with pytest.raises(ModelError, match="finite"):
+    with pytest.raises(ModelError, match="NaN or infinity"):
         forward(np.full((1, 3, 2, 2), np.nan, np.float32))
 
 

@@ -105,12 +105,12 @@ def test_a_run_in_other_hands_is_not_taken_up(tmp_path: Path) -> None:
     )
     assert other.stdout is not None and other.stdout.readline() == b"up\n"
     (record,) = runs.list_runs(tmp_path)
-    assert runs.is_going(tmp_path / record.id)
-    with pytest.raises(CannotRun, match="still going"), runs.resume(tmp_path, None):
+    assert runs.is_running(tmp_path / record.id)
+    with pytest.raises(CannotRun, match="still running"), runs.resume(tmp_path, None):
         pass
     other.kill()
     other.communicate()
-    assert not runs.is_going(tmp_path / record.id)
+    assert not runs.is_running(tmp_path / record.id)
     with runs.resume(tmp_path, None) as run:
         assert run.record.id == record.id
 
@@ -233,4 +233,4 @@ def test_a_lock_that_is_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
 def test_looking_at_a_run_changes_nothing(tmp_path: Path) -> None:
     folder = started(tmp_path).folder
     before = sorted(folder.iterdir())
-    assert not runs.is_going(folder) and sorted(folder.iterdir()) == before
+    assert not runs.is_running(folder) and sorted(folder.iterdir()) == before

@@ -32,10 +32,10 @@ def test_the_environment_names_one_and_the_option_wins(tmp_path: Path, monkeypat
 def test_looking_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert workspace.find() is None
-    with pytest.raises(CannotRun, match="there is no workspace here or above") as caught:
+    with pytest.raises(CannotRun, match="no workspace found in this folder or above it") as caught:
         workspace.need()
     assert "dmlcli train" in caught.value.hint
-    with pytest.raises(CannotRun, match="there is no workspace in"):
+    with pytest.raises(CannotRun, match="no workspace found in"):
         workspace.need(tmp_path / "named")
     assert not list(tmp_path.iterdir())
 
@@ -50,7 +50,7 @@ def test_making_one_here_or_where_it_is_named(tmp_path: Path, monkeypatch: pytes
 
 def test_a_place_where_none_can_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotRun, match="is a file and not a folder") as caught:
+    with pytest.raises(CannotRun, match="is a file, not a folder") as caught:
         workspace.make(tmp_path / "file" / "w")
     assert "-w" in caught.value.hint
 
@@ -81,11 +81,11 @@ def test_one_of_another_user_is_refused_unless_it_is_named(tmp_path: Path, monke
 
 def test_a_workspace_named_by_the_variable_is_named_in_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "typo"))
-    with pytest.raises(CannotRun, match=rf"no workspace in {tmp_path}/typo \(set by DMLCLI_WORKSPACE\)"):
+    with pytest.raises(CannotRun, match=rf"no workspace found in {tmp_path}/typo \(set by DMLCLI_WORKSPACE\)"):
         workspace.need()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DMLCLI_WORKSPACE", str(tmp_path / "file" / "w"))
-    with pytest.raises(CannotRun, match=r"file/w \(set by DMLCLI_WORKSPACE\): .* is a file and not a folder"):
+    with pytest.raises(CannotRun, match=r"file/w \(set by DMLCLI_WORKSPACE\): .* is a file, not a folder"):
         workspace.make()
     assert workspace.make(needed=False).folder == tmp_path / "file" / "w"
 

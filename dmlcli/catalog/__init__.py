@@ -1,4 +1,4 @@
-"""Catalog: products and their images, from a folder, a table or a known data set; read, checked, split.
+"""Catalogs: products and their images, from a folder, a table or a known data set.
 
 catalog      the class Catalog and its items
 open         which reader a path is for

@@ -1,4 +1,4 @@
-"""What a catalog is: items with their products, splits and boxes, and what is published about a known data set."""
+"""Catalog, item, split and box; the published facts about a known data set."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -34,19 +34,19 @@ class Item(NamedTuple):
 
 
 class Photo(NamedTuple):
-    """Where the picture of an item lies, and which part of the file it is."""
+    """The image file of an item, and the part of the file that it is."""
 
     path: Path
     box: Box | None
 
     def read_bytes(self) -> bytes:
-        """The image file, cut to the box where there is one; raises ImageError where that cannot be."""
+        """Return the image file, cut to the box where there is one; raises ImageError where that cannot be."""
         data = read_file(self.path)
         return data if self.box is None else cropped(data, self.box)
 
 
 class Published(NamedTuple):
-    """How many images and products a split has by its authors; None where they do not say."""
+    """Published numbers of images and products of a split; None if unknown."""
 
     images: int | None
     products: int | None
@@ -54,7 +54,7 @@ class Published(NamedTuple):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A known data set: how its authors and everyone since score a search in it."""
+    """A known data set, with the protocol and the metrics of the literature."""
 
     name: str
     title: str
@@ -66,7 +66,7 @@ class Benchmark:
     exclude_same_source: bool = False  # candidates of the query's own product and source (camera) do not count
 
     def deviations(self, items: list[Item]) -> list[str]:
-        """How the items differ from what is published, one sentence a split; none where they do not."""
+        """Return a sentence for each split whose counts differ from the published ones."""
         images: dict[str, int] = defaultdict(int)
         products: dict[str, set[str]] = defaultdict(set)
         for item in items:
@@ -75,16 +75,18 @@ class Benchmark:
         found = []
         for split, expected in self.published.items():
             counts = (images[split], len(products[split] - {""}))
-            said = [f"{n:,} {what}" for n, what in zip(expected, ("images", "products"), strict=True) if n is not None]
+            published = [
+                f"{n:,} {name}" for n, name in zip(expected, ("images", "products"), strict=True) if n is not None
+            ]
             if any(n not in (None, count) for n, count in zip(expected, counts, strict=True)):
                 here = f"{counts[0]:,} images of {counts[1]:,} products"
-                found.append(f"split {split} has {here}, published are {' of '.join(said)}")
+                found.append(f"split {split} has {here}, published: {' of '.join(published)}")
         return found
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Products with their images; `skipped` are files that cannot be images though they are called so."""
+    """Products with their images; `skipped` are files with an image suffix that cannot be images."""
 
     root: Path
     items: list[Item]
@@ -92,20 +94,20 @@ class Catalog:
     benchmark: Benchmark | None = None  # where this is a known data set in its official layout
 
     def photo(self, item: Item) -> Photo:
-        """Where the picture of an item lies."""
+        """Return the image file of an item."""
         return Photo(self.root / item.path, item.box)
 
     def without_test(self) -> "Catalog":
-        """What training may open: all of it where there are no splits, else train and validation alone."""
+        """Return the part that training may use: all of it without splits, else train and validation."""
         return replace(self, items=[item for item in self.items if item.split in OPEN_TO_TRAINING])
 
     def only(self, *splits: str | None) -> "Catalog":
-        """The part in any of the splits, all of it where none is named; raises UsageError for one that is empty."""
+        """Return the catalog with only the given splits, all for none; raises UsageError for an empty one."""
         wanted = {split_name(split) for split in splits if split is not None}
         if not wanted:
             return self
         known = {item.split for item in self.items} - {""}
         for split in sorted(wanted - known):
-            hint = nearest(split, sorted(known)) if known else "name the column with --split-column"
+            hint = nearest(split, sorted(known)) if known else "specify the column with --split-column"
             raise UsageError(f"no image of {self.root} has split '{split}'", hint=hint)
         return replace(self, items=[item for item in self.items if item.split in wanted])

@@ -1,4 +1,4 @@
-"""What the cells of a table mean where they are written in a dialect: paths of images, products, and who is a query."""
+"""Interpretation of table cells in various dialects: image paths, products, query flags."""
 
 import json
 import re
@@ -22,10 +22,15 @@ _YES, _NO = ("1", "true", "yes", "1.0", "y", "t"), ("0", "false", "no", "0.0", "
 
 
 def spread_images(table: Table, column: str, root: Path) -> None:
-    """Give each image a row of its own, and its path as it is on disk.
+    """Give each image its own row and its path on disk.
 
-    Cells with several paths (`a.jpg, b.jpg`, or a JSON list) become several rows. Backslashes become slashes, file://
-    URLs paths, and names of a Windows-1252 table their bytes, where that is where the files are.
+    Cells with several paths (`a.jpg, b.jpg`, or a JSON list) become several rows. Backslashes become slashes and
+    file:// URLs become paths. Names of a Windows-1252 table are converted back to bytes if the files have these names.
+
+    Args:
+        table: changed in place.
+        column: the column of image paths.
+        root: the folder that paths are relative to.
     """
     cells = list(map(str.strip, table.columns[column]))
     several = {}
@@ -54,7 +59,7 @@ def spread_images(table: Table, column: str, root: Path) -> None:
 
 
 def _paths(cell: str, root: Path) -> list[str]:
-    """The paths in a cell: itself, or several where each looks like the path of an image."""
+    """Return the paths in a cell: itself, or several where each looks like the path of an image."""
     if cell.startswith("["):
         try:
             listed = json.loads(cell)
@@ -79,7 +84,7 @@ def _without_scheme(url: str) -> str:
 
 
 def _translated(cells: list[str], root: Path, translate: Callable[[str], str], message: str, table: Table) -> list[str]:
-    """The cells in another spelling where the first file that is found either way is found in that one."""
+    """Return the cells in another spelling where the first file that is found either way is found in that one."""
     for row, cell in enumerate(cells):
         new = translate(cell)
         if new == cell or is_there(root / cell):
@@ -111,23 +116,27 @@ def tidy_products(table: Table, column: str) -> None:
     elif missing and named and all(map(_WHOLE.fullmatch, named)):
         first = next(row for row, cell in enumerate(cells) if cell in missing)
         progress.note(
-            f"products in column {column} are numbers: '{cells[first]}' in {table.place(first)} was read as no product"
+            f"products in column {column} are numbers: '{cells[first]}' in {table.place(first)} was read as "
+            "an empty cell"
         )
         table.columns[column] = ["" if cell in missing else cell for cell in cells]
     elif empty_words:
         place = table.place(cells.index(empty_words[0]))
-        progress.warn(f"'{empty_words[0]}' in {place} was read as the name of a product; leave the cell empty for none")
+        progress.warn(
+            f"'{empty_words[0]}' in {place} was read as a product name; leave the cell "
+            "empty for images without a product"
+        )
     if any("E+" in value and SPOILED.fullmatch(value) for value in named):
         spoiled = [row for row, cell in enumerate(cells) if SPOILED.fullmatch(cell)]
         progress.warn(
             f"products in column {column} look like codes that a spreadsheet has rounded: '{cells[spoiled[0]]}' in "
-            f"{table.place(spoiled[0])}, {len(spoiled)} rows in all. Different products may have become one: export "
+            f"{table.place(spoiled[0])}, {len(spoiled)} rows. Different products may now have the same code: export "
             "the codes as text"
         )
 
 
 def split_by_flags(table: Table, query: str | None, gallery: str | None, splits: list[str]) -> list[str]:
-    """The split of each row by the columns is_query and is_gallery of open-metric-learning.
+    """Return the split of each row by the columns is_query and is_gallery of open-metric-learning.
 
     Rows with one of the two flags get split query or gallery. Rows with neither keep theirs, and so do all rows where
     every flagged one has both, which is leave-one-out.
@@ -152,12 +161,12 @@ def split_by_flags(table: Table, query: str | None, gallery: str | None, splits:
     if both == either:
         return splits
     if both:
-        progress.warn(f"{both} images of {table.file} are in both query and gallery: they are searched with, not in")
+        progress.warn(f"{both} images of {table.file} are in both query and gallery and are used as queries only")
     found = [
         "query" if q else "gallery" if g else split for q, g, split in zip(is_query, is_gallery, splits, strict=True)
     ]
     progress.note(
-        f"{found.count('query')} queries and {found.count('gallery')} gallery images by the columns "
+        f"{found.count('query')} queries and {found.count('gallery')} gallery images, from the columns "
         f"{' and '.join(filter(None, (query, gallery)))} of {table.file}"
     )
     return found
@@ -173,5 +182,5 @@ def _flags(table: Table, column: str | None) -> list[bool | None]:
             known[cell] = text in _YES if text in (*_YES, *_NO) else None
         else:
             row = table.columns[column].index(cell)
-            raise CatalogError(f"{table.place(row)}: '{cell}' in column {column} is neither 1 nor 0")
+            raise CatalogError(f"{table.place(row)}: '{cell}' in column {column} must be 0 or 1")
     return [known[cell] for cell in table.columns[column]]

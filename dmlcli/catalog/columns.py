@@ -1,4 +1,4 @@
-"""From the columns of a table to items: which column is what, and what its cells mean."""
+"""Conversion of table columns to items: the role of each column, and the meaning of its cells."""
 
 import json
 import math
@@ -40,7 +40,7 @@ _USUAL_BOXES = (  # left, top, right, bottom; a single column called box may mea
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a table's columns; None means: found by the usual names."""
+    """The names of a table's columns; None: recognized by the usual names."""
 
     image: str | None = None
     product: str | None = None
@@ -54,12 +54,12 @@ def items_of(table: Table, columns: Columns, root: Path) -> tuple[list[Item], li
     """Return the items of a table, and what makes none with the reason; equal values are one object.
 
     Args:
-        table: the columns and where each row stands; its cells are changed to one spelling.
+        table: the columns with the line of each row; its cells are normalized in place.
         columns: names of columns where they are not the usual ones.
         root: what the paths are relative to.
 
     Raises:
-        CatalogError: there is no column of images, or a cell cannot be understood.
+        CatalogError: no image column, or an invalid cell.
         UsageError: a named column does not exist.
     """
     names = {role: _find(table, role, getattr(columns, role)) for role in _USUAL_NAMES}
@@ -109,13 +109,13 @@ def check_encoding(table: Table, columns: Columns) -> None:
         if odd is not None:
             shown = odd.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             raise CatalogError(
-                f"{table.place(column.index(odd))}: '{shown}' in column {name} is not valid UTF-8, and other cells are",
+                f"{table.place(column.index(odd))}: '{shown}' in column {name} is not valid UTF-8",
                 hint="save the table as UTF-8",
             )
 
 
 def _says_anything(table: Table, row: int) -> bool:
-    """Whether a row has a filled cell; spreadsheets leave empty rows below the last one."""
+    """Return whether a row has a filled cell; spreadsheets leave empty rows below the last one."""
     return any(column[row].strip() for column in table.columns.values())
 
 
@@ -127,18 +127,18 @@ def _nameless(table: Table, rows: list[int]) -> str:
 
 
 def _plain_names(names: Iterable[str]) -> dict[str, str]:
-    """Column names by what they are without capitals and spaces."""
+    """Return the column names by their lower-case form without spaces."""
     return {name.lower().strip().replace(" ", "_"): name for name in names}
 
 
 def usual_column(role: str, names: Iterable[str]) -> str | None:
-    """Which of these columns has the most usual name for a role."""
+    """Return which of these columns has the most usual name for a role."""
     plain = _plain_names(names)
     return next((plain[usual] for usual in _USUAL_NAMES[role] if usual in plain), None)
 
 
 def _find(table: Table, role: str, named: str | None) -> str | None:
-    """The column for a role: the named one, else the first with a usual name, else None (but images are a must)."""
+    """Return the column of a role: the named one, else the first with a usual name, else None."""
     if named is not None:
         return _named(table, named)
     found = usual_column(role, table.columns)
@@ -152,8 +152,8 @@ def _find(table: Table, role: str, named: str | None) -> str | None:
         if names and names[0].lstrip().lower().startswith(("<!doctype", "<html", "<?xml")):
             raise CatalogError(f"{table.file} is a web page, not a table", hint="download the table again")
         raise CatalogError(
-            f"{table.file} has no column of image paths; it has {', '.join(names[:20])}",
-            hint="name the column with --image-column NAME",
+            f"{table.file} has no image column; its columns are {', '.join(names[:20])}",
+            hint="specify it with --image-column NAME",
         )
     return found
 
@@ -165,37 +165,39 @@ def _named(table: Table, name: str) -> str:
 
 
 def _box_columns(table: Table, named: str | None) -> tuple[str, ...]:
-    """The columns that hold boxes, one or four; none where there are none."""
+    """Return the columns that hold boxes, one or four; none where there are none."""
     if named is not None:
         if named in table.columns:
             return (named,)
         several = tuple(_named(table, name.strip()) for name in named.split(","))
         if len(several) != 4:
-            raise UsageError(f"--box-column names {len(several)} columns", hint="one, or left,top,right,bottom")
+            raise UsageError(
+                f"invalid --box-column: {len(several)} columns", hint="use one column, or four: left,top,right,bottom"
+            )
         return several
     plain = {name.lower().strip(): name for name in table.columns}
     for usual in _USUAL_BOXES:
         if all(name in plain for name in usual):
             found = tuple(plain[name] for name in usual)
-            progress.note(f"images are cut to the boxes in the columns {', '.join(found)} of {table.file}")
+            progress.note(f"images are cropped to the boxes in the columns {', '.join(found)} of {table.file}")
             return found
     return ()
 
 
 def _boxed(items: list[Item], boxes: Iterable[tuple[str, ...]], root: Path, skipped: list[Skipped]) -> Iterator[Item]:
-    """The items with their boxes; one whose box is not valid goes to `skipped`."""
+    """Yield the items with their boxes; one whose box is not valid goes to `skipped`."""
     for item, texts in zip(items, boxes, strict=True):
         try:
             yield item._replace(box=_box(texts))
         except ValueError:
-            said = " ".join(texts)
+            box = " ".join(texts)
             skipped.append(
-                Skipped(str(root / item.path), f"the box '{said}' is not left, top, right, bottom in pixels")
+                Skipped(str(root / item.path), f"invalid box '{box}': expected left, top, right, bottom in pixels")
             )
 
 
 def _box(texts: Sequence[str]) -> Box | None:
-    """Four numbers from four cells, or from one (`1 2 3 4`, `1,2,3,4`, `[1, 2, 3, 4]`); None for empty ones."""
+    """Return four numbers from four cells, or from one (`1 2 3 4`, `1,2,3,4`, `[1, 2, 3, 4]`); None for empty cells."""
     if not any(text.strip() for text in texts):
         return None
     if len(texts) == 1:
@@ -207,7 +209,7 @@ def _box(texts: Sequence[str]) -> Box | None:
 
 
 def _shared(column: Sequence[str], spell: Callable[[str], str]) -> list[str]:
-    """The cells in their spelling; equal ones become one object, so that a million rows stay small."""
+    """Return the cells in their spelling; equal ones become one object, so that a million rows stay small."""
     known: dict[str, str] = {}
     for cell in set(column):
         text = spell(cell)
@@ -216,13 +218,13 @@ def _shared(column: Sequence[str], spell: Callable[[str], str]) -> list[str]:
 
 
 def _pairs(name: str, column: Sequence[str]) -> list[tuple[str, str]]:
-    """(name, value) for each cell, one object for equal cells."""
+    """Return (name, value) of each cell, with one object for equal cells."""
     pairs = {cell: (name, cell.strip()) for cell in set(column)}
     return [pairs[cell] for cell in column]
 
 
 def text_of(value: object) -> str:
-    """Return a JSON or Parquet value as the cell of a table; what is missing (null, NaN) is an empty one."""
+    """Return a JSON or Parquet value as a table cell; missing values (null, NaN) are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):

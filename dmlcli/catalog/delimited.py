@@ -1,4 +1,4 @@
-"""CSV and TSV: strict about structure, generous about dialects.
+"""CSV and TSV: strict about structure, tolerant of dialects.
 
 Every row must have as many cells as the header. A row that has not is listed by its line, never shifted or filled up.
 The separator, a `sep=` line, lines above the header, and files that do not quote their cells are recognized.
@@ -31,7 +31,7 @@ FindImage = Callable[[list[str]], str | None]  # the name of the image column am
 
 
 class _Layout(NamedTuple):
-    """How a file is laid out."""
+    """Separator, header and image column of a file."""
 
     separator: str
     skip: int  # lines above the header
@@ -65,13 +65,13 @@ def read_delimited(file: Path, text: Text, find_image: FindImage, separators: st
     layout = _find_layout(content, declared or separators, find_image)
     above = layout.skip + (1 if declared else 0)
     if layout.skip:
-        progress.note(f"the header of {file} is line {above + 1}: the lines above it are left out")
+        progress.note(f"the header of {file} is line {above + 1}: the lines above it are skipped")
     reader = _Reader(file, content, layout, first=2 if declared else 1)
     return reader.read(is_legacy=text.is_legacy)
 
 
 def _without_sep_line(content: str) -> tuple[str, str]:
-    """The content without the line `sep=;` that Excel understands, and the separator that it names."""
+    """Return the content without the line `sep=;` that Excel understands, and the separator that it names."""
     first, _, rest = content.partition("\n")
     named = first.rstrip("\r").strip('"')
     return (rest, named[4]) if named.lower().startswith("sep=") and len(named) == 5 else (content, "")
@@ -103,7 +103,7 @@ def _find_layout(content: str, separators: str, find_image: FindImage) -> _Layou
 
 
 class _Reader:
-    """Reads the rows below a header."""
+    """Reader of the rows below a header."""
 
     def __init__(self, file: Path, content: str, layout: _Layout, first: int) -> None:
         self._file, self._content, self._layout = file, content, layout
@@ -126,7 +126,7 @@ class _Reader:
                 continue
             if not table.skipped and not _looks_quoted(table, dialect):
                 kind = "escapes quotation marks with \\" if dialect is _ESCAPED else "does not quote its cells"
-                progress.note(f"{self._file} {kind}; line {problem.line} has a quotation mark of its own")
+                progress.note(f"{self._file} {kind}; line {problem.line} contains a quotation mark")
                 return table
         raise CatalogError(
             f"line {problem.line} of {self._file}: {problem}",
@@ -139,7 +139,7 @@ class _Reader:
         yield _UNQUOTED
 
     def _records(self, dialect: dict[str, Any]) -> Iterator[tuple[list[list[str]], Sequence[int]]]:
-        """Records in portions, and the line that each begins in."""
+        """Yield records in batches, with the line that each begins in."""
         reader = csv.reader(io.StringIO(self._content, newline=""), delimiter=self._layout.separator, **dialect)
         line = self._first
         failure: csv.Error | None = None
@@ -162,9 +162,9 @@ class _Reader:
             line = end
         reason = str(failure)
         if "unexpected end" in reason:
-            reason = "a quotation mark opens a cell that never ends"
+            reason = "unclosed quotation mark"
         elif "expected after" in reason:
-            reason = "a quotation mark opens a cell, and text follows the mark that ends it"
+            reason = "text after the closing quotation mark of a cell"
         raise _Malformed(line, reason) from failure
 
     def _check_lines(self, begins: list[int]) -> None:
@@ -184,7 +184,7 @@ class _Reader:
                 if len(cells) == self._width and is_called_image(cells[image].strip(' "')):
                     raise _Malformed(
                         begin,
-                        f"a quotation mark opens a cell that runs on over line {number}, which is a row of its own",
+                        f"a closing quotation mark is missing: the quoted cell extends over line {number}",
                     )
 
     def _table(self, dialect: dict[str, Any], is_legacy: bool) -> Table:
@@ -204,7 +204,7 @@ class _Reader:
         return self._finished(names, columns, lines, misfits, is_legacy)
 
     def _plain(self, header_line: int) -> tuple[list[list[str]], Sequence[int]] | None:
-        """The columns of a file that quotes nothing and whose lines all fit, by pandas: half the time of csv."""
+        """Return the columns of a file that quotes nothing and whose lines all fit, by pandas: half the time of csv."""
         if '"' in self._content or self._content.count("\r") != self._content.count("\r\n"):
             return None
         separator = self._layout.separator
@@ -247,7 +247,7 @@ class _Reader:
     def _fitting(
         self, records: list[list[str]], places: Sequence[int], header_line: int, misfits: list[tuple[int, int]]
     ) -> list[tuple[int, list[str]]]:
-        """The records below the header that fit it, each with its line; others go to `misfits`, blank ones nowhere."""
+        """Return the records that fit the header, with their lines; others go to `misfits`, blank ones are dropped."""
         fitting = []
         for line, cells in zip(places, records, strict=True):
             if line <= header_line or not any(map(str.strip, cells)):
@@ -260,7 +260,7 @@ class _Reader:
         return fitting
 
     def _fitted(self, cells: list[str]) -> list[str] | None:
-        """The cells where only empty ones without a name are too many or too few, else None."""
+        """Return the cells where only empty ones without a name are too many or too few, else None."""
         if self._fewest <= len(cells) <= self._width:
             return cells + [""] * (self._width - len(cells))
         more = cells[self._width :]
@@ -292,12 +292,12 @@ def _cells(count: int) -> str:
 
 
 def _lines_of(record: list[str]) -> int:
-    """How many lines a record takes: its cells may have line breaks."""
+    """Return how many lines a record takes: its cells may have line breaks."""
     return 1 + sum(len(_BREAK.findall(cell)) for cell in record if "\n" in cell or "\r" in cell)
 
 
 def _looks_quoted(table: Table, dialect: dict[str, Any]) -> bool:
-    """Whether cells that were read as unquoted are quoted after all."""
+    """Return whether cells that were read as unquoted are quoted after all."""
     if dialect is not _UNQUOTED:
         return False
     cells = (cell.strip() for column in table.columns.values() for cell in column)

@@ -1,4 +1,4 @@
-"""What the names of files and folders say: which are images, and which the system put there, not the user."""
+"""Classification of files and folders by name: images, hidden files, system files."""
 
 from dmlcli.image import SUFFIXES
 
@@ -23,22 +23,22 @@ _FILES = frozenset(("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.in
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden: .DS_Store, .thumbnails, .Trash-1000, and the ._… files of macOS."""
+    """Return whether a file or folder is hidden: .DS_Store, .thumbnails, .Trash-1000, and the ._… files of macOS."""
     return name.startswith(".")
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether a folder holds what a server, a camera or an operating system keeps for itself: @eaDir, $RECYCLE.BIN."""
+    """Return whether a folder belongs to a server, a camera or an operating system: @eaDir, $RECYCLE.BIN."""
     return name.lower() in _FOLDERS
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a file is one that an operating system or an office program keeps for itself: Thumbs.db, ~$list.xlsx."""
+    """Return whether a file belongs to an operating system or office program: Thumbs.db, ~$list.xlsx."""
     return name.lower() in _FILES or name.startswith("~$")
 
 
 def is_users(path: str) -> bool:
-    """Whether no part of a path with slashes is hidden or the system's."""
+    """Return whether no part of a path with slashes is hidden or the system's."""
     *folders, file = path.removeprefix("./").split("/")
     return not (
         any(is_hidden(folder) or is_system_folder(folder) for folder in folders)
@@ -48,10 +48,10 @@ def is_users(path: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix of a file's name in lower case, without its dot."""
+    """Return the suffix of a file's name in lower case, without its dot."""
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
 def is_called_image(name: str) -> bool:
-    """Whether a file has the suffix of an image that is read."""
+    """Return whether a file has the suffix of an image that is read."""
     return suffix_of(name) in SUFFIXES

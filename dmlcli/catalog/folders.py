@@ -1,7 +1,7 @@
-"""Folders of products: which files below a folder are images, and what their folders say of them.
+"""Folders of products: image files, and the products, categories and splits of their folders.
 
-A file with the suffix of an image is taken at its word (whoever decodes it will say if it is none), so a folder of a
-million images is read without opening one; other files are known by their first bytes.
+A file with an image suffix is listed without opening it, so that a folder of a million images is listed quickly; its
+decoder reports an error if it is not an image. Other files are recognized by their first bytes.
 """
 
 import os
@@ -23,7 +23,7 @@ _DEEPEST_SPLITS = 3  # folders that may be above the splits
 
 
 class Folder(NamedTuple):
-    """One folder below a root: its path relative to it ("" for itself), its images, and what is only called so."""
+    """A folder below a root: its path relative to it, its images, and files that are only named like images."""
 
     path: str
     images: list[str]  # names
@@ -64,7 +64,7 @@ def read_folder(root: Path, for_training: bool = False) -> Catalog:
 
 
 def find_images(path: Path) -> Iterator[Path]:
-    """A file as it is; of a folder the images inside, and what is only called so, for its reader to complain of."""
+    """Yield a file itself; of a folder, the images and the files that are only named like images."""
     if not path.is_dir():
         yield path
         return
@@ -75,7 +75,7 @@ def find_images(path: Path) -> Iterator[Path]:
 
 
 def sub_folders(root: Path) -> list[str]:
-    """The names of the folders right below a root, sorted, without hidden ones and the system's."""
+    """Return the names of the folders right below a root, sorted, without hidden ones and the system's."""
     try:
         with os.scandir(root) as found:
             names = sorted(entry.name for entry in found if not is_hidden(entry.name) and _kind(entry) == "folder")
@@ -85,14 +85,15 @@ def sub_folders(root: Path) -> list[str]:
 
 
 def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) -> Iterator[Folder]:
-    """The folders below a root in a fixed order, each once, without hidden ones, hidden files, and the system's.
+    """Yield the folders below a root in a fixed order, each once, without hidden files and folders and system files.
 
-    Links are followed after all else, so that a folder goes by its own name; one that leads to a folder read already,
-    and so perhaps in a circle, is left out, and said so.
+    Links are followed after everything else, so that a folder has its own name. A link to a folder that was already
+    read, possibly in a circle, is skipped with a warning.
 
     Args:
-        skipped: takes the folders that may not be read.
-        leave_out: folders, relative to the root, that are not even listed.
+        root: the folder to list.
+        skipped: receives the folders that cannot be read.
+        leave_out: folders, relative to the root, that are not listed.
     """
     seen: set[tuple[int, int]] = set()
     again: list[str] = []
@@ -142,37 +143,37 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
         links += linked_folders
     if again:
         named = ", ".join(again[:3]) + (", …" if len(again) > 3 else "")
-        links_are = "1 link leads to a folder" if len(again) == 1 else f"{len(again)} links lead to folders"
-        progress.warn(f"{links_are} read already, left out: {named}")
+        links_are = "1 link to a folder that was" if len(again) == 1 else f"{len(again)} links to folders that were"
+        progress.warn(f"skipped {links_are} already read: {named}")
     if unread:
         named = ", ".join(unread[:3]) + (", …" if len(unread) > 3 else "")
-        images_are = "1 image is in a format" if len(unread) == 1 else f"{len(unread)} images are in formats"
-        progress.warn(f"{images_are} that dmlcli cannot decode, left out: {named}")
+        images_are = "1 image" if len(unread) == 1 else f"{len(unread)} images"
+        progress.warn(f"skipped {images_are} in unsupported formats: {named}")
     if system:
         _note_system(root, system)
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
-    """file, folder, or what is wrong with it."""
+    """Return file, folder, or the reason why it is neither."""
     try:
         if entry.is_file():
             return "file"
         if entry.is_dir():
             return "folder"
     except OSError:
-        return "a link that leads to itself"
-    return "a link that leads nowhere" if entry.is_symlink() else "not a regular file"
+        return "a circular link"
+    return "a broken link" if entry.is_symlink() else "not a regular file"
 
 
 def _note_system(root: Path, folders: list[str]) -> None:
-    """Note once which folders of the system were left out."""
+    """Note which system folders were skipped."""
     counts = Counter(path.rpartition("/")[2] for path in folders)
     named = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in sorted(counts.items()))
-    progress.note(f"left out of {root}, as the system's and not yours: {named}")
+    progress.note(f"skipped system files in {root}: {named}")
 
 
 def _sniff(file: str) -> bool:
-    """Whether a file begins like an image; one that may not be read does, for its reader to complain of."""
+    """Return whether a file begins like an image; True if it cannot be read, so that its reader reports it."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -184,7 +185,7 @@ def _sniff(file: str) -> bool:
 
 
 def _layout(root: Path) -> _Layout:
-    """Which folders are splits: where all are called so, or train beside another split.
+    """Return which folders are splits: where all are called so, or train beside another split.
 
     The splits may be one folder below the root, as archives unpack. A split that has images itself is a product, and
     then so are the others. Other folders beside splits belong to none, which is warned of where they have images.
@@ -197,7 +198,7 @@ def _layout(root: Path) -> _Layout:
         prefix += f"{names[0]}/"
         try:
             names = sub_folders(root / prefix)
-        except CatalogError:  # whoever walks it lists it
+        except CatalogError:  # reported when it is walked
             return _Layout("", frozenset(), frozenset())
         if prefix.count("/") > _DEEPEST_SPLITS:
             return _Layout("", frozenset(), frozenset())
@@ -212,14 +213,14 @@ def _layout(root: Path) -> _Layout:
     others = frozenset(name for name in names if name not in splits and _has_images(root / prefix / name, deep=True))
     if others:
         progress.warn(
-            f"{', '.join(sorted(others))} beside {', '.join(splits)} in {root / prefix} belongs to no split: "
-            "it is not trained on"
+            f"{', '.join(sorted(others))} next to {', '.join(splits)} in {root / prefix} belongs to no split and "
+            "is not used for training"
         )
     return _Layout(prefix, frozenset(splits), others)
 
 
 def _has_images(folder: Path, deep: bool = False) -> bool:
-    """Whether a folder has files that are called images, `deep`: or the folders below it have."""
+    """Return whether a folder, or with `deep` a folder below it, has files with image suffixes."""
     for _, folders, files in os.walk(folder):
         if any(is_called_image(name) and not is_hidden(name) for name in files):
             return True
@@ -236,4 +237,4 @@ def _warn_of_homonyms(items: list[Item]) -> None:
     for product, found in sorted(categories.items()):
         if product and len(found) > 1:
             named = ", ".join(sorted(found))
-            progress.warn(f"product '{product}' lies in {len(found)} categories ({named}): taken as one")
+            progress.warn(f"product '{product}' is in {len(found)} categories ({named}); it is treated as one product")

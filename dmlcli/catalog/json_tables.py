@@ -1,4 +1,4 @@
-"""JSON Lines, and JSON arrays of objects: a row each, with one image or a list of several."""
+"""JSON Lines, and JSON arrays of objects: one row each, with one or several images."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def read_json(file: Path, text: Text, image_column: str | None) -> Table:
 
 
 def _path(file: Path, line: int, photo: Any) -> str:
-    """The path of an image: text, null for none, or an object with a path as Hugging Face writes it."""
+    """Return the path of an image: text, null for none, or an object with a path as Hugging Face writes it."""
     if isinstance(photo, dict) and isinstance(photo.get("path"), str):
         photo = photo["path"]
     if photo is None:
@@ -76,7 +76,7 @@ def _lines(file: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _array(file: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of an array, each with the line that it begins in."""
+    """Yield the objects of an array, each with the line that it begins in."""
     decoder, place, line, counted = json.JSONDecoder(), content.index("[") + 1, 1, 0
     first = True
     while True:

@@ -1,4 +1,4 @@
-"""Which columns hold numbers, and their cells in one spelling: 19,00 and 1.299,50 become 19.00 and 1299.50.
+"""Detection of number columns, and conversion to one format: 19,00 and 1.299,50 become 19.00 and 1299.50.
 
 A column is a number column if all of its filled cells are numbers. Cells such as n/a count as empty there, and a note
 names the first. Codes stay text: leading zeros, more than 15 digits, GTIN (EAN, UPC) with a valid check digit.
@@ -38,17 +38,17 @@ class _Column(NamedTuple):
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell of a number column stands for an empty one: n/a, NA, -, null, nan."""
+    """Return whether a cell of a number column stands for an empty one: n/a, NA, -, null, nan."""
     return len(cell) <= _LONGEST_MISSING and cell.lower() in _MISSING
 
 
 def is_code(values: Iterable[str]) -> bool:
-    """Whether whole numbers are codes: all are GTINs (EAN, UPC, ISBN) with a valid check digit."""
+    """Return whether whole numbers are codes: all are GTINs (EAN, UPC, ISBN) with a valid check digit."""
     return all(_is_gtin(value) for value in values)
 
 
 def normalize(table: Table, names: Iterable[str]) -> None:
-    """Write the number columns among these columns in one spelling, and their missing cells as empty ones.
+    """Convert number columns to one format, and their missing cells to empty ones.
 
     Notes are given for cells that count as missing, and for text in a column that otherwise holds numbers.
     """
@@ -94,15 +94,13 @@ def _normalize_column(table: Table, name: str, column: _Column, marks: set[str])
         row = next(row for row, cell in enumerate(cells) if cell in missing)
         count = sum(cell in missing for cell in cells)
         more = f", and {count - 1} more" if count > 1 else ""
-        progress.note(
-            f"column {name} holds numbers; '{cells[row]}' in {table.place(row)}{more} counts as an empty cell"
-        )
+        progress.note(f"column {name} is numeric; '{cells[row]}' in {table.place(row)}{more} was read as an empty cell")
     if any(old != new for old, new in spelled.items()):
         table.columns[name] = [spelled.get(cell.strip(), "") for cell in table.columns[name]]
 
 
 def _chosen_mark(table: Table, name: str, numbers: set[str], marks: set[str]) -> str:
-    """The decimal mark of a column that can be read both ways, as 1,234 can; nothing where it stays text.
+    """Return the decimal mark of a column that can be read both ways, as 1,234 can; nothing where it stays text.
 
     The other columns decide, else the separator: tables with semicolons have decimal commas.
     """
@@ -118,13 +116,13 @@ def _chosen_mark(table: Table, name: str, numbers: set[str], marks: set[str]) ->
     odd = next(cell for cell in table.columns[name] if "," in cell or "." in cell)
     progress.warn(
         f"column {name} {'has a decimal point' if mark else 'is read as text'}: '{odd.strip()}' in "
-        f"{table.place(table.columns[name].index(odd))} could also be read with a mark between thousands"
+        f"{table.place(table.columns[name].index(odd))} could also contain a thousands separator"
     )
     return mark
 
 
 def _plain(cell: str, mark: str) -> str:
-    """A number with a decimal point and nothing between thousands."""
+    """Return a number with a decimal point and nothing between thousands."""
     if _PLAIN.fullmatch(cell) and (mark == "." or "." not in cell):
         return cell
     cell = cell.replace("\u2212", "-").removeprefix("+")

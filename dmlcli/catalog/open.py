@@ -1,4 +1,4 @@
-"""The door: which reader a path is for, and whether what it read is whole."""
+"""Selection of the reader for a path, and checks that the catalog is complete."""
 
 import gc
 from collections.abc import Iterator
@@ -35,10 +35,12 @@ def open_catalog(
             or a tar file as WebDataset writes it, several (`shard-{000..009}.tar`), a folder of them, or their URL.
         columns: names of a table's columns where they are not the usual ones.
         root: what a table's paths are relative to; its own folder by default.
-        for_training: leave out the splits that training may not open, without so much as a look at their files.
+        for_training: leave out the splits that training may not use, without opening their files.
         strict: refuse a catalog with a file missing, or a known data set with other counts than published.
 
-    Errors: CatalogError where there is nothing to read, UsageError for a column that does not exist.
+    Raises:
+        CatalogError: no catalog, or no images in it.
+        UsageError: a column does not exist.
     """
     path = Path(path)
     if root is not None and not Path(root).is_dir():
@@ -59,13 +61,14 @@ def open_catalog(
         if whole.skipped:
             first = whole.skipped[0]
             also = f"; {len(whole.skipped)} could not be read, first {first.path}: {first.reason}"
-        raise CatalogError(f"no image was found in {path}{also}", hint=_NO_FOLDER)
+        raise CatalogError(f"no images found in {path}{also}", hint=_NO_FOLDER)
     _check_counts(whole, strict)
     catalog = whole.without_test() if for_training else whole
     if not catalog.items:
         found = ", ".join(sorted({item.split for item in whole.items}))
         raise CatalogError(
-            f"no image of {path} has split train; there is {found}", hint="--split-column NAME names another"
+            f"no image of {path} has split train; its splits are {found}",
+            hint="--split-column NAME selects another column",
         )
     if not shards:  # which were listed a moment ago
         _check_files(catalog, path, strict)
@@ -85,7 +88,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _check_counts(catalog: Catalog, strict: bool) -> None:
-    """Say which known data set this is, and hold it to its published counts."""
+    """Report a known data set, and compare it with its published counts."""
     if catalog.benchmark is None:
         return
     known = catalog.benchmark
@@ -95,12 +98,12 @@ def _check_counts(catalog: Catalog, strict: bool) -> None:
     if deviations:
         message = f"{catalog.root} is not {known.title} as published: {'; '.join(deviations)}"
         if strict:
-            raise CatalogError(message, hint="unpack it again, or leave --strict out")
+            raise CatalogError(message, hint="unpack it again, or run without --strict")
         progress.warn(message)
 
 
 def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
-    """A look at the files: strictly at all of them, else until one is there (a wrong --root would miss all)."""
+    """Check all files if strict, else until one exists: a wrong --root would miss all of them."""
     if path.is_dir() and catalog.benchmark is None and not strict:
         return  # they were listed a moment ago
     missing: list[str] = []
@@ -114,12 +117,12 @@ def _check_files(catalog: Catalog, path: Path, strict: bool) -> None:
         first = catalog.skipped[0]
         raise CatalogError(
             f"entries of {path} that cannot be used: {len(catalog.skipped)}, first {first.path}: {first.reason}",
-            hint="put them right, or leave --strict out",
+            hint="correct them, or run without --strict",
         )
     if strict and missing:
         raise CatalogError(
             f"{len(missing)} of the {len(catalog.items)} images of {path} are missing: {', '.join(missing[:3])}",
-            hint="leave --strict out to do without them",
+            hint="run without --strict to skip them",
         )
     if missing:
         reason, hint = why_missing(catalog.root / missing[0])

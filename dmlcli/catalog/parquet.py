@@ -39,7 +39,7 @@ def read_parquet(file: Path) -> Table:
 
 
 def _cells(file: Path, name: str, column: "pyarrow.ChunkedArray") -> list[str] | None:
-    """A column as text; None for bytes, which are left out.
+    """Return a column as text; None for bytes, which are left out.
 
     Raises:
         CatalogError: the column has the images themselves.
@@ -53,13 +53,13 @@ def _cells(file: Path, name: str, column: "pyarrow.ChunkedArray") -> list[str] |
     if pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind) or pyarrow.types.is_fixed_size_binary(kind):
         if usual_column("image", [name]):
             raise _inside(file, name)
-        progress.note(f"column {name} of {file} has bytes and is left out")
+        progress.note(f"skipped column {name} of {file}, which contains bytes")
         return None
     return [known.setdefault(cell, cell) for cell in map(text_of, column.to_pylist())]
 
 
 def _paths_of_images(file: Path, name: str, images: list[dict[str, Any] | None]) -> list[str]:
-    """The paths of a column of Hugging Face's image type, where the images are not in the table."""
+    """Return the paths of a column of Hugging Face's image type, where the images are not in the table."""
     if any(image and image["bytes"] for image in images):
         raise _inside(file, name)
     return [(image or {}).get("path") or "" for image in images]
@@ -67,7 +67,7 @@ def _paths_of_images(file: Path, name: str, images: list[dict[str, Any] | None])
 
 def _inside(file: Path, name: str) -> CatalogError:
     return CatalogError(
-        f"column {name} of {file} has the images themselves, and images are read from files",
+        f"column {name} of {file} contains embedded images, which are not supported",
         hint="write each image to a file and its path into the column: "
         'for n, row in enumerate(dataset): row["image"].save(f"photos/{n}.png")',
     )

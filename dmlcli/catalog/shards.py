@@ -1,4 +1,4 @@
-"""Tar files of samples, as WebDataset lays them out: `key.jpg`, and what it shows in `key.json`, `.cls` or `.txt`.
+"""Tar files in WebDataset layout: `key.jpg` with `key.json`, `.cls` or `.txt`.
 
 The fields of the JSON are columns, found by their usual names or by options like those of a table; without one that
 names the product it is the class (`.cls`), or else the text (`.txt`).
@@ -23,7 +23,7 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def find_shards(path: Path) -> list[Path]:
-    """The tar files that a path means: itself, `shard-{000..009}.tar`, or those of a folder without folders."""
+    """Return the tar files that a path means: itself, `shard-{000..009}.tar`, or those of a folder without folders."""
     if archives.is_remote(path) or (path.suffix == archives.SUFFIX and not path.is_dir()):
         shards = [Path(name) for name in _expanded(str(path))]
         return [shard for shard in shards if shard.suffix == archives.SUFFIX]
@@ -59,7 +59,7 @@ def read_shards(shards: list[Path], columns: Columns) -> Catalog:
     if damaged == len(shards):
         raise CatalogError(
             f"{skipped[0].path} cannot be read: {skipped[0].reason}",
-            hint="a tar file that is not compressed, as WebDataset writes it; by URL, one that fsspec knows",
+            hint="use an uncompressed tar file in WebDataset layout; URLs must be supported by fsspec",
         )
     if columns.product is None and usual_column("product", names) is None:
         named = next((name for name in ("cls", "txt") if name in names), None)
@@ -71,7 +71,7 @@ def read_shards(shards: list[Path], columns: Columns) -> Catalog:
 
 
 def _expanded(name: str) -> Iterator[str]:
-    """`a-{08..11}.tar` -> a-08.tar, a-09.tar, a-10.tar, a-11.tar."""
+    """Yield the names of a pattern: `a-{08..11}.tar` gives a-08.tar, a-09.tar, a-10.tar, a-11.tar."""
     found = _RANGE.search(name)
     if found is None:
         yield name
@@ -82,7 +82,7 @@ def _expanded(name: str) -> Iterator[str]:
 
 
 def _samples(shard: Path, skipped: list[Skipped]) -> Iterator[dict[str, str]]:
-    """The columns of each image of a tar file; images whose fields cannot be read go to `skipped`."""
+    """Yield the columns of each image of a tar file; images whose fields cannot be read go to `skipped`."""
     members = [name for name in archives.members(shard) if is_users(name)]
     known: dict[str, dict[str, str]] = {}
     unread: dict[str, str] = {}  # keys with the reason
@@ -104,14 +104,14 @@ def _samples(shard: Path, skipped: list[Skipped]) -> Iterator[dict[str, str]]:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    """Key and suffix: all from the first dot of the file's name on."""
+    """Return key and suffix of a name, split at the first dot of the file name."""
     folder, slash, file = name.rpartition("/")
     stem, _, suffix = file.partition(".")
     return f"{folder}{slash}{stem}", suffix.lower()
 
 
 def _fields(shard: Path, name: str, suffix: str) -> dict[str, str]:
-    """What a file beside an image says of it.
+    """Return what a file beside an image says of it.
 
     Raises:
         ImageError: it cannot be read, or is not a JSON object.

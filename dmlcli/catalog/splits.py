@@ -1,4 +1,4 @@
-"""What is fitted on and what validates: official splits as they are, else whole products held out by seed."""
+"""Training and validation split: official splits, or whole products held out at random."""
 
 import random
 from collections import Counter, defaultdict
@@ -23,13 +23,19 @@ class TrainingSplit:
 
 
 def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> TrainingSplit:
-    """Choose what to fit on and what to validate with; a split called test (or query, gallery) is never touched.
+    """Choose the images to fit on and to validate with; splits named test, query or gallery are never used.
 
-    With a split column: fit on `train`, search `val` in it (in itself where its products are new). Without: hold out
-    whole products, about `share` of those with two images or more, and search among their images. Products that share
-    a source (a session, a series of shots) are held out together or not at all.
+    With a split column, fit on `train` and search `val` in it, or within itself if its products are not in `train`.
+    Without one, hold out whole products and search among their images. Products that share a source (a session, a
+    series of shots) are held out together.
 
-    Errors: CatalogError where fewer than two products can be fitted on.
+    Args:
+        catalog: the catalog.
+        seed: seed of the random choice of products.
+        share: share of the products with two or more images to hold out.
+
+    Raises:
+        CatalogError: fewer than two products to fit on.
     """
     by_split = defaultdict(list)
     for row, item in enumerate(catalog.items):
@@ -42,7 +48,7 @@ def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> Train
     if len({catalog.items[row].product for row in split.fit}) < 2:
         raise CatalogError(
             "training needs images of at least two products",
-            hint="put each product's images into a folder of its own, or name the column with --product-column",
+            hint="put each product's images into its own folder, or specify the column with --product-column",
         )
     return split
 
@@ -50,7 +56,8 @@ def split_for_training(catalog: Catalog, seed: int, share: float = 0.2) -> Train
 def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
     """Fit on half of the products, search among the other half: by split `val` in `train`, else leave-one-out.
 
-    Errors: CatalogError where either half would have fewer than two products.
+    Raises:
+        CatalogError: one half would have fewer than two products.
     """
     training = split_for_training(catalog, seed)
     fit = {*training.fit, *(row for row in training.queries if not training.held_out)}
@@ -60,7 +67,7 @@ def split_for_comparison(catalog: Catalog, seed: int) -> TrainingSplit:
     unseen = set(_draw(catalog, rows, several, len(several) // 2, seed))
     if min(len(unseen), len(counts) - len(unseen)) < 2:
         raise CatalogError(
-            "a comparison needs four products or more, two images of each", hint="dmlcli train takes fewer"
+            "compare needs at least four products with two images each", hint="dmlcli train works with fewer products"
         )
     queries = [row for row in rows if catalog.items[row].product in unseen]
     gallery = queries
@@ -89,7 +96,7 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
     several = sorted(product for product, count in counts.items() if count > 1)
     number = round(share * len(several))
     if number < _SMALLEST_HOLD_OUT:
-        return TrainingSplit(rows, [], [], [], f"none: {len(several)} products with two images or more are too few")
+        return TrainingSplit(rows, [], [], [], f"none: only {len(several)} products have two or more images")
     held_out = _draw(catalog, rows, several, number, seed)
     chosen = set(held_out)
     number = len(chosen)
@@ -99,9 +106,9 @@ def _hold_out(catalog: Catalog, rows: list[int], seed: int, share: float) -> Tra
 
 
 def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, seed: int) -> list[str]:
-    """About `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
+    """Return about `number` of the products in `several`, sorted; all that share a source are drawn, or none of them.
 
-    Where sources tie nearly all products together, as cameras do, nothing could be held out: they are ignored then.
+    If sources connect nearly all products, as cameras do, they are ignored, because nothing could be held out.
     """
     rng = random.Random(seed)
     groups = _tied_by_source(catalog, rows)
@@ -116,14 +123,14 @@ def _draw(catalog: Catalog, rows: list[int], several: list[str], number: int, se
     if len(wanted.intersection(drawn)) >= min(number, _SMALLEST_HOLD_OUT):
         return sorted(drawn)
     progress.warn(
-        "sources tie too many products together to hold any out with theirs, as cameras do: products are held out by "
-        "themselves, and images of one source may be on both sides"
+        "sources connect too many products to hold out whole sources, as cameras do; products are held out "
+        "individually, so images of one source may be on both sides"
     )
     return sorted(rng.sample(several, number))
 
 
 def _tied_by_source(catalog: Catalog, rows: list[int]) -> list[list[str]]:
-    """The products in groups, sorted: two are in one group where images of both come from the same source."""
+    """Return the products in groups, sorted: two are in one group where images of both come from the same source."""
     leader: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What every reader of tables hands over: columns of text, and where each row stands in its file."""
+"""The common result of table readers: columns of text with the line of each row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Table:
         return len(self.lines)
 
     def place(self, row: int) -> str:
-        """Where a row is, for a message."""
+        """Return where a row is, for a message."""
         return f"{self.unit} {self.lines[row]} of {self.file}"
 
     def skip(self, line: int, reason: str) -> None:
@@ -38,7 +38,7 @@ class Table:
 
 
 def distinct_names(names: Sequence[str], file: Path, roles: Sequence[str] = ()) -> list[str]:
-    """Names for the columns of a header: unnamed ones by their number, repeated ones numbered.
+    """Return names for the columns of a header: unnamed ones by their number, repeated ones numbered.
 
     Args:
         names: the cells of the header.
@@ -55,7 +55,7 @@ def distinct_names(names: Sequence[str], file: Path, roles: Sequence[str] = ()) 
             if new.lower() in roles:
                 first = distinct.index(new) + 1
                 raise CatalogError(
-                    f"{file} has two columns named '{new}', the {first}. and the {number}.", hint="rename one of them"
+                    f"duplicate column '{new}' in {file}: columns {first} and {number}", hint="rename one of them"
                 )
             copy = 2
             while f"{new} {copy}" in distinct or f"{new} {copy}" in names:

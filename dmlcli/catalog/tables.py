@@ -1,4 +1,4 @@
-"""Tables of images as files: which reader is for which suffix, and lists of `path label`."""
+"""Tables of images: the reader for each suffix, and lists of `path label`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ _PARQUET = (".parquet", ".pq")
 
 
 def read_table(file: Path, columns: Columns, root: Path) -> Catalog:
-    """Read a table of images; its suffix says of which kind it is, and any other suffix is read as CSV.
+    """Read a table of images with the reader for its suffix; unknown suffixes are read as CSV.
 
     Args:
         file: the table.
@@ -59,16 +59,16 @@ def _read(file: Path, text: Text, suffix: str, columns: Columns, root: Path) -> 
 
 
 def _has_header(text: Text, find_image: Callable[[list[str]], str | None]) -> bool:
-    """Whether a list is a table with named columns after all."""
+    """Return whether a list is a table with named columns after all."""
     first = text.content.partition("\n")[0]
     return any(find_image([name.strip(' "\r') for name in first.split(mark)]) is not None for mark in ",;\t|")
 
 
 def _read_list(file: Path, text: Text, root: Path) -> Table:
-    """Lines of `path label`, separated by tab, comma or space; of bare paths where the first line is one."""
+    """Return lines of `path label`, separated by tab, comma or space, or lines of only paths."""
     numbered = [(number, line.strip()) for number, line in enumerate(text.content.split("\n"), start=1) if line.strip()]
     if not numbered:
-        raise CatalogError(f"{file} is empty", hint="a list has a line of `path label` per image, or of paths alone")
+        raise CatalogError(f"{file} is empty", hint="a list has one line per image: `path label`, or only the path")
     numbers, lines = [number for number, _ in numbered], [line for _, line in numbered]
     if is_there(root / lines[0]) or all(map(is_called_image, lines)):
         return Table(file, {"image": lines}, numbers, is_legacy=text.is_legacy)
@@ -79,8 +79,8 @@ def _read_list(file: Path, text: Text, root: Path) -> Table:
             return Table(file, {"image": lines}, numbers, is_legacy=text.is_legacy)
         number, line = next(entry for entry, part in zip(numbered, parts, strict=True) if len(part) != 2)
         raise CatalogError(
-            f"line {number} of {file} is not `path label` as the others are: {line}",
-            hint="write a tab between the path and the label in each line",
+            f"line {number} of {file} is not `path label` like the other lines: {line}",
+            hint="separate path and label by a tab in each line",
         )
     columns = {"image": [path.strip() for path, _ in parts], "product": [label for _, label in parts]}
     return Table(file, columns, numbers, is_legacy=text.is_legacy)

@@ -1,4 +1,4 @@
-"""Text files that come in: their encoding, and what they are where they are not text."""
+"""Encodings of text files, and the types of files that are not text."""
 
 import os
 import re
@@ -71,7 +71,7 @@ def read_text(file: Path) -> Text:
 
 
 def as_legacy(cell: str) -> str:
-    """The name with the bytes that a cell of a Windows-1252 file had: file names are bytes."""
+    """Return the name with the bytes that a cell of a Windows-1252 file had: file names are bytes."""
     try:
         return os.fsdecode(cell.encode("cp1252"))
     except UnicodeEncodeError:
@@ -79,17 +79,17 @@ def as_legacy(cell: str) -> str:
 
 
 def is_escaped(cell: str) -> bool:
-    """Whether some bytes of a cell are not UTF-8."""
+    """Return whether some bytes of a cell are not UTF-8."""
     return _ESCAPED.search(cell) is not None
 
 
 def line_of(content: str, place: int) -> int:
-    """The number of the line that a character is in."""
+    """Return the number of the line that a character is in."""
     return content.count("\n", 0, place) + 1
 
 
 def _wide_encoding(data: bytes) -> str:
-    """UTF-16 or UTF-32 where a byte order mark or the zero bytes of Latin text show it, else nothing."""
+    """Return UTF-16 or UTF-32 if a byte-order mark or zero bytes show it, else an empty string."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding
@@ -103,8 +103,8 @@ def _wide_encoding(data: bytes) -> str:
 def _with_nul(file: Path, data: bytes) -> CatalogError:
     if b"\n" not in data.strip(b"\0\n"):
         return CatalogError(
-            f"{file} has NUL characters between its entries, as find -print0 writes them",
-            hint=f"put each entry on a line of its own: tr '\\0' '\\n' < {file.name}",
+            f"{file} separates its entries by NUL characters, as find -print0 does",
+            hint=f"put each entry on its own line: tr '\\0' '\\n' < {file.name}",
         )
     return CatalogError(
         f"{file} is not text: line {data.count(bytes([10]), 0, data.index(0)) + 1} has a NUL character", hint=_NOT_TEXT

@@ -1,4 +1,4 @@
-"""What is wrong with a catalog, one kind of check in a file; no torch in here.
+"""The checks of `doctor` and `duplicates`, one kind per file; torch is not imported here.
 
 perceptual_hash  a photo in a few bytes: what its header says, and a hash of what it shows
 scan             all photos of a catalog through threads into arrays

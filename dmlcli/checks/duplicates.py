@@ -1,4 +1,4 @@
-"""Two photos that are one: the same bytes, or the same picture compressed, resized or slightly cut anew.
+"""Duplicate photos: the same bytes, or the same picture compressed, resized or slightly cropped.
 
 Near-duplicates are found without comparing all with all. Each of several tables keys every photo by a dozen or so bits
 drawn from its hash; photos with the same key lie side by side when the table is sorted, and only such neighbors are
@@ -30,7 +30,7 @@ Pairs = NDArray[np.int64]  # (P, 2) rows, the earlier one first, sorted
 
 
 def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
-    """One row for each photo that has an earlier copy: of its own product, of another, in another split."""
+    """Yield one row for each photo that has an earlier copy: of its own product, of another, in another split."""
     same = identical(scan)
     near = alike(scan, same)
     for pairs, exact in ((same, True), (near, False)):
@@ -43,7 +43,7 @@ def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
 
 
 def identical(scan: Scan) -> Pairs:
-    """Each photo whose bytes were seen before, paired with the first that has them."""
+    """Return each photo whose bytes were seen before, paired with the first that has them."""
     read = np.flatnonzero(scan.digests.any(axis=1))
     _, first, group = np.unique(scan.digests[read], axis=0, return_index=True, return_inverse=True)
     firsts = read[first[group.reshape(-1)]]  # (R,)
@@ -52,7 +52,7 @@ def identical(scan: Scan) -> Pairs:
 
 
 def alike(scan: Scan, same: Pairs) -> Pairs:
-    """Pairs of photos that show the same picture and are not the same file."""
+    """Return the pairs of photos that show the same picture but are not the same file."""
     candidate = scan.comparable.copy()
     candidate[same[:, 1]] = False  # a copy is reported once, by its first
     rows = np.flatnonzero(candidate)
@@ -72,7 +72,7 @@ def alike(scan: Scan, same: Pairs) -> Pairs:
 
 
 def is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether pairs of miniatures (B, 32, 32, 3) show the same picture: (B,)."""
+    """Return whether pairs of miniatures (B, 32, 32, 3) show the same picture: (B,)."""
     distance = _distance(perceptual_hash.hashes(one), perceptual_hash.hashes(other))
     first, second = perceptual_hash.unit(perceptual_hash.small(one)), perceptual_hash.unit(perceptual_hash.small(other))
     alike: NDArray[np.bool_] = (distance <= ALIKE_BITS) & (np.einsum("ij,ij->i", first, second) >= ALIKE_COLORS)
@@ -80,7 +80,7 @@ def is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.boo
 
 
 def _neighbors(keys: NDArray[np.uint32], hashes: perceptual_hash.Hashes) -> Pairs:
-    """Pairs with equal keys and close hashes, each photo compared with the next _WINDOW of its key."""
+    """Return pairs with equal keys and close hashes, comparing each photo with the next _WINDOW of its key."""
     order = np.lexsort((hashes[:, 1], hashes[:, 0], keys))
     here, sorted_keys, found = np.arange(len(order)), keys[order], []
     for step in range(1, _WINDOW + 1):
@@ -95,14 +95,14 @@ def _neighbors(keys: NDArray[np.uint32], hashes: perceptual_hash.Hashes) -> Pair
 
 
 def _distance(one: perceptual_hash.Hashes, other: perceptual_hash.Hashes) -> NDArray[np.int64]:
-    """Number of bits that differ, pair by pair."""
+    """Return the number of differing bits of each pair."""
     differing = np.ascontiguousarray(one ^ other).view(np.uint8).reshape(len(one), _BYTES)
     ones: NDArray[np.int64] = _ONES[differing].sum(axis=1, dtype=np.int64)
     return ones
 
 
 def _same_colors(pairs: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which pairs are alike in color too: two mugs of one shape and two glazes are two products."""
+    """Return which pairs have similar colors, too: mugs in two glazes are two products."""
     same = np.zeros(len(pairs), dtype=np.bool_)
     for start in range(0, len(pairs), 1 << 14):
         part = slice(start, start + (1 << 14))
@@ -125,15 +125,15 @@ def _problem(catalog: Catalog, first: int, second: int, exact: bool) -> Problem 
     elif one.product and other.product and one.product != other.product:
         name = "two-products"
         detail = f"{kind} under {other.product} and {one.product}"
-        suggestion = "keep it under the product it shows; training uses both, and a search finds either"
+        suggestion = "keep it under the correct product; training and search use both copies"
     elif one.split != other.split:
         name = "across-splits"
         detail = f"{kind} in splits {other.split or 'none'} and {one.split or 'none'}"
-        suggestion = "keep it in one split: a score is flattered by what was trained on or is searched in"
+        suggestion = "keep it in one split: scores are too high if the other split is trained on or searched"
     else:
         name = "duplicate" if exact else "near-duplicate"
         detail = kind
-        suggestion = "keep one: the other finds it at once, which flatters leave-one-out scores"
+        suggestion = "keep one: copies find each other, which inflates leave-one-out scores"
     return Problem(str(catalog.root / other.path), name, str(catalog.root / one.path), suggestion, severity, detail)
 
 

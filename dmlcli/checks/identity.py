@@ -7,9 +7,9 @@ from dmlcli.catalog import Box, Photo
 
 
 def file_identity(path: Path) -> tuple[int, int] | str:
-    """What two spellings of a path, hard links and symbolic links to one file share: device and inode.
+    """Return what two spellings of a path, hard links and symbolic links to one file share: device and inode.
 
-    The path itself where there is no such file, as for a member of a tar file.
+    The path itself if the file does not exist, as for a member of a tar file.
     """
     try:
         status = path.stat()
@@ -19,7 +19,7 @@ def file_identity(path: Path) -> tuple[int, int] | str:
 
 
 def distinct(photos: Sequence[Photo]) -> list[int]:
-    """The places of the photos without those that are an earlier one again: the same part of the same file."""
+    """Return the positions of the photos without repeated ones (the same part of the same file)."""
     seen: dict[tuple[tuple[int, int] | str, Box | None], int] = {}
     for place, photo in enumerate(photos):
         seen.setdefault((file_identity(photo.path), photo.box), place)

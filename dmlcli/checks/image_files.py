@@ -1,4 +1,4 @@
-"""One photo by itself: can it be read, is it of a usable size, are its colors stored in an odd way?"""
+"""Checks of a single photo: readable, usable size, common color format."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ LONG = 5  # times longer than wide, or wider than long
 
 
 def problems(shot: Shot) -> Iterator[Problem]:
-    """What is wrong, or odd, with one photo."""
+    """Yield the problems and notices of one photo."""
     path = str(shot.path)
     if shot.header is None:
         yield _unreadable(path, shot.error)
@@ -23,17 +23,17 @@ def problems(shot: Shot) -> Iterator[Problem]:
 
 
 def unreadable(path: str, reason: str) -> Problem:
-    """A file that is called an image and is none."""
-    return Problem(path, "unreadable", "", "replace or remove the file; every verb skips it", "problem", reason)
+    """Return the problem of a file with an image suffix that cannot be decoded."""
+    return Problem(path, "unreadable", "", "replace or remove the file; all commands skip it", "problem", reason)
 
 
 def _unreadable(path: str, error: ImageError | None) -> Problem:
     reason = str(error)
     if isinstance(error, MissingError):
-        suggestion = "correct the path or remove the row; --root DIR says what paths are relative to"
+        suggestion = "correct the path or remove the row; --root DIR sets the folder that paths are relative to"
         return Problem(path, "missing", "", suggestion, "problem", reason)
     if "truncated" in reason:
-        return Problem(path, "truncated", "", "copy the file again from where it came", "problem", reason)
+        return Problem(path, "truncated", "", "copy or download the file again", "problem", reason)
     return unreadable(path, reason)
 
 
@@ -41,25 +41,35 @@ def _oddities(header: Header, blank: bool) -> Iterator[tuple[str, Severity, str,
     short, long = sorted((header.width, header.height))
     size = f"{header.width} x {header.height}"
     if short < TINY:
-        yield "tiny", "problem", size, f"find a larger photo: under {TINY} pixels there is little to recognize"
+        yield "tiny", "problem", size, f"use a larger photo: below {TINY} pixels, few details are visible"
     if long > LONG * short:
-        yield "long", "problem", size, "cut it to the product: models see the center square alone"
+        yield "long", "problem", size, "crop it to the product: models only see the center square"
     if header.width * header.height > HUGE:
-        yield "huge", "notice", size, "a smaller copy is read faster; models see a few hundred pixels"
+        yield "huge", "notice", size, "use a smaller copy, which loads faster; models use a few hundred pixels"
     if blank:
-        yield "blank", "problem", "one color all over", "replace or remove the photo"
+        yield "blank", "problem", "a single color", "replace or remove the photo"
     if header.mode == "CMYK":
-        yield "cmyk", "problem", "stored for print", "convert it to RGB: its colors are only roughly right"
+        yield "cmyk", "problem", "print color space", "convert it to RGB: its colors are only approximate"
     elif header.mode.startswith("I") or header.mode == "F":
-        yield "16-bit", "problem", f"mode {header.mode}", "convert it to 8 bits, so that its white point is your choice"
+        yield "16-bit", "problem", f"mode {header.mode}", "convert it to 8 bits to control its white point"
     elif header.mode in ("P", "PA", "1"):
-        yield "palette", "notice", f"mode {header.mode}", "nothing to do; a JPEG or PNG in full color looks better"
+        yield (
+            "palette",
+            "notice",
+            f"mode {header.mode}",
+            "no action needed; a full-color JPEG or PNG has better quality",
+        )
     if header.transparent:
         yield (
             "alpha",
             "notice",
             "transparent",
-            "nothing to do if white behind it is right; lay it on another color else",
+            "no action needed if a white background is correct; otherwise add a background color",
         )
     if header.rotated:
-        yield "rotated", "notice", "turned by EXIF", "nothing to do: it is turned here; other tools may not turn it"
+        yield (
+            "rotated",
+            "notice",
+            "rotated by EXIF",
+            "no action needed: dmlcli applies the rotation; other tools may not",
+        )

@@ -1,4 +1,4 @@
-"""Groups of near-identical vectors, without comparing all with all.
+"""Groups of near-identical vectors, without comparing all pairs.
 
 Up to a few thousand vectors are compared with each other outright. More are sorted into cells first: some of
 them, drawn at random, are pivots, each vector belongs to the cells of the four pivots closest to it, and only vectors
@@ -26,7 +26,7 @@ _SEED = 0  # of the pivots: the same vectors give the same groups
 
 
 class Groups(NamedTuple):
-    """The group of each vector (N,), -1 for one that is alone, and its cosine to the closest of its group."""
+    """The group of each vector (N,), -1 for none, and its cosine to the closest member."""
 
     group: Rows
     score: NDArray[np.float32]
@@ -34,12 +34,13 @@ class Groups(NamedTuple):
 
 
 def group(count: int, fetch: Fetch, threshold: float, outright: int = OUTRIGHT) -> Groups:
-    """Vectors whose cosine is at least `threshold` are of one group, and so are those linked through others.
+    """Group vectors whose cosine is at least a threshold, directly or linked through others.
 
     Args:
         count: N, the number of vectors; rows are 0 to N - 1.
-        fetch: gives the vectors of some rows; they need not fit into memory all at once.
-        outright: size up to which a cell is compared vector by vector.
+        fetch: returns the vectors of some rows; they need not fit into memory all at once.
+        threshold: the smallest cosine of a pair.
+        outright: size up to which a cell is compared exhaustively.
     """
     label = np.arange(count)
     score = np.full(count, -1, dtype=np.float32)
@@ -67,7 +68,7 @@ def group(count: int, fetch: Fetch, threshold: float, outright: int = OUTRIGHT) 
 
 
 def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generator) -> Iterator[Rows]:
-    """Overlapping parts of the rows, none larger than `outright` where its vectors differ at all."""
+    """Yield overlapping cells of rows, none larger than `outright` unless all its vectors are equal."""
     if len(rows) <= outright:
         yield rows
         return
@@ -81,18 +82,16 @@ def _cells(rows: Rows, fetch: Fetch, outright: int, generator: np.random.Generat
     bounds = np.searchsorted(closest.reshape(-1)[order], np.arange(number + 1))
     for start, end in pairwise(bounds.tolist()):
         cell = members[start:end]
-        if len(cell) > outright and 2 * len(cell) > len(
-            rows
-        ):  # nothing tells these apart: compare each with its neighbors
+        if len(cell) > outright and 2 * len(cell) > len(rows):  # nearly equal vectors: compare each with its neighbors
             yield from (cell[at : at + outright] for at in range(0, len(cell), outright // 2))
         elif len(cell) > 1:
             yield from _cells(cell, fetch, outright, generator)
 
 
 def _closest(vectors: NDArray[np.float32], pivots: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The pivots closest to each vector: (B, _CLOSEST).
+    """Return the pivots closest to each vector: (B, _CLOSEST).
 
-    Scores are rounded: the last bits of a product depend on where a row stands in it, and equal vectors must choose
+    Scores are rounded: the last bits of a product depend on the position of a row in it, and equal vectors must choose
     equal pivots.
     """
     scores = (vectors @ pivots.T).round(_DECIMALS)
@@ -100,7 +99,7 @@ def _closest(vectors: NDArray[np.float32], pivots: NDArray[np.float32]) -> NDArr
 
 
 def _links(vectors: NDArray[np.float32], threshold: float) -> tuple[Rows, NDArray[np.float32], bool]:
-    """Pairs (L, 2) of a cell at or above the threshold, the earlier one first, with their cosines (L,)."""
+    """Return the pairs (L, 2) of a cell at or above the threshold, the smaller row first, with their cosines (L,)."""
     links, found, full = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.float32)], False
     for start in range(0, len(vectors), _BLOCK):
         scores = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T  # (b, start + b)

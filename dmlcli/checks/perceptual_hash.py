@@ -1,4 +1,4 @@
-"""A photo in a few bytes: what its header says, and a hash and a thumbnail of what it shows.
+"""Compact features of a photo: header fields, a perceptual hash and a thumbnail.
 
 The only check that knows Pillow, and only for what a header says; pixels come from `image`, so a photo that cannot be
 read here is one that cannot be embedded, for the same reason.
@@ -28,7 +28,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Header(NamedTuple):
-    """What a file says of itself before it is decoded."""
+    """The header fields of an image file."""
 
     width: int
     height: int
@@ -39,7 +39,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """What the header of an image file says, of one that `gray_thumbnail` could read."""
+    """Return the header fields of an image file that `gray_thumbnail` could read."""
     image = Image.open(io.BytesIO(data))
     orientation, taken = _notes(image, data)
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
@@ -47,18 +47,18 @@ def read_header(data: bytes) -> Header:
 
 
 def gray_thumbnail(data: bytes) -> NDArray[np.uint8]:
-    """The whole upright photo squeezed into (SIDE, SIDE, 3); raises ImageError where it cannot be decoded."""
+    """Return the whole upright photo squeezed into (SIDE, SIDE, 3); raises ImageError where it cannot be decoded."""
     image = open_image(data, at_least=2 * SIDE)
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.uint8)
 
 
 def digest(data: bytes) -> bytes:
-    """16 bytes that only equal content shares."""
+    """Return 16 bytes that identify the content."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def hashes(gray_thumbnails: GrayThumbnails) -> Hashes:
-    """Signs of the lowest BITS frequencies of the gray photo but the mean: (N, WORDS).
+    """Return the signs of the BITS lowest frequencies of the gray photo, without the mean: (N, WORDS).
 
     Compressing or resizing a photo changes 0 to 8 of the 128 bits, cutting 2 % off each side 10 to 20; of photos that
     have nothing in common about 64 differ.
@@ -70,7 +70,7 @@ def hashes(gray_thumbnails: GrayThumbnails) -> Hashes:
 
 
 def small(gray_thumbnails: GrayThumbnails) -> NDArray[np.uint8]:
-    """Eight pixels by eight in color, to be kept: (N, THUMB, THUMB, 3)."""
+    """Return color thumbnails of 8 x 8 pixels: (N, THUMB, THUMB, 3)."""
     step = SIDE // THUMB
     blocks = gray_thumbnails.reshape(len(gray_thumbnails), THUMB, step, THUMB, step, 3)
     means: NDArray[np.float64] = blocks.mean(axis=(2, 4))
@@ -78,7 +78,7 @@ def small(gray_thumbnails: GrayThumbnails) -> NDArray[np.uint8]:
 
 
 def unit(thumbnails: NDArray[np.uint8]) -> Thumbnails:
-    """Small pictures without their mean brightness, of length 1 (0 where they show nothing): (N, 192)."""
+    """Return thumbnails without their mean brightness, of unit length (0 for blank ones): (N, 192)."""
     rows = thumbnails.reshape(len(thumbnails), THUMB * THUMB * 3).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -87,18 +87,18 @@ def unit(thumbnails: NDArray[np.uint8]) -> Thumbnails:
 
 
 def is_blank(gray_thumbnail: NDArray[np.uint8]) -> bool:
-    """Whether a photo is one color all over."""
+    """Return whether a photo has a single color."""
     return float(gray_thumbnail.std(axis=(0, 1)).max()) < _FLAT
 
 
 def _notes(image: Image.Image, data: bytes) -> tuple[int, float]:
-    """Orientation and time from EXIF, upright and nan where it says nothing."""
+    """Return orientation and time from EXIF; upright and NaN if they are missing."""
     if image.format == "PNG" and b"eXIf" not in data:
         return 1, float("nan")  # Pillow would decode a PNG to its end in search of EXIF
     try:
         exif = image.getexif()
         return int(exif.get(_ORIENTATION, 1)), _seconds(exif.get_ifd(_EXIF_FOLDER).get(_TAKEN))
-    except Exception:  # a damaged note about a picture is no reason to refuse the picture
+    except Exception:  # damaged metadata does not make the image invalid
         return 1, float("nan")
 
 
@@ -115,7 +115,7 @@ def _cosines(frequencies: int) -> NDArray[np.float32]:
 
 
 def _lowest(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the lowest frequencies, diagonal by diagonal, without the mean."""
+    """Return rows and columns of the lowest frequencies, diagonal by diagonal, without the mean."""
     order = sorted((down + across, down, across) for down in range(SIDE) for across in range(SIDE))[1 : count + 1]
     chosen = np.array(order, dtype=np.int64)
     return chosen[:, 1], chosen[:, 2]

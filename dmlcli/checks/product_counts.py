@@ -1,4 +1,4 @@
-"""Products: how many there are with how many photos, those with one alone, and one name in two categories."""
+"""Numbers of photos per product, products with a single photo, and names in two categories."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ _BARS = 8
 
 
 def problems(catalog: Catalog) -> Iterator[Problem]:
-    """Products with one photo, and names that stand for products of several categories."""
+    """Yield products with one photo, and names that stand for products of several categories."""
     images: dict[str, list[Item]] = defaultdict(list)
     for item in catalog.items:
         if item.product:
             images[item.product].append(item)
     for product, items in images.items():
         if len(items) == 1:
-            suggestion = "a second photo lets it be trained on and scored; it can be found without"
+            suggestion = "add a second photo to train on the product and score it; search works with one"
             path = str(catalog.root / items[0].path)
             yield Problem(path, "single-photo", "", suggestion, "notice", f"the only photo of {product}")
         first = items[0]
         others = {item.category: item for item in reversed(items) if item.category != first.category}
         if others:
             names = ", ".join(sorted({first.category, *others}))
-            suggestion = "give the products different names if they are two: they are taken as one"
+            suggestion = "use different names for different products; these are treated as one"
             other = str(catalog.root / next(reversed(others.values())).path)
             yield Problem(
                 str(catalog.root / first.path), "homonym", other, suggestion, "problem", f"{product} is in {names}"
@@ -34,7 +34,7 @@ def problems(catalog: Catalog) -> Iterator[Problem]:
 
 
 def census(catalog: Catalog) -> Census:
-    """How many there are of everything."""
+    """Return the counts of images, products and photos per product."""
     counts = Counter(item.product for item in catalog.items)
     without = counts.pop("", 0)
     return Census(
@@ -48,7 +48,7 @@ def census(catalog: Catalog) -> Census:
 
 
 def histogram(counts: list[int]) -> tuple[tuple[int, int, int], ...]:
-    """Products by number of images: (fewest, most, products), each number by itself while there are few of them.
+    """Return products by number of images: (fewest, most, products), each number by itself while there are few of them.
 
     >>> histogram([1, 2, 2, 5])
     ((1, 1, 1), (2, 2, 2), (5, 5, 1))

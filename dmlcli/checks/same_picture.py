@@ -1,4 +1,4 @@
-"""Which photos show one picture, by their pixels: what close embeddings alone do not say."""
+"""Photos that show the same picture by their pixels, which close embeddings alone do not prove."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ _NOTHING = np.zeros((perceptual_hash.SIDE, perceptual_hash.SIDE, 3), dtype=np.ui
 
 
 def groups(photos: Sequence[Photo]) -> list[list[int]]:
-    """The places of photos that show one picture, linked through others, in groups of two and more.
+    """Return groups of two or more photos that show one picture, linked through others, by position.
 
     A photo that cannot be read shows nothing, and is in no group.
     """

@@ -1,4 +1,4 @@
-"""All photos of a catalog through threads, at reduced scale, into a few arrays: about 250 bytes an image.
+"""Features of all photos of a catalog, computed in threads at reduced scale: about 250 bytes per image.
 
 A photo is opened once for all checks. What concerns one photo alone is reported as it is read; what concerns several is
 found in the arrays afterwards.
@@ -65,7 +65,7 @@ def scan(catalog: Catalog, into: Scan) -> Iterator[Shot]:
             _keep(chunk, into)
             yield from (read.shot for read in chunk)
 
-    yield from progress.track(shots(), "looking at photos", len(catalog.items))
+    yield from progress.track(shots(), "checking photos", len(catalog.items))
 
 
 def _read_all(photos: Sequence[Photo]) -> Iterator[list[_Read]]:

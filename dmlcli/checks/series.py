@@ -1,4 +1,4 @@
-"""Series of shots: photos of one product taken at one go, which find each other by the shelf, the light and the hand.
+"""Series of shots: photos of one product taken in a row, which resemble each other.
 
 The catalog's source column says which photos belong to a series; else by capture times, where the cameras noted them;
 else by names that are alike but for a running number (train_pear_001 …). That much says nothing yet: eight views
@@ -29,14 +29,12 @@ _DEVIATIONS = 4.0  # by which the count must exceed chance
 _NAMED = 3  # series of a product that are listed by name
 _MOST_SHOTS = 1000  # of a product that are compared with each other
 _NUMBER = re.compile(r"\d+(?=\D*$)")
-_SUGGESTION = (
-    "score with --query-split and --gallery-split, or name the session with --source-column; not leave-one-out"
-)
+_SUGGESTION = "do not use leave-one-out: evaluate with --query-split and --gallery-split, or set --source-column"
 
 
 @dataclass(frozen=True)
 class Excess:
-    """Of how many photos the closest one of their product lies in their own series, beside what chance would give."""
+    """Number of photos whose closest photo of the product is in their own series, and the number by chance."""
 
     photos: int
     found: int
@@ -45,13 +43,13 @@ class Excess:
 
     @property
     def is_far_beyond_chance(self) -> bool:
-        """Whether this is no accident, and large enough to report."""
+        """Whether this is unlikely by chance, and large enough to report."""
         surplus = self.found - self.expected
         return surplus > _DEVIATIONS * self.variance**0.5 and surplus > _EXCESS * (self.photos - self.expected)
 
 
 def series_of(items: Sequence[Item], taken: NDArray[np.float64] | None = None) -> list[str]:
-    """The series of each image, "" for one that is in none: its source, else by time, else by its name.
+    """Return the series of each image, "" for one that is in none: its source, else by time, else by its name.
 
     Args:
         taken: (N,) capture times in seconds, nan where unknown.
@@ -72,7 +70,7 @@ def series_of(items: Sequence[Item], taken: NDArray[np.float64] | None = None) -
 
 
 def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
-    """One row for each product whose photos come in series that find themselves, where this holds for the catalog."""
+    """Yield a row for each product whose photos are closest to their own series, if this holds for the catalog."""
     series = series_of(catalog.items, scan.taken)
     by_product = defaultdict(list)
     for row in np.flatnonzero(scan.comparable).tolist():
@@ -86,7 +84,7 @@ def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
     if not whole.is_far_beyond_chance:
         return
     everywhere = (
-        f"{100 * whole.found / whole.photos:.0f} % in all, by chance {100 * whole.expected / whole.photos:.0f} %"
+        f"{100 * whole.found / whole.photos:.0f} % overall, by chance {100 * whole.expected / whole.photos:.0f} %"
     )
     for product, excess in found.items():
         if excess.found > excess.expected:
@@ -94,7 +92,7 @@ def problems(catalog: Catalog, scan: Scan) -> Iterator[Problem]:
             counts = Counter(PurePath(series[row]).name for row in rows if series[row])
             names = ", ".join(f"{name} ({count})" for name, count in counts.most_common(_NAMED))
             names += f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
-            own = f"{excess.found} of {excess.photos} photos of {product} are closest to one of their own series"
+            own = f"{excess.found} of {excess.photos} photos of {product} have their closest photo in their own series"
             path = str(catalog.root / catalog.items[rows[0]].path)
             yield Problem(path, "series", "", _SUGGESTION, "problem", f"{own} ({everywhere}): {names}")
 
@@ -121,7 +119,7 @@ def _by_name(items: Sequence[Item], rows: list[int]) -> Iterator[tuple[str, list
 
 
 def _runs(rows: list[int], places: list[float], gap: float) -> Iterator[list[int]]:
-    """The rows in order of their places, cut where two are further apart than `gap`."""
+    """Yield the rows in order of their places, cut where two are further apart than `gap`."""
     run = rows[:1]
     for row, before, here in zip(rows[1:], places, places[1:], strict=False):
         if here - before > gap:
@@ -133,7 +131,7 @@ def _runs(rows: list[int], places: list[float], gap: float) -> Iterator[list[int
 
 
 def _excess(scan: Scan, rows: list[int], series: Sequence[str]) -> Excess:
-    """How often the closest photo of a product lies in the own series, by the colors of the thumbnails."""
+    """Return how often the closest photo of a product is in its own series, by thumbnail colors."""
     thumbnails = perceptual_hash.unit(scan.small[rows])
     scores = thumbnails @ thumbnails.T  # (n, n), n the photos of one product
     np.fill_diagonal(scores, -2)

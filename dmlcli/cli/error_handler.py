@@ -1,4 +1,4 @@
-"""Where every command ends: in what it has to show, or in a message, and in an exit code."""
+"""The end of every command: output or error message, and exit code."""
 
 import os
 import sys
@@ -20,15 +20,26 @@ def guarded(
     show: bool = False,
     nul: bool = False,
 ) -> int:
-    """Run a verb and show what it returns; every way to fail ends here, in a message and an exit code."""
+    """Run a command, print its report, and return the exit code; print errors as messages.
+
+    Args:
+        verb: runs the command and returns its report.
+        format: as `--format`.
+        quiet: suppress progress and notes.
+        debug: print the traceback of an error.
+        show: draw the images in the terminal.
+        nul: separate paths by NUL.
+    """
     teller = Teller(quiet or dist_env.rank() > 0)
     progress.listen(teller)
     try:
         interrupts.work(lambda: _interruption(format))
         if nul and format != "paths":
-            raise UsageError("-0 ends paths, and the format is another", hint="--format paths -0")
+            raise UsageError("-0 only works with --format paths", hint="--format paths -0")
         if show and (format not in (None, "table") or not sys.stdout.isatty()):
-            raise UsageError("--show draws above tables on a terminal", hint="--sheet out.png draws into a file")
+            raise UsageError(
+                "--show only works with tables on a terminal", hint="use --sheet out.png to draw into a file"
+            )
         try:
             report = verb()
         finally:
@@ -47,10 +58,10 @@ def guarded(
 
 
 def ended(error: BaseException, format: str | None, debug: bool) -> int:
-    """Say why a command ended with an error, and return its exit code.
+    """Print why a command ended with an error, and return its exit code.
 
     Args:
-        error: any exception; all that is no DmlcliError, no error of the system and no signal is a bug.
+        error: any exception; everything except DmlcliError, system errors and signals is a bug.
         format: the format of the output, which is that of the message too.
         debug: whether to print the trace.
 
@@ -65,10 +76,10 @@ def ended(error: BaseException, format: str | None, debug: bool) -> int:
         reported = dist_env.is_reported(error)
         return failed(str(error), error.hint, error.exit_code, format, debug) if reported else error.exit_code
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for its name
-        hint = "a smaller --batch-size needs less, --chunk N keeps the batch, --device cpu uses other memory"
+        hint = "use a smaller --batch-size, --chunk N to keep the batch size, or --device cpu"
         return failed("the GPU is out of memory", hint, 4, format, debug)
     if isinstance(error, MemoryError):
-        return failed("out of memory", "a smaller --batch-size or catalog needs less", 4, format, debug)
+        return failed("out of memory", "use a smaller --batch-size or catalog", 4, format, debug)
     if isinstance(error, FileNotFoundError) and not _has_folder():
         return failed("the current folder has been deleted", "cd to a folder that exists", 4, format, debug)
     if isinstance(error, OSError):
@@ -79,7 +90,15 @@ def ended(error: BaseException, format: str | None, debug: bool) -> int:
 
 
 def failed(message: str, hint: str, code: int, format: str | None, debug: bool) -> int:
-    """Say what went wrong, and return the exit code."""
+    """Print an error, and return the exit code.
+
+    Args:
+        message: the problem.
+        hint: the next step; may be empty.
+        code: the exit code.
+        format: as `--format`: JSON formats print a JSON object.
+        debug: print the traceback, too.
+    """
     if debug:
         import traceback
 
@@ -89,13 +108,13 @@ def failed(message: str, hint: str, code: int, format: str | None, debug: bool) 
 
 
 def pipe_closed() -> int:
-    """The reader has seen enough; nothing more to say, also not when Python flushes at its end."""
+    """End quietly when the reader of the output has stopped reading, also when Python flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def asked_format(arguments: list[str]) -> str | None:
-    """The format on a command line that could not be parsed."""
+    """Return the format on a command line that could not be parsed."""
     for place, argument in enumerate(arguments):
         if argument.startswith("--format"):
             return argument.partition("=")[2] or next(iter(arguments[place + 1 :]), None)
@@ -103,18 +122,18 @@ def asked_format(arguments: list[str]) -> str | None:
 
 
 def _stopped() -> tuple[str, str]:
-    """The message and the hint of an interrupted command."""
+    """Return the message and the hint of an interrupted command."""
     kept, hint = interrupts.kept()
     return f"interrupted; {kept}" if kept else "interrupted", hint
 
 
 def _interruption(format: str | None) -> str:
-    """What an interrupted command prints where it ends without coming back here."""
+    """Return what an interrupted command prints where it ends without coming back here."""
     return render.error_text(*_stopped(), interrupts.exit_code(), format)
 
 
 def _has_folder() -> bool:
-    """Whether the current folder exists."""
+    """Return whether the current folder exists."""
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How things look: tables, aligned facts, counts and percentages, the next command. What every view is made of.
+"""Tables, aligned facts, counts, percentages and hints for all views.
 
 Names of files and products come from outside: all text goes out through these functions, which make it safe for a
 terminal (`printable`). Results go to stdout, everything else to stderr; --quiet silences notes, not warnings.
@@ -76,7 +76,7 @@ def say(line: str) -> None:
 
 
 def row(line: str, *, flush: bool = False) -> None:
-    """Print one line that is safe already, in one piece: a signal comes before it or after it."""
+    """Print one line that is already escaped in one piece, so that a signal cannot split it."""
     sys.stdout.write(line + "\n")
     if flush:
         sys.stdout.flush()
@@ -120,6 +120,13 @@ def cautions(cautions: Sequence[str]) -> None:
 
 
 def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    Args:
+        number: the number.
+        one: the noun in singular.
+        many: the noun in plural; by default with an s.
+    """
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
@@ -149,5 +156,5 @@ def skipped(failures: Sequence[Skipped]) -> None:
 
 
 def exit_code(failures: Sequence[Skipped], *, says_no: bool) -> int:
-    """3 where inputs were skipped, 1 where all went well and the answer is no, else 0."""
+    """Return 3 if inputs were skipped, 1 if all went well and the answer is no, else 0."""
     return 3 if failures else int(says_no)

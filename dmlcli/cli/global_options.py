@@ -1,4 +1,4 @@
-"""The options of the terminal, which a verb takes beside its own; the Python API has no use for them."""
+"""Options of the terminal, which every command has and the Python API does not need."""
 
 from typing import Annotated, Any, Literal
 
@@ -26,48 +26,51 @@ _SHARES = ("train", "embed")
 
 
 def printing(verb: str) -> Taken:
-    """How to print, and how much to say: what `guard.guarded` takes."""
+    """Return the options for output: format, progress and errors."""
     usual = "table on a terminal, else tsv" if _FORMATS[verb] is _ANSWERS else "table"
     taken: Taken = {
         "format": (
             Annotated[
                 _FORMATS[verb] | None,
-                Option(panel="Output", help=f"How to print.  [default: {usual}]", show_default=False),
+                Option(panel="Output", help=f"Output format.  [default: {usual}]", show_default=False),
             ],
             None,
         ),
         "quiet": (
-            Annotated[bool, Option("--quiet", "-q", panel="Output", help="No progress and no notes on stderr.")],
+            Annotated[bool, Option("--quiet", "-q", panel="Output", help="Suppress progress and notes on stderr.")],
             False,
         ),
-        "debug": (Annotated[bool, Option("--debug", panel="Output", help="Show the whole trace of an error.")], False),
+        "debug": (Annotated[bool, Option("--debug", panel="Output", help="Show the traceback of an error.")], False),
     }
     if _FORMATS[verb] is _ANSWERS:
         taken["nul"] = (
-            Annotated[bool, Option("-0", "--print0", panel="Output", help="End each of --format paths with NUL.")],
+            Annotated[bool, Option("-0", "--print0", panel="Output", help="End each path of --format paths with NUL.")],
             False,
         )
     if verb == "query":
         taken["show"] = (
-            Annotated[bool, Option("--show", panel="Output", help="Draw the pictures in the terminal too.")],
+            Annotated[bool, Option("--show", panel="Output", help="Also draw the images in the terminal.")],
             False,
         )
     return taken
 
 
 def before(verb: str) -> Taken:
-    """What is seen to before the verb starts."""
+    """Return the options that are handled before the command starts."""
     taken: Taken = {}
     if verb in _DECODES:
         spelt = Option(
-            panel="Catalog", min=1, help="Refuse larger pictures, unopened.  [default: 200 million]", show_default=False
+            panel="Catalog",
+            min=1,
+            help="Reject larger images without decoding them.  [default: 200 million]",
+            show_default=False,
         )
         taken["max_pixels"] = (Annotated[int | None, spelt], None)
     if verb in _SHARES:
         spelt = Option(
             panel="Run",
             min=1,
-            help="Share the work among so many processes on this machine (torchrun starts them).  [default: 1]",
+            help="Number of processes on this machine, started with torchrun.  [default: 1]",
             show_default=False,
         )
         taken["processes"] = (Annotated[int | None, spelt], None)

@@ -1,4 +1,4 @@
-"""Training as it goes, on a terminal: one table that grows, and a bar below it for the pass at work."""
+"""Training progress on a terminal: a table with a row per epoch, and a progress bar below it."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SHOWN = 10  # passes; of earlier ones the best alone stays
-_A_SECOND = 4  # times that it is drawn anew
+_A_SECOND = 4  # redraws per second
 
 
 class LiveTable:
-    """The passes of one depth of training; it stands where it was when it is closed."""
+    """The epochs of one stage of training; it stays on the terminal when it is closed."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -27,7 +27,7 @@ class LiveTable:
         self.depth = ""
         self._passes: list[Pass] = []
         self._began = time.monotonic()
-        self._each = 0.0  # seconds from one pass to the next, judging included
+        self._each = 0.0  # seconds from one epoch to the next, including evaluation
         self._bar = bar()
         console = Console(stderr=True, highlight=False)
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=_A_SECOND)
@@ -42,7 +42,13 @@ class LiveTable:
         self._live.refresh()
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-        """Yield the items, with a bar below the table while they last."""
+        """Yield the items, with a progress bar below the table.
+
+        Args:
+            items: the items.
+            label: the label of the bar.
+            total: the number of items; None: unknown.
+        """
         task = self._bar.add_task(printable.text(label), total=total)
         try:
             for item in items:
@@ -82,7 +88,7 @@ class LiveTable:
 
 
 def bar(console: "Console | None" = None, *, transient: bool = False) -> "Progress":
-    """A bar with what is done, of how much, and the time it takes."""
+    """Return a bar with what is done, of how much, and the time it takes."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -104,7 +110,7 @@ def bar(console: "Console | None" = None, *, transient: bool = False) -> "Progre
 
 
 def scored(one: Pass, name: str) -> str:
-    """A score in percent, with half the width of its 95 % interval where there is one."""
+    """Return a score in percent, with half the width of its 95 % interval where there is one."""
     if name not in one.scores:
         return "-"
     score, interval = one.scores[name]
@@ -112,6 +118,6 @@ def scored(one: Pass, name: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as a clock shows it: 0:42, 12:05, 1:02:33."""
+    """Return a time as a clock shows it: 0:42, 12:05, 1:02:33."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""The command `dmlcli`: one line in, an exit code out, by the shortest way to what the line asks for.
+"""Entry point: runs a command line with as few imports as possible, and returns the exit code.
 
 Nothing is imported up here but what Python itself has loaded already: signals are handled first.
 """
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """The command `dmlcli`."""
+    """Run the command `dmlcli`."""
     try:
         from dmlcli import interrupts
 
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _query(words: list[str]) -> int | None:
-    """A query whose line is plainly right, without Typer; None where it is not."""
+    """Run a plain `query` command line without Typer; return None if Typer is needed."""
     # one query needs no team of threads for its arithmetic, and making one takes longer than the search
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmlcli.cli import fast_parser, next_step

@@ -1,6 +1,6 @@
-"""The commands that hints and "next:" lines name, as they work in the shell where the last one was typed.
+"""Commands in hints, completed with the options of the current command line.
 
-Whoever writes a hint knows no more than the command (`dmlcli index CATALOG`). What was typed is known here: the
+Hints are written with plain commands (`dmlcli index CATALOG`). This module knows the current command line: the
 workspace, index and model that were named go into every command that takes them, quoted for the shell.
 """
 
@@ -27,10 +27,11 @@ _words: list[str] = []
 
 
 def remember(verb: str, options: Mapping[str, Any], words: Sequence[str]) -> None:
-    """Keep what was typed, for the hints to come.
+    """Store the command line, so that hints can repeat its options.
 
     Args:
-        options: the values of the verb's own options, None where they were not given.
+        verb: the command.
+        options: the values of its options, None for those that are not given.
         words: the command line after `dmlcli`.
     """
     global _verb
@@ -49,7 +50,7 @@ def again(without: str) -> str:
 
 
 def complete(text: str) -> str:
-    """Return a text with what was typed put into each command in it that takes it and does not name it yet."""
+    """Return a text whose commands are completed with the options of the current command line."""
     return re.sub(_COMMAND, _completed, text) if _typed else text
 
 
@@ -66,7 +67,7 @@ def _completed(found: re.Match[str]) -> str:
 
 
 def _options(verb: str) -> list[tuple[str, str]]:
-    """The options of a command that say where things are, as they were typed."""
+    """Return the options of a command that say where things are, as they were typed."""
     index = _typed.get("to") or _typed.get("index") or (_typed.get("output") if _verb == "index" else None)
     model = _typed.get("model") or (_typed.get("output") if _verb == "train" else None)
     found = [("-w", _typed["workspace"])] if "workspace" in _typed else []

@@ -1,4 +1,4 @@
-"""What a person sees of the work: a bar on a terminal, else one plain line per tenth; all of it on stderr."""
+"""Progress on stderr: a bar on a terminal, else one line per tenth."""
 
 import os
 import sys
@@ -25,6 +25,13 @@ class Teller:
         self._warned: set[str] = set()
 
     def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+        """Yield the items, with a progress bar or a line per tenth.
+
+        Args:
+            items: the items.
+            label: what is done.
+            total: the number of items; None: unknown.
+        """
         if self.quiet or total == 0:
             yield from items
         elif self._live is not None:
@@ -58,7 +65,7 @@ class Teller:
         self._live.add(one)
 
     def close(self) -> None:
-        """What is drawn stays as it is; the next line goes below it."""
+        """Leave the bar as it is, and continue on the next line."""
         if self._live is not None:
             self._live.close()
             self._live = None

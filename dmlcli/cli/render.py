@@ -1,4 +1,4 @@
-"""From a report to what is shown: one view a verb for people, JSON for scripts. The only way out to stdout.
+"""Output of reports on stdout: a view for each command, or JSON.
 
 A report's module and its view have the same name: `report/train.py`, `views/train.py`. No other view is loaded.
 """
@@ -51,7 +51,14 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
 
 
 def error_text(message: str, hint: str, code: int, format: str | None) -> str:
-    """An error as a person or, with a JSON format, as a script reads it."""
+    """Return an error as text or, for a JSON format, as a JSON object.
+
+    Args:
+        message: the problem.
+        hint: the next step; may be empty.
+        code: the exit code.
+        format: as `--format`.
+    """
     if format in ("json", "jsonl"):
         return printable.dumps({"schema": formatting.SCHEMA, "error": message, "hint": hint, "exit_code": code})
     return f"dmlcli: error: {printable.text(message)}" + (f"\nhint: {printable.text(hint)}" if hint else "")

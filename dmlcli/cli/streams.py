@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr as a command needs them, whatever it was started with."""
+"""Repair of stdin, stdout and stderr, however the command was started."""
 
 import codecs
 import io
@@ -35,7 +35,7 @@ def accept_any_name() -> None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
-    """The bytes that a file name was read from, else `\\uXXXX`, which JSON reads as the character."""
+    """Return the bytes that a file name was read from, else `\\uXXXX`, which JSON reads as the character."""
     assert isinstance(error, UnicodeEncodeError)
     parts = []
     for sign in error.object[error.start : error.end]:
@@ -49,7 +49,7 @@ def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 class _Stderr(io.FileIO):
-    """What nobody can read any more (a closed pipe, a full disk) is dropped: messages are not the work."""
+    """A stderr that drops messages which cannot be written (closed pipe, full disk)."""
 
     def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined]
         try:

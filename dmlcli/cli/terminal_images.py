@@ -1,4 +1,4 @@
-"""--show: pictures in a terminal, in the best way that it says it knows; half blocks where it knows none.
+"""--show: images in a terminal, with the best protocol that it supports, else half blocks.
 
 The terminal is asked, never guessed by its name: it answers on stdin within a moment (a terminal that understands
 nothing still answers the last question, what kind of device it is), and what it answers decides.
@@ -38,7 +38,7 @@ _COLORS = 128  # of a sixel picture
 
 @dataclass(frozen=True)
 class Terminal:
-    """What a terminal said of itself."""
+    """The capabilities that a terminal reports."""
 
     way: str  # kitty, iterm, sixel or blocks
     cell: tuple[int, int] = (10, 20)  # width and height of a character in pixels
@@ -83,7 +83,7 @@ def show(answer: Answer, terminal: Terminal) -> None:
 
 
 def _reply() -> bytes:
-    """What the terminal answers to the questions; the terminal is left as it was found."""
+    """Return the terminal's answer to the queries, and restore its settings."""
     with open(os.ctermid(), "r+b", buffering=0) as device:  # noqa: PTH123
         handle = device.fileno()
         before = termios.tcgetattr(handle)
@@ -108,7 +108,7 @@ def _png(row: "Image.Image") -> bytes:
 
 
 def _kitty(row: "Image.Image") -> str:
-    """kitty's graphics protocol: PNG in pieces of at most 4,096 characters, which say whether more follow."""
+    """Return an image in kitty's graphics protocol: PNG in chunks of at most 4,096 characters."""
     data = base64.b64encode(_png(row)).decode("ascii")
     pieces = [data[start : start + 4096] for start in range(0, len(data), 4096)]
     parts = [f"\x1b_Ga=T,f=100,m={int(len(pieces) > 1)};{pieces[0]}\x1b\\"]
@@ -117,14 +117,14 @@ def _kitty(row: "Image.Image") -> str:
 
 
 def _iterm(row: "Image.Image") -> str:
-    """iTerm2's inline images."""
+    """Return an image in iTerm2's inline format."""
     data = _png(row)
     size = f"size={len(data)};width={row.width}px;height={row.height}px;inline=1"
     return f"\x1b]1337;File={size}:{base64.b64encode(data).decode('ascii')}\x07"
 
 
 def _sixel(row: "Image.Image") -> str:
-    """DEC sixels: bands of six rows, in each band one line for every color that it has."""
+    """Return an image as DEC sixels: bands of six rows, with one line for each color of the band."""
     reduced = row.quantize(_COLORS)
     codes = np.asarray(reduced)  # (H, W)
     palette = np.reshape(reduced.getpalette() or [], (-1, 3)) * 100 // 255  # sixels count in per cent
@@ -139,7 +139,7 @@ def _sixel(row: "Image.Image") -> str:
 
 
 def _run_lengths(codes: NDArray[np.int64]) -> str:
-    """The characters, those that repeat with a count before them."""
+    """Return the characters, with a count before repeated ones."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     counts = np.diff(starts, append=len(codes))
     signs = [chr(code) for code in codes[starts].tolist()]
@@ -149,7 +149,7 @@ def _run_lengths(codes: NDArray[np.int64]) -> str:
 
 
 def _blocks(row: "Image.Image") -> str:
-    """Two pixels a character: the upper half block in the color of the one, on the color of the other."""
+    """Return two pixels per character: upper half blocks with foreground and background colors."""
     lines, pixels = [], np.asarray(row)
     for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
         cells = (

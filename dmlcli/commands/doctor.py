@@ -1,4 +1,4 @@
-"""dmlcli doctor: what is wrong with a catalog, before hours of training find out."""
+"""dmlcli doctor: check a catalog."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def doctor(
     source_column: options.SourceColumn = None,
     root: options.Root = None,
 ) -> "DoctorReport":
-    """Look for what is wrong with a catalog: broken photos, copies, leaks between splits, series of shots.
+    """Check a catalog: broken photos, duplicates, leaks between splits, series of shots.
 
     Exit 1 where there is a problem, 0 where there is none; notices (a transparent PNG, a product with one photo) count
     for nothing. Every photo is opened, also those of the test split: nothing is learned from them.

@@ -1,4 +1,4 @@
-"""dmlcli duplicates: near-identical images, or products, of an index, in groups."""
+"""dmlcli duplicates: group near-identical images or products of an index."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def duplicates(
     index: options.IndexPath = None,
     workspace: options.WorkspacePath = None,
 ) -> "DuplicatesReport":
-    """Group the images of an index whose embeddings are nearly the same; exit 1 where there are none.
+    """Group images of an index with nearly equal embeddings; exit 1 if there are none.
 
     A trained model gives all photos of a product similar embeddings, so the photos of each group are compared pixel by
     pixel too, and only those that show the same picture are listed. One file that is listed twice, or linked, is no
@@ -51,7 +51,7 @@ def duplicates(
         groups = near_duplicates.group(len(ids), lambda rows: opened.vectors(ids[rows]), threshold)
     cautions = []
     if groups.crowded:
-        cautions.append("some are as close to more than 64 others; a higher --threshold tells them apart")
+        cautions.append("some are this close to more than 64 others; use a higher --threshold to separate them")
     named = _named(opened, ids, groups)
     if not products:
         named = _confirmed(named, _is_trained(opened), cautions)
@@ -66,7 +66,7 @@ def duplicates(
 
 
 def _is_trained(index: "Index") -> bool:
-    """Whether the index was made by a model that brings the photos of a product together."""
+    """Return whether the index was made by a model that brings the photos of a product together."""
     from dmlcli.errors import ModelError
     from dmlcli.model import open_model
 
@@ -77,7 +77,7 @@ def _is_trained(index: "Index") -> bool:
 
 
 def _confirmed(groups: "list[Group]", trained: bool, cautions: list[str]) -> "list[Group]":
-    """The groups without entries that are one file, and, from a trained model, of photos that show one picture.
+    """Return the groups without entries that are one file, and, from a trained model, of photos that show one picture.
 
     Whatever is left out is added to `cautions`. The first of a group is one that exists on disk, where there is one: a
     script that removes the others keeps it.
@@ -95,17 +95,17 @@ def _confirmed(groups: "list[Group]", trained: bool, cautions: list[str]) -> "li
             parts = [[parts[0][place] for place in part] for part in found]
         left += [sorted(part, key=lambda one: not one[1].path.exists()) for part in parts if len(part) > 1]
     if linked:
-        cautions.append(f"{linked} more are the same file again, listed twice or linked: not duplicates")
+        cautions.append(f"{linked} more are listed twice or linked to the same file; they are not duplicates")
     if different:
         cautions.append(
-            f"{different} more have similar embeddings, which a trained model gives to all photos of a product, but "
-            "show other pictures: not duplicates"
+            f"{different} more have similar embeddings but show different pictures; a trained model gives all photos "
+            "of a product similar embeddings"
         )
     return sorted(left, key=len, reverse=True)
 
 
 def _means(index: "Index") -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
-    """The mean direction of each product's images (C, D), and the id of its first image (C,)."""
+    """Return the mean direction of each product's images (C, D), and the id of its first image (C,)."""
     import numpy as np
 
     label_of: dict[str, int] = {}
@@ -127,7 +127,7 @@ def _means(index: "Index") -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
 
 
 def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> "list[Group]":
-    """The groups with products, images and scores, and where each photo lies; the largest first."""
+    """Return the groups with products, images and scores, and where each photo lies; the largest first."""
     from dmlcli.catalog import Photo
     from dmlcli.report.duplicates import Alike
     from dmlcli.search.item_lookup import Items

@@ -1,4 +1,4 @@
-"""dmlcli embed: images in, unit vectors out; what is unchanged is not computed again."""
+"""dmlcli embed: compute unit vectors of images; unchanged images are not computed again."""
 
 import sys
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def embed(
     root: options.Root = None,
     strict: options.Strict = False,
 ) -> "EmbedReport":
-    """Embed a catalog with the workspace's model, or with the pretrained backbone where there is none.
+    """Embed a catalog with the workspace's model, or a pretrained backbone if there is none.
 
     A run that was stopped is taken up where it was.
 
@@ -103,9 +103,10 @@ def embed(
 
 
 def _retire(target: Path, computed: "Computed", prune: bool) -> None:
-    """Keep the vectors of images that the folder will not hold any more; those whose files are gone are asked for.
+    """Keep the vectors of images that the folder will no longer contain.
 
-    Errors: CannotRun where too many files are gone and nobody said that this is meant.
+    Raises:
+        CannotRun: too many files are gone, and `--prune` is not given.
     """
     from dmlcli import embeddings
     from dmlcli.errors import EmbeddingsError
@@ -131,14 +132,14 @@ def _retire(target: Path, computed: "Computed", prune: bool) -> None:
 
 
 def _follow(encoder: "Encoder", photos: "Catalog", place: "Workspace", kept_at: Path) -> NoReturn:
-    """What a process does that does not lead: its part of the images, and nothing after it."""
+    """Compute the part of the images of a process other than the main one, and exit."""
     with dist_env.a_part():
         encoder.embed_part(photos, place.known(kept_at), kept_at)
     raise SystemExit(0)
 
 
 def _new(made: "Embeddings", known: Sequence["Embeddings"]) -> int:
-    """How many rows some process computed: those that were not known before."""
+    """Return how many rows some process computed: those that were not known before."""
     of_this = [other for other in known if (other.model, other.views) == (made.model, made.views)]
     before = {state.digest for other in of_this for state in other.states}
     return sum(state.digest not in before for state in made.states)
@@ -147,24 +148,24 @@ def _new(made: "Embeddings", known: Sequence["Embeddings"]) -> int:
 def _check_asked(
     inputs: Sequence[str | Path], files_from: str | None, null: bool, output: Path | None, layout: str
 ) -> None:
-    """Raise UsageError for what does not go together."""
+    """Raise UsageError for options that cannot be combined."""
     if not inputs and files_from is None:
-        raise UsageError("there is nothing to embed", hint="dmlcli embed CATALOG, or images, or --files-from FILE")
+        raise UsageError("no images to embed", hint="use dmlcli embed CATALOG, image files, or --files-from FILE")
     if null and files_from is None:
-        raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
+        raise UsageError("--null only works with --files-from", hint="--files-from FILE --null")
     if "-" in inputs and (len(inputs) > 1 or files_from is not None):
-        raise UsageError("an image on stdin (-) is embedded alone", hint="dmlcli embed - -o vector.npy < img.jpg")
-    if "-" in (*inputs, files_from) and dist_env.world() > 1:
         raise UsageError(
-            f"{dist_env.world()} processes cannot share what comes on stdin", hint="a file: --files-from FILE"
+            "an image on stdin (-) cannot be combined with other images", hint="dmlcli embed - -o vector.npy < img.jpg"
         )
+    if "-" in (*inputs, files_from) and dist_env.world() > 1:
+        raise UsageError(f"{dist_env.world()} processes cannot share stdin", hint="use a file: --files-from FILE")
     if "-" in inputs and output is None:
         raise UsageError(
-            "one image would take the place of the workspace's embeddings",
+            "a single image would replace the embeddings of the workspace",
             hint="dmlcli embed - -o vector.npy < img.jpg",
         )
     if layout == "clip-retrieval" and output is None:
-        raise UsageError("--layout clip-retrieval writes a folder of its own", hint="name it with -o DIR")
+        raise UsageError("--layout clip-retrieval needs an output folder", hint="specify it with -o DIR")
 
 
 def _photos(
@@ -175,7 +176,7 @@ def _photos(
     root: Path | None,
     strict: bool,
 ) -> "Catalog":
-    """What is to be embedded: a catalog where one is named, else images without products, in the order given."""
+    """Return the images to embed: a catalog if one is given, else images without products, in order."""
     from dmlcli import path_lists
     from dmlcli.catalog import Catalog, Item, find_images, open_catalog
     from dmlcli.image import SNIFF_LENGTH, is_image
@@ -199,18 +200,18 @@ def _photos(
         else:
             files.append(Path(line.name))
     if not files:
-        raise CannotRun("there is no image to embed", hint="embed takes image files, folders and lists of them")
+        raise CannotRun("no images to embed", hint="embed takes image files, folders and lists of them")
     return Catalog(Path(root or Path.cwd()).resolve(), [Item(str(file), "") for file in files], skipped)
 
 
 def _from_stdin(encoder: "Encoder") -> "Computed":
-    """The one image whose bytes are on stdin."""
+    """Return the one image whose bytes are on stdin."""
     from dmlcli.catalog import Item
     from dmlcli.embeddings import Computed, Embeddings, FileState
     from dmlcli.image import read_stream
 
     if sys.stdin.isatty():
-        raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli embed - < img.jpg")
+        raise UsageError("expected an image on stdin, but stdin is a terminal", hint="dmlcli embed - < img.jpg")
     vectors = encoder.embed(read_stream(sys.stdin.buffer.read))
     made = Embeddings(Path(), [Item("-", "")], [FileState(0, 0, "")], vectors, encoder.fingerprint, encoder.views)
     return Computed(made, 1, [])

@@ -1,4 +1,4 @@
-"""dmlcli eval: how good the search is, with which confidence, where it fails, and whether another is better."""
+"""dmlcli eval: measure the search, with intervals, error analysis and comparisons."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,9 +69,13 @@ def eval(
     from dmlcli.workspace import find, need
 
     if (query_split is None) != (gallery_split is None) and queries is None:
-        raise UsageError("--query-split and --gallery-split go together", hint="or name a catalog with --queries")
+        raise UsageError(
+            "--query-split and --gallery-split must be used together", hint="or use a catalog with --queries"
+        )
     if ranked is not None and (against is not None or model is not None or rerank or dry_run):
-        raise UsageError("--ranked judges lists as they are, with no model", hint="leave the other option out")
+        raise UsageError(
+            "--ranked cannot be combined with --against, --model, --rerank or --dry-run", hint="remove the other option"
+        )
     request = Request(
         path=Path(catalog) if catalog else None,
         queries=Path(queries) if queries else None,
@@ -88,7 +92,7 @@ def eval(
     )
     lowest = min_scores.parse_min_scores(names(fail_under, "fail_under"))
     named = None if metrics is None else ",".join(names(metrics, "metrics"))
-    min_scores.selection(named)  # a misspelt metric is answered before the work starts
+    min_scores.selection(named)  # a misspelled metric is an error before the work starts
     ways = _ways(names(rerank, "rerank"))
     if html is not None:
         storage.check_writable(Path(html), new_folders=False)
@@ -98,7 +102,7 @@ def eval(
         return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
     selection = min_scores.selection(
-        named, report_builder.recall(published, chosen.gallery_items.official), also=lowest
+        named, report_builder.recall(published, chosen.gallery_input.official), also=lowest
     )
     found = measure(sides, selection, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
 
@@ -141,5 +145,5 @@ def _plan(request: "Request", chosen: "Inputs", ways: "list[Rerank]") -> "EvalPl
         to_embed=unknown_images(request, chosen),
         peak_bytes=peak,
         seconds=seconds,
-        skipped=(*chosen.gallery_items.skipped,),
+        skipped=(*chosen.gallery_input.skipped,),
     )

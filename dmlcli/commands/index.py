@@ -1,4 +1,4 @@
-"""dmlcli index: a catalog or its embeddings in, a searchable index out."""
+"""dmlcli index: build, update or push an index from a catalog or its embeddings."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def index(
     root: options.Root = None,
     strict: options.Strict = False,
 ) -> "IndexReport":
-    """Index a catalog for dmlcli query; without a trained model, the pretrained backbone is searched with.
+    """Index a catalog for dmlcli query; without a trained model, use the pretrained backbone.
 
     Given embeddings (or nothing: those of the workspace), only the index is made.
 
@@ -70,7 +70,7 @@ def index(
     from dmlcli.workspace import make, need
 
     if prune and not update:
-        raise UsageError("--prune says what --update may remove", hint="--update --prune")
+        raise UsageError("--prune only works with --update", hint="--update --prune")
     requirements = _requirements(auto, target_recall, max_memory, factory, update and to is None)
     _check_to(to, replace, auto or target_recall or max_memory, output)
     if output is not None:
@@ -83,7 +83,7 @@ def index(
         columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
         source = open_catalog(path, columns, root, strict=strict).only(split)
     if average is not None and not isinstance(source, Catalog):
-        raise UsageError("--average has no effect on embeddings that are made already", hint="leave it out")
+        raise UsageError("--average has no effect on existing embeddings", hint="remove it")
     encoder = EncoderOptions(backbone, weights, pooling, device)
     place = make(workspace)  # only once there is something to index
     if to is not None:
@@ -158,7 +158,7 @@ def _pushed(
     finally:
         server.close()
     if done.changed:
-        progress.note(f"{done.changed} rows were written over: what is said of their images has changed")
+        progress.note(f"{done.changed} rows were updated, because the data of their images changed")
     return IndexReport(
         output=done.collection.place,
         images=done.collection.images,
@@ -178,59 +178,57 @@ def _pushed(
 
 
 def _check_to(to: str | None, replace: bool, choosing: object, output: Path | None) -> None:
-    """Raise UsageError where the options of a collection do not go together."""
+    """Raise UsageError for options that cannot be combined with --to."""
     from dmlcli.indexes.gallery import is_address
 
     if output is not None and is_address(output):
-        raise UsageError("-o names a folder", hint="--to milvus://host:19530/products pushes into a collection")
+        raise UsageError("-o takes a folder, not a collection", hint="use --to milvus://host:19530/products")
     if to is None:
         if replace:
-            raise UsageError(
-                "--replace drops a collection, and none is named", hint="--to milvus://host:19530/products"
-            )
+            raise UsageError("--replace needs a collection", hint="specify it: --to milvus://host:19530/products")
         return
     if output is not None:
-        raise UsageError("-o names a folder, --to a collection", hint="leave one of them out")
+        raise UsageError("-o and --to cannot be combined", hint="remove one of them")
     if choosing:
         raise UsageError(
-            "--auto, --target-recall and --max-memory choose among kinds of FAISS",
-            hint="--factory HNSW names one of Milvus",
+            "--auto, --target-recall and --max-memory do not work with --to",
+            hint="use --factory to select an index type of Milvus, for example --factory HNSW",
         )
     if not is_address(to):
-        raise UsageError(f"--to {to} is no collection", hint="--to milvus://host:19530/products; -o names a folder")
+        raise UsageError(
+            f"invalid --to {to}: not a collection", hint="use --to milvus://host:19530/products, or -o for a folder"
+        )
 
 
 def _requirements(
     auto: bool, recall: float | None, memory: str | None, factory: str | None, update: bool
 ) -> "IndexRequirements":
-    """What kind of index is asked for; raises UsageError where the options do not go together."""
+    """Return the requirements of the index; raises UsageError for options that cannot be combined."""
     from dmlcli.indexes import TARGET, IndexRequirements
 
     if update and (auto or factory or memory or recall):
-        raise UsageError(
-            "--update keeps the kind of the index as it is", hint="without --update it is rebuilt, as you wish"
-        )
+        raise UsageError("--update cannot change the kind of the index", hint="run without --update to rebuild it")
     if factory and (auto or memory):
         raise UsageError(
-            f"--factory {factory} says which kind, {'--auto' if auto else '--max-memory'} that it be chosen",
-            hint="leave one of them out",
+            f"--factory and {'--auto' if auto else '--max-memory'} cannot be combined",
+            hint="remove one of them",
         )
     bytes = None if memory is None else _bytes(memory)
     return IndexRequirements(factory, recall or TARGET, bytes, chosen=auto or recall is not None or memory is not None)
 
 
 def _bytes(text: str) -> int:
-    """How many bytes 4G, 500M or 1.5GB are."""
+    """Return how many bytes 4G, 500M or 1.5GB are."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
     if not found or not float(found[1]):
-        raise UsageError(f"'{text}' is no size", hint="--max-memory 500M, or 4G")
+        raise UsageError(f"invalid --max-memory '{text}'", hint="use a size such as 500M or 4G")
     return int(float(found[1]) * _UNITS[found[2]])
 
 
 def _model_of(
     vectors: "Embeddings", named: Path | None, place: "Workspace", encoder: "EncoderOptions"
 ) -> "Model | None":
-    """The model that made the embeddings; None where nobody says which that was."""
+    """Return the model that made the embeddings; None if it is unknown."""
     from dmlcli.model import open_matching
 
     if not vectors.model and named is None:
@@ -250,7 +248,7 @@ def _embedded(
     update: bool,
     there: "Index | None" = None,
 ) -> "tuple[Embeddings, Model, list[Skipped]]":
-    """The embeddings of a catalog, made where they are not known, and kept in the workspace.
+    """Return the embeddings of a catalog, made where they are not known, and kept in the workspace.
 
     Args:
         photos: the catalog.

@@ -1,4 +1,4 @@
-"""dmlcli losses: what `--loss` knows."""
+"""dmlcli losses: list the losses."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def losses(name: options.LossName = None) -> "LossesReport":
-    """List the losses, or tell one in full.
+    """List the losses, or show one in detail.
 
     Examples:
 

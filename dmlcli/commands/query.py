@@ -1,4 +1,4 @@
-"""dmlcli query: a photo in, the closest images or products of the index out."""
+"""dmlcli query: find the most similar images or products of the index."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def query(
     model: options.ModelPath = None,
     workspace: options.WorkspacePath = None,
 ) -> "QueryReport":
-    """Search the index by photo; answers come one by one, in the order of the photos.
+    """Search the index by photo; answers come in the order of the photos.
 
     Examples:
 
@@ -121,20 +121,22 @@ def _check(
     sheet: Path | None,
     html: Path | None,
 ) -> None:
-    """Raise UsageError or CannotRun for what can be seen to be wrong before anything is opened."""
+    """Raise UsageError or CannotRun for invalid options, before anything is opened."""
     from dmlcli.search.photo_inputs import are_none
 
     if are_none(images) and not others and files_from is None:
         raise UsageError(
-            "there is no query", hint="dmlcli query img.jpg, or --files-from FILE, or - for an image on stdin"
+            "no query is given", hint="use dmlcli query img.jpg, --files-from FILE, or - for an image on stdin"
         )
     if null and files_from is None:
-        raise UsageError("--null says how the paths of --files-from end", hint="--files-from FILE --null")
+        raise UsageError("--null only works with --files-from", hint="--files-from FILE --null")
     if pool is not None and by != "product":
-        raise UsageError("--pool says how the images of a product are folded", hint=f"--by product --pool {pool}")
+        raise UsageError("--pool only works with --by product", hint=f"--by product --pool {pool}")
     if sheet is not None:
         if Path(sheet).suffix.lower() not in _PICTURES:
-            raise UsageError(f"{sheet} is no name of a picture", hint="--sheet takes a file name that ends in .png")
+            raise UsageError(
+                f"invalid --sheet {sheet}: not the name of an image", hint="use a file name that ends in .png"
+            )
         _check_place(Path(sheet))
     if html is not None:
         _check_place(Path(html))
@@ -154,19 +156,19 @@ def _reranking(text: str) -> "Rerank":
 
 
 def _warn_of_few_images(way: "Rerank", items: "ItemTable") -> None:
-    """Warn where a way of re-ranking is known to lose more than it gains."""
+    """Warn if a re-ranking method needs more images per product."""
     if way.name != "k-reciprocal":
         return
     usual = items.usual_images()
     if usual < _ENOUGH_IMAGES:
         progress.warn(
             f"--rerank k-reciprocal compares neighbors, and half of the products have {usual:g} images or fewer: "
-            "expect fewer right first hits than without it (dmlcli eval --rerank all measures it)"
+            "Recall@1 may be lower than without it (measure it with dmlcli eval --rerank all)"
         )
 
 
 def _vectors(given: "Vectors") -> "list[Any]":
-    """Each file, or array, of --vector."""
+    """Return each file, or array, of --vector."""
     import numpy as np
 
     if given is None:
@@ -175,7 +177,7 @@ def _vectors(given: "Vectors") -> "list[Any]":
 
 
 def _asked(images: "Photos", files_from: str | None, null: bool, known: list["QueryInput"]) -> Iterator["QueryInput"]:
-    """All there is to search with, in order; photos are read as they come."""
+    """Yield all there is to search with, in order; photos are read as they come."""
     from dmlcli.search import photo_inputs
 
     yield from photo_inputs.sources(images)
@@ -185,7 +187,7 @@ def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Qu
 
 
 def _encoder(model: "Model", few: bool) -> "Encode":
-    """What turns photos into vectors."""
+    """Return a function from photos to vectors."""
     from dmlcli.encoder import Encoder
 
     encoder = Encoder(model, few=few)
@@ -197,7 +199,7 @@ def _encoder(model: "Model", few: bool) -> "Encode":
 
 
 def _score(asked: object) -> float | Literal["auto"] | None:
-    """What --min-score means; raises UsageError where it means nothing."""
+    """Return the value of --min-score; raises UsageError for an invalid one."""
     if asked is None:
         return None
     if asked == "auto":
@@ -207,18 +209,18 @@ def _score(asked: object) -> float | Literal["auto"] | None:
     except ValueError:
         score = 2.0
     if not -1 <= score <= 1:
-        raise UsageError(f"--min-score {asked} is neither a cosine in [-1, 1] nor auto", hint="--min-score 0.6")
+        raise UsageError(f"invalid --min-score {asked}: expected a cosine in [-1, 1] or auto", hint="--min-score 0.6")
     return score
 
 
 def _check_most(top_k: int, gallery: "Gallery") -> None:
-    """Raise UsageError where more hits are asked for than one search can give."""
+    """Raise UsageError if more hits are requested than a search can return."""
     if top_k > gallery.most and gallery.images > gallery.most:
-        raise UsageError(f"{gallery.place} gives {gallery.most} hits at most, not {top_k}", hint=f"-k {gallery.most}")
+        raise UsageError(f"{gallery.place} returns at most {gallery.most} hits, not {top_k}", hint=f"-k {gallery.most}")
 
 
 def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) -> "Model":
-    """The model that made what is searched in: the one named, the one it remembers, or that of the workspace."""
+    """Return the model of the index: the given one, the one that the index records, or that of the workspace."""
     from dmlcli.indexes.gallery import is_address
     from dmlcli.model import open_matching
     from dmlcli.workspace import find
@@ -228,21 +230,19 @@ def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) ->
         place = find(workspace)
         folder = place.model if place else None
         if folder is None:
-            raise CannotRun(
-                f"{gallery.place} was made by model {gallery.model}", hint="--model MODEL says where it lies"
-            )
+            raise CannotRun(f"{gallery.place} was made by model {gallery.model}", hint="specify it with --model MODEL")
     return open_matching(folder, gallery.model, None if named else _models(gallery))
 
 
 def _models(gallery: "Gallery") -> Path | None:
-    """Where models that were replaced are kept beside an index."""
+    """Return where models that were replaced are kept beside an index."""
     from dmlcli.indexes.gallery import is_address
 
     return None if is_address(gallery.place) else Path(gallery.place).parent / "models"
 
 
 def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
-    """The cosine that --min-score auto finds for this index; said, and kept beside the index."""
+    """Return the threshold of --min-score auto for this index, printed and stored next to the index."""
     from dmlcli.model import open_matching
     from dmlcli.search import calibration
 
@@ -266,12 +266,12 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
         "trained": ", all trained on",
     }[found.basis]
     progress.note(
-        f"--min-score auto: {found.threshold:.3f} refuses {100 * found.refused:.0f} % of photos of unknown products"
-        f"{known} (found from {found.images} images of {found.products} products{how})"
+        f"--min-score auto: {found.threshold:.3f} rejects {100 * found.refused:.0f} % of photos of unknown products"
+        f"{known} (estimated from {found.images} images of {found.products} products{how})"
     )
     if found.basis == "trained":
         progress.warn(
-            "unseen products come closer than those that were trained on, and nothing tells how close here: fewer of "
-            "them will be refused (train without --for seen measures it)"
+            "unseen products have higher scores than products that were trained on, and the model has no measurement "
+            "of this: fewer of them will be rejected (train without --for seen to measure it)"
         )
     return found.threshold

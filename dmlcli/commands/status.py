@@ -1,4 +1,4 @@
-"""dmlcli status: what the workspace holds, and what to type next."""
+"""dmlcli status: show the content of the workspace and the next command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
-    """Say what the workspace holds and what to type next.
+    """Show what the workspace contains, and the next command.
 
     Examples:
 
@@ -51,7 +51,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
             "fingerprint": record.fingerprint,
             "backbone": record.backbone,
             "weights": record.weights_from,
-            "head": record.scores.get("chosen", "none: the backbone is used as it is"),
+            "head": record.scores.get("chosen", "none (frozen backbone)"),
             "trained on": f"{len(record.products)} products",
             "dim": str(record.dim),
             "validation MAP@R": "not measured" if score is None else f"{100 * score:.1f} %",
@@ -64,13 +64,13 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
     embeddings = read(place.embeddings, "embeddings.json")
     index = read(place.index, "index.json")
     if index and not is_root_there(Path(index["root"])):
-        cautions.append(f"the catalog {index['root']} is not there; if it was moved: dmlcli index NEWPATH --update")
+        cautions.append(f"the catalog {index['root']} does not exist; if it was moved: dmlcli index NEWPATH --update")
     for name, made in (("embeddings", embeddings), ("index", index)):
         if made and model and made["model"] != model["fingerprint"]:
             cautions.append(f"the {name} were made by another model: dmlcli index CATALOG rebuilds them")
     past = _runs(place.runs)
     if past and past[-1].state == "interrupted":
-        cautions.append(f"run {past[-1].id} was interrupted: dmlcli train CATALOG --resume goes on with it")
+        cautions.append(f"run {past[-1].id} was interrupted: dmlcli train CATALOG --resume continues it")
     if index:
         following = "dmlcli query img.jpg"
     elif model:
@@ -81,7 +81,7 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
 
 
 def _runs(folder: Path) -> "tuple[RunRow, ...]":
-    """The training runs, as far as each has come."""
+    """Return the training runs, as far as each has come."""
     from dmlcli import runs
     from dmlcli.report.status import RunRow
 
@@ -91,7 +91,7 @@ def _runs(folder: Path) -> "tuple[RunRow, ...]":
         scores = [line["map@r"] for line in lines if line.get("map@r") is not None]
         state = record.state
         if state == "unfinished":
-            state = "going" if runs.is_going(folder / record.id) else "interrupted"
+            state = "running" if runs.is_running(folder / record.id) else "interrupted"
         rows.append(
             RunRow(
                 id=record.id,

@@ -1,10 +1,10 @@
-"""Embeddings: a matrix (N, D) of unit vectors and the table of what each row shows.
+"""Embeddings: a matrix (N, D) of unit vectors, and a table with the item of each row.
 
 embeddings      the class Embeddings
-compute         from images to rows, of which those that are known are not computed again
-missing_images  what the catalog no longer names: asked for before it is removed, and kept for a while
-store           the folder on disk, and the shards of one that is not finished
-formats         what other tools read and write: npz, npy, parquet, JSON lines, clip-retrieval's folder
+compute         computation of embeddings; known ones are not computed again
+missing_images  images that the catalog no longer contains: checked before removal, and kept for a while
+store           the folder on disk, and the shards of an unfinished one
+formats         formats of other tools: npz, npy, parquet, JSON Lines, clip-retrieval's folder
 """
 
 from dmlcli.embeddings import missing_images

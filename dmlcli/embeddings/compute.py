@@ -1,4 +1,4 @@
-"""From images to rows: read in threads, embedded in batches, and not at all where the content is known."""
+"""Computation of embeddings: images are read in threads and embedded in batches, unless their vectors are known."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ _WATCHED = 200  # images by which it is noticed that a catalog vanishes while it
 
 @dataclass(frozen=True)
 class Computed:
-    """What `compute` made: the embeddings, how many rows were not known before, and what could not be read."""
+    """The embeddings, the number of newly computed rows, and the images that cannot be read."""
 
     embeddings: Embeddings
     fresh: int
@@ -49,7 +49,7 @@ def compute(
     keep_all: bool = False,
     trusting: bool = True,
 ) -> Computed:
-    """Embed the images of a catalog, except those whose unchanged content is in `known`; one bad image stops nothing.
+    """Embed the images of a catalog, except unchanged ones in `known`; images that cannot be read are skipped.
 
     Args:
         catalog: what is embedded.
@@ -113,7 +113,7 @@ class _Place:
 def _reader(
     catalog: Catalog, view: View, known: Sequence[Embeddings], trusting: bool
 ) -> Callable[[Item], tuple[FileState, Pixels | _Place]]:
-    """What is called for each image, in threads: its state, and its pixels or where its vector is known."""
+    """Return the function that threads call for each image: its state, and its pixels or known vector."""
     by_digest = {state.digest: _Place(e, row) for e in known for row, state in enumerate(e.states)}
     by_photo = {
         (e.root / item.path, item.box): state
@@ -179,13 +179,13 @@ class _Done:
             self._kept_at = time.monotonic()
 
     def keep(self) -> None:
-        """Hand over what was computed and not kept yet."""
+        """Save the vectors that were computed since the last call."""
         if self._unkept:
             self._keep(self._of(self._unkept, self._vectors[self._unkept]))
             self._unkept.clear()
 
     def all(self) -> Embeddings:
-        """Everything, in the order of the catalog; the matrix is handed out, not copied."""
+        """Return all embeddings in the order of the catalog; the matrix is not copied."""
         rows = sorted(self._states)
         for place, row in enumerate(rows):
             if place != row:  # some image before it could not be read
@@ -198,7 +198,7 @@ class _Done:
 
 
 class _Watch:
-    """Notices that a catalog goes away while it is read: some images that were there when reading began."""
+    """Detection of a catalog that disappears while it is read."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._root = catalog.root
@@ -209,15 +209,14 @@ class _Watch:
 
     def check(self) -> None:
         """Raise CatalogError where the root, or more than a fifth of what was there, is gone."""
-        hint = "what was embedded so far is kept for the next try; nothing else was changed"
+        hint = "embeddings computed so far are kept for the next run; nothing else was changed"
         if self._is_folder and not self._root.exists():
-            raise CatalogError(f"the catalog {self._root} went away while its images were being read", hint=hint)
+            raise CatalogError(f"the catalog {self._root} disappeared while its images were read", hint=hint)
         gone = [path for path in self._there if not is_there(path)]
         if len(gone) > SHARE * len(self._there):
             share = 100 * len(gone) / len(self._there)
             raise CatalogError(
-                f"{share:.0f} % of the images of {self._root} went away while they were being read, "
-                f"among them {gone[0]}",
+                f"{share:.0f} % of the images of {self._root} disappeared while they were read, first {gone[0]}",
                 hint=hint,
             )
 
@@ -228,7 +227,7 @@ def _state(status: os.stat_result, digest: str) -> FileState:
 
 
 def _digest(data: bytes, box: Box | None) -> str:
-    """What identifies the pixels of an item: the content of its file, and which part of it is meant."""
+    """Return a digest of the pixels of an item: the content of its file and its box."""
     known = hashlib.blake2b(data, digest_size=16)
     if box is not None:
         known.update(repr(box).encode())

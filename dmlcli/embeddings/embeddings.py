@@ -13,7 +13,7 @@ from dmlcli.types import Vectors
 
 
 class FileState(NamedTuple):
-    """What tells whether a file has changed; where all but the digest are as they were, its content is too.
+    """The state of a file, which shows whether it has changed without reading it.
 
     A file that takes the place of another with the same size and modification time has another inode, or another time
     of change, which no program can set.
@@ -22,7 +22,7 @@ class FileState(NamedTuple):
     size: int  # bytes
     mtime_ns: int
     digest: str  # of the content
-    inode: int = 0  # 0 where nobody knows
+    inode: int = 0  # 0: unknown
     ctime_ns: int = 0
 
 
@@ -51,7 +51,7 @@ class Embeddings:
         return int(self.vectors.shape[1])
 
     def only(self, split: str | None) -> "Embeddings":
-        """The rows of one split, all for None."""
+        """Return the rows of one split, all for None."""
         if split is None:
             return self
         rows = [row for row, item in enumerate(self.items) if item.split == split]
@@ -62,6 +62,6 @@ class Embeddings:
         return self.take(rows)
 
     def take(self, rows: Sequence[int]) -> "Embeddings":
-        """The given rows."""
+        """Return the given rows."""
         items, states = [self.items[row] for row in rows], [self.states[row] for row in rows]
         return replace(self, items=items, states=states, vectors=self.vectors[np.asarray(rows, dtype=np.int64)])

@@ -1,4 +1,4 @@
-"""Embeddings as other tools read and write them: npz, npy, parquet, JSON lines, and clip-retrieval's folder.
+"""Embedding formats of other tools: npz, npy, parquet, JSON Lines, and clip-retrieval's folder.
 
 Whatever is read is brought to unit length; what made it is not known. Parquet needs pyarrow (the extra `parquet`).
 """
@@ -22,9 +22,9 @@ from dmlcli.errors import CannotRun, EmbeddingsError
 from dmlcli.types import Vectors
 
 SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")
-_PATHS = ("path", "image_path", "image", "file", "key")  # names a column of paths goes by
+_PATHS = ("path", "image_path", "image", "file", "key")  # names of a column of paths
 _PRODUCTS = ("product", "label")
-_NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names an array goes by
+_NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names of the array
 _NPZ_PATHS = ("paths", "filenames", "files", "image_paths", "names", "path", "filename")
 _NPZ_PRODUCTS = ("labels", "products", "targets", "label", "product", "target", "y")
 _AT_ONCE = 1 << 22  # bytes of vectors that are brought to unit length at once
@@ -41,17 +41,20 @@ def open_embeddings(path: Path) -> Embeddings:
         readers = {".npy": _open_npy, ".parquet": _open_parquet, ".jsonl": _open_jsonl}
         return readers.get(path.suffix, _open_npz if path.is_file() else store.open_folder)(path)
     except FileNotFoundError as error:
-        raise EmbeddingsError(f"there are no embeddings in {path}", hint="dmlcli embed CATALOG") from error
+        raise EmbeddingsError(f"no embeddings found in {path}", hint="dmlcli embed CATALOG") from error
     except DAMAGE as error:
         if path.is_dir() and not _is_clip_retrieval(path):
             message, hint = f"the embeddings in {path} are damaged: {error}", "dmlcli embed CATALOG"
         else:
-            message, hint = f"cannot read embeddings from {path}: {error}", "docs/formats.md says what it must hold"
+            message, hint = (
+                f"cannot read embeddings from {path}: {error}",
+                "see docs/formats.md for the expected content",
+            )
         raise EmbeddingsError(message, hint=hint) from error
 
 
 def is_embeddings(path: Path) -> bool:
-    """Whether a path given on the command line means embeddings (and not a catalog)."""
+    """Return whether a path given on the command line means embeddings (and not a catalog)."""
     path = Path(path)
     if path.suffix in (".npz", ".npy"):
         return True
@@ -67,11 +70,16 @@ def is_embeddings(path: Path) -> bool:
 
 
 def save_file(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
-    """Write embeddings as one file, of the format that its suffix names; whole or not at all.
+    """Write embeddings atomically as one file, in the format of its suffix.
+
+    Args:
+        file: with suffix .npz, .npy, .parquet or .jsonl.
+        embeddings: at least one row.
+        dtype: of the stored vectors.
 
     Raises:
-        EmbeddingsError: there is not one row, and what is there is kept.
-        CannotWrite: the disk refuses it.
+        EmbeddingsError: no rows; the existing file is kept.
+        CannotWrite: the file cannot be written.
     """
     store.check_some(file, embeddings)
     writers = {".npz": save_npz, ".npy": _save_npy, ".parquet": _save_parquet, ".jsonl": _save_jsonl}
@@ -79,7 +87,13 @@ def save_file(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> N
 
 
 def save_npz(file: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
-    """Write embeddings as one .npz file: embeddings (N, D), labels (N,), paths (N,)."""
+    """Write embeddings as one .npz file with the arrays embeddings (N, D), labels (N,) and paths (N,).
+
+    Args:
+        file: the file.
+        embeddings: the rows.
+        dtype: of the stored vectors.
+    """
     with storage.new_file(file) as draft, draft.open("wb") as stream:
         np.savez(
             stream,
@@ -138,12 +152,12 @@ def _columns(embeddings: Embeddings) -> dict[str, list[str]]:
 def _open_npz(file: Path) -> Embeddings:
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         if not hasattr(arrays, "files"):
-            raise ValueError("it is a single array, not an archive of arrays; such a file is called .npy")
+            raise ValueError("it is a single array, not an archive of arrays; name such a file .npy")
         names = {role: _array_name(file, arrays.files, role, usual) for role, usual in _NPZ_ROLES.items()}
         found = {role: _array(file, arrays, name) for role, name in names.items() if name is not None}
     if "vectors" not in found:
         raise EmbeddingsError(
-            f"{file} does not hold embeddings: its arrays are {', '.join(arrays.files) or 'none'}",
+            f"{file} contains no embeddings: its arrays are {', '.join(arrays.files) or 'none'}",
             hint="np.savez(file, embeddings=matrix, labels=products, paths=paths)",
         )
     texts = {role: [str(value) for value in found[role]] for role in ("paths", "products") if role in found}
@@ -154,15 +168,16 @@ _NPZ_ROLES = {"vectors": _NPZ_VECTORS, "paths": _NPZ_PATHS, "products": _NPZ_PRO
 
 
 def _array_name(file: Path, names: Sequence[str], role: str, usual: Sequence[str]) -> str | None:
-    """The array that holds the vectors, paths or products, by its usual names; None where there is none.
+    """Return the array that holds the vectors, paths or products, by its usual names; None where there is none.
 
-    Errors: EmbeddingsError where several have such a name and none has the first of them.
+    Raises:
+        EmbeddingsError: several arrays have such a name, and none has the first one.
     """
     found = [name for name in usual if name in names]
     if len(found) > 1 and found[0] != usual[0]:
         raise EmbeddingsError(
-            f"{file} has several arrays that may hold the {role}: {', '.join(found)}",
-            hint=f"call the right one '{usual[0]}'",
+            f"{file} has several arrays that may be the {role}: {', '.join(found)}",
+            hint=f"name the correct one '{usual[0]}'",
         )
     return found[0] if found else None
 
@@ -192,7 +207,7 @@ def _open_jsonl(file: Path) -> Embeddings:
                 if not isinstance(rows[-1], dict) or "embedding" not in rows[-1]:
                     raise EmbeddingsError(f"line {number} of {file} is not an object with 'embedding'")
     if not rows:
-        raise EmbeddingsError(f"{file} holds no lines")
+        raise EmbeddingsError(f"{file} is empty")
     vectors = np.array([row.pop("embedding") for row in rows], dtype=np.float32)
     return _foreign(file, vectors, *_named({name: [row.get(name) for row in rows] for name in rows[0]}))
 
@@ -209,7 +224,7 @@ def _is_clip_retrieval(folder: Path) -> bool:
 
 
 def _open_clip_retrieval(folder: Path) -> Embeddings:
-    """Part by part, in the order of their numbers; a part and its table must have the same rows."""
+    """Return the parts in the order of their numbers; a part and its table must have the same number of rows."""
     parts, paths, products = [], [], []
     for file in sorted((folder / _PARTS).glob("*.npy"), key=_number):
         parts.append(np.load(file, mmap_mode="r", allow_pickle=False))
@@ -219,7 +234,7 @@ def _open_clip_retrieval(folder: Path) -> Embeddings:
         paths += found[0] or [f"row {first + row}" for row in range(len(parts[-1]))]
         products += found[1] or [""] * len(parts[-1])
         if not len(paths) == len(products) == first + len(parts[-1]):
-            raise ValueError(f"{file.name} has {len(parts[-1])} rows, {tables[0].name} another number")
+            raise ValueError(f"{file.name} and {tables[0].name} have different numbers of rows")
     return _foreign(folder, np.concatenate(parts), paths, products)
 
 
@@ -228,7 +243,7 @@ def _number(file: Path) -> int:
 
 
 def _named(columns: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]:
-    """The paths and the products of a table, None where it has none."""
+    """Return the paths and the products of a table, None where it has none."""
 
     def first(names: Sequence[str]) -> list[str] | None:
         found = next((columns[name] for name in names if name in columns), None)
@@ -238,32 +253,32 @@ def _named(columns: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]
 
 
 def _foreign(source: Path, vectors: NDArray[Any], paths: list[str] | None, products: list[str] | None) -> Embeddings:
-    """Rows of another tool: checked, and brought to unit length."""
+    """Return validated rows of another tool, normalized to unit length."""
     count = len(vectors) if vectors.ndim else 0
     paths = [f"row {row}" for row in range(count)] if paths is None else paths
     products = [""] * count if products is None else products
     if vectors.dtype.kind not in "fiu":
-        raise ValueError(f"embeddings of {vectors.dtype} are no real numbers")
+        raise ValueError(f"embeddings of {vectors.dtype} are not real numbers")
     if vectors.ndim != 2 or not vectors.shape[1] or not count == len(products) == len(paths):
         raise ValueError(
             f"embeddings {vectors.shape}, {len(products)} labels and {len(paths)} paths do not go together"
         )
     unit, zeros = _unit(vectors)
     if zeros:
-        progress.warn(f"{zeros} embeddings of {source} are zero and are close to nothing")
+        progress.warn(f"{zeros} embeddings of {source} are zero vectors, which match nothing")
     items = [Item(path, product) for path, product in zip(paths, products, strict=True)]
     return Embeddings(Path(), items, [FileState(0, 0, "")] * count, unit, "")
 
 
 def _unit(vectors: NDArray[Any]) -> tuple[Vectors, int]:
-    """The rows (N, D) at unit length, a few at a time and in place where that can be; and how many are zero."""
+    """Return the rows (N, D) at unit length, a few at a time and in place where that can be; and how many are zero."""
     in_place = vectors.dtype == np.float32 and vectors.flags.writeable and vectors.flags.c_contiguous
     unit = vectors if in_place else np.empty(vectors.shape, np.float32)
     step, zeros = max(1, _AT_ONCE // (8 * vectors.shape[1])), 0
     for start in range(0, len(vectors), step):
         block = vectors[start : start + step].astype(np.float64)
         if not np.isfinite(block).all():
-            raise ValueError("there are values that are not finite")
+            raise ValueError("there are NaN or infinite values")
         lengths = np.linalg.norm(block, axis=1, keepdims=True)
         zeros += int((lengths == 0).sum())
         unit[start : start + step] = block / np.where(lengths == 0, 1, lengths)
@@ -280,7 +295,7 @@ def _write_parquet(file: Path, columns: dict[str, Any], vectors: NDArray[Any] | 
 
 
 def _utf8(value: str) -> str:
-    """Parquet knows no names that are not UTF-8."""
+    """Return a name as UTF-8, the only encoding of Parquet."""
     return os.fsencode(value).decode("utf-8", errors="replace")
 
 

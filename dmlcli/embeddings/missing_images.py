@@ -1,8 +1,8 @@
-"""Images that an index or an embeddings folder holds and the catalog no longer names: deleted, or only out of reach?
+"""Images of an index or embeddings folder that the catalog no longer contains: deleted or unreachable.
 
 A disk that is not mounted looks like a folder whose photos were deleted. Where much is gone at once, nothing is removed
 until the user says that it is meant (`--prune`). The vectors of what was removed are kept beside the embeddings, so
-that photos which come back need not be embedded again; those kept from earlier go when the index is made anew.
+that photos which come back need not be embedded again; those kept earlier are removed when the index is rebuilt.
 """
 
 import shutil
@@ -23,7 +23,7 @@ Image = tuple[str, str]  # path, and a mark of the content
 
 
 def check(before: Collection[Image], now: Iterable[Image], what: str) -> None:
-    """Raise CannotRun where more than a fifth of the images, or whole folders of them, are gone.
+    """Raise CannotRun if more than a fifth of the images, or whole folders, are gone.
 
     An image whose content turns up under another path was moved and is not gone.
 
@@ -49,14 +49,14 @@ def check(before: Collection[Image], now: Iterable[Image], what: str) -> None:
     if len(folders) > _NAMED:
         named.append(f"{len(folders) - _NAMED} more folders")
     raise CannotRun(
-        f"{len(gone)} of the {len(before)} images of {what} are not in the catalog any more: "
+        f"{len(gone)} of the {len(before)} images of {what} are no longer in the catalog: "
         f"{', '.join(named) or ', '.join(gone[:_NAMED])}; nothing was changed",
-        hint="put them back (is a disk not mounted?), or --prune removes them",
+        hint="restore them (check that all disks are mounted), or use --prune to remove them",
     )
 
 
 def _whole_folders(before: Iterable[str], gone: Iterable[str]) -> list[tuple[str, int]]:
-    """The topmost folders whose images are all gone, with how many those are."""
+    """Return the topmost folders whose images are all gone, with how many those are."""
     held, lost = _by_folder(before), _by_folder(gone)
     whole = {folder for folder, count in lost.items() if count == held[folder] >= _FOLDER}
     top = [folder for folder in whole if not any(above in whole for above in _above(folder)[1:])]
@@ -64,7 +64,7 @@ def _whole_folders(before: Iterable[str], gone: Iterable[str]) -> list[tuple[str
 
 
 def _by_folder(paths: Iterable[str]) -> Counter[str]:
-    """How many images there are in each folder and those below it."""
+    """Return how many images there are in each folder and those below it."""
     direct = Counter(path.rpartition("/")[0] for path in paths)
     counts: Counter[str] = Counter()
     for folder, count in direct.items():
@@ -74,13 +74,13 @@ def _by_folder(paths: Iterable[str]) -> Counter[str]:
 
 
 def _above(folder: str) -> list[str]:
-    """A folder and those above it, below the root."""
+    """Return a folder and those above it, below the root."""
     parts = folder.split("/") if folder else []
     return ["/".join(parts[:length]) or "/" for length in range(len(parts), 0, -1)]
 
 
 def gone_folder(folder: Path) -> Path:
-    """Where the vectors of what was removed from an embeddings folder are kept."""
+    """Return where the vectors of what was removed from an embeddings folder are kept."""
     return folder.with_name(f".{folder.name}.gone")
 
 
@@ -90,7 +90,7 @@ def retire(folder: Path, new: Embeddings, *, earlier: bool) -> None:
     Args:
         folder: the embeddings as they are.
         new: what will replace them.
-        earlier: whether what was kept before stays, too; not where everything is made anew.
+        earlier: whether what was kept before stays, too; not if everything is rebuilt.
     """
     aside = gone_folder(folder)
     held = [found for path in [folder, *([aside] if earlier else [])] if (found := _opened(path, new)) is not None]
@@ -119,7 +119,7 @@ def retire(folder: Path, new: Embeddings, *, earlier: bool) -> None:
 
 
 def _opened(folder: Path, new: Embeddings) -> Embeddings | None:
-    """The embeddings in a folder where they are of the same catalog, model and views; else None."""
+    """Return the embeddings in a folder where they are of the same catalog, model and views; else None."""
     try:
         found = store.open_folder(folder)
     except store.DAMAGE:

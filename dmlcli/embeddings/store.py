@@ -1,4 +1,4 @@
-"""The embeddings folder on disk, and the shards of one that is not finished.
+"""The embeddings folder on disk, and the shards of an unfinished one.
 
 While images are embedded, what is done goes every now and then into a shard, an embeddings folder of its own inside
 `.<name>.partial`; a run that was killed is taken up from there, and finishing removes it.
@@ -43,11 +43,16 @@ DType = Literal["float32", "float16"]
 
 
 def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None:
-    """Write embeddings as a folder, whole, replacing what was there.
+    """Write embeddings atomically as a folder, replacing an existing one.
+
+    Args:
+        folder: the target.
+        embeddings: at least one row.
+        dtype: of the stored vectors.
 
     Raises:
-        EmbeddingsError: there is not one row, and what is there is kept.
-        CannotWrite: the disk refuses it.
+        EmbeddingsError: no rows; the existing folder is kept.
+        CannotWrite: the folder cannot be written.
     """
     check_some(folder, embeddings)
     own = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
@@ -76,16 +81,22 @@ def save(folder: Path, embeddings: Embeddings, dtype: DType = "float32") -> None
 
 
 def write_vectors(file: Path, vectors: Vectors, dtype: DType) -> None:
-    """Write a matrix as .npy, block by block, so that it need not fit in memory twice."""
+    """Write a matrix as .npy in blocks, so that no second copy is needed in memory.
+
+    Args:
+        file: the .npy file.
+        vectors: (N, D).
+        dtype: of the stored vectors.
+    """
     with storage.npy_rows(file, dtype, vectors.shape) as append:
         for start in range(0, len(vectors), _BLOCK):
             append(vectors[start : start + _BLOCK])
 
 
 def check_some(target: Path, embeddings: Embeddings) -> None:
-    """Raise EmbeddingsError rather than let embeddings of nothing replace what may be at `target`."""
+    """Raise EmbeddingsError for empty embeddings, so that they do not replace existing ones."""
     if not embeddings.items:
-        raise EmbeddingsError(f"there is nothing to write to {target}: no image could be embedded")
+        raise EmbeddingsError(f"cannot write {target}: no image could be embedded")
 
 
 def open_folder(folder: Path) -> Embeddings:
@@ -118,12 +129,12 @@ def _open(folder: Path) -> Embeddings:
 
 
 def box_cell(box: Box | None) -> str:
-    """A box as one cell of a table, empty for none."""
+    """Return a box as one cell of a table, empty for none."""
     return "" if box is None else " ".join(map(repr, box))
 
 
 def box_of(cell: str) -> Box | None:
-    """The box that `box_cell` wrote."""
+    """Return the box that `box_cell` wrote."""
     if not cell:
         return None
     left, top, right, bottom = map(float, cell.split())
@@ -131,7 +142,7 @@ def box_of(cell: str) -> Box | None:
 
 
 def _float32(vectors: NDArray[Any]) -> Vectors:
-    """Rows as they are worked with: float32 stays on disk, float16 is widened and of unit length again."""
+    """Return rows as they are worked with: float32 stays on disk, float16 is widened and of unit length again."""
     if vectors.dtype == np.float32:
         return vectors
     wide = vectors.astype(np.float32)
@@ -146,12 +157,12 @@ def save_shard(folder: Path, embeddings: Embeddings) -> None:
 
 
 def mark_done(folder: Path, rank: int) -> None:
-    """Say that all of what process `rank` has to embed for `folder` is kept."""
+    """Record that process `rank` has saved its whole part for `folder`."""
     storage.write_text(_done(folder, rank), "")
 
 
 def is_done(folder: Path, rank: int) -> bool:
-    """Whether that was said, by a process that was started together with this one."""
+    """Return whether the part is recorded as complete, by a process of the same launch."""
     return _done(folder, rank).exists()
 
 
@@ -161,7 +172,7 @@ def _done(folder: Path, rank: int) -> Path:
 
 
 def open_shards(folder: Path) -> Iterator[Embeddings]:
-    """The parts that were kept of an unfinished folder; a damaged one is simply computed again."""
+    """Yield the parts that were kept of an unfinished folder; a damaged one is simply computed again."""
     for part in sorted(_shards(folder).glob("[0-9]*")):
         try:
             yield open_folder(part)

@@ -1,4 +1,4 @@
-"""How `eval` makes its report: queries and gallery, one search, metrics with intervals.
+"""Evaluation of a search: queries and gallery, exact search, metrics with intervals, report.
 
 inputs          what the command line asks for: catalogs, embeddings or ranked lists
 protocol        which images are queries and which the gallery, from the catalog and the model's own split

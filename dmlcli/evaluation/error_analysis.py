@@ -22,28 +22,30 @@ Closest = Callable[[int, int], list[tuple[int, float]]]  # query, count -> galle
 
 def insight(
     results: QueryResults,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     closest: Closest,
     shape: dict[str, float | int | None],
 ) -> Insight:
-    """All there is to learn from one search.
+    """Return the error analysis of one search.
 
     Args:
-        asked, gallery_items: what the queries and the gallery show.
-        roots: what the paths of the queries and of the gallery are relative to.
-        closest: the best hits of one query; only asked for the worst ones.
+        results: the results of all queries.
+        query_items, gallery_items: the items of queries and gallery.
+        roots: the folders that the paths of queries and gallery are relative to.
+        closest: returns the best hits of one query; called for the worst queries only.
+        shape: the geometry of the embeddings, by name.
     """
     top, valid = results.relevant_at_1, np.array([len(ranks) > 0 for ranks in results.rankings], dtype=np.bool_)
     precision = ranked.score(results.rankings, ("map@r",))["map@r"]
-    mistakes = _mistakes(results, asked, gallery_items, roots, valid & ~top)
-    sizes = Counter(item.product for item, counts in zip(asked, valid, strict=True) if counts)
+    mistakes = _mistakes(results, query_items, gallery_items, roots, valid & ~top)
+    sizes = Counter(item.product for item, counts in zip(query_items, valid, strict=True) if counts)
     often = sorted(mistakes.items(), key=lambda pair: (-pair[1].times, pair[0]))
     return Insight(
-        products=_groups([item.product for item in asked], valid, top, precision, mistakes),
-        categories=_groups([item.category for item in asked], valid, top, precision, {}),
-        misses=_misses(results, asked, gallery_items, roots, closest, valid & ~top),
+        products=_groups([item.product for item in query_items], valid, top, precision, mistakes),
+        categories=_groups([item.category for item in query_items], valid, top, precision, {}),
+        misses=_misses(results, query_items, gallery_items, roots, closest, valid & ~top),
         confusions=tuple(
             Confusion(product, other, one.times, sizes[product], *one[1:])
             for (product, other), one in often[:_CONFUSIONS]
@@ -55,29 +57,29 @@ def insight(
 
 
 class _Mistake(NamedTuple):
-    """One product confused with another: how often, and the surest case of it."""
+    """One product confused with another: how often, and the most confident case."""
 
     times: int
     image: str = ""
-    taken_for_image: str = ""
+    confused_image: str = ""
     box: Part = None
-    taken_for_box: Part = None
+    confused_box: Part = None
 
 
 def _mistakes(
     results: QueryResults,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     missed: NDArray[np.bool_],
 ) -> dict[tuple[str, str], _Mistake]:
     queries = defaultdict(list)
     for query in np.flatnonzero(missed & (results.wrong_row >= 0)).tolist():
-        queries[asked[query].product, gallery_items[results.wrong_row[query]].product].append(query)
+        queries[query_items[query].product, gallery_items[results.wrong_row[query]].product].append(query)
     found = {}
     for pair, members in queries.items():
         worst = max(members, key=lambda query: results.wrong[query])
-        item, other = asked[worst], gallery_items[results.wrong_row[worst]]
+        item, other = query_items[worst], gallery_items[results.wrong_row[worst]]
         paths = str(roots[0] / item.path), str(roots[1] / other.path)
         found[pair] = _Mistake(len(members), *paths, item.box, other.box)
     return found
@@ -90,7 +92,7 @@ def _groups(
     precision: Floats,
     mistakes: dict[tuple[str, str], _Mistake],
 ) -> tuple[GroupScore, ...]:
-    """The scores of each product or category, the worst first."""
+    """Return the scores of each product or category, the worst first."""
     rows = defaultdict(list)
     for query in np.flatnonzero(valid).tolist():
         if names[query]:
@@ -110,18 +112,18 @@ def _groups(
 
 def _misses(
     results: QueryResults,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     closest: Closest,
     missed: NDArray[np.bool_],
 ) -> tuple[Miss, ...]:
-    """The worst queries, at most three of one product: those whose wrong answer was surest."""
+    """Return the worst queries, at most three per product: the most confident errors."""
     short = results.wrong - results.right
     shown: Counter[str] = Counter()
     misses: list[Miss] = []
     for query in sorted(np.flatnonzero(missed).tolist(), key=lambda query: float(-short[query])):
-        item = asked[query]
+        item = query_items[query]
         if shown[item.product] == 3 or len(misses) == MISSES:
             continue
         shown[item.product] += 1
@@ -153,7 +155,7 @@ def _histogram(results: QueryResults) -> Histogram | None:
 
 
 def _thresholds(results: QueryResults, valid: NDArray[np.bool_], top: NDArray[np.bool_]) -> tuple[Threshold, ...]:
-    """A photo of a product that is not in the gallery finds, at best, what is the closest wrong image of a query."""
+    """Return accept rates by threshold; the closest wrong image simulates the best hit of an unknown product."""
     unknown = np.sort(results.wrong[~np.isnan(results.wrong)])
     if not len(unknown) or not valid.any():
         return ()

@@ -1,4 +1,4 @@
-"""From paths to two sides: read what is named, choose the protocol, embed what is not yet embedded."""
+"""Inputs of an evaluation: reads catalogs and embeddings, chooses the protocol, and embeds images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from dmlcli.workspace import Workspace, need
 
 
 class EvalInput(NamedTuple):
-    """What is searched with or in: embeddings as they are, or images that a model has yet to embed."""
+    """Queries or gallery: embeddings, or images that are not embedded yet."""
 
     root: Path
     items: list[Item]
@@ -29,17 +29,17 @@ class EvalInput(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The material of both sides, one and the same without --queries, and which rows of it take part."""
+    """The inputs of both sides (the same one without --queries), and the rows that are used."""
 
-    asked: EvalInput
-    gallery_items: EvalInput
+    query_input: EvalInput
+    gallery_input: EvalInput
     protocol: protocol.Protocol
     same: str | None  # what else a query may not find
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was named on the command line."""
+    """The options of `eval`."""
 
     path: Path | None
     queries: Path | None
@@ -52,64 +52,65 @@ class Request:
     root: Path | None
     strict: bool
     place: Workspace | None
-    bare: bool = False  # ranked lists will be evaluated: nobody needs vectors, and no model of ours made them
+    bare: bool = False  # ranked lists are evaluated, which need neither vectors nor a model
 
     def model_folder(self) -> Path:
-        """The model that embeds; raises CannotRun where none is named and there is no workspace."""
+        """Return the model that embeds; raises CannotRun if none is given and no workspace exists."""
         return self.model or (self.place or need()).model
 
 
-def choose(asked_for: Request) -> Inputs:
-    """Read what is there and choose the protocol; nothing is embedded yet."""
-    gallery_items = _read(asked_for.path, asked_for)
-    if asked_for.queries is not None:
-        asked = _read(asked_for.queries, asked_for)
+def choose(request: Request) -> Inputs:
+    """Read the inputs and choose the protocol, without embedding images."""
+    gallery_input = _read(request.path, request)
+    if request.queries is not None:
+        query_input = _read(request.queries, request)
         rows = (
-            protocol.rows_of(asked.items, asked_for.splits[0]),
-            protocol.rows_of(gallery_items.items, asked_for.splits[1]),
+            protocol.rows_of(query_input.items, request.splits[0]),
+            protocol.rows_of(gallery_input.items, request.splits[1]),
         )
-        scope = f"{asked_for.queries} in {asked_for.path or 'the embeddings of the workspace'}"
+        scope = f"{request.queries} in {request.path or 'the embeddings of the workspace'}"
         chosen = protocol.Protocol(protocol.QUERY_GALLERY, scope, *rows, includes_training=False)
-        return Inputs(asked, gallery_items, chosen, asked_for.same)
-    models = [] if asked_for.bare else [_model_of(gallery_items, asked_for), _as_model(asked_for.against)]
+        return Inputs(query_input, gallery_input, chosen, request.same)
+    models = [] if request.bare else [_model_of(gallery_input, request), _as_model(request.against)]
     trained = {product for model in models if model for product in model.record.products}
-    chosen = protocol.choose(gallery_items.items, *asked_for.splits, trained, asked_for.everything)
-    cameras = gallery_items.official is not None and gallery_items.official.exclude_same_source
-    return Inputs(gallery_items, gallery_items, chosen, asked_for.same or ("camera" if cameras else None))
+    chosen = protocol.choose(gallery_input.items, *request.splits, trained, request.everything)
+    cameras = gallery_input.official is not None and gallery_input.official.exclude_same_source
+    return Inputs(gallery_input, gallery_input, chosen, request.same or ("camera" if cameras else None))
 
 
-def open_sides(asked_for: Request, chosen: Inputs) -> tuple[EvalSides, list[Skipped]]:
-    """Embed what is not embedded, and put each image on its side."""
-    alone = chosen.asked is chosen.gallery_items
+def open_sides(request: Request, chosen: Inputs) -> tuple[EvalSides, list[Skipped]]:
+    """Embed images that are not embedded, and return queries and gallery."""
+    alone = chosen.query_input is chosen.gallery_input
     rows, places = chosen.protocol.queries, chosen.protocol.gallery
     queries, gallery = set(rows), set(places)
     if alone:
-        gallery_items = asked = _embed(chosen.gallery_items, sorted(queries | gallery), "gallery", asked_for)
+        gallery_input = query_input = _embed(chosen.gallery_input, sorted(queries | gallery), "gallery", request)
     else:
-        gallery_items = _embed(chosen.gallery_items, places, "gallery", asked_for)
-        asked = _embed(chosen.asked, rows, "queries", asked_for)
-    gallery_rows = [place for place, row in enumerate(gallery_items.rows) if row in gallery]
-    all_queries = [place for place, row in enumerate(asked.rows) if row in queries]
-    query_rows = [place for place in all_queries if asked.side.items[place].product]
+        gallery_input = _embed(chosen.gallery_input, places, "gallery", request)
+        query_input = _embed(chosen.query_input, rows, "queries", request)
+    gallery_rows = [place for place, row in enumerate(gallery_input.rows) if row in gallery]
+    all_queries = [place for place, row in enumerate(query_input.rows) if row in queries]
+    query_rows = [place for place in all_queries if query_input.side.items[place].product]
     if not query_rows:
         raise EmbeddingsError(
-            "no query has a product, so there is nothing to be right about", hint="--product-column NAME"
+            "no query has a product, so nothing can be scored",
+            hint="specify the product column with --product-column NAME",
         )
     if chosen.protocol.name == protocol.QUERY_GALLERY:
         check_some_match(
-            {asked.side.items[place].product for place in query_rows},
-            {gallery_items.side.items[place].product for place in gallery_rows} - {""},
+            {query_input.side.items[place].product for place in query_rows},
+            {gallery_input.side.items[place].product for place in gallery_rows} - {""},
         )
     own = None
     if chosen.protocol.name == protocol.LEAVE_ONE_OUT:
         standing = {row: place for place, row in enumerate(gallery_rows)}
         own = np.array([standing[row] for row in query_rows])
-    shelf_side = _take(gallery_items.side, gallery_rows)
+    gallery_side = _take(gallery_input.side, gallery_rows)
     sides = EvalSides(
         protocol=chosen.protocol.name,
         scope=chosen.protocol.scope,
-        queries=shelf_side if own is not None and query_rows == gallery_rows else _take(asked.side, query_rows),
-        gallery=shelf_side,
+        queries=gallery_side if own is not None and query_rows == gallery_rows else _take(query_input.side, query_rows),
+        gallery=gallery_side,
         own_rows=own,
         includes_training=chosen.protocol.includes_training,
         unknown=len(all_queries) - len(query_rows),
@@ -117,18 +118,30 @@ def open_sides(asked_for: Request, chosen: Inputs) -> tuple[EvalSides, list[Skip
     )
     _check_together(sides)
     skipped = [
-        *chosen.gallery_items.skipped,
-        *gallery_items.skipped,
-        *([] if alone else [*chosen.asked.skipped, *asked.skipped]),
+        *chosen.gallery_input.skipped,
+        *gallery_input.skipped,
+        *([] if alone else [*chosen.query_input.skipped, *query_input.skipped]),
     ]
     return sides, skipped
 
 
-def comparison_sides(asked_for: Request, sides: EvalSides, path: Path) -> EvalSides:
-    """The same queries and gallery as another model, or other embeddings, see them."""
+def comparison_sides(request: Request, sides: EvalSides, path: Path) -> EvalSides:
+    """Return the same queries and gallery with vectors of another model or other embeddings.
+
+    Args:
+        request: the options of `eval`.
+        sides: the queries and gallery.
+        path: a model folder or embeddings.
+
+    Raises:
+        UsageError: the path is neither.
+        CannotRun: images cannot be read again, or embeddings lack some.
+    """
     model = _as_model(path)
     if model is None and not is_embeddings(path):
-        raise CannotRun(f"{path} holds neither a model nor embeddings", hint="--against takes either")
+        raise CannotRun(
+            f"{path} is neither a model nor embeddings", hint="--against takes a model folder or embeddings"
+        )
     seen: list[EvalSide] = []
     for role, side in (("gallery", sides.gallery), ("queries", sides.queries)):
         if role == "queries" and sides.queries is sides.gallery:
@@ -137,7 +150,7 @@ def comparison_sides(asked_for: Request, sides: EvalSides, path: Path) -> EvalSi
             seen.append(_matched(open_embeddings(path), side, path))
         else:
             eval_input = EvalInput(side.root, side.items)
-            loaded = _embed(eval_input, range(len(side.items)), f"against-{role}", asked_for, model)
+            loaded = _embed(eval_input, range(len(side.items)), f"against-{role}", request, model)
             if loaded.skipped:
                 failure = loaded.skipped[0]
                 raise CannotRun(f"{failure.path} cannot be read again: {failure.reason}")
@@ -148,47 +161,47 @@ def comparison_sides(asked_for: Request, sides: EvalSides, path: Path) -> EvalSi
     )
 
 
-def made_by(sides: EvalSides, asked_for: Request) -> Model | None:
-    """The model that made the gallery's vectors, where it can be found."""
-    return _matching(sides.gallery.model, asked_for)
+def made_by(sides: EvalSides, request: Request) -> Model | None:
+    """Return the model that made the gallery's vectors, where it can be found."""
+    return _matching(sides.gallery.model, request)
 
 
-def unknown_images(asked_for: Request, chosen: Inputs) -> int:
-    """How many images would have to be embedded, as far as their paths tell."""
-    known = asked_for.place.known() if asked_for.place else []
+def unknown_images(request: Request, chosen: Inputs) -> int:
+    """Return how many images would have to be embedded, by path only."""
+    known = request.place.known() if request.place else []
     seen = {embeddings.root / item.path for embeddings in known for item in embeddings.items}
     count = 0
-    both = [(chosen.gallery_items, {*chosen.protocol.gallery})]
-    if chosen.asked is chosen.gallery_items:
+    both = [(chosen.gallery_input, {*chosen.protocol.gallery})]
+    if chosen.query_input is chosen.gallery_input:
         both[0][1].update(chosen.protocol.queries)
     else:
-        both.append((chosen.asked, {*chosen.protocol.queries}))
+        both.append((chosen.query_input, {*chosen.protocol.queries}))
     for eval_input, rows in both:
         if eval_input.embeddings is None:
             count += sum(eval_input.root / eval_input.items[row].path not in seen for row in rows)
     return count
 
 
-def dimensions(asked_for: Request, chosen: Inputs) -> int:
-    """Length of the vectors that will be compared."""
-    found = chosen.gallery_items.embeddings
-    return found.dim if found is not None else open_model(asked_for.model_folder()).record.dim
+def dimensions(request: Request, chosen: Inputs) -> int:
+    """Return the dimensions of the vectors."""
+    found = chosen.gallery_input.embeddings
+    return found.dim if found is not None else open_model(request.model_folder()).record.dim
 
 
 class _Loaded(NamedTuple):
-    """What could be embedded of a material, and which rows of it that are."""
+    """The embedded images of an input, and their rows in it."""
 
     side: EvalSide
     rows: list[int]
     skipped: list[Skipped]
 
 
-def _read(path: Path | None, asked_for: Request) -> EvalInput:
-    """Embeddings, a catalog, or nothing: the workspace's embeddings."""
+def _read(path: Path | None, request: Request) -> EvalInput:
+    """Return embeddings or a catalog; for no path, the embeddings of the workspace."""
     if path is None or is_embeddings(path):
-        found = open_embeddings(path or (asked_for.place or need()).embeddings)
+        found = open_embeddings(path or (request.place or need()).embeddings)
         return EvalInput(found.root, found.items, found)
-    photos = open_catalog(path, asked_for.columns, asked_for.root, strict=asked_for.strict)
+    photos = open_catalog(path, request.columns, request.root, strict=request.strict)
     return EvalInput(photos.root, photos.items, None, photos.skipped, photos.benchmark)
 
 
@@ -196,10 +209,10 @@ def _embed(
     eval_input: EvalInput,
     rows: Sequence[int],
     role: str,
-    asked_for: Request,
+    request: Request,
     model: Model | None = None,
 ) -> _Loaded:
-    if asked_for.bare:
+    if request.bare:
         return _Loaded(EvalSide(eval_input.root, [eval_input.items[row] for row in rows]), list(rows), [])
     if eval_input.embeddings is not None:
         found = eval_input.embeddings
@@ -209,9 +222,9 @@ def _embed(
         return _Loaded(EvalSide(found.root, items, np.asarray(vectors, np.float32), found.model), list(rows), [])
     from dmlcli.encoder import Encoder
 
-    encoder = Encoder(model or open_model(asked_for.model_folder()))
+    encoder = Encoder(model or open_model(request.model_folder()))
     photos = Catalog(eval_input.root, [eval_input.items[row] for row in rows])
-    place = asked_for.place
+    place = request.place
     if place is None:
         computed = encoder.embed_catalog(photos, [])
     else:
@@ -226,13 +239,13 @@ def _embed(
 
 
 def _matched(other: Embeddings, side: EvalSide, path: Path) -> EvalSide:
-    """The rows of other embeddings that show the images of this side, in its order."""
+    """Return the rows of other embeddings that show the images of this side, in its order."""
     rows = {item.path: row for row, item in enumerate(other.items)}
     rows |= {str(other.root / item.path): row for row, item in enumerate(other.items)}
     found = [rows.get(str(side.root / item.path), rows.get(item.path, -1)) for item in side.items]
     if missing := [item.path for item, row in zip(side.items, found, strict=True) if row < 0]:
         raise MismatchError(
-            f"{path} does not hold {len(missing)} of {len(found)} images, the first is {missing[0]}",
+            f"{path} lacks {len(missing)} of {len(found)} images, first {missing[0]}",
             hint="dmlcli embed the same catalog with the other model",
         )
     return EvalSide(side.root, side.items, np.asarray(other.vectors[np.array(found)], np.float32), other.model)
@@ -246,27 +259,27 @@ def _take(side: EvalSide, places: list[int]) -> EvalSide:
 
 
 def _check_together(sides: EvalSides) -> None:
-    asked, gallery_items = sides.queries, sides.gallery
-    if asked.vectors is None or gallery_items.vectors is None:
+    queries, gallery = sides.queries, sides.gallery
+    if queries.vectors is None or gallery.vectors is None:
         return
-    if asked.vectors.shape[1] != gallery_items.vectors.shape[1]:
+    if queries.vectors.shape[1] != gallery.vectors.shape[1]:
         raise UsageError(
-            f"queries have {asked.vectors.shape[1]} dimensions, the gallery {gallery_items.vectors.shape[1]}",
+            f"queries have {queries.vectors.shape[1]} dimensions, the gallery {gallery.vectors.shape[1]}",
             hint="embed both with one model",
         )
-    if asked.model != gallery_items.model and asked.model and gallery_items.model:
+    if queries.model != gallery.model and queries.model and gallery.model:
         raise MismatchError(
-            f"the queries were embedded by model {asked.model}, the gallery by {gallery_items.model}",
-            hint="dmlcli embed rebuilds either",
+            f"the queries were embedded by model {queries.model}, the gallery by {gallery.model}",
+            hint="embed both with one model: dmlcli embed",
         )
 
 
-def _model_of(eval_input: EvalInput, asked_for: Request) -> Model | None:
-    """The model that made, or will make, the embeddings of a material; None where it is not at hand."""
+def _model_of(eval_input: EvalInput, request: Request) -> Model | None:
+    """Return the model of an input's embeddings, existing or future; None if it is not available."""
     if eval_input.embeddings is not None:
-        return _matching(eval_input.embeddings.model, asked_for)
+        return _matching(eval_input.embeddings.model, request)
     try:
-        return open_model(asked_for.model_folder())
+        return open_model(request.model_folder())
     except CannotRun:
         return None  # reported when it is needed; ranked lists do without
 
@@ -275,8 +288,8 @@ def _as_model(path: Path | None) -> Model | None:
     return open_model(path) if path is not None and (path / "model.json").exists() else None
 
 
-def _matching(fingerprint: str, asked_for: Request) -> Model | None:
-    named = asked_for.model or (asked_for.place.model if asked_for.place else None)
+def _matching(fingerprint: str, request: Request) -> Model | None:
+    named = request.model or (request.place.model if request.place else None)
     try:
         return open_matching(named, fingerprint) if fingerprint else None
     except CannotRun:

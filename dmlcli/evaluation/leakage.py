@@ -1,4 +1,4 @@
-"""Is leave-one-out too easy here? Evidence that the closest right photo is a copy or comes from the same series.
+"""Detection of inflated leave-one-out scores: the closest relevant photo is a copy or from the same series.
 
 Photos of one product are often shot in series. Then leave-one-out finds the series again rather than the product. The
 names tell: where the closest right photo shares the query's series (same folder, name but for its numbers, split and
@@ -18,14 +18,14 @@ from dmlcli.report.eval import Inflation
 
 _COPY = 0.9999  # cosine from which two photos are one
 _NEXT = 2  # numbers apart up to which two photos of a series are neighbors
-_FEWEST = 50  # right hits, below which nothing is said
+_FEWEST = 50  # minimum number of relevant first hits for a warning
 _LIFT, _SURE = 1.5, 5.0  # how much more often than by chance, and in how many standard deviations
 _COPIES = 0.02  # share of the right hits that may be copies
 _FALL = 0.02  # of Recall@1, below which it is not reported
 
 
 class LeakageDetector:
-    """Sees a leave-one-out search query by query; `evidence` afterwards is what it found."""
+    """Observer of a leave-one-out search; `evidence` returns the result."""
 
     def __init__(self, items: Sequence[Item], own_rows: Rows) -> None:
         """Watch a search of `items` among themselves; `own_rows` (Q,) is which of them each query is."""
@@ -41,7 +41,7 @@ class LeakageDetector:
         self._wrong_copies = 0
 
     def observe(self, found: Found) -> None:
-        """Take what one query found."""
+        """Record the result of one query."""
         if not len(found.right):
             return
         own = self._own_rows[found.query]
@@ -60,7 +60,7 @@ class LeakageDetector:
                     self._chance[kind].append(float(alike.mean()))
 
     def evidence(self) -> Inflation | None:
-        """What the score rests on; None where nothing speaks for series or copies."""
+        """Return the evidence for series or copies; None if there is none."""
         recall = float(np.mean(self._right)) if self._right else 0.0
         for kind, measured in self._without.items():
             seen, by_chance = np.array(self._seen[kind]), np.array(self._chance[kind])
@@ -79,7 +79,7 @@ class LeakageDetector:
 
 
 def _series(item: Item) -> tuple[tuple[str, ...], float]:
-    """What names a photo's series, and its number in it; one without is next to nothing (NaN)."""
+    """Return what names a photo's series, and its number in it; one without is next to nothing (NaN)."""
     path = PurePath(item.path)
     numbers = re.findall(r"\d+", path.name)
     key = (str(path.parent), re.sub(r"\d+", "#", path.name), item.split, item.source)

@@ -1,4 +1,4 @@
-"""From two sides to scores: the search, the metrics of each query and in all, and the warnings."""
+"""Search, metrics of each query, means, and warnings for one evaluation."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from dmlcli.report.eval import Inflation
 from dmlcli.search.rerank import Rerank
 
 _ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed
-_TIED = 0.001  # of Recall@1, from which ties are worth a word
+_TIED = 0.001  # difference of Recall@1 from which ties are reported
 _PER_QUERY = 1500  # bytes that are kept of each query: its ranks and closest images
 
 
@@ -49,13 +49,13 @@ class EvalSide:
 
 @dataclass(frozen=True)
 class EvalSides:
-    """A protocol put into practice. Every query has a product; `unknown` had none and can be right about nothing."""
+    """Queries and gallery of a protocol. Every query has a product; `unknown` queries had none and are left out."""
 
     protocol: str
     scope: str
     queries: EvalSide
     gallery: EvalSide
-    own_rows: Rows | None  # (Q,) where in the gallery each query stands itself
+    own_rows: Rows | None  # (Q,) the gallery row of each query itself
     includes_training: bool = False
     unknown: int = 0
     same: str | None = None  # what else a query may not find
@@ -86,10 +86,15 @@ def measure(
     lists: ranked_lists.Lists | None = None,
     ways: Sequence[Rerank] = (),
 ) -> Evaluation:
-    """Search, or take the ranked lists for a search, and score it.
+    """Search, or use the given ranked lists, and score the results.
 
     Args:
-        ways: of re-ranking, each tried on the first hits of every query.
+        sides: the queries and gallery.
+        selection: the metrics.
+        seed: seed of random draws (k-means, CMC single-shot).
+        missing_as_zero: score queries without a relevant image as 0 instead of leaving them out.
+        lists: ranked lists of another tool; None: search.
+        ways: re-ranking methods, each applied to the first hits of every query.
     """
     depth, watch, reranker = None, None, None
     if lists is None:
@@ -117,18 +122,25 @@ def measure(
 def values_of(
     rankings: Sequence[Ranks], names: Sequence[str], sides: EvalSides, missing_as_zero: bool
 ) -> dict[str, Floats]:
-    """Metrics of ranks for each query (Q,)."""
+    """Return the values (Q,) of each metric.
+
+    Args:
+        rankings: of each query, the ranks of its relevant images.
+        names: the metrics.
+        sides: the queries and gallery.
+        missing_as_zero: score queries without a relevant image as 0 instead of NaN.
+    """
     values = of_ranks.score(rankings, names, largest=sides.findable)
     return _with_zeros(values, _missing(rankings)) if missing_as_zero else values
 
 
 def _missing(rankings: Sequence[Ranks]) -> NDArray[np.bool_]:
-    """(Q,) whether a query has no image to find."""
+    """Return whether each query (Q,) has no relevant image."""
     return np.array([len(ranks) == 0 for ranks in rankings], dtype=np.bool_)
 
 
 def _with_zeros(values: Mapping[str, Floats], missing: NDArray[np.bool_]) -> dict[str, Floats]:
-    """Queries without an image to find count as 0, in every metric that has a value at all."""
+    """Return the metrics with 0 for queries without a relevant image."""
     return {
         name: one if np.isnan(one).all() else np.where(missing & np.isnan(one), 0.0, one)
         for name, one in values.items()
@@ -139,20 +151,18 @@ def _search(
     sides: EvalSides, selection: MetricSelection, seed: int, reranker: Reranker | None
 ) -> tuple[QueryResults, LeakageDetector | None]:
     if selection.single_shot and sides.same == "session":
-        raise UsageError("cmc_single_shot goes with --exclude-same camera alone", hint="leave one of them out")
-    asked, gallery_items = sides.queries, sides.gallery
+        raise UsageError("cmc_single_shot only works with --exclude-same camera", hint="remove one of them")
+    queries, gallery = sides.queries, sides.gallery
     watch = (
-        LeakageDetector(gallery_items.items, sides.own_rows)
-        if sides.own_rows is not None and sides.same is None
-        else None
+        LeakageDetector(gallery.items, sides.own_rows) if sides.own_rows is not None and sides.same is None else None
     )
     results = evaluate_queries(
-        _vectors(asked),
-        _vectors(gallery_items),
-        asked.items,
-        gallery_items.items,
+        _vectors(queries),
+        _vectors(gallery),
+        queries.items,
+        gallery.items,
         own_rows=sides.own_rows,
-        excluded=exclusion(asked.items, gallery_items.items, None, sides.same),
+        excluded=exclusion(queries.items, gallery.items, None, sides.same),
         single_shot=selection.single_shot,
         pairs=bool(selection.pairs),
         watch=watch.observe if watch else lambda _: None,
@@ -169,9 +179,9 @@ def _from_lists(
     if unsupported:
         known = ", ".join(of_ranks.KNOWN)
         raise UsageError(f"{', '.join(unsupported)} cannot be computed from ranked lists", hint=f"known: {known}")
-    asked, gallery_items = sides.queries, sides.gallery
-    excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
-    return ranked_lists.judge_lists(lists, asked.items, gallery_items.items, (asked.root, gallery_items.root), excluded)
+    queries, gallery = sides.queries, sides.gallery
+    excluded = exclusion(queries.items, gallery.items, sides.own_rows, sides.same)
+    return ranked_lists.evaluate_lists(lists, queries.items, gallery.items, (queries.root, gallery.root), excluded)
 
 
 def _vectors(side: EvalSide) -> Scores:
@@ -181,7 +191,15 @@ def _vectors(side: EvalSide) -> Scores:
 
 
 def plan(queries: int, gallery: int, dim: int, ways: Sequence[Rerank] = (), *, apart: bool) -> tuple[int, float]:
-    """Bytes of memory and seconds that a search takes: the vectors, one block of similarities, and what is kept."""
+    """Estimate the memory in bytes and the time in seconds of a search.
+
+    Args:
+        queries: number of queries.
+        gallery: number of gallery images.
+        dim: dimensions of the vectors.
+        ways: re-ranking methods.
+        apart: whether queries and gallery are different arrays.
+    """
     again = queries * seconds_a_query(ways, gallery, dim) if ways else 0.0
     rows = gallery + (queries if apart else gallery)  # leave-one-out searches in a sorted copy
     block = min(block_rows(gallery), queries) * gallery * 4
@@ -191,20 +209,20 @@ def plan(queries: int, gallery: int, dim: int, ways: Sequence[Rerank] = (), *, a
 def _shape_warnings(vectors: Scores) -> list[str]:
     notes = []
     if zeros := int((~vectors.any(axis=1)).sum()):
-        notes.append(f"{zeros} embeddings of the gallery are zero: they are found last")
+        notes.append(f"{zeros} embeddings of the gallery are zero vectors, which are ranked last")
     if len(vectors) > 1 and np.ptp(vectors, axis=0).max() < _ALIKE:
-        notes.append("all embeddings are alike (a collapse): any image is as close as any other, so every score is 0")
+        notes.append("all embeddings are equal (collapse), so every score is 0")
     return notes
 
 
 def _tie_warnings(results: QueryResults, missing: NDArray[np.bool_]) -> list[str]:
-    """Where ties decide, the score is one end of a range."""
+    """Return a warning if ties change Recall@1."""
     if missing.all():
         return []
     least, most = float(results.relevant_at_1[~missing].mean()), float(results.optimistic[~missing].mean())
     if most - least <= _TIED:
         return []
     return [
-        f"ties decide: a right and a wrong image are equally close, so Recall@1 is anything from {100 * least:.1f} to "
-        f"{100 * most:.1f} %; the lower one counts"
+        f"ties: relevant and irrelevant images are equally close, so Recall@1 is between {100 * least:.1f} and "
+        f"{100 * most:.1f} %; the lower value is reported"
     ]

@@ -1,4 +1,4 @@
-"""How metrics are written where people read them. Light: the command line loads it at its start."""
+"""Titles of metrics in tables; imported at start-up, so it imports little."""
 
 _NAMES = {
     "map@r": "MAP@R",
@@ -19,7 +19,7 @@ _FAMILIES = {"recall": "Recall", "precision": "P", "map": "mAP", "cmc": "CMC", "
 
 
 def metric_title(name: str) -> str:
-    """How a metric is written in a table.
+    """Return how a metric is written in a table.
 
     >>> metric_title("recall@10"), metric_title("macro_map@r"), metric_title("fnmr@fmr=0.01")
     ('Recall@10', 'MAP@R by product', 'FNMR@FMR=0.01')

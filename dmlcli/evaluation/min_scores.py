@@ -1,4 +1,4 @@
-"""What was asked for by name: metrics, and the scores below which a pipeline shall stop."""
+"""Parsing of `--metrics` and `--fail-under`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ KNOWN = (*ranked.KNOWN, "macro_…", *CATEGORY, "cmc_single_shot@K", *verificati
 
 @dataclass(frozen=True)
 class MetricSelection:
-    """Metrics by the way they are measured; `order` is how they are reported."""
+    """The selected metrics by the way they are measured; `order` is the order of the report."""
 
     order: tuple[str, ...]
     ranked: list[str] = field(default_factory=list)
@@ -31,26 +31,27 @@ class MetricSelection:
         return [name for name in self.order if name not in self.pairs and name not in self.clusters]
 
 
-def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
-    """The metrics to report.
+def selection(requested: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
+    """Return the metrics to report.
 
     Args:
-        asked: names with commas between them, `all`, or None for the usual ones.
+        requested: names with commas between them, `all`, or None for the usual ones.
         recall: the K of the usual ones.
         also: names that are needed in any case.
 
-    Errors: UsageError for a name that is not known.
+    Raises:
+        UsageError: an unknown metric.
     """
     usual = [f"recall@{k}" for k in recall] + ["map@r", "r_precision"]
     names = usual
-    if asked == "all":
+    if requested == "all":
         names = [*usual, "precision@1", "map", "map@10", "mrr", "minp", "macro_recall@1", "macro_map@r", *CATEGORY]
         names += ["cmc_single_shot@1", "auc", "eer", *(f"fnmr@fmr={rate}" for rate in _FMR), *clusters.NAMES]
-    elif asked is not None:
-        names = [name.strip().lower() for name in asked.split(",") if name.strip()]
+    elif requested is not None:
+        names = [name.strip().lower() for name in requested.split(",") if name.strip()]
     names = list(dict.fromkeys(_ALIASES.get(name, name) for name in [*names, *also]))
     if not names:
-        raise UsageError("--metrics names no metric", hint=f"known: {', '.join(KNOWN)}")
+        raise UsageError("invalid --metrics: no metric is given", hint=f"known: {', '.join(KNOWN)}")
     found = MetricSelection(tuple(names))
     for name in names:
         if shot := _SINGLE_SHOT.fullmatch(name):
@@ -67,19 +68,21 @@ def selection(asked: str | None, recall: Iterable[int] = (1, 5, 10), also: Itera
     return found
 
 
-def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
-    """From `recall@1=0.8`, several with commas, to lowest scores by metric; raises UsageError for what is none."""
+def parse_min_scores(limits: list[str] | None) -> dict[str, float]:
+    """Parse `recall@1=0.8`, or several separated by commas; raises UsageError for invalid ones."""
     found = {}
-    for one in ",".join(asked or []).split(","):
-        if not one.strip():
+    for limit in ",".join(limits or []).split(","):
+        if not limit.strip():
             continue
-        name, mark, number = one.strip().lower().rpartition("=")
+        name, mark, number = limit.strip().lower().rpartition("=")
         try:
             lowest = float(number)
         except ValueError:
             lowest = -1
         if not mark or not 0 <= lowest <= 1:
-            raise UsageError(f"'{one.strip()}' is no lowest score", hint="--fail-under recall@1=0.8")
+            raise UsageError(
+                f"invalid --fail-under '{limit.strip()}': expected METRIC=VALUE", hint="--fail-under recall@1=0.8"
+            )
         found[_ALIASES.get(name, name)] = lowest
     for name in found:
         selection(name)
@@ -87,12 +90,12 @@ def parse_min_scores(asked: list[str] | None) -> dict[str, float]:
 
 
 def failed(lowest: Mapping[str, float], metrics: Mapping[str, float | None]) -> tuple[str, ...]:
-    """What falls short, in words."""
+    """Return a sentence for each metric below its minimum."""
     short = []
     for name, least in lowest.items():
         score = metrics.get(name)
         if score is None:
-            short.append(f"{name} has no value, {least:g} was asked for")
+            short.append(f"{name} has no value, minimum {least:g}")
         elif score < least:
             short.append(f"{name} is {score:.4f}, below {least:g}")
     return tuple(short)

@@ -1,4 +1,4 @@
-"""Queries and gallery whose product names do not match: nothing could be right, so evaluation stops and says why."""
+"""Error for queries and gallery without common product names, with the likely reason."""
 
 import re
 from collections.abc import Callable, Collection
@@ -14,7 +14,7 @@ _SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("upper and lower case", str.casefold),
     ("leading zeros", lambda name: re.sub(r"(?<![^\W_])0+(?=\d)", "", name)),
     ("decimals, as of a number column (7.0)", lambda name: re.sub(r"(?<=\d)\.0+$", "", name)),
-    ("folders in front of the names", lambda name: PurePosixPath(name).name),
+    ("folders before the names", lambda name: PurePosixPath(name).name),
     ("separators", lambda name: re.sub(r"[\s_\-./]+", "", name).casefold()),
     ("a prefix", lambda name: re.sub(r"^[^\d]*[\s_\-./:#](?=\d)", "", name)),
 )
@@ -27,17 +27,17 @@ def check_some_match(queries: Collection[str], gallery: Collection[str]) -> None
     """
     if set(queries) & set(gallery) or not gallery:
         return
-    hint = "the queries' products must be named as in the gallery; --product-column NAME says where the names are"
-    query, gallery_items = min(queries), min(gallery)
+    hint = "use the same product names for queries and gallery; --product-column NAME selects the column"
+    query_name, gallery_name = min(queries), min(gallery)
     for difference, plain in _SPELLINGS:
         known = {plain(name): name for name in sorted(gallery)}
         matching = sorted(name for name in set(queries) if plain(name) in known)
         if len(matching) >= _CLOSE * len(set(queries)):
-            query, gallery_items = matching[0], known[plain(matching[0])]
+            query_name, gallery_name = matching[0], known[plain(matching[0])]
             hint = f"the names differ by {difference}: use one spelling on both sides"
             break
     raise CatalogError(
-        f"no product of the queries is in the gallery: the queries have '{query}', the gallery has '{gallery_items}' "
-        f"({len(set(queries))} and {len(set(gallery))} products)",
+        f"no product of the queries is in the gallery: the queries have '{query_name}', the gallery has "
+        f"'{gallery_name}' ({len(set(queries))} and {len(set(gallery))} products)",
         hint=hint,
     )

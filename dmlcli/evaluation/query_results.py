@@ -1,4 +1,4 @@
-"""One exact search, query by query: ranks, the closest right and wrong image, and what was asked for beside it."""
+"""Results of one exact search for each query: ranks, closest relevant and irrelevant image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ SINGLE_SHOT_REPEATS = 10
 
 @dataclass
 class QueryResults:
-    """What came of a search; arrays are by query (Q,), NaN or -1 where there is nothing."""
+    """Results of a search; arrays are by query (Q,), NaN or -1 for missing values."""
 
     products: list[str]
     rankings: list[Ranks]
@@ -25,7 +25,7 @@ class QueryResults:
     right_row: Rows  # gallery row of it
     wrong: Floats  # similarity to the closest image of another
     wrong_row: Rows
-    extra: dict[str, Floats] = field(default_factory=dict)  # metrics that ranks cannot tell
+    extra: dict[str, Floats] = field(default_factory=dict)  # metrics that do not follow from ranks
     pairs: Pairs | None = None
 
     @property
@@ -45,7 +45,7 @@ Watcher = Callable[[Found], None]  # sees what each query found
 def evaluate_queries(
     queries: Scores,
     gallery: Scores,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     *,
     own_rows: Rows | None = None,
@@ -56,20 +56,25 @@ def evaluate_queries(
     observe: Sequence[Callable[[Similarities], None]] = (),
     seed: int = 0,
 ) -> QueryResults:
-    """Search queries (Q, D) of `asked` among the gallery (G, D) of `gallery_items`.
+    """Search queries in a gallery and return the results of each query.
 
     Args:
-        own_rows: (Q,) the gallery row that each query is itself, which it may not find.
-        excluded: what else it may not find.
-        single_shot: the K of CMC with one random image of each product in the gallery, as for CUHK03.
+        queries: (Q, D) unit vectors.
+        gallery: (G, D) unit vectors.
+        query_items, gallery_items: the items of queries and gallery.
+        own_rows: (Q,) the gallery row of each query itself, which it may not find.
+        excluded: returns other rows that a query may not find.
+        single_shot: the K of CMC with one random image per product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
-        observe: who else needs all similarities of a query; they do not write into them.
+        watch: called with what each query found.
+        observe: called with all similarities of each query, which they must not change.
+        seed: seed of the random draws of `single_shot`.
     """
-    count = len(asked)
-    products = Groups([item.product for item in asked], [item.product for item in gallery_items])
+    count = len(query_items)
+    products = Groups([item.product for item in query_items], [item.product for item in gallery_items])
     nothing = np.full(count, np.nan)
     results = QueryResults(
-        [item.product for item in asked],
+        [item.product for item in query_items],
         [np.empty(0, dtype=np.int64)] * count,
         nothing.copy(),
         np.full(count, -1),
@@ -79,31 +84,31 @@ def evaluate_queries(
     )
     observe = [*observe]
     if (counted := results.pairs) is not None:
-        observe.append(lambda one: counted.add(one.right, one.wrong))
+        observe.append(lambda found: counted.add(found.right, found.wrong))
     if single_shot:
         observe.append(_SingleShot(products, single_shot, count, results.extra, seed).observe)
-    if any(item.category for item in asked) and any(item.category for item in gallery_items):
+    if any(item.category for item in query_items) and any(item.category for item in gallery_items):
         observe.append(
-            _Categories(asked, gallery_items, results.extra).observe
+            _Categories(query_items, gallery_items, results.extra).observe
         )  # last: it writes into the similarities
-    found = find(queries, gallery, products, own_rows=own_rows, excluded=excluded, observe=observe)
-    for one in progress.track(found, "searching", count):
-        results.rankings[one.query] = one.ranks
-        if one.wrong > -np.inf:
-            results.wrong[one.query], results.wrong_row[one.query] = one.wrong, one.wrong_row
-        if len(one.right):
-            results.right[one.query], results.right_row[one.query] = one.right[0], one.right_rows[0]
-        watch(one)
+    searches = find(queries, gallery, products, own_rows=own_rows, excluded=excluded, observe=observe)
+    for found in progress.track(searches, "searching", count):
+        results.rankings[found.query] = found.ranks
+        if found.wrong > -np.inf:
+            results.wrong[found.query], results.wrong_row[found.query] = found.wrong, found.wrong_row
+        if len(found.right):
+            results.right[found.query], results.right_row[found.query] = found.right[0], found.right_rows[0]
+        watch(found)
     return results
 
 
 class _Categories:
     """Is the first hit at least of the right category, and is it right among those of the category?"""
 
-    def __init__(self, asked: Sequence[Item], gallery_items: Sequence[Item], extra: dict[str, Floats]) -> None:
-        self._groups = Groups([item.category for item in asked], [item.category for item in gallery_items])
-        self._hit = extra["hit@category"] = np.full(len(asked), np.nan)
-        self._within = extra["recall@1_within_category"] = np.full(len(asked), np.nan)
+    def __init__(self, query_items: Sequence[Item], gallery_items: Sequence[Item], extra: dict[str, Floats]) -> None:
+        self._groups = Groups([item.category for item in query_items], [item.category for item in gallery_items])
+        self._hit = extra["hit@category"] = np.full(len(query_items), np.nan)
+        self._within = extra["recall@1_within_category"] = np.full(len(query_items), np.nan)
 
     def observe(self, found: Similarities) -> None:
         kin = self._groups.rows(found.query)

@@ -1,4 +1,4 @@
-"""Ranked lists that another tool made: read, matched with the catalog that knows the products, and evaluated.
+"""Ranked lists of other tools: parsing, matching with the catalog, and evaluation.
 
 A list is what `dmlcli query` prints: JSON lines ({"query", "hits": [{"score", "image"}]}), or a table with the columns
 query, rank, score, product, image: CSV with a header, or TSV without. Only query and image are needed; the order is
@@ -33,28 +33,41 @@ def open_lists(file: Path) -> Lists:
             read = _from_json if first.startswith("{") else _from_table
             lists = read(stream.read().splitlines(), first)
     except FileNotFoundError as error:
-        raise EmbeddingsError(f"there is no file {file}", hint="--ranked takes what dmlcli query prints") from error
+        raise EmbeddingsError(f"file not found: {file}", hint="--ranked takes the output of dmlcli query") from error
     except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
         raise EmbeddingsError(
-            f"{file} is no ranked list: {error}", hint="columns query, rank, score, product, image; or JSON lines"
+            f"invalid ranked list {file}: {error}",
+            hint="expected the columns query, rank, score, product, image; or JSON Lines",
         ) from error
     if not lists:
-        raise EmbeddingsError(f"{file} holds no ranked list", hint="--ranked takes what dmlcli query prints")
+        raise EmbeddingsError(f"no ranked lists in {file}", hint="--ranked takes the output of dmlcli query")
     return lists
 
 
-def judge_lists(
+def evaluate_lists(
     lists: Lists,
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     roots: tuple[Path, Path],
     excluded: Callable[[int], Rows] | None,
 ) -> tuple[QueryResults, int, list[str]]:
-    """Judge lists as a search; returns also how many hits of each query are known, and notes for the user.
+    """Evaluate ranked lists like a search.
 
-    A right image that is not in the list was not found within its length. A query without a list found nothing.
+    A relevant image that is not in its list counts as not found within the length of the list.
+
+    Args:
+        lists: the hits of each query, by path.
+        query_items, gallery_items: the items of queries and gallery.
+        roots: the folders that their paths are relative to.
+        excluded: returns the gallery rows that a query may not find; None: no exclusions.
+
+    Returns:
+        The results, the number of hits that are known of each query, and notes for the user.
+
+    Raises:
+        UsageError: no query of the lists is in the catalog.
     """
-    queries, rows = _places(asked, roots[0]), _places(gallery_items, roots[1])
+    queries, rows = _places(query_items, roots[0]), _places(gallery_items, roots[1])
     found: dict[int, list[tuple[int, float]]] = {}
     foreign = unknown = 0
     for name, hits in lists.items():
@@ -68,22 +81,22 @@ def judge_lists(
     if not found:
         example = next(iter(lists))
         raise EmbeddingsError(
-            f"none of the {len(lists)} queries of the lists is in the catalog, the first is {example}",
-            hint="--queries names the catalog of the queries; paths must be those of the catalog",
+            f"none of the {len(lists)} queries of the lists is in the catalog, first {example}",
+            hint="specify the catalog of the queries with --queries; paths must match those of the catalog",
         )
     notes = []
     if foreign:
-        notes.append(f"{foreign} lists belong to no query of the catalog and do not count")
+        notes.append(f"{foreign} lists without a query in the catalog are ignored")
     if unknown:
-        notes.append(f"{unknown} hits are images that the gallery does not know and are passed over")
-    if silent := len(asked) - len(found):
-        notes.append(f"{silent} queries have no list and count as not found")
-    return *_judge(found, asked, gallery_items, excluded), notes
+        notes.append(f"{unknown} hits that are not in the gallery are ignored")
+    if silent := len(query_items) - len(found):
+        notes.append(f"{silent} queries without a list count as not found")
+    return *_evaluate(found, query_items, gallery_items, excluded), notes
 
 
-def _judge(
+def _evaluate(
     found: dict[int, list[tuple[int, float]]],
-    asked: Sequence[Item],
+    query_items: Sequence[Item],
     gallery_items: Sequence[Item],
     excluded: Callable[[int], Rows] | None,
 ) -> tuple[QueryResults, int]:
@@ -91,17 +104,17 @@ def _judge(
     members = defaultdict(list)
     for row, item in enumerate(gallery_items):
         members[item.product].append(row)
-    nothing = np.full(len(asked), np.nan)
+    nothing = np.full(len(query_items), np.nan)
     results = QueryResults(
-        [item.product for item in asked],
+        [item.product for item in query_items],
         [],
         nothing.copy(),
-        np.full(len(asked), -1),
+        np.full(len(query_items), -1),
         nothing.copy(),
-        np.full(len(asked), -1),
+        np.full(len(query_items), -1),
     )
     depth = len(gallery_items)
-    for query, item in enumerate(asked):
+    for query, item in enumerate(query_items):
         gone = set(excluded(query).tolist()) if excluded else set()
         hits = [(row, score) for row, score in dict(reversed(found.get(query, []))).items() if row not in gone]
         hits.sort(key=lambda hit: -hit[1])
@@ -158,7 +171,7 @@ def _from_table(lines: Sequence[str], first: str) -> Lists:
 
 
 def _places(items: Sequence[Item], root: Path) -> dict[str, int]:
-    """The row of each image by its full path, and as the catalog writes it."""
+    """Return the row of each image by its full path, and as the catalog writes it."""
     places = {item.path: row for row, item in enumerate(items)}
     return places | {_key(root / item.path): row for row, item in enumerate(items)}
 

@@ -1,4 +1,4 @@
-"""From what was measured to the report: where it fails, whether another is better, how it stands in the literature."""
+"""The report of an evaluation, with comparisons to other models and to the literature."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _REORDERED = ("recall@1", "map@r")  # what is reported of every re-ranking
 
 
 def recall(published: str | None, official: Benchmark | None) -> tuple[int, ...]:
-    """The K of Recall@K that the papers report for a data set, else the usual ones."""
+    """Return the K of Recall@K that the papers report for a data set, else the usual ones."""
     if published is not None:
         return literature.BENCHMARKS[published].recall
     return official.recall_at if official is not None else _RECALL
@@ -36,17 +36,26 @@ def recall(published: str | None, official: Benchmark | None) -> tuple[int, ...]
 def report(
     request: Request, sides: EvalSides, found: Evaluation, seed: int, skipped: Sequence[Skipped], missing_as_zero: bool
 ) -> EvalReport:
-    """All that one search tells."""
-    asked, gallery_items = sides.queries, sides.gallery
+    """Return the report of one evaluation.
+
+    Args:
+        request: the options of `eval`.
+        sides: the queries and gallery.
+        found: the scores.
+        seed: seed of the bootstrap.
+        skipped: images that cannot be read.
+        missing_as_zero: whether queries without a relevant image count as 0.
+    """
+    queries, gallery = sides.queries, sides.gallery
     products = found.results.products
     model = made_by(sides, request)
     intervals = confidence.intervals95(found.values, products, seed)
     warnings = [*found.warnings, *([inflated(found.inflation)] if found.inflation else [])]
-    prints = {"queries": asked.fingerprint, "gallery": gallery_items.fingerprint}
+    prints = {"queries": queries.fingerprint, "gallery": gallery.fingerprint}
     return EvalReport(
         protocol=sides.protocol,
-        queries=len(asked.items) + sides.unknown,
-        gallery=len(gallery_items.items),
+        queries=len(queries.items) + sides.unknown,
+        gallery=len(gallery.items),
         products=len(set(products)),
         trained_products=len(set(products) & set(model.record.products)) if model else 0,
         without_positive=sides.unknown + sum(len(ranks) == 0 for ranks in found.results.rankings),
@@ -64,15 +73,13 @@ def report(
         inflation=found.inflation,
         insight=insight(
             found.results,
-            asked.items,
-            gallery_items.items,
-            (asked.root, gallery_items.root),
+            queries.items,
+            gallery.items,
+            (queries.root, gallery.root),
             lambda query, count: _closest(sides, found.results, query, count),
-            shape(gallery_items.vectors, [item.product for item in gallery_items.items])
-            if gallery_items.vectors is not None
-            else {},
+            shape(gallery.vectors, [item.product for item in gallery.items]) if gallery.vectors is not None else {},
         ),
-        fingerprints={"model": gallery_items.model} | prints if gallery_items.model else prints,
+        fingerprints={"model": gallery.model} | prints if gallery.model else prints,
         versions={"dmlcli": dmlcli.__version__, "python": platform.python_version(), "numpy": np.__version__},
     )
 
@@ -80,7 +87,16 @@ def report(
 def against(
     report: EvalReport, request: Request, sides: EvalSides, found: Evaluation, selection: MetricSelection, path: Path
 ) -> EvalReport:
-    """Add the difference to another model on the same queries; intervals by drawing the same products for both."""
+    """Add the difference to another model on the same queries, with paired intervals.
+
+    Args:
+        report: the report to add it to.
+        request: the options of `eval`.
+        sides: the queries and gallery.
+        found: the scores of the report.
+        selection: the metrics.
+        path: the other model or embeddings.
+    """
     other = measure(comparison_sides(request, sides, path), selection, report.seed, report.missing_as_zero)
     gaps = {name: values - other.values[name] for name, values in found.values.items()}
     compared = _compared(found.metrics, other.metrics, gaps, found.results.products, report.seed)
@@ -88,7 +104,14 @@ def against(
 
 
 def reranked(report: EvalReport, sides: EvalSides, found: Evaluation, selection: MetricSelection) -> EvalReport:
-    """Add what each re-ranking gains over the plain ranking, in the metrics that ranks tell."""
+    """Add the difference of each re-ranking method to plain search, for metrics that depend on ranks only.
+
+    Args:
+        report: the report to add it to.
+        sides: the queries and gallery.
+        found: the scores with and without re-ranking.
+        selection: the metrics.
+    """
     names = list(dict.fromkeys([*selection.ranked, *_REORDERED]))
     products = found.results.products
     plain = values_of(found.results.rankings, names, sides, report.missing_as_zero)
@@ -110,7 +133,7 @@ def _compared(
     products: Sequence[str],
     seed: int,
 ) -> tuple[dict[str, float | None], dict[str, tuple[float, float] | None], dict[str, bool]]:
-    """By metric: the difference of two scores, its interval from the gaps of the queries (Q,), whether that is sure."""
+    """Return by metric the difference of two scores, its paired interval, and whether it is significant."""
     intervals = confidence.intervals95(gaps, products, seed)
     pairs = [(name, these[name], those[name]) for name in these]
     difference = {name: a - b if a is not None and b is not None else None for name, a, b in pairs}
@@ -119,27 +142,28 @@ def _compared(
 
 
 def beside_published(report: EvalReport, name: str) -> EvalReport:
-    """Add the published results on a data set, and say where the own score was not taken in the same way."""
+    """Add published results on a data set, and a warning if the protocol differs."""
     wrong = literature.objections(name, report.protocol, report.queries, report.gallery)
     report = replace(report, published=literature.published(name))
     if report.includes_training:
-        wrong.append("products that the model was trained on are among these")
-    return replace(report, warnings=(*report.warnings, *(f"not comparable with the published: {why}" for why in wrong)))
+        wrong.append("they include products that the model was trained on")
+    return replace(
+        report, warnings=(*report.warnings, *(f"not comparable with published results: {why}" for why in wrong))
+    )
 
 
 def inflated(evidence: Inflation) -> str:
-    """The warning, with its evidence."""
+    """Return the warning about series, with its evidence."""
     kind = {
         "series": "a photo of the same series (same folder and file name but for the number, same split and source)",
-        "neighbor": "the next or next but one shot by its number",
+        "neighbor": "the first or second neighbor by file number",
         "copy": "a copy of the query",
     }[evidence.kind]
     by_chance = f", {100 * evidence.expected:.0f} % by chance" if evidence.kind != "copy" else ""
     return (
-        f"leave-one-out is inflated here: the closest right photo is {kind} for {100 * evidence.share:.0f} % of the "
-        f"right answers{by_chance}; without those, Recall@1 is {100 * evidence.without:.1f} % instead of "
-        f"{100 * evidence.recall_at_1:.1f} %. Queries of their own are the honest test (--queries, --query-split, or "
-        "--exclude-same session)"
+        f"leave-one-out scores are inflated: the closest relevant photo is {kind} for {100 * evidence.share:.0f} % of "
+        f"the correct answers{by_chance}. Without such photos, Recall@1 is {100 * evidence.without:.1f} % instead of "
+        f"{100 * evidence.recall_at_1:.1f} %. Use separate queries (--queries, --query-split) or --exclude-same session"
     )
 
 
@@ -149,12 +173,12 @@ def _excluded(sides: EvalSides) -> str:
 
 
 def _closest(sides: EvalSides, results: QueryResults, query: int, count: int) -> list[tuple[int, float]]:
-    """The first hits of one query with their similarity; of a ranked list only the first wrong one was kept."""
-    asked, gallery_items = sides.queries, sides.gallery
-    if asked.vectors is None or gallery_items.vectors is None:
+    """Return the first hits of one query with their similarity; of a ranked list only the first wrong one was kept."""
+    queries, gallery = sides.queries, sides.gallery
+    if queries.vectors is None or gallery.vectors is None:
         return [(int(results.wrong_row[query]), float(results.wrong[query]))]
-    scores = gallery_items.vectors @ asked.vectors[query]
-    excluded = exclusion(asked.items, gallery_items.items, sides.own_rows, sides.same)
+    scores = gallery.vectors @ queries.vectors[query]
+    excluded = exclusion(queries.items, gallery.items, sides.own_rows, sides.same)
     if excluded is not None:
         scores[excluded(query)] = -np.inf
     order = np.argsort(-scores, kind="stable")[:count]

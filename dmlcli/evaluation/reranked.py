@@ -1,4 +1,4 @@
-"""What re-ranking gains: the top list of each query in a new order, scored beside the plain ranking.
+"""Evaluation of re-ranking: the first hits of each query re-ranked and scored.
 
 Each way sees what it sees in `query --rerank`: a query, and its closest images, never more. What lies deeper keeps its
 rank. Ties count against the search before and after.
@@ -16,7 +16,7 @@ from dmlcli.search.rerank import Rerank
 
 @dataclass
 class Reranking:
-    """One way of re-ranking, and what came of it."""
+    """One re-ranking method and its results."""
 
     way: Rerank
     rankings: list[Ranks] = field(default_factory=list)  # by query
@@ -43,7 +43,14 @@ class Reranker:
 
 
 def reordered(ranks: Ranks, query: Scores, candidates: Scores, way: Rerank) -> Ranks:
-    """The ranks (R,) of the right images once the candidates (K, D), the first of the list, are in their new order."""
+    """Return the ranks (R,) of the relevant images after re-ranking the first hits.
+
+    Args:
+        ranks: (R,) the ranks of the relevant images before.
+        query: (D,) the query.
+        candidates: (K, D) the first K hits, best first.
+        way: the re-ranking method.
+    """
     inside = ranks <= len(candidates)
     if not inside.any():
         return ranks
@@ -55,7 +62,13 @@ def reordered(ranks: Ranks, query: Scores, candidates: Scores, way: Rerank) -> R
 
 
 def seconds_a_query(ways: Sequence[Rerank], gallery: int, dim: int) -> float:
-    """About how long all ways together take for one query, tried out on random vectors."""
+    """Estimate the seconds that all methods together take per query, measured with random vectors.
+
+    Args:
+        ways: the re-ranking methods.
+        gallery: number of gallery images.
+        dim: dimensions of the vectors.
+    """
     rng = np.random.default_rng(0)
     depth = min(max(way.depth for way in ways), gallery)
     rows = rng.normal(size=(depth + 1, dim)).astype(np.float32)

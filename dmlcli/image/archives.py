@@ -29,12 +29,12 @@ class Member(NamedTuple):
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a path is a URL."""
+    """Return whether a path is a URL."""
     return bool(path.parts) and _SCHEME.fullmatch(path.parts[0]) is not None
 
 
 def name_of(archive: Path) -> str:
-    """A path as it is typed: a URL with its two slashes, three where it is one of a file."""
+    """Return a path as it is typed: a URL with its two slashes, three where it is one of a file."""
     if not is_remote(archive):
         return str(archive)
     scheme, *rest = archive.parts
@@ -42,7 +42,7 @@ def name_of(archive: Path) -> str:
 
 
 def split(path: Path) -> tuple[Path, str] | None:
-    """The tar file and the name inside it, of a path that leads into one; None for any other path."""
+    """Return the tar file and the name inside it, of a path that leads into one; None for any other path."""
     for above in path.parents:
         if above.suffix == SUFFIX and (is_remote(above) or above.is_file()):
             return above, path.relative_to(above).as_posix()
@@ -50,26 +50,26 @@ def split(path: Path) -> tuple[Path, str] | None:
 
 
 def members(archive: Path) -> Mapping[str, Member]:
-    """The files inside a tar file by their names, in order; raises ImageError where it is none or is damaged."""
+    """Return the files inside a tar file by their names, in order; raises ImageError where it is none or is damaged."""
     return _members(archive, version(archive))
 
 
 def version(archive: Path) -> int:
-    """A number that changes when the tar file does; raises ImageError where there is none."""
+    """Return a number that changes when the tar file does; raises ImageError where there is none."""
     try:
         return _remote_version(archive) if is_remote(archive) else archive.stat().st_mtime_ns
     except FileNotFoundError as error:
-        raise MissingError("there is no such file") from error
+        raise MissingError("file not found") from error
     except Exception as error:  # every store fails in its own way
         raise ImageError(f"the tar file cannot be read: {error}") from error
 
 
 def status_of(archive: Path, name: str) -> os.stat_result:
-    """Size and time of a file inside a tar file, whose time is that of the tar file."""
+    """Return the size of a file inside a tar file, and the time of the tar file."""
     now = version(archive)
     found = _members(archive, now).get(name)
     if found is None:
-        raise MissingError(f"there is no {name} in {archive.name}")
+        raise MissingError(f"{name} not found in {archive.name}")
     return os.stat_result((0o100644, 0, 0, 1, 0, 0, found.size, 0, 0, 0), {"st_mtime_ns": now})
 
 
@@ -82,14 +82,14 @@ def read(archive: Path, name: str, most: int | None = None) -> bytes:
         most: bytes that may be read; None: any number.
 
     Raises:
-        MissingError: there is no such file inside.
+        MissingError: file not found inside.
         ImageError: it is too large, or cannot be read.
     """
     place = members(archive).get(name)
     if place is None:
-        raise MissingError(f"there is no {name} in {archive.name}")
+        raise MissingError(f"{name} not found in {archive.name}")
     if most is not None and place.size > most:
-        raise ImageError(f"it has {place.size:,} bytes, and {most:,} are the limit")
+        raise ImageError(f"its {place.size:,} bytes exceed the limit of {most:,}")
     try:
         if is_remote(archive):
             data: bytes = _system(archive).cat_file(name_of(archive), place.offset, place.offset + place.size)
@@ -99,7 +99,7 @@ def read(archive: Path, name: str, most: int | None = None) -> bytes:
     except Exception as error:
         raise ImageError(f"the tar file cannot be read: {error}") from error
     if len(data) < place.size:
-        raise ImageError(f"{archive.name} ends in the middle of it")
+        raise ImageError(f"{archive.name} is truncated")
     return data
 
 
@@ -113,13 +113,13 @@ def _members(archive: Path, version: int) -> Mapping[str, Member]:
                     found[member.name.removeprefix("./")] = Member(member.offset_data, member.size)
                 tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
     except Exception as error:  # tarfile's own, and those of every store
-        raise ImageError(f"it is no tar file, or a damaged one: {error}") from error
+        raise ImageError(f"not a tar file, or damaged: {error}") from error
     return found
 
 
 @lru_cache
 def _remote_version(archive: Path) -> int:
-    """Asked for once: a tar file far away is taken to stay as it is while it is worked on."""
+    """Return the version of a remote tar file, requested once: it is assumed not to change meanwhile."""
     mark = str(_system(archive).ukey(name_of(archive)))
     return int.from_bytes(hashlib.blake2b(mark.encode(), digest_size=7).digest())
 
@@ -133,7 +133,7 @@ def _system_of(scheme: str) -> Any:
     try:
         import fsspec
     except ImportError as error:
-        raise ImageError("URLs need one more library: pip install 'dmlcli[remote]'") from error
+        raise ImageError("URLs need another package: pip install 'dmlcli[remote]'") from error
     return fsspec.filesystem(scheme)
 
 

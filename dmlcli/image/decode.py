@@ -1,6 +1,6 @@
 """The bytes of an image file to upright RGB, or the reason why not.
 
-The pixels of JPEGs come from simplejpeg, which decodes by the same library as Pillow, is quicker, and tells of damage
+The pixels of JPEGs come from simplejpeg, which decodes by the same library as Pillow, is faster, and reports damage
 that Pillow passes over in silence. All else is Pillow's, which is not even imported for a plain JPEG.
 """
 
@@ -39,9 +39,10 @@ _TWICE = 2  # a reduced scale keeps at least so many pixels for each one of the 
 
 
 class Picture:
-    """An image file whose header has been read: its upright size is known, its pixels are decoded when asked for.
+    """An image file whose header has been read: its upright size is known, its pixels are decoded on demand.
 
-    Errors: ImageError with the reason, also from the methods.
+    Raises:
+        ImageError: the image cannot be read; methods raise it, too.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -61,21 +62,24 @@ class Picture:
         self.width, self.height = (height, width) if self._swap else (width, height)
 
     def inside(self, box: Box | None) -> Box:
-        """The part of `box` inside the picture, all of the picture for None; raises ImageError where that is none."""
+        """Return the part of `box` inside the picture, all of it for None; raises ImageError if the box is outside."""
         if box is None:
             return 0, 0, self.width, self.height
         left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], self.width), min(box[3], self.height)
         if not (left < right and top < bottom):
             named = ", ".join(f"{edge:g}" for edge in box)
-            raise ImageError(f"the box {named} lies outside the image of {self.width} x {self.height} pixels")
+            raise ImageError(f"the box {named} is outside the image of {self.width} x {self.height} pixels")
         return left, top, right, bottom
 
     def resized(self, box: Box, side: int, interpolation: str, exact: bool) -> Floats:
-        """The part inside `box` (upright) as (side, side, 3) in [0, 255].
+        """Return the part inside a box as (side, side, 3) in [0, 255].
 
         Args:
-            exact: decode whole; else a JPEG may come at a half, a quarter or an eighth, as long as both sides of the
-                box keep twice the pixels of the result.
+            box: left, top, right, bottom in pixels of the upright image.
+            side: width and height of the result.
+            interpolation: the filter.
+            exact: decode at full size; else a JPEG may be decoded at a half, a quarter or an eighth, as long as both
+                sides of the box keep twice the pixels of the result.
         """
         left, top, right, bottom = box
         reduction = 1 if exact else _reduction(min(right - left, bottom - top) / (_TWICE * side))
@@ -91,7 +95,7 @@ class Picture:
             return np.ascontiguousarray(self._turned(resample(stored, scaled, side, interpolation)))
 
     def image(self, at_least: int = 0) -> "Image":
-        """The whole picture; a JPEG may come smaller as long as its short side keeps `at_least` pixels (0: all)."""
+        """Return the whole picture; a JPEG may be smaller if its short side keeps `at_least` pixels (0: full size)."""
         from dmlcli.image import pillow
 
         short = min(self.width, self.height)
@@ -100,7 +104,7 @@ class Picture:
 
     @contextmanager
     def _decoded(self, reduction: int) -> "Iterator[NDArray[np.uint8]]":
-        """(H, W, 3) as stored, at 1/`reduction` of the size where the format can; in memory only inside the block."""
+        """Yield (H, W, 3) as stored, at 1/`reduction` of the size if possible; valid inside the block only."""
         coding = self._coding
         memory = self._memory if coding is None else jpeg.memory(coding, *self._stored, reduction)
         with limits.room(memory):
@@ -113,7 +117,7 @@ class Picture:
 
                     stored = pillow.pixels(self._data)
                     if stored.shape[:2] != self._stored[::-1]:
-                        raise ImageError("its pixels are not of the size that its header says")
+                        raise ImageError("the size of its pixels differs from its header")
             yield stored
 
     def _turned(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -128,18 +132,20 @@ def open_image(data: bytes, at_least: int = 0) -> "Image":
         data: the bytes of an image file.
         at_least: pixels; a JPEG may be decoded smaller as long as its short side keeps this length. 0: full size.
 
-    Errors: ImageError with the reason.
+    Raises:
+        ImageError: the image cannot be decoded.
     """
     return Picture(data).image(at_least)
 
 
 def cut(data: bytes, part: tuple[tuple[float, bool], ...]) -> bytes:
-    """A part of an upright photo, as an image file of its own, without loss.
+    """Return a part of an upright photo, as an image file of its own, without loss.
 
     Args:
         part: left, top, width, height, each with whether it is in per cent of the photo's side, else in pixels.
 
-    Errors: ImageError where nothing of the photo lies inside.
+    Raises:
+        ImageError: the box is outside the photo.
     """
     picture = Picture(data)
     sides = (picture.width, picture.height) * 2
@@ -148,12 +154,13 @@ def cut(data: bytes, part: tuple[tuple[float, bool], ...]) -> bytes:
 
 
 def cropped(data: bytes, box: Box) -> bytes:
-    """The part of an image inside `box` as an image file of its own, without loss: seen as if it had been cut before.
+    """Return the part of an image inside `box` as a lossless image file.
 
     Args:
         box: pixels of the upright image.
 
-    Errors: ImageError where it cannot be decoded or the box lies outside.
+    Raises:
+        ImageError: the image cannot be decoded, or the box is outside.
     """
     picture = Picture(data)
     left, top, right, bottom = picture.inside(box)
@@ -180,7 +187,7 @@ def encoded(image: Any) -> bytes:
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """Whatever a decoder does not like is the reason of an ImageError."""
+    """Convert any error of a decoder to an ImageError with its reason."""
     try:
         yield
     except DmlcliError:
@@ -200,7 +207,7 @@ class _Header(NamedTuple):
 
 
 def _read_header(data: bytes) -> _Header:
-    """What the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
+    """Return what the header says; raises ImageError for what is larger, or takes longer, than is allowed."""
     plain = jpeg.header(data)
     coding: jpeg.Coding | None
     if plain is not None:
@@ -218,12 +225,12 @@ def _read_header(data: bytes) -> _Header:
 
 
 def _reduction(most: float) -> int:
-    """The largest scale of 1/1, 1/2, 1/4 and 1/8 that reduces no more than by `most`; decoders do these quickly."""
+    """Return the largest scale of 1/1, 1/2, 1/4 and 1/8 that reduces by at most `most`."""
     return next((power for power in (8, 4, 2) if power <= most), 1)
 
 
 def _from_jpeg(data: bytes, width: int, height: int, components: int) -> NDArray[np.uint8]:
-    """(height, width, 3) of a JPEG, which holds them at this scale; raises ImageError for a damaged one."""
+    """Return (height, width, 3) of a JPEG at this scale; raises ImageError for a damaged one."""
     with suppress(ValueError):  # damage, or only a note in the header
         return _strict(data, width, height, components)
     data = jpeg.without_notes(data)
@@ -240,7 +247,7 @@ def _from_jpeg(data: bytes, width: int, height: int, components: int) -> NDArray
 
 
 def _strict(data: bytes, width: int, height: int, components: int) -> NDArray[np.uint8]:
-    """The same, or ValueError for whatever libjpeg warns of."""
+    """Return the same, or ValueError for whatever libjpeg warns of."""
     cmyk = components == _CMYK
     memory = scratch("decoded", (height, width, 4 if cmyk else 3), np.uint8)
     decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(

@@ -1,4 +1,4 @@
-"""The size of a GIF, known before Pillow opens it, which may already fill memory of the size of the first frame."""
+"""The size of a GIF, read before Pillow opens the file and allocates its first frame."""
 
 _COLORS, _EXTENSION, _FRAME = 0x80, 0x21, 0x2C
 _MOST_BLOCKS = 10_000

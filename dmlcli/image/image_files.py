@@ -1,4 +1,4 @@
-"""Which files are opened at all, and what their first bytes say. Names and suffixes say nothing."""
+"""Detection of image files by their first bytes; names and suffixes are not used."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ SUFFIXES = frozenset(_READ.split())  # of the formats that are decoded
 UNREAD_SUFFIXES = frozenset(
     [*_GRAPHICS.split(), *_RAW.split()]
 )  # of images that are not: a folder's are listed by name
-NOT_AN_IMAGE = "not an image in a format known here"
+NOT_AN_IMAGE = "not an image in a supported format"
 _SIGNATURES = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -38,7 +38,7 @@ _TAR = ".tar"
 
 
 def is_image(header: bytes) -> bool:
-    """Whether the first bytes of a file are those of an image format that is decoded here."""
+    """Return whether the first bytes of a file are those of an image format that is decoded here."""
     return (
         header.startswith(_SIGNATURES)
         or (header[:4] == b"RIFF" and header[8:12] == b"WEBP")
@@ -50,10 +50,10 @@ def is_image(header: bytes) -> bool:
 
 
 def status_of(path: Path) -> os.stat_result:
-    """Size and time of a regular file, or of one inside a tar file.
+    """Return size and time of a regular file, or of one inside a tar file.
 
-    Errors: ImageError for what is missing or larger than any image may be, and for folders, pipes and devices, which
-        are never opened.
+    Raises:
+        ImageError: the file is missing or too large, or is a folder, a pipe or a device, which are never opened.
     """
     inside = _inside(path)
     if inside is None:
@@ -69,7 +69,8 @@ def status_of(path: Path) -> os.stat_result:
 def read_file(path: Path) -> bytes:
     """Return the bytes of an image file, which may lie inside a tar file.
 
-    Errors: ImageError like `status_of`, for what may not be read, and for what does not begin like an image.
+    Raises:
+        ImageError: as for `status_of`; or the file cannot be read, or does not begin like an image.
     """
     status = status_of(path)
     inside = _inside(path)
@@ -94,7 +95,8 @@ def read_stream(read: Callable[[int], bytes]) -> bytes:
     Args:
         read: returns at most so many bytes, none at the end.
 
-    Errors: ImageError as soon as there are more than an image file may have.
+    Raises:
+        ImageError: the stream is longer than an image file may be.
     """
     chunks: list[bytes] = []
     size = 0
@@ -106,7 +108,7 @@ def read_stream(read: Callable[[int], bytes]) -> bytes:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file, be it inside a tar file."""
+    """Return whether there is such a file, be it inside a tar file."""
     try:
         return path.is_file() or (_inside(path) is not None and bool(status_of(path)))
     except (ImageError, OSError):  # OSError: a name that is too long, a folder that may not be entered
@@ -123,14 +125,14 @@ def _status(path: Path) -> os.stat_result:
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
     except ValueError as error:  # a name that no file can have
-        raise ImageError(f"not a possible file name: {error}") from error
+        raise ImageError(f"invalid file name: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
     return status
 
 
 def _is_pnm(header: bytes) -> bool:
-    """Whether it is `P1` to `P6`, then a number or a comment: a note that begins with P5 is not."""
+    """Return whether it is `P1` to `P6`, then a number or a comment: a note that begins with P5 is not."""
     if header[:1] != b"P" or header[1:2] not in (b"1", b"2", b"3", b"4", b"5", b"6"):
         return False
     after = header[2:].lstrip(b" \t\r\n")
@@ -138,7 +140,7 @@ def _is_pnm(header: bytes) -> bool:
 
 
 def _is_tga(header: bytes) -> bool:
-    """Whether the fields of a TGA header, which has no signature, all have possible values."""
+    """Return whether the fields of a TGA header, which has no signature, all have possible values."""
     if len(header) < 18:
         return False
     colors, kind, depth, palette = header[1], header[2], header[16], header[3:8]
@@ -150,7 +152,7 @@ def _is_tga(header: bytes) -> bool:
 
 
 def _inside(path: Path) -> tuple[Path, str] | None:
-    """Of a path that leads into a tar file, which and where."""
+    """Return the tar file and the name inside it for a path that leads into one, else None."""
     if _TAR not in str(path):
         return None
     from dmlcli.image import archives  # a query by a file of its own does not load tarfile

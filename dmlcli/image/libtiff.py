@@ -1,4 +1,4 @@
-"""What libtiff says of a damaged TIFF, which it would print on stderr, without the name of the file."""
+"""Errors of libtiff, which it would otherwise print on stderr without the name of the file."""
 
 import ctypes
 import threading
@@ -17,7 +17,7 @@ def errors(extension: str) -> Iterator[list[str]]:
 
     Args:
         extension: the file of Pillow's C extension, through which its copy of libtiff is found. Where that has none
-            that can be reached, nothing is collected, and libtiff prints as ever.
+            that can be reached, nothing is collected, and libtiff prints its messages.
 
     Returns: the messages, each once, in order.
     """
@@ -43,7 +43,7 @@ def _install(extension: str) -> None:
 
 
 def _report(module: bytes | None, form: bytes, values: int) -> None:
-    """Called by libtiff with the name of its function, a format for printf, and the values (a va_list) for it."""
+    """Record an error; libtiff calls this with its function, a printf format, and the values (a va_list)."""
     found = getattr(_heard, "messages", None)
     if found is None:
         return

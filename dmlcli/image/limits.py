@@ -1,6 +1,6 @@
-"""How large an image may be: its pixels, the bytes of its file, and the memory it takes.
+"""Limits for images: pixels, file size and memory.
 
-An image is judged by its header, before anything is decoded, also where a reduced scale would do. One limit can be set
+Images are checked by their headers, before decoding, even if a reduced scale would suffice. One limit can be set
 (`--max-pixels`); the limits of bytes follow from it.
 """
 
@@ -32,14 +32,16 @@ def allow_pixels(most: int | None) -> None:
 
 
 def max_pixels() -> int:
-    """The most pixels a picture may have; raises UsageError where the environment holds no number."""
+    """Return the most pixels a picture may have; raises UsageError where the environment holds no number."""
     if _allowed is not None:
         return _allowed
     asked = os.environ.get(VARIABLE, "")
     if not asked:
         return _DEFAULT
     if not asked.isdecimal() or not int(asked):
-        raise UsageError(f"{VARIABLE} is '{asked}'", hint=f"a number of pixels, for example {VARIABLE}={_DEFAULT}")
+        raise UsageError(
+            f"invalid {VARIABLE}: '{asked}'", hint=f"use a number of pixels, for example {VARIABLE}={_DEFAULT}"
+        )
     return int(asked)
 
 

@@ -1,4 +1,4 @@
-"""Everything that is no plain JPEG, by way of Pillow. Only `decode.py` comes here, and only when it must."""
+"""Decoding of all images except plain JPEGs, with Pillow; only `decode.py` imports it."""
 
 import io
 import warnings
@@ -14,7 +14,7 @@ from dmlcli.image import gif, libtiff, limits, png
 from dmlcli.image.image_files import NOT_AN_IMAGE
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF and the like, on stderr, without the file's name
-Image.MAX_IMAGE_PIXELS = None  # `limits` stands in its place, with a reason and an option
+Image.MAX_IMAGE_PIXELS = None  # replaced by `limits`, which has an option
 # None that runs code (EPS, PDF); the common ones first, for Pillow loads all its plugins to find one of the others.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "TGA")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -41,7 +41,8 @@ class Header(NamedTuple):
 def read_header(data: bytes) -> Header:
     """Return what the header of an image says.
 
-    Errors: ImageError where no format is known, or where it has more pixels than are allowed.
+    Raises:
+        ImageError: an unknown format, or too many pixels.
     """
     if data.startswith(b"GIF8"):
         limits.check(*gif.size(data))
@@ -64,7 +65,7 @@ def orientation(image: Image.Image, data: bytes) -> int:
                 return 1
             image = Image.open(io.BytesIO(notes), formats=("PNG",))
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged note about a picture is no reason to lose the picture
+    except Exception:  # damaged metadata does not make the image invalid
         return 1
 
 
@@ -98,7 +99,7 @@ def from_cmyk(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def from_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
-    """An image of pixels (H, W, 3)."""
+    """Return an image of pixels (H, W, 3)."""
     height, width = pixels.shape[:2]
     image = Image.new("RGB", (width, height))
     rows = max(1, _BAND // width)
@@ -108,7 +109,7 @@ def from_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """The image with nothing but its header read; raises ImageError where no format is known."""
+    """Return the image with nothing but its header read; raises ImageError where no format is known."""
     try:
         return _open(data)
     except UnidentifiedImageError as error:
@@ -116,7 +117,7 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def encode(image: Any, check: Callable[[int, int], None]) -> bytes:
-    """The bytes of a BMP of an image of Pillow's or of an array; raises ImageError where the array is not an image.
+    """Return a Pillow image or an array as the bytes of a BMP; raises ImageError if the array is not an image.
 
     Args:
         check: called with width and height before anything is decoded; raises where they are too large.
@@ -148,13 +149,13 @@ def _open(data: bytes) -> Image.Image:
         try:
             from pillow_heif import register_heif_opener
         except ImportError:
-            raise ImageError("HEIC needs one more library: pip install 'dmlcli[heic]'") from error
+            raise ImageError("HEIC needs another package: pip install 'dmlcli[heic]'") from error
         register_heif_opener()
         return Image.open(io.BytesIO(data), formats=("HEIF",))
 
 
 def _memory(image: Image.Image) -> int:
-    """Bytes that decoding an image takes, the result included."""
+    """Return bytes that decoding an image takes, the result included."""
     each = 4 + _RGB_BYTES + _DECODER_BYTES.get(image.format or "", 0)
     if image.format == "PPM" and any(tile[0] != "raw" for tile in image.tile):  # type: ignore[attr-defined]
         each = _PLAIN_BYTES
@@ -162,9 +163,10 @@ def _memory(image: Image.Image) -> int:
 
 
 def _white(image: Image.Image) -> int | None:
-    """The value of white in an image of one number of 16 bits a pixel, None for the usual 8 bits.
+    """Return the value of white in an image of one number of 16 bits a pixel, None for the usual 8 bits.
 
-    Errors: ImageError for signed, 32-bit and floating-point numbers.
+    Raises:
+        ImageError: signed, 32-bit or floating-point numbers.
     """
     tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
     if (
@@ -172,14 +174,16 @@ def _white(image: Image.Image) -> int | None:
         or (image.mode == "I" and image.format != "PPM")  # whose numbers Pillow scales to 16 bits
         or not set(tags.get(_SAMPLE_FORMAT, ())) <= set(_UNSIGNED)
     ):
-        raise ImageError("its pixels are signed, 32-bit or floating-point numbers, whose black and white are unknown")
+        raise ImageError(
+            "its pixels are signed, 32-bit or floating-point numbers, whose black and white points are unknown"
+        )
     if not image.mode.startswith("I"):
         return None
     return (1 << int(tags.get(_BITS, (16,))[0])) - 1
 
 
 def _banded(image: Image.Image, convert: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """An image as (H, W, 3), converted some rows at a time, so that conversion takes no memory of its own."""
+    """Return an image as (H, W, 3), converted some rows at a time, so that conversion needs little memory."""
     width, height = image.size
     rows = max(1, _BAND // width)
     if rows >= height:
@@ -191,7 +195,7 @@ def _banded(image: Image.Image, convert: Callable[[Image.Image], NDArray[np.uint
 
 
 def _gray(numbers: NDArray[np.int32], white: int, inverted: bool, transparent: object) -> NDArray[np.uint8]:
-    """Numbers of 16 bits as gray RGB; plain conversion would clip instead of scale."""
+    """Return 16-bit gray values as RGB, scaled; plain conversion would clip them."""
     gray = (numbers.astype(np.uint32) * 255 // white).astype(np.uint8)
     if inverted:
         gray = 255 - gray
@@ -201,7 +205,7 @@ def _gray(numbers: NDArray[np.int32], white: int, inverted: bool, transparent: o
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """An image of 8 bits as RGB, transparency on white."""
+    """Return an image of 8 bits as RGB, transparency on white."""
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

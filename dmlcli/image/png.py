@@ -1,4 +1,4 @@
-"""The chunks of a PNG: whether what decides its pixels is as it was written, and what it notes about its orientation.
+"""The chunks of a PNG: checksums, and metadata with its orientation.
 
 Pillow does not compare the checksums of pixels, refuses a whole picture for a damaged note, and finds notes behind the
 pixels only once it has decoded them.
@@ -57,7 +57,7 @@ def notes(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks up to the last one that is whole; raises ImageError for pixels that are not."""
+    """Yield the chunks up to the last one that is whole; raises ImageError for pixels that are not."""
     view = memoryview(data)
     place = len(SIGNATURE)
     for _ in range(_MOST_CHUNKS):

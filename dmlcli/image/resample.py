@@ -1,4 +1,4 @@
-"""The one way of shrinking: each pixel of the result is the weighted mean of all source pixels under its filter.
+"""Resizing: each pixel of the result is the weighted mean of all source pixels under its filter.
 
 The filters and their supports are Pillow's, so that the result differs from `Image.resize(..., box=...)` only by not
 being rounded (at most one level of 255 once it is). Done as small matrix products, it takes half the time.
@@ -57,7 +57,7 @@ def resample(source: NDArray[np.uint8], box: Box, side: int, interpolation: str)
 
 
 def _vertical(source: NDArray[np.uint8], rows: _Taps) -> Floats:
-    """(H, N) -> (groups * _GROUP, N)"""
+    """Resize vertically: (H, N) -> (groups * _GROUP, N)."""
     count = source.shape[1]
     result = scratch("tall", (len(rows.first), _GROUP, count), np.float32)
     strip = scratch("strip", (rows.window, count), np.float32)
@@ -70,7 +70,7 @@ def _vertical(source: NDArray[np.uint8], rows: _Taps) -> Floats:
 
 
 def _horizontal(source: Floats, columns: _Taps, start: int) -> Floats:
-    """(H, W * 3) -> (H, groups * _GROUP * 3); `start` is the source pixel in the first column.
+    """Resize horizontally: (H, W * 3) -> (H, groups * _GROUP * 3); `start` is the first source column.
 
     The three colors lie side by side, so each weight stands three times in the matrix, and zeros between.
     """
@@ -89,7 +89,7 @@ def _horizontal(source: Floats, columns: _Taps, start: int) -> Floats:
 
 @lru_cache(64)
 def _taps(length: int, start: float, stop: float, count: int, interpolation: str) -> _Taps:
-    """The weights of `length` source pixels for `count` pixels that lie evenly between `start` and `stop`."""
+    """Return the weights of `length` source pixels for `count` pixels that lie evenly between `start` and `stop`."""
     scale = (stop - start) / count
     stretch = max(scale, 1.0)  # an enlarged picture is interpolated, a shrunk one averaged
     support = (1 if interpolation == "bilinear" else 2) * stretch
@@ -112,7 +112,7 @@ def _triangle(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic with a = -1/2."""
+    """Return Keys' cubic kernel with a = -1/2."""
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weights: NDArray[np.float64] = np.where(distance < 1, near, np.where(distance < 2, far, 0))

@@ -1,4 +1,4 @@
-"""Memory that a thread uses again for the next picture: asking the system for fresh pages costs as much as decoding."""
+"""Buffers that a thread reuses for the next image, because allocation costs as much as decoding."""
 
 import math
 import threading
@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_MOST = 1 << 24  # bytes that are kept for each use and thread; what is larger is asked for and given back
+_MOST = 1 << 24  # bytes that are kept for each use and thread; larger buffers are allocated each time
 _kept = threading.local()
 
 
 def scratch(use: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array of any content, valid until this thread asks for the same `use` again."""
+    """Return an uninitialized array, valid until this thread calls the function with the same `use` again.
+
+    Args:
+        use: the name of the buffer.
+        shape: the shape.
+        dtype: the type.
+    """
     count = math.prod(shape)
     size = count * np.dtype(dtype).itemsize
     if size > _MOST:

@@ -1,4 +1,4 @@
-"""What a model sees of a picture: the part that is asked for, shrunk to its size, normalized."""
+"""Conversion of images to model inputs: crop, resize, normalize."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from dmlcli.types import Pixels
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How a model wants its images; it travels inside the model, so nobody can pair weights with the wrong pixels."""
+    """The image settings of a model; they are stored in the model, so that queries use the same ones."""
 
     resize: int = 256  # pixels, short side of the whole image
     crop: int = 224  # pixels, side of the center square that is kept
@@ -22,12 +22,15 @@ class ImageSettings:
 
 
 def view(data: bytes, settings: ImageSettings, part: Box | None = None) -> Pixels:
-    """The center of an image as a model sees it: (3, crop, crop) float32, normalized.
+    """Return the center of an image as models see it: (3, crop, crop) float32, normalized.
 
     Args:
-        part: what counts as the image, in pixels of the upright picture, as in an annotation; None: all of it.
+        data: the bytes of an image file.
+        settings: sizes, mean and standard deviation of the model.
+        part: the box to use as the image, in pixels of the upright image; None: all of it.
 
-    Errors: ImageError with the reason.
+    Raises:
+        ImageError: the image cannot be decoded.
     """
     picture = Picture(data)
     left, top, right, bottom = picture.inside(part)
@@ -37,12 +40,18 @@ def view(data: bytes, settings: ImageSettings, part: Box | None = None) -> Pixel
 
 
 def square(picture: Picture, box: Box, settings: ImageSettings) -> Pixels:
-    """The part of a picture inside `box`, shrunk to (crop, crop, 3) in [0, 255]; what lies outside is left out."""
+    """Return the part of a picture inside a box, resized and cropped to (crop, crop, 3) in [0, 255].
+
+    Args:
+        picture: the picture.
+        box: left, top, right, bottom in pixels of the upright image; pixels outside are not used.
+        settings: sizes and interpolation of the model.
+    """
     return picture.resized(picture.inside(box), settings.crop, settings.interpolation, settings.decode == "exact")
 
 
 def normalize(rgb: Pixels, settings: ImageSettings) -> Pixels:
-    """(H, W, 3) in [0, 255] to (3, H, W) with the model's mean and standard deviation."""
+    """Convert (H, W, 3) in [0, 255] to (3, H, W) with the model's mean and standard deviation."""
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (settings.mean, settings.std))
     planes = np.array(rgb.transpose(2, 0, 1), np.float32, order="C")  # plane by plane is several times quicker
     planes *= 1 / (255 * std)

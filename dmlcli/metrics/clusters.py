@@ -1,4 +1,4 @@
-"""Do embeddings fall into their products by themselves? k-means, and how well its clusters agree with the products."""
+"""k-means, and the agreement of its clusters with the products."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,15 @@ _BLOCK = 4096
 
 
 def k_means(vectors: NDArray[np.float32], k: int, seed: int, iterations: int = ITERATIONS) -> Labels:
-    """Cluster of each vector (N, D): Lloyd's algorithm from k vectors drawn at random, at most so many rounds.
+    """Return the cluster (N,) of each vector by Lloyd's algorithm, starting from k random vectors.
 
-    An empty cluster restarts at the vector that is served worst.
+    An empty cluster restarts at the vector that is farthest from its center.
+
+    Args:
+        vectors: (N, D).
+        k: number of clusters.
+        seed: seed of the random start.
+        iterations: maximum number of iterations.
     """
     rng = np.random.default_rng(seed)
     centers = vectors[np.sort(rng.choice(len(vectors), k, replace=False))].copy()
@@ -35,7 +41,7 @@ def k_means(vectors: NDArray[np.float32], k: int, seed: int, iterations: int = I
 
 
 def agreement(products: Sequence[str], clusters: Labels) -> dict[str, float]:
-    """NMI, AMI and pairwise F1 of a clustering against the products.
+    """Return NMI, AMI and pairwise F1 of a clustering compared with the products.
 
     NMI divides by the arithmetic mean of the two entropies, nmi_geometric by their geometric mean, as the papers after
     Oh Song et al., CVPR 2016, do. AMI also divides by the arithmetic mean.
@@ -67,7 +73,7 @@ def agreement(products: Sequence[str], clusters: Labels) -> dict[str, float]:
 
 
 def _nearest(vectors: NDArray[np.float32], centers: NDArray[np.float32]) -> tuple[Labels, NDArray[np.float32]]:
-    """The nearest center of each vector (N,), and how far it is: squared distance up to the vector's own length."""
+    """Return the nearest center of each vector (N,), and the squared distance minus the vector's squared length."""
     half = (centers**2).sum(axis=1) / 2
     labels, gap = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), _BLOCK):
@@ -88,7 +94,7 @@ def _pairs(sizes: Labels) -> float:
 
 
 def _expected(sizes: Labels, widths: Labels) -> float:
-    """Expected mutual information by chance: it depends on the distinct sizes alone, and those are few."""
+    """Return the expected mutual information by chance, from the distinct cluster sizes."""
     number = int(sizes.sum())
     log_factorial = np.append(0.0, np.cumsum(np.log(np.arange(1, number + 1))))
     total = 0.0

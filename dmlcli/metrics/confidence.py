@@ -1,4 +1,4 @@
-"""How sure a mean over queries is: intervals by bootstrap over products, since queries of one product go together."""
+"""Means over queries, and their confidence intervals by bootstrap over products."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ _CHUNK = 2**22  # numbers drawn at once
 
 
 def mean(values: Values) -> float | None:
-    """Mean over the queries that have an answer; None where none has.
+    """Return the mean over queries that have a value; None if there are none.
 
     >>> mean(np.array([1.0, np.nan, 0.0])), mean(np.array([np.nan]))
     (0.5, None)
@@ -24,31 +24,41 @@ def mean(values: Values) -> float | None:
 
 
 def macro_mean(values: Values, products: Sequence[str]) -> float | None:
-    """Mean over products of the mean over their queries that have an answer; None where none has."""
+    """Return the mean over products of the means of their queries that have a value; None if there are none."""
     sums, counts = _by_product(values, np.unique(np.asarray(products), return_inverse=True)[1])
     return mean(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
 
 
 def means(metrics: Mapping[str, Values], products: Sequence[str]) -> dict[str, float | None]:
-    """The mean of each metric by the rule of its name: over queries, or with `macro_` over products."""
+    """Return the mean of each metric by the rule of its name: over queries, or with `macro_` over products."""
     return {name: macro_mean(v, products) if is_macro(name) else mean(v) for name, v in metrics.items()}
 
 
 def interval95(values: Values, products: Sequence[str], seed: int = 0, draws: int = _DRAWS) -> Interval | None:
-    """95 % interval of the mean of one metric; see `intervals95`."""
+    """Return the 95 % interval of the mean of one metric; see `intervals95`.
+
+    Args:
+        values: (Q,) the values of the metric; NaN is left out.
+        products: (Q,) the product of each query.
+        seed: seed of the bootstrap.
+        draws: number of bootstrap samples.
+    """
     return intervals95({"": values}, products, seed, draws)[""]
 
 
 def intervals95(
     metrics: Mapping[str, Values], products: Sequence[str], seed: int = 0, draws: int = _DRAWS
 ) -> dict[str, Interval | None]:
-    """95 % percentile intervals of the means of several metrics, from the same draws of whole products.
+    """Return 95 % percentile intervals of the means of several metrics, from the same bootstrap samples of products.
 
     Args:
         metrics: name to values (Q,); a name with `macro_` is a mean over products.
         products: (Q,) the product of each query.
+        seed: seed of the bootstrap.
+        draws: number of bootstrap samples.
 
-    Returns: (low, high) of each, or None where fewer than two products have an answer.
+    Returns:
+        (low, high) of each metric, or None if fewer than two products have values.
 
     Source: cluster bootstrap; Davison and Hinkley, Bootstrap Methods, 1997, section 3.8.
     """
@@ -67,7 +77,7 @@ def intervals95(
 def _intervals(
     names: list[str], sums: NDArray[np.float64], counts: NDArray[np.float64], rng: np.random.Generator, draws: int
 ) -> list[Interval | None]:
-    """Of metrics by product, sums (M, C) over as many queries as counts (M, C) says."""
+    """Return the intervals of metrics by product: sums (M, C) over counts (M, C) of queries."""
     present = counts[0] > 0
     sums, counts = sums[:, present], counts[:, present]
     products = sums.shape[1]
@@ -86,7 +96,7 @@ def _intervals(
 
 
 def _by_product(values: Values, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sum of the answers of each product, and their number."""
+    """Return the sum of the answers of each product, and their number."""
     valid = ~np.isnan(values)
     size = int(codes.max(initial=-1)) + 1
     sums: Values = np.bincount(codes[valid], weights=values[valid], minlength=size).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The shape of a set of embeddings: how many directions it uses, and how tight products are against their distance."""
+"""Geometry of embeddings: number of directions in use, and distances within and between products."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ _BLOCK = 8192  # rows in double precision at once
 
 
 def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, float | int | None]:
-    """Facts about unit vectors (N, D), from their second moments and one sum for each product.
+    """Return statistics of unit vectors (N, D), from second moments and a sum for each product.
 
     spectral_decay: KL divergence of the singular values, the first left out, from uniform; 0 uses all directions alike.
     directions50, 90, 99: principal components that hold this share of the variance.
@@ -27,7 +27,7 @@ def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, fl
 
 
 def _spectrum(vectors: NDArray[np.float32], center: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
-    """The D eigenvalues of the mean outer product of the rows, less `center`, in descending order.
+    """Return the D eigenvalues of the mean outer product of the rows, less `center`, in descending order.
 
     Of fewer rows than directions, from their products with each other: it has the same eigenvalues, but for zeros.
     """
@@ -52,7 +52,7 @@ def _divergence(singular: NDArray[np.float64]) -> float | None:
 
 
 def _distances(rows: NDArray[np.float32], products: Sequence[str]) -> dict[str, float | int | None]:
-    """Mean distances over all pairs, from sums: the dot product of two sums is the sum of all dot products."""
+    """Return mean distances over all pairs, from sums: the dot product of two sums is the sum of all dot products."""
     _, codes = np.unique(np.asarray(products), return_inverse=True)
     counts = np.bincount(codes).astype(np.float64)
     order = np.argsort(codes, kind="stable")

@@ -1,4 +1,4 @@
-"""Scores of one query's ranks, and the names by which they are asked for.
+"""Metrics of one query's ranks, and their names.
 
 R is the number of relevant images that a query could find. Where only the first so many hits are known (`depth`),
 ranks beyond are `UNSEEN`, and what depends on them has no value.
@@ -19,7 +19,7 @@ DEFAULT = ("recall@1", "recall@5", "recall@10", "map@r", "r_precision")
 
 
 def recall_at(k: int, ranks: Ranks) -> float:
-    """1 if any relevant image is among the first k, else 0. Equals CMC at rank k.
+    """Return 1 if any relevant image is among the first k, else 0; equals CMC at rank k.
 
     >>> recall_at(1, np.array([2, 3])), recall_at(2, np.array([2, 3]))
     (0.0, 1.0)
@@ -28,12 +28,12 @@ def recall_at(k: int, ranks: Ranks) -> float:
 
 
 def precision_at(k: int, ranks: Ranks) -> float:
-    """Share of relevant images among the first k; k stays below the line also where R is smaller."""
+    """Return the share of relevant images among the first k; the divisor is k even if R is smaller."""
     return float(np.count_nonzero(ranks <= k) / k)
 
 
 def r_precision(ranks: Ranks) -> float:
-    """Share of relevant images among the first R.
+    """Return the share of relevant images among the first R.
 
     >>> round(r_precision(np.array([1, 3, 6])), 4)
     0.6667
@@ -42,7 +42,7 @@ def r_precision(ranks: Ranks) -> float:
 
 
 def map_at_r(ranks: Ranks) -> float:
-    """Mean over the first R places of precision there, where the image there is relevant.
+    """Return the mean over the first R ranks of the precision at ranks with a relevant image.
 
     Source: Musgrave et al., A Metric Learning Reality Check, ECCV 2020.
 
@@ -53,13 +53,13 @@ def map_at_r(ranks: Ranks) -> float:
 
 
 def average_precision_at(k: int, ranks: Ranks) -> float:
-    """Precision at each relevant image among the first k, summed and divided by min(k, R), the most there can be."""
+    """Return the sum of the precision at relevant images among the first k, divided by min(k, R)."""
     seen = ranks[ranks <= k]
     return float((np.arange(1, len(seen) + 1) / seen).sum() / min(k, len(ranks)))
 
 
 def average_precision(ranks: Ranks) -> float:
-    """Mean over the relevant images of precision where they stand.
+    """Return the mean over the relevant images of the precision at their ranks.
 
     >>> round(average_precision(np.array([1, 3, 6])), 4)
     0.7222
@@ -68,12 +68,12 @@ def average_precision(ranks: Ranks) -> float:
 
 
 def reciprocal_rank(ranks: Ranks) -> float:
-    """1 / rank of the first relevant image; 0 where the list ends before it."""
+    """Return 1 / rank of the first relevant image; 0 if it is beyond the list."""
     return float(1 / ranks[0]) if ranks[0] < UNSEEN else 0.0
 
 
 def inverse_negative_penalty(ranks: Ranks) -> float:
-    """R / rank of the last relevant image: how little has to be leafed through to find them all.
+    """Return R / rank of the last relevant image (mINP).
 
     Source: Ye et al., Deep Learning for Person Re-identification, TPAMI 2021.
 
@@ -84,7 +84,7 @@ def inverse_negative_penalty(ranks: Ranks) -> float:
 
 
 class Metric(NamedTuple):
-    """A score by its name; `needs` says how many places of a list it depends on, given R and the gallery's size."""
+    """A metric; `needs` returns the number of ranks that it depends on, given R and the size of the gallery."""
 
     name: str
     value: Callable[[Ranks], float]
@@ -110,7 +110,7 @@ _MACRO = "macro_"
 
 
 def find(name: str) -> Metric:
-    """The metric of that name (`macro_` before it weighs all products alike); raises UsageError for an unknown one."""
+    """Return the metric with this name (`macro_`: mean over products); raises UsageError for an unknown one."""
     plain = name.removeprefix(_MACRO)
     if plain in _WHOLE:
         value, needs = _WHOLE[plain]
@@ -119,22 +119,27 @@ def find(name: str) -> Metric:
     if family in _AT and re.fullmatch(r"[1-9]\d{0,8}", number):
         k, at = int(number), _AT[family]
         return Metric(name, lambda ranks: at(k, ranks), lambda *_: k, k)
-    raise UsageError(f"there is no metric '{name}'", hint=nearest(name, list(KNOWN)))
+    raise UsageError(f"unknown metric '{name}'", hint=nearest(name, list(KNOWN)))
 
 
 def is_macro(name: str) -> bool:
-    """Whether a metric is the mean over products of their means, so that large products count no more than small."""
+    """Return whether a metric is the mean over products of their means."""
     return name.startswith(_MACRO)
 
 
 def score(
     rankings: Sequence[Ranks], names: Sequence[str] = DEFAULT, largest: int | None = None, depth: int | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """The value of each metric for each query (Q,); a query without relevant images is NaN in all of them.
+    """Return the value of each metric for each query (Q,); queries without relevant images are NaN.
 
     Args:
-        largest: how many images a query can find at all; a metric at more than that is NaN for every query.
-        depth: how many hits of each query are known; metrics that need more are NaN for every query.
+        rankings: of each query, the ranks of its relevant images, ascending from 1.
+        names: the metrics.
+        largest: the number of images that a query can find; a metric at a larger K is NaN for every query.
+        depth: the number of hits that are known of each query; metrics that need more are NaN for every query.
+
+    Raises:
+        UsageError: an unknown metric.
     """
     most = max((len(ranks) for ranks in rankings), default=0)
     metrics = {}

@@ -1,4 +1,4 @@
-"""Is this the same product? Errors over all pairs of a query and a candidate, whatever their rank.
+"""Verification metrics over all pairs of a query and a gallery image.
 
 Similarities are counted in 65,536 bins of [-1, 1] as they pass by, so memory does not grow with the number of pairs;
 every score is exact to the width of a bin (0.00003 of cosine).
@@ -15,19 +15,19 @@ NAMES = ("auc", "eer", "fnmr@fmr=F")
 
 
 class Pairs:
-    """How often each similarity came up between images of one product, and between images of two."""
+    """Histograms of similarities between images of the same product, and of different products."""
 
     def __init__(self) -> None:
         self.right = np.zeros(_BINS, dtype=np.int64)
         self.wrong = np.zeros(_BINS, dtype=np.int64)
 
     def add(self, right: NDArray[np.float32], wrong: NDArray[np.float32]) -> None:
-        """Count one query's similarities; -inf stands for what is no pair."""
+        """Count one query's similarities; -inf marks rows that are not pairs."""
         self.right += np.bincount(_bin(right), minlength=_BINS)
         self.wrong += np.bincount(_bin(wrong[wrong > -np.inf]), minlength=_BINS)
 
     def value(self, name: str) -> float | None:
-        """auc, eer, or fnmr@fmr=F for the share F of pairs that are taken for one product and are not."""
+        """Return auc, eer, or fnmr@fmr=F, the false non-match rate at the false match rate F."""
         if not self.right.sum() or not self.wrong.sum():
             return None
         accepted, missed = self._errors()
@@ -42,19 +42,19 @@ class Pairs:
         return None if allowed is None else float(missed[np.argmax(accepted <= allowed)])
 
     def threshold(self, false_match_rate: float) -> float:
-        """The lowest similarity at which no more than this share of the wrong pairs is accepted."""
+        """Return the lowest similarity at which no more than this share of the wrong pairs is accepted."""
         accepted, _ = self._errors()
         return float(np.argmax(accepted <= false_match_rate) / _SCALE + _LOW)
 
     def _errors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """With what is in bin i and above taken for a match: share of wrong pairs accepted, of right ones missed."""
+        """Return, for a threshold at each bin, the share of wrong pairs accepted and of right pairs rejected."""
         accepted = np.append(np.cumsum(self.wrong[::-1])[::-1], 0) / self.wrong.sum()
         missed = np.append(0, np.cumsum(self.right)) / self.right.sum()
         return accepted, missed
 
 
 def rate(name: str) -> float | None:
-    """The share of false matches in a name like fnmr@fmr=0.001; None where the name is another.
+    """Return the share of false matches in a name like fnmr@fmr=0.001; None where the name is another.
 
     >>> rate("fnmr@fmr=0.001"), rate("auc")
     (0.001, None)

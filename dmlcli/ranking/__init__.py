@@ -1,4 +1,4 @@
-"""Between search and score: exact search of one set of vectors in another, as the ranks of the relevant images.
+"""Exact search of one set of vectors in another, with the ranks of the relevant images.
 
 relevance    what is relevant for a query (Groups), and what was found (Found)
 row_search   every similarity of each query, for those who need them all

@@ -1,4 +1,4 @@
-"""The quickest search that will do: by tiles where queries are searched among themselves, else row by row."""
+"""Choice of the fastest search: by tiles if queries are searched among themselves, else by rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,13 +21,16 @@ def find(
     observe: Sequence[Callable[[Similarities], None]] = (),
     tile: int = tile_search.SIDE,
 ) -> Iterator[Found]:
-    """Search every query (Q, D) among the gallery (G, D), both of unit length; what is found comes in any order.
+    """Search every query in the gallery, and yield the results in any order.
 
     Args:
-        products: what is right for each query.
-        own_rows: (Q,) the gallery row that is the query itself, which it may not find; None where there is none.
-        excluded: what else a query may not find.
-        observe: who needs all similarities of a query; they are called in turn, and may write into them.
+        queries: (Q, D) unit vectors.
+        gallery: (G, D) unit vectors.
+        products: which gallery rows are relevant to each query.
+        own_rows: (Q,) the gallery row of each query itself, which it may not find; None: queries are not in the
+            gallery.
+        excluded: returns other rows that a query may not find.
+        observe: called in turn with all similarities of each query; they may change them.
         tile: side of a tile, a multiple of 8 up to 2040.
     """
     if own_rows is not None and excluded is None and not observe and _by_tiles(gallery, products, len(queries), tile):
@@ -41,7 +44,7 @@ def find(
 
 
 def _by_tiles(gallery: Scores, products: Groups, queries: int, tile: int) -> bool:
-    """Whether tiles are quicker, and whether similarities are the same both ways (a zero vector's are not)."""
+    """Return whether tiles are quicker, and whether similarities are the same both ways (a zero vector's are not)."""
     return queries > tile and products.size() <= _FEW * queries and bool(gallery.any(axis=1).all())
 
 
@@ -53,7 +56,16 @@ def rankings(
     *,
     own_rows: Rows | None = None,
 ) -> list[Ranks]:
-    """The ranks of every query's relevant images; `own_rows` as for `find`."""
+    """Return the ranks of the relevant images of every query.
+
+    Args:
+        queries: (Q, D) unit vectors.
+        gallery: (G, D) unit vectors.
+        query_products: (Q,) names.
+        gallery_products: (G,) names.
+        own_rows: (Q,) the gallery row of each query itself, which it may not find; None: queries are not in the
+            gallery.
+    """
     ranks = [np.empty(0, dtype=np.int64)] * len(queries)
     for found in find(queries, gallery, Groups(query_products, gallery_products), own_rows=own_rows):
         ranks[found.query] = found.ranks

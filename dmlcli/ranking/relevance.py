@@ -1,4 +1,4 @@
-"""What is right for a query, and what came of it."""
+"""Relevance of gallery images to queries, and search results."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ TIE = np.float32(1e-6)  # cosine similarities closer than this are equal: float3
 
 
 class Groups:
-    """Which gallery rows carry the same name (product, category, source) as a query; an empty name is nobody's."""
+    """Gallery rows with the same name (product, category, source) as a query; empty names match nothing."""
 
     def __init__(self, query_names: Sequence[str], gallery_names: Sequence[str]) -> None:
         names, codes = np.unique([*query_names, *gallery_names], return_inverse=True)
@@ -23,12 +23,12 @@ class Groups:
         self._starts = np.searchsorted(self.of_gallery[self._order], np.arange(len(names) + 1))
 
     def rows(self, query: int) -> Rows:
-        """The gallery rows that carry the query's name, ascending."""
+        """Return the gallery rows that carry the query's name, ascending."""
         code = self.of_query[query]
         return self._order[self._starts[code] : self._starts[code + 1]] if self.names[code] else self._order[:0]
 
     def size(self) -> int:
-        """How many rows all queries have together."""
+        """Return how many rows all queries have together."""
         sizes = np.diff(self._starts) * [name != "" for name in self.names]
         return int(sizes[self.of_query].sum())
 

@@ -21,17 +21,17 @@ class Similarities(NamedTuple):
     query: int
     right: Scores  # (R,) to the images of its product, closest first
     right_rows: Rows  # (R,) which gallery rows these are
-    wrong: Scores  # (G,) to all others, -inf where a row is no candidate; overwritten when the next query is taken
+    wrong: Scores  # (G,) to all others, -inf where a row is not a candidate; overwritten when the next query is taken
 
     def found(self) -> Found:
-        """What came of it."""
+        """Return the result of the query."""
         best = int(self.wrong.argmax())
         return Found(
             self.query, self.right, self.right_rows, rank(self.right, self.wrong), float(self.wrong[best]), best
         )
 
     def top(self, depth: int) -> tuple[Rows, Ranks]:
-        """The gallery rows of the first `depth` places, best first (K,); and the ranks of all right images (R,)."""
+        """Return the gallery rows of the first `depth` ranks (K,), and the ranks of all relevant images (R,)."""
         ranks = rank(self.right, self.wrong)
         inside = ranks[ranks <= depth] - 1
         wrong = _best(self.wrong, depth - len(inside))
@@ -51,12 +51,16 @@ def search(
     excluded: Callable[[int], Rows] | None = None,
     block: int | None = None,
 ) -> Iterator[Similarities]:
-    """Search every query (Q, D) among the gallery (G, D), both of unit length; memory is `block_rows(G)` x G floats.
+    """Search every query in the gallery, and yield all its similarities; memory is `block_rows(G)` x G floats.
 
     Args:
-        products: what is right for each query.
-        own_rows: (Q,) the gallery row that is the query itself, which it may not find; None where there is none.
-        excluded: what else a query may not find, such as its session.
+        queries: (Q, D) unit vectors.
+        gallery: (G, D) unit vectors.
+        products: which gallery rows are relevant to each query.
+        own_rows: (Q,) the gallery row of each query itself, which it may not find; None: queries are not in the
+            gallery.
+        excluded: returns other rows that a query may not find, such as its session.
+        block: number of queries per matrix product; None: `block_rows(G)`.
     """
     block = block or block_rows(len(gallery))
     buffer = np.empty((min(block, len(queries)), len(gallery)), dtype=np.float32)
@@ -79,12 +83,12 @@ def search(
 
 
 def block_rows(gallery: int) -> int:
-    """How many queries are searched at once among so many images."""
+    """Return how many queries are searched at once among so many images."""
     return max(1, min(1024, _BLOCK_BYTES // (4 * max(gallery, 1))))
 
 
 def rank(right: Scores, wrong: Scores) -> Ranks:
-    """Ranks of one query's relevant images.
+    """Return the ranks of one query's relevant images.
 
     Args:
         right: (R,) similarities to them, closest first.
@@ -102,7 +106,7 @@ def rank(right: Scores, wrong: Scores) -> Ranks:
 
 
 def _best(scores: Scores, count: int) -> Rows:
-    """Where the best of the finite scores stand, best first, at most `count` of them."""
+    """Return where the best of the finite scores stand, best first, at most `count` of them."""
     some = np.flatnonzero(scores > -np.inf)
     if count < len(some):
         some = some[np.argpartition(-scores[some], count)[:count]]

@@ -1,7 +1,7 @@
-"""Leave-one-out at half the work: the similarity of two images serves the first as a query and the second as well.
+"""Leave-one-out search that computes each similarity once for both of its images.
 
-The matrix of all similarities is computed in square tiles on and above its diagonal only. Nobody keeps a row of it:
-the right similarities of each query are taken beforehand, and of the wrong ones a tile tells how many are as close as
+The matrix of all similarities is computed in square tiles on and above its diagonal only. No row of it is stored:
+the right similarities of each query are computed first, and of the wrong ones each tile counts how many are as close as
 each of those, and which is the closest. Queries stand in descending number of right images, so that those with a k-th
 one are always the first of a tile.
 
@@ -24,12 +24,13 @@ _LANES = 8  # bytes that are summed at once, each up to 255
 
 
 def search(gallery: Scores, own_rows: Rows, products: Groups, side: int = SIDE) -> Iterator[Found]:
-    """Search rows of the gallery (G, D) among all of it; nobody finds itself.
+    """Search rows of the gallery in the whole gallery, without finding themselves.
 
     Args:
-        own_rows: (Q,) where the queries stand, each row once.
-        products: what is right for each query; the same both ways.
-        side: of a tile; a multiple of 8 up to 2040.
+        gallery: (G, D) unit vectors.
+        own_rows: (Q,) the rows of the queries, each once.
+        products: which rows are relevant to each query; a symmetric relation.
+        side: side of a tile, a multiple of 8 up to 2040.
     """
     right = [_right(gallery, products.rows(query), own) for query, own in enumerate(own_rows)]
     turn = np.argsort([-len(rows) for _, rows in right], kind="stable")
@@ -60,7 +61,7 @@ def search(gallery: Scores, own_rows: Rows, products: Groups, side: int = SIDE) 
 
 
 def _right(gallery: Scores, rows: Rows, own: int) -> tuple[Scores, Rows]:
-    """Similarities to the images of the query's product, closest first, and their rows."""
+    """Return the similarities to the images of the query's product, closest first, and their rows."""
     rows = rows[rows != own]
     scores = gallery[rows] @ gallery[own]
     order = np.argsort(-scores, kind="stable")
@@ -71,7 +72,7 @@ class _Known:
     """Where the tiles show a query itself or its product: nothing there is wrong."""
 
     def __init__(self, rows: list[Rows], turn: Rows, order: Rows, side: int) -> None:
-        """`rows` of each query; `turn` and `order` tell which queries and gallery rows stand at a place."""
+        """Take the `rows` of each query; `turn` and `order` map positions to queries and gallery rows."""
         place = np.argsort(order)
         self._side = side
         self._across = place[np.concatenate([rows[query] for query in turn])]
@@ -82,17 +83,17 @@ class _Known:
         self._tile, self._down, self._across = tile[by_tile], self._down[by_tile], self._across[by_tile]
 
     def within(self, top: int, left: int) -> tuple[Rows, Rows]:
-        """The places in one tile, as two indices."""
+        """Return the places in one tile, as two indices."""
         tile = top // self._side * self._tiles + left // self._side
         first, last = np.searchsorted(self._tile, [tile, tile + 1])
         return self._down[first:last] - top, self._across[first:last] - left
 
 
 class _Tally:
-    """What the tiles seen so far tell of each query."""
+    """The counts of each query over the tiles so far."""
 
     def __init__(self, right: list[Scores]) -> None:
-        """`right` similarities of each query, descending; their numbers descend too."""
+        """Take the `right` similarities of each query, descending, in descending order of their number."""
         self._sizes = np.array([len(scores) for scores in right])
         firsts = [int((self._sizes > k).sum()) for k in range(max(self._sizes, default=0))]
         self._limits = [np.array([scores[k] for scores in right[:n]]) - TIE for k, n in enumerate(firsts)]
@@ -117,13 +118,13 @@ class _Tally:
             place[better] = row + tile[better].argmax(axis=1)
 
     def of(self, place: int) -> tuple[Rows, float, int]:
-        """How many are ahead of each right image, but for right ones; the closest wrong one, and its place."""
+        """Return how many are ahead of each right image, but for right ones; the closest wrong one, and its place."""
         ahead = np.array([self._ahead[k][place] for k in range(self._sizes[place])], dtype=np.int64)
         return ahead, float(self._best[place]), int(self._place[place])
 
 
 def _at_least(tile: Scores, limits: Scores) -> Rows:
-    """How many similarities in each row of (N, side) reach its limit (N,).
+    """Return how many similarities in each row of (N, side) reach its limit (N,).
 
     The comparison is summed in bytes, many at once, which is several times as quick as numpy's own counting. A tile
     that is a transposed one has its memory down the columns.

@@ -48,7 +48,7 @@ class CompareReport:
 def recommend(contenders: Sequence[Contender]) -> tuple[str, str]:
     """Return the loss that the paired intervals carry, "" for none, and the reason.
 
-    A loss is recommended where its MAP@R on unseen products is significantly above that of the frozen backbone and of
+    A loss is recommended if its MAP@R on unseen products is significantly above that of the frozen backbone and of
     the LDA head (the 95 % intervals of the paired differences lie above 0) and its Recall@1 is not below the frozen
     backbone's. Of several the best in MAP@R is taken.
 
@@ -62,7 +62,7 @@ def recommend(contenders: Sequence[Contender]) -> tuple[str, str]:
         return "", "no loss is significantly better than the frozen backbone (95 %, over products)"
     carried = [one for one in better if _is_above(one.head_gain_interval95)]
     if not carried:
-        return "", "no loss is significantly better than the LDA head, which train solves whatever the loss (95 %)"
+        return "", "no loss is significantly better than the LDA head, which train computes for every loss (95 %)"
     recall = frozen.recall_at_1 or 0.0
     sound = [one for one in carried if one.recall_at_1 is not None and one.recall_at_1 >= recall]
     if not sound:

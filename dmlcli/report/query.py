@@ -37,7 +37,7 @@ class Picture(Protocol):
     """What can be shown: a file, or a part of one."""
 
     def read_bytes(self) -> bytes:
-        """The bytes of an image file."""
+        """Return the bytes of an image file."""
 
 
 class Answer(NamedTuple):

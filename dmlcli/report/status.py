@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunRow:
-    """One training run: `going`, `interrupted` (--resume goes on with it) or `done`; best MAP@R in validation."""
+    """One training run: `running`, `interrupted` (--resume continues it) or `done`; best MAP@R in validation."""
 
     id: str
     started: str

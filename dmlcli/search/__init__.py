@@ -1,4 +1,4 @@
-"""What a query is made of.
+"""The steps of a query.
 
 query_inputs      what can be searched with: photos, vectors, indexed images and products
 photo_inputs      photos from paths, folders, lists and stdin, as they come

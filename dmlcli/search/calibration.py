@@ -1,13 +1,13 @@
-"""--min-score auto: the score below which a photo shows no product of the catalog, found from the catalog itself.
+"""--min-score auto: the threshold for unknown products, estimated from the index.
 
-Whoever asks for an unknown product gets the best wrong one. How close that comes is known without any unknown photo:
+A query for an unknown product finds the best wrong one. Its score can be estimated without photos of unknown products:
 take an image of the index, forget its product, and see how close the best of the others comes. The threshold is the
 score that one in twenty of these reaches; how far up it must lie for that to hold for the *next* product is found by
 leaving out every product once more.
 
 Products that a model was trained on lie further from the others than unseen ones will: asked with them, the threshold
 would lie too low. Where the index holds enough products that the model has never seen, only their images are asked
-with; else the threshold is no lower than what cross-validation found in training, with products that it held out.
+with; else the threshold is at least that of the cross-validation in training, with products that it held out.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from dmlcli.indexes.item_table import Ids
 from dmlcli.storage import records
 from dmlcli.types import Vectors
 
-REFUSED = 0.95  # share of photos of unknown products that the threshold is to refuse
+REFUSED = 0.95  # share of photos of unknown products that the threshold must reject
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalog's own images are
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
 _ENOUGH = 20  # products never seen in training, from which nothing else is needed
@@ -38,10 +38,10 @@ Rows = Callable[[Ids], Vectors]
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold and what it was found from."""
+    """A threshold, and the data that it was estimated from."""
 
     threshold: float  # cosine
-    refused: float  # promised share of photos of unknown products that are refused
+    refused: float  # target share of photos of unknown products that are rejected
     kept: float | None  # share of the images asked with whose own product is above it; None where none has a second, or
     # the model was trained on them all
     images: int  # asked with
@@ -64,21 +64,22 @@ _CALIBRATION = records.record_of(
 
 @dataclass(frozen=True)
 class Training:
-    """What a model knows of the products of an index: those that it was trained on, and how close unseen ones came."""
+    """The products that a model was trained on, and the threshold from its cross-validation."""
 
     products: Sequence[str] = ()
-    open_set: float | None = None  # cosine that 95 % of the photos of unseen products stayed below in cross-validation
+    open_set: float | None = None  # cosine below which 95 % of the photos of held-out products were in cross-validation
 
 
 def calibrate(rows: Rows, products: Sequence[str], training: Training | None = None) -> Calibration:
     """Find the threshold for an index.
 
     Args:
-        rows: gives the unit vectors (n, D) at some of the N places; never asked for many at once.
+        rows: returns the unit vectors (n, D) of some of the N rows; called for a few rows at a time.
         products: the product at each place, "" where unknown.
         training: what the model was trained on; None for one that was not.
 
-    Errors: CannotRun where fewer than five products are known.
+    Raises:
+        CannotRun: fewer than five products.
     """
     names, codes = np.unique(np.asarray(products, dtype=object).astype(str), return_inverse=True)
     unknown = names == ""
@@ -89,8 +90,8 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
     askable = unseen if fresh else ~unknown
     if int(askable.sum()) < _FEWEST:
         raise CannotRun(
-            f"--min-score auto needs {_FEWEST} products to learn from, the index has {int(askable.sum())}",
-            hint="--min-score 0.6 says it in numbers",
+            f"--min-score auto needs at least {_FEWEST} usable products, the index has {int(askable.sum())}",
+            hint="use a number, for example --min-score 0.6",
         )
     asked = _sample(np.flatnonzero(askable[codes]), codes)
     seen = _closest(rows, codes, asked)
@@ -112,7 +113,13 @@ def calibrate(rows: Rows, products: Sequence[str], training: Training | None = N
 
 
 def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = None) -> Calibration:
-    """The calibration of what is searched in: what is kept beside it where it is of this very state, else found now."""
+    """Return the calibration of a gallery: the stored one if it is up to date, else a new one.
+
+    Args:
+        gallery: the index or collection.
+        items: its item table.
+        training: the products that the model was trained on; None: unknown.
+    """
     mark = _mark(gallery.stamp, training)
     record = gallery.kept() or {}
     kept: Any = record.get("calibration")
@@ -125,13 +132,13 @@ def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = N
 
 
 def _mark(stamp: bytes, training: Training | None) -> str:
-    """What changes whenever the gallery or what is known of the training does."""
+    """Return a key that changes with the gallery or with the training data."""
     known = [sorted(training.products), training.open_set] if training else []
     return hashlib.blake2b(stamp + json.dumps(known).encode(), digest_size=16).hexdigest()
 
 
 def _sample(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most so many rows, drawn so that every product keeps some before any keeps many."""
+    """Return at most a number of rows, drawn evenly over the products."""
     shuffled = np.random.default_rng(_SEED).permutation(rows)
     order = np.argsort(codes[shuffled], kind="stable")
     of = codes[shuffled][order]
@@ -175,7 +182,7 @@ def _closest(rows: Rows, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> 
 
 
 def _threshold(seen: _Seen, product: NDArray[np.int64]) -> float:
-    """The lowest score at which products left out of everything, this choice too, are refused as often as promised."""
+    """Return the lowest threshold that rejects held-out products as often as promised."""
     left_out = np.unique(product)
     if len(left_out) > _LEFT_OUT:
         left_out = np.random.default_rng(_SEED).choice(left_out, _LEFT_OUT, replace=False)

@@ -1,4 +1,4 @@
-"""From things to search with to their vectors, one after the other; `stream` does it for many."""
+"""Encoding of queries one after the other; `stream` encodes many."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,12 +25,18 @@ Encode = Callable[[Iterable[QueryInput]], Iterator[Encoded]]
 
 
 def known(sources: Iterable[QueryInput]) -> Iterator[Encoded]:
-    """Sources that are vectors already."""
+    """Yield sources that are vectors already."""
     return (Encoded(source, source.vector) for source in sources)
 
 
 def one_by_one(sources: Iterable[QueryInput], view: View, forward: Forward) -> Iterator[Encoded]:
-    """The vector of each source: for a photo or two, which would wait for threads longer than they take."""
+    """Yield the vector of each source, without threads; faster than `stream.encode` for one or two photos.
+
+    Args:
+        sources: the queries.
+        view: the bytes of an image file to pixels (3, H, W).
+        forward: pixels (B, 3, H, W) to unit vectors (B, D).
+    """
     for source in sources:
         since = time.perf_counter()
         try:
@@ -49,7 +55,13 @@ def one_by_one(sources: Iterable[QueryInput], view: View, forward: Forward) -> I
 
 
 def made(source: QueryInput, vector: Vectors, stages: tuple[Stage, ...]) -> Encoded:
-    """Return what the model made of a photo: its vector, or a failure where that is not finite."""
+    """Return the vector of a photo, or a failure if it is not finite.
+
+    Args:
+        source: the photo.
+        vector: (D,).
+        stages: the times of decoding and encoding.
+    """
     if np.isfinite(vector).all():
         return Encoded(source, vector, None, stages)
     return Encoded(source, None, ImageError("the model returns NaN or infinity for this image"), stages)

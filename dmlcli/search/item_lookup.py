@@ -1,4 +1,4 @@
-"""What the item table of an index says: the rows of hits, the images of a product, and what a filter leaves."""
+"""Queries of an index's item table: rows of hits, images of a product, filters."""
 
 import os
 from contextlib import closing
@@ -26,31 +26,32 @@ class Items:
         self._has_boxes = any(row[1] == "box" for row in self._table.execute("PRAGMA table_info(contents)"))
 
     def where(self, expression: str) -> Ids:
-        """The ids of the items for which an SQL expression is true; raises UsageError where it is none."""
+        """Return the ids of the items for which an SQL expression is true; raises UsageError where it is none."""
         from dmlcli.indexes import filters
 
         with closing(connect(self._file)) as table:
             return filters.matching(table, expression)
 
     def row(self, number: int) -> tuple[str, dict[str, Any]]:
-        """The category of an item, and the user's own columns."""
+        """Return the category of an item, and the user's own columns."""
         values = self._table.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
         row = dict(zip(self._columns, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
         return row["category"], {column: value for column, value in row.items() if column not in FIXED}
 
     def box(self, number: int) -> "Box | None":
-        """The part of its file that an image is; None: all of it, or an index from before boxes were kept."""
+        """Return the part of its file that an image is; None: all of it, or an index from before boxes were kept."""
         return box(self._table, number) if self._has_boxes else None
 
     def of_product(self, product: str, among: Ids | None = None) -> Ids:
-        """The ids of the images of a product, of those that a filter left; none where it is not known."""
+        """Return the ids of the images of a product, of those that a filter left; none where it is not known."""
         ids = self._ids("product = ?", product)
         return ids if among is None else np.intersect1d(ids, among)
 
     def named(self, asked: str) -> "tuple[Ids, Photo]":
-        """The images that --like means: those of a product, or those at a path, and one of them to be shown.
+        """Return the images that --like means: those of a product, or those at a path, and one of them to be shown.
 
-        Errors: UsageError where nothing is called so, with the nearest products.
+        Raises:
+            UsageError: neither a product nor an image; the hint has the nearest products.
         """
         ids = self.of_product(asked)
         for path in _paths(asked, self._root):
@@ -58,20 +59,20 @@ class Items:
         if not len(ids):
             rows = self._table.execute(f"SELECT DISTINCT product FROM items LIMIT {_GUESSED_AMONG}")
             known = sorted(name(row[0]) for row in rows if row[0])
-            raise UsageError(f"nothing in the index is called '{asked}'", hint=nearest(asked, known[:_GUESSED_AMONG]))
+            raise UsageError(f"'{asked}' not found in the index", hint=nearest(asked, known[:_GUESSED_AMONG]))
         from dmlcli.catalog import Photo
 
         (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
         return ids, Photo(self._root / name(path), self.box(int(ids[0])))
 
     def usual_images(self) -> float:
-        """The median number of images of a product; 0 where there are no products."""
+        """Return the median number of images of a product; 0 without products."""
         counts = "SELECT count(*) AS images FROM items WHERE product <> '' GROUP BY product ORDER BY images"
         images = [row[0] for row in self._table.execute(counts)]
         return float(np.median(images)) if images else 0.0
 
     def products(self) -> tuple[Ids, list[str]]:
-        """Every id with its product."""
+        """Return every id with its product."""
         rows = self._table.execute("SELECT id, product FROM items ORDER BY id").fetchall()
         return np.array([row[0] for row in rows], dtype=np.int64), [name(row[1]) for row in rows]
 
@@ -83,7 +84,7 @@ class Items:
 
 
 def _paths(asked: str, root: Path) -> list[str]:
-    """The paths in the index that a name may mean: as it is written, and as a path from here."""
+    """Return the paths in the index that a name may mean: as it is written, and as a path from here."""
     try:
         return list(dict.fromkeys((asked, os.path.relpath(Path(asked).resolve(), root))))
     except (OSError, ValueError):  # a name that no file can have

@@ -1,4 +1,4 @@
-"""Photos to search with: files, folders, lists of paths, stdin, and images that are in memory already.
+"""Photos as queries: files, folders, lists of paths, stdin, and images in memory.
 
 Whatever cannot be read becomes a source with the reason, in its place: it ends a query of one photo and is skipped in
 a query of several.
@@ -37,7 +37,7 @@ class Raster(NamedTuple):
 
 
 def is_one(images: "Photos") -> bool:
-    """Whether this is one photo (or folder), not several of them."""
+    """Return whether this is one photo (or folder), not several of them."""
     if isinstance(images, np.ndarray):
         return images.ndim != 4 and images.dtype.kind not in "UO"  # a batch of images, an array of names
     return (
@@ -46,12 +46,12 @@ def is_one(images: "Photos") -> bool:
 
 
 def are_none(images: "Photos") -> bool:
-    """Whether no photo is named."""
+    """Return whether no photo is named."""
     return images is None or (not is_one(images) and isinstance(images, Sized) and not len(images))
 
 
 def may_be_several(images: "Photos") -> bool:
-    """Whether more than one photo may come of this."""
+    """Return whether more than one photo may come of this."""
     if images is None:
         return False
     if not is_one(images) and not (isinstance(images, Sized) and len(images) == 1):
@@ -111,12 +111,12 @@ def _not_an_image(given: object) -> TypeError:
 
 
 def _place(place: int, alone: bool) -> str:
-    """What an image without a name is called."""
+    """Return what an image without a name is called."""
     return "image" if alone else f"image[{place}]"
 
 
 def _is_pillow(image: object) -> bool:
-    """Whether this is an image of Pillow, which is loaded where there is one."""
+    """Return whether this is an image of Pillow, which is loaded where there is one."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(image, pillow.Image)
 
@@ -137,7 +137,7 @@ def _named(name: str) -> Iterator[QueryInput]:
         yield _stdin()
         return
     if not name:  # of a variable that was never set; as a path it would mean all that lies here
-        raise UsageError("an empty name is not a photo", hint=TAKES)
+        raise UsageError("the file name is empty", hint=TAKES)
     if not _is_folder(name):
         yield QueryInput(name, Path(name))
         return
@@ -147,18 +147,18 @@ def _named(name: str) -> Iterator[QueryInput]:
     for count, file in enumerate(find_images(Path(name)), start=1):  # noqa: B007
         yield QueryInput(str(file), file)
     if not count:
-        yield QueryInput(name, Path(name), failure=ImageError("no image was found in this folder"))
+        yield QueryInput(name, Path(name), failure=ImageError("no images found in this folder"))
 
 
 def _stdin() -> QueryInput:
-    """The image file on stdin."""
+    """Return the image file on stdin."""
     if sys.stdin.isatty():
-        raise UsageError("an image is expected on stdin, which is the terminal", hint="dmlcli query - < img.jpg")
+        raise UsageError("expected an image on stdin, but stdin is a terminal", hint="dmlcli query - < img.jpg")
     return _read_open("-", sys.stdin.buffer)
 
 
 def _read_open(name: str, file: Any) -> QueryInput:
-    """The rest of an open binary file, read no further than an image file may be long."""
+    """Return the rest of an open binary file, read no further than an image file may be long."""
     from dmlcli.image import read_stream
 
     try:

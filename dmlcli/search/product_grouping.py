@@ -1,4 +1,4 @@
-"""From images to products: the hits of one product folded into one."""
+"""Grouping of image hits by product."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -29,14 +29,13 @@ class Candidate(NamedTuple):
 def fold(
     candidates: Sequence[Candidate], pool: Pool, mean_of: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> list[Candidate]:
-    """One candidate for each product, shown by its best image, best first; an image without product stands for itself.
-
-    max: the score of the best image. mean: the mean cosine of all images of the product. vote: the share of the scores
-    of the closest images (20) that fell to the product.
+    """Return one candidate per product, best first, shown by its best image; images without a product stay separate.
 
     Args:
         candidates: best first.
-        mean_of: the mean cosine of all images of each product with the query.
+        pool: max: score of the best image; mean: mean cosine of all images of the product; vote: share of the scores of
+            the 20 closest images that belong to the product.
+        mean_of: returns the mean cosine of all images of each product with the query.
     """
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates if pool != "vote" else candidates[:VOTERS]:
@@ -56,6 +55,6 @@ def fold(
 
 
 def unit_mean(vectors: Vectors) -> Vectors:
-    """(N, D) to the unit vector (D,) of their mean: several photos of one thing."""
+    """Return the unit vector (D,) of the mean of (N, D)."""
     mean = np.asarray(vectors, dtype=np.float32).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""From what is asked to its answer: encode, fuse, search, re-rank, cut, fold into products, and what each step did."""
+"""The query pipeline: encode, fuse, search, re-rank, apply the threshold, group by product."""
 
 import math
 import time
@@ -25,7 +25,7 @@ _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for 
 
 
 class QueryPlan(NamedTuple):
-    """How every query of one command is answered."""
+    """The settings for all queries of one command."""
 
     top_k: int
     min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
@@ -55,11 +55,12 @@ class QueryEngine:
     def answers(
         self, asked: Iterable[QueryInput], minus: Sequence[QueryInput], skipped: list[Skipped] | None
     ) -> Iterator[Answer]:
-        """One answer after the other, each as soon as it is there.
+        """Yield the answers, each as soon as it is computed.
 
         Args:
-            minus: what hits must not look like.
-            skipped: where photos that cannot be read are listed; None: such a photo is an error.
+            asked: the queries.
+            minus: queries that hits must not resemble.
+            skipped: receives photos that cannot be read; None: such a photo raises an error.
         """
         against = unit_mean(np.stack([one.vector for one in self._queries(minus, None)])) if minus else None
         queries = self._queries(asked, skipped)
@@ -95,17 +96,17 @@ class QueryEngine:
             lap(f"re-rank by {plan.rerank.name}", len(found))
         if plan.min_score is not None:
             found = [one for one in found if one.cosine >= plan.min_score]
-            lap(f"cut below {plan.min_score:.3f}", len(found))
+            lap(f"remove hits below {plan.min_score:.3f}", len(found))
         if plan.pool is not None:
             found = fold(found, plan.pool, lambda products: self._means(query.vector, products))
-            lap(f"fold into products by {plan.pool}", len(found))
+            lap(f"group by product, {plan.pool}", len(found))
         hits = tuple(self._hit(rank, one) for rank, one in enumerate(found[: plan.top_k], start=1))
         lap("look up rows", len(hits))
         explained = tuple(stages) if plan.explain else ()
         return Answer(query.name, hits, closest, plan.min_score, query.photos, explained)
 
     def _search(self, vector: Vectors) -> list[Candidate]:
-        """As many of the closest images as the later stages want to see."""
+        """Return as many of the closest images as the later stages need."""
         plan = self._plan
         most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
         depth = max(plan.top_k, plan.rerank.depth if plan.rerank else 0)
@@ -116,7 +117,7 @@ class QueryEngine:
             rows = self._index.search(vector[None], min(wanted, most), among=plan.among)[0]
             if not all(math.isfinite(row.score) for row in rows):
                 raise IndexFileError(
-                    f"a search in {self._index.place} gives scores that are not finite: its vectors are damaged",
+                    f"a search in {self._index.place} returned NaN or infinite scores: its vectors are damaged",
                     hint="dmlcli index CATALOG",
                 )
             kept = [row for row in rows if row.id not in plan.without][:depth]
@@ -130,7 +131,7 @@ class QueryEngine:
         return []
 
     def _reranked(self, vector: Vectors, found: list[Candidate], rerank: "Rerank") -> list[Candidate]:
-        """The first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""
+        """Return the first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""
         top, rest = found[: rerank.depth], found[rerank.depth :]
         scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))
         floor = float(scores.min())
@@ -138,7 +139,7 @@ class QueryEngine:
         return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
 
     def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
-        """The mean cosine of all images of each product that the filter left."""
+        """Return the mean cosine of all images of each product that the filter left."""
         means = []
         for product in products:
             kept = self._items.of_product(product, self._plan.among)
@@ -152,7 +153,7 @@ class QueryEngine:
 
 
 def _fused(queries: list[_Query]) -> list[_Query]:
-    """One query for all of them: the mean of their vectors; none where there is nothing left to search with."""
+    """Return one query for all of them: the mean of their vectors; none where there is nothing left to search with."""
     if not queries:
         return []
     first, others = queries[0], len(queries) - 1
@@ -163,13 +164,13 @@ def _fused(queries: list[_Query]) -> list[_Query]:
 
 
 def _away(vector: Vectors, against: Vectors) -> Vectors:
-    """The query less half of what hits must not look like (Rocchio's formula), of unit length again."""
+    """Return the query less half of what hits must not look like (Rocchio's formula), of unit length again."""
     moved = vector - _AWAY * against
     return np.asarray(moved / max(float(np.linalg.norm(moved)), 1e-12), dtype=np.float32)
 
 
 def _from_here(image: Path) -> str:
-    """The path as one would type it here."""
+    """Return the path as one would type it here."""
     try:
         return str(image.relative_to(Path.cwd()))
     except ValueError:

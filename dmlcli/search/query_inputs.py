@@ -1,4 +1,4 @@
-"""What can be searched with: a photo, a vector from a file or from memory, what is indexed already."""
+"""Query inputs: photos, vectors from files or arrays, and indexed products or images."""
 
 import json
 import re
@@ -22,13 +22,13 @@ Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and 
 
 
 class QueryInput(NamedTuple):
-    """One thing to search with: the name it goes by, and a photo (its bytes or its file) or a vector (D,)."""
+    """One query: its name, and a photo (its bytes or its file) or a vector (D,)."""
 
     name: str
     photo: "bytes | Path | Picture | None" = None
     vector: Vectors | None = None
     part: Box | None = None  # of the photo that is meant; None: all of it
-    failure: ImageError | None = None  # why there is no photo to read
+    failure: ImageError | None = None  # why the photo cannot be read
 
     @property
     def photos(self) -> tuple[Picture, ...]:
@@ -36,7 +36,7 @@ class QueryInput(NamedTuple):
         return () if self.photo is None or self.failure else (self,)
 
     def read_bytes(self) -> bytes:
-        """The bytes of the photo, or of its part; raises ImageError where there are none to be had."""
+        """Return the bytes of the photo, or of its part; raises ImageError where there are none to be had."""
         if self.part is None:
             return self._whole()
         from dmlcli.image import cut
@@ -62,10 +62,10 @@ def _read(photo: Path | Picture | None) -> bytes:
     from dmlcli.image import read_file, status_of
 
     if photo is None:
-        raise ImageError("there is no photo, only a vector")
+        raise ImageError("the query is a vector without a photo")
     if not isinstance(photo, Path):
         return photo.read_bytes()
-    if not status_of(photo).st_size:  # never opened: some files of /proc are said to be empty and wait for ever
+    if not status_of(photo).st_size:  # never opened: some files of /proc report size 0 and block when read
         raise ImageError("the file is empty")
     return read_file(photo)
 
@@ -88,15 +88,15 @@ def vectors(given: Any, dim: int) -> list[QueryInput]:
         rows, names = _read_vectors(Path(given))
     rows = np.atleast_2d(rows)
     if not rows.size:
-        raise CannotRun(f"{name} holds no vectors: it is empty", hint=_VECTORS)
+        raise CannotRun(f"{name} is empty", hint=_VECTORS)
     if rows.ndim != 2 or rows.shape[1] != dim:
-        raise UsageError(f"{name} holds vectors {rows.shape}, the index has {dim} dimensions", hint=_VECTORS)
+        raise UsageError(f"{name} has vectors of shape {rows.shape}, but the index has {dim} dimensions", hint=_VECTORS)
     with np.errstate(over="ignore", invalid="ignore"):
         rows = rows.astype(np.float32)
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if len(wrong):
-        raise CannotRun(f"{name} holds a vector that is zero or not finite, in row {wrong[0]}", hint=_VECTORS)
+        raise CannotRun(f"{name} has an invalid vector in row {wrong[0]}: zero, NaN or infinite", hint=_VECTORS)
     if names is None or len(names) != len(rows):
         names = [name] if len(rows) == 1 else [f"{name}:{row}" for row in range(len(rows))]
     rows = (rows / lengths).astype(np.float32)
@@ -104,7 +104,7 @@ def vectors(given: Any, dim: int) -> list[QueryInput]:
 
 
 def _read_vectors(file: Path) -> tuple[np.ndarray[Any, Any], list[str] | None]:
-    """The numbers in a file as they are, and their names where it has them."""
+    """Return the numbers in a file as they are, and their names where it has them."""
     from zipfile import BadZipFile
 
     try:
@@ -120,7 +120,7 @@ def _read_vectors(file: Path) -> tuple[np.ndarray[Any, Any], list[str] | None]:
             raise CannotRun(f"{file} is larger than {_MOST_JSON:,} bytes", hint="save large matrices as .npy")
         return np.asarray(json.loads(file.read_text(encoding="utf-8-sig")), dtype=np.float64), None
     except FileNotFoundError as error:
-        raise CannotRun(f"there is no file {file}", hint=_VECTORS) from error
+        raise CannotRun(f"file not found: {file}", hint=_VECTORS) from error
     except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile, MemoryError, RecursionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CannotRun(f"cannot read vectors from {file}: {reason}", hint=_VECTORS) from error
@@ -133,23 +133,36 @@ def _numbers(loaded: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def indexed(name: str, index: Gallery, items: ItemTable) -> QueryInput:
-    """A product or an image that is in the index, by the mean of its stored vectors; raises UsageError for neither."""
+    """Return the query for an indexed product or image: the mean of its stored vectors.
+
+    Args:
+        name: a product, or the path of an image.
+        index: the gallery.
+        items: its item table.
+
+    Raises:
+        UsageError: neither a product nor an image of the index.
+    """
     ids, photo = items.named(name)
     stored = index.vectors(ids)
     if not np.isfinite(stored).all():
-        raise CannotRun(f"{name} has a vector in {index.place} that is not finite", hint="dmlcli index CATALOG")
+        raise CannotRun(
+            f"the vector of {name} in {index.place} has NaN or infinite values", hint="dmlcli index CATALOG"
+        )
     return QueryInput(name, photo, unit_mean(stored))
 
 
 def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[list[QueryInput], frozenset[int]]:
-    """Return what to search away from, and the ids of the images to leave out.
+    """Return the queries to subtract, and the ids of the images to leave out.
 
     Args:
-        names: photos, which are searched away from; indexed products, whose images are left out; or indexed images, for
-            which both is done.
+        names: photos, which are subtracted; indexed products, whose images are left out; or indexed images, for which
+            both is done.
+        index: the gallery.
+        items: its item table.
 
     Raises:
-        UsageError: something is neither.
+        UsageError: a name is none of these.
     """
     away, left_out = [], set[int]()
     for name in names:
@@ -165,19 +178,19 @@ def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[li
 
 
 def parts(sources: Iterable[QueryInput], part: Box | None) -> Iterator[QueryInput]:
-    """The sources, of whose photos a part is meant; those that are vectors already stay as they are."""
+    """Return the sources, of whose photos a part is meant; those that are vectors already stay as they are."""
     return (one._replace(part=part) if one.vector is None else one for one in sources)
 
 
 def box(text: str) -> Box:
-    """`x,y,width,height` of --crop, in pixels of the upright photo or in per cent of its sides (`25%,0,50%,100%`)."""
+    """Parse --crop x,y,width,height, in pixels of the upright photo or percent of its sides (`25%,0,50%,100%`)."""
     sides = [_SIDE.fullmatch(part.strip()) for part in text.split(",")]
     hint = "--crop 40,0,300,300 (pixels), or --crop 25%,0,50%,100%"
     if len(sides) != 4 or not all(sides):
-        raise UsageError(f"--crop {text} is not x,y,width,height", hint=hint)
+        raise UsageError(f"invalid --crop {text}: expected x,y,width,height", hint=hint)
     parts = tuple((float(side[1]), side[2] == "%") for side in sides if side)
     if not all(length for length, _ in parts[2:]):
-        raise UsageError(f"--crop {text} is empty", hint=hint)
+        raise UsageError(f"invalid --crop {text}: the area is empty", hint=hint)
     return parts
 
 

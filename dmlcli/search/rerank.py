@@ -1,7 +1,7 @@
-"""Re-ranking: second thoughts about the first hits, from how they lie to each other. Never more than the top list.
+"""Re-ranking of the first hits by their similarity to each other.
 
-Every way is a function from one query and its closest images to a new score for each of them, so that `query` and
-`eval` judge the same thing:
+Each method is a function from a query and its closest images to a new score for each of them, which `query` and `eval`
+share:
 
     rerank = parse("k-reciprocal:k1=10")
     top = np.argsort(-(gallery @ query))[: rerank.depth]         # rows, best first
@@ -26,7 +26,7 @@ DEPTH = 200  # candidates of one query
 
 @dataclass(frozen=True)
 class QueryExpansion:
-    """aqe: the query moves towards its closest images, each weighted by its score to the power alpha.
+    """aqe: the query is averaged with its closest images, weighted by their scores to the power alpha.
 
     Source: Radenović et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019 (alpha-QE).
     """
@@ -37,7 +37,7 @@ class QueryExpansion:
     depth: int = DEPTH
 
     def __call__(self, query: Array, candidates: Array) -> Array:
-        """Scores of the candidates (K, D), best first, for the moved query (D,)."""
+        """Return scores of the candidates (K, D), best first, for the moved query (D,)."""
         nearest_ones = candidates[: self.k]
         weights = np.clip(nearest_ones @ query, 0, None) ** np.float32(self.alpha)
         return candidates @ _unit(query + weights @ nearest_ones)
@@ -45,18 +45,18 @@ class QueryExpansion:
 
 @dataclass(frozen=True)
 class DatabaseAugmentation:
-    """dba: each candidate becomes the weighted mean of itself and its closest fellows in the list.
+    """dba: each candidate becomes the weighted mean of itself and its nearest neighbors in the list.
 
     Source: Turcot & Lowe, Better matching with fewer features, ICCV workshops 2009; weights as in alpha-QE.
     """
 
     name: ClassVar[str] = "dba"
-    k: int = 5  # fellows that each candidate is averaged with
+    k: int = 5  # neighbors that each candidate is averaged with
     alpha: float = 3.0
     depth: int = DEPTH
 
     def __call__(self, query: Array, candidates: Array) -> Array:
-        """Scores of the averaged candidates (K, D) for the query (D,)."""
+        """Return scores of the averaged candidates (K, D) for the query (D,)."""
         between = candidates @ candidates.T  # (K, K)
         order = np.argsort(-between, axis=1, kind="stable")[:, : self.k + 1]  # itself comes first
         weights = np.zeros_like(between)
@@ -67,7 +67,7 @@ class DatabaseAugmentation:
 
 @dataclass(frozen=True)
 class Reciprocal:
-    """k-reciprocal: what names the query among its own closest images counts as close, softly (Jaccard).
+    """k-reciprocal: similarity of reciprocal neighbor sets (Jaccard), combined with the cosine.
 
     Source: Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017, eq. 3 to 12, with
     the candidates and the query in place of the gallery.
@@ -80,7 +80,7 @@ class Reciprocal:
     depth: int = DEPTH
 
     def __call__(self, query: Array, candidates: Array) -> Array:
-        """keep * cosine + (1 - keep) * Jaccard similarity of the candidates (K, D) and the query (D,)."""
+        """Return keep * cosine + (1 - keep) * Jaccard similarity of the candidates (K, D) and the query (D,)."""
         every = np.concatenate([query[None], candidates])  # (K + 1, D), the query is row 0
         between = every @ every.T
         order = np.argsort(-between, axis=1, kind="stable")
@@ -93,7 +93,7 @@ class Reciprocal:
         return scores
 
     def _encode(self, between: Array, order: NDArray[np.int64]) -> Array:
-        """Row i: how much each row belongs to the neighbors that i and they agree on; rows sum to 1."""
+        """Return in row i the weight of each row among the reciprocal neighbors of i; rows sum to 1."""
         near, half = _mutual(order, self.k1), _mutual(order, round(self.k1 / 2))
         shared = near @ half.T  # (K + 1, K + 1): how many of j's half are among i's neighbors
         # a neighbor brings its own along where two thirds of them are mine already
@@ -108,31 +108,35 @@ WAYS: dict[str, type[Rerank]] = {way.name: way for way in (QueryExpansion, Datab
 
 
 def parse(text: str) -> Rerank:
-    """From `aqe` or `aqe:k=5,alpha=3` to the way of re-ranking; raises UsageError with the nearest right words."""
+    """Parse `aqe` or `aqe:k=5,alpha=3`; raises UsageError with the nearest valid name."""
     name, given = spec_strings.split(text)
     way = WAYS.get(name)
     if way is None:
-        raise UsageError(f"invalid --rerank '{name}'", hint=nearest(name, list(WAYS)))
+        raise UsageError(f"unknown re-ranking method '{name}'", hint=nearest(name, list(WAYS)))
     kinds: dict[str, Callable[[str], Any]] = {
         field.name: float if isinstance(field.default, float) else int for field in fields(way)
     }
     settings: dict[str, Any] = {}
     for key, value in given.items():
         if key not in kinds or value is None:
-            raise UsageError(f"{name} has no setting '{key}'", hint=nearest(key, list(kinds)))
+            raise UsageError(f"unknown setting '{key}' of {name}", hint=nearest(key, list(kinds)))
         try:
             settings[key] = kinds[key](value)
         except ValueError as error:
-            raise UsageError(f"{name}:{key} is not a number: '{value}'", hint=f"--rerank {name}:{key}=5") from error
+            raise UsageError(
+                f"invalid {name}:{key}: '{value}' is not a number", hint=f"--rerank {name}:{key}=5"
+            ) from error
         if not 0 <= settings[key] <= 10_000 or (key in ("k", "k1", "k2", "depth") and not settings[key]):
-            raise UsageError(f"{name}:{key} is out of range: {value}", hint=f"--rerank {name}:{key}=5")
+            raise UsageError(f"invalid {name}:{key}: {value} is out of range", hint=f"--rerank {name}:{key}=5")
     if settings.get("keep", 0) > 1:
-        raise UsageError(f"{name}:keep is a share: {settings['keep']}", hint=f"--rerank {name}:keep=0.3")
+        raise UsageError(
+            f"invalid {name}:keep: {settings['keep']} is not between 0 and 1", hint=f"--rerank {name}:keep=0.3"
+        )
     return way(**settings)
 
 
 def parse_all(texts: Sequence[str]) -> list[Rerank]:
-    """From `aqe:k=3,alpha=2,dba`, or `all`, to several ways, each once; raises UsageError like `parse`."""
+    """Parse `aqe:k=3,alpha=2,dba`, or `all`, as several methods, each once; raises UsageError like `parse`."""
     words: list[str] = []
     for part in filter(None, (part.strip() for text in texts for part in text.split(","))):
         if words and "=" in part and ":" not in part:  # one more setting of the way before it
@@ -140,12 +144,12 @@ def parse_all(texts: Sequence[str]) -> list[Rerank]:
         else:
             words += WAYS if part == "all" else [part]
     if not words:
-        raise UsageError("--rerank names no re-ranking", hint=f"all, or some of {', '.join(WAYS)}")
+        raise UsageError("invalid --rerank: no method is given", hint=f"use all, or some of {', '.join(WAYS)}")
     return list(dict.fromkeys(map(parse, words)))
 
 
 def spell(way: Rerank) -> str:
-    """The word for a way of re-ranking, with what is set otherwise than usual.
+    """Return the text of a re-ranking method, with settings that differ from the defaults.
 
     >>> spell(QueryExpansion(k=3))
     'aqe:k=3'
@@ -157,7 +161,7 @@ def spell(way: Rerank) -> str:
 
 
 def _mutual(order: NDArray[np.int64], k: int) -> Array:
-    """(K, K) of 1 and 0: whether two rows are both among the other's k closest; a row is its own neighbor."""
+    """Return (K, K) of 1 and 0: whether two rows are each among the k nearest of the other, or the same row."""
     near = np.zeros(order.shape, dtype=np.float32)
     np.put_along_axis(near, order[:, : k + 1], 1, axis=1)
     np.fill_diagonal(near, 1)

@@ -1,4 +1,4 @@
-"""From things to search with to their vectors, in order: reading, decoding and encoding overlap, nobody waits for more.
+"""Parallel encoding of many queries in order: reading, decoding and encoding overlap.
 
 Three stages, each at work on another photo: one thread reads what comes in and hands it to a pool that decodes; one
 thread encodes, as many at a time as happen to be ready; the caller searches and prints. A single line typed into an
@@ -28,9 +28,10 @@ T = TypeVar("T")
 
 
 def encode(sources: Iterable[QueryInput], view: View, forward: Forward) -> Iterator[Encoded]:
-    """The vector of each source, in their order, each as soon as it is there.
+    """Yield the vector of each source in order, each as soon as it is computed.
 
     Args:
+        sources: the queries.
         view: the bytes of an image file to pixels (3, H, W); called in threads.
         forward: pixels (B, 3, H, W) to unit vectors (B, D).
     """
@@ -80,7 +81,7 @@ def _start(stage: Callable[[], None], out: "Queue[T | BaseException | None]", st
 
 
 def _put(queue: "Queue[T]", item: T, stopped: Event) -> bool:
-    """Whether the item was taken before everything was stopped."""
+    """Return whether the item was taken before everything was stopped."""
     while not stopped.is_set():
         try:
             queue.put(item, timeout=_PATIENCE)
@@ -97,7 +98,7 @@ def _decode(source: QueryInput, view: View) -> tuple[Pixels, float]:
 
 
 def _next_batch(decoded: "Queue[_Decoded | BaseException | None]", stopped: Event) -> list[_Decoded]:
-    """What is next, and what is ready after it; nothing at the end."""
+    """Return what is next, and what is ready after it; nothing at the end."""
     batch: list[_Decoded] = []
     while len(batch) < _BATCH and (not batch or _is_ready(decoded)) and not stopped.is_set():
         try:

@@ -1,4 +1,4 @@
-"""Everything that is written goes through here, so that a crash or a full disk leaves the old or the new, never half.
+"""Atomic writes of files and folders: a crash or a full disk leaves the old or the new version.
 
 files       single files: whole or not at all; into devices and pipes; symbolic links are kept
 folders     folders that change places with their draft in one step
@@ -63,7 +63,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a module of this package when something in it is first asked for."""
+    """Import a module of this package when one of its names is first used."""
     for module, names in _MODULES.items():
         if name in names:
             found = getattr(import_module(f"{__name__}.{module}"), name)

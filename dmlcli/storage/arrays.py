@@ -16,15 +16,16 @@ from dmlcli.storage import failures
 
 @contextmanager
 def npy_rows(file: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """Yield a function that appends blocks of rows to a new .npy file; its space is reserved before the first.
+    """Yield a function that appends blocks of rows to a new .npy file, whose space is reserved first.
 
     Args:
+        file: the .npy file.
         dtype: of the file; blocks are converted to it.
-        shape: of the whole array; as many rows as it says must be appended.
+        shape: of the whole array; exactly this number of rows must be appended.
 
     Raises:
-        OSError: the disk has too little space (NoRoom: before anything is computed), or refuses otherwise.
-        ValueError: a block does not have the shape of the rows, or rows are missing or too many at the end.
+        OSError: the disk has too little space (NoRoom, before anything is computed), or cannot be written.
+        ValueError: a block has the wrong shape, or the number of rows is wrong.
     """
     kind = np.dtype(dtype)
     rows = 0

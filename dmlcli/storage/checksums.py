@@ -1,4 +1,4 @@
-"""Whether the files of a folder still hold what was written: checksums in its record, and a note of when they matched.
+"""Checksums of the files of a folder, and the time of the last check.
 
 Reading a large file to the end before each query would take longer than the query. So a file that matched its checksum
 is noted with its size, inode and time of change (`checked.json`), and is not read again until one of these differs.
@@ -21,7 +21,7 @@ _SCHEMA = 1
 
 
 def sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The size and checksum of each of the files, as a record keeps them."""
+    """Return the size and checksum of each of the files, as a record keeps them."""
     return {name: _sum(folder / name) for name in sorted(names)}
 
 
@@ -64,7 +64,7 @@ def _seen(folder: Path) -> dict[str, list[int]] | None:
 
 
 def _state(file: Path) -> list[int]:
-    """What changes whenever a file does."""
+    """Return what changes whenever a file does."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{file.name} is not a regular file")

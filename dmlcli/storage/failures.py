@@ -1,4 +1,4 @@
-"""What a disk refuses, whichever library reports it, as one kind of error: place, reason, size, next step."""
+"""One error type for failed writes of any library, with path, reason, size and next step."""
 
 import errno
 import os
@@ -10,26 +10,26 @@ from pathlib import Path
 from dmlcli.errors import CannotRun, DmlcliError
 from dmlcli.storage.paths import OTHER_PLACE
 
-_OTHER_DISK = "free some space there, or name a place on another disk (-w DIR, -o PATH)"
+_OTHER_DISK = "free some space, or use a path on another disk (-w DIR, -o PATH)"
 _MORE_FILES = "raise the limit on open files: ulimit -n 4096"
 _REASONS = {  # errno: what the system calls it, and the next step
     errno.ENOSPC: ("no space left on device", _OTHER_DISK),
     errno.EDQUOT: ("disk quota exceeded", _OTHER_DISK),
-    errno.EFBIG: ("file too large", "see `ulimit -f` and the largest file that the file system takes"),
+    errno.EFBIG: ("file too large", "see `ulimit -f` and the maximum file size of the file system"),
     errno.EROFS: ("read-only file system", OTHER_PLACE),
     errno.EACCES: ("permission denied", OTHER_PLACE),
     errno.EPERM: ("operation not permitted", OTHER_PLACE),
     errno.EMFILE: ("too many open files", _MORE_FILES),
     errno.ENFILE: ("too many open files in system", _MORE_FILES),
     errno.EIO: ("input/output error", "the disk may be failing: see `dmesg`"),
-    errno.ENAMETOOLONG: ("file name too long", "name a shorter path"),
-    errno.ENOTDIR: ("not a directory", "a folder of this path is a file"),
+    errno.ENAMETOOLONG: ("file name too long", "use a shorter path"),
+    errno.ENOTDIR: ("not a directory", "a parent of this path is a file"),
     errno.EISDIR: ("is a directory", "name a file"),
     errno.ENOENT: ("no such file or directory", "the folder was removed, or its disk unmounted"),
     errno.ELOOP: ("too many levels of symbolic links", "remove the link that leads to itself"),
-    errno.EBUSY: ("device or resource busy", "a mount point cannot be replaced: name a folder inside it"),
-    errno.EXDEV: ("invalid cross-device link", "mount points and container images cannot be replaced: name a folder"),
-    errno.EEXIST: ("file exists", "a file of this name is in the way"),
+    errno.EBUSY: ("device or resource busy", "a mount point cannot be replaced: use a folder inside it"),
+    errno.EXDEV: ("invalid cross-device link", "mount points and container images cannot be replaced: use a folder"),
+    errno.EEXIST: ("file exists", "a file with this name exists"),
     errno.ENXIO: ("no such device or address", "start the program that reads from it first"),
     errno.ETXTBSY: ("text file busy", "the file is being run"),
 }
@@ -100,14 +100,24 @@ def cannot_write(target: Path, error: Exception, draft: Path | None = None) -> C
 
 
 def check_room(target: Path, error: Exception) -> None:
-    """Raise CannotWrite where `error` came because there is no room for `target`, or may not be written."""
+    """Raise CannotWrite if `error` is due to a full disk or missing permissions for `target`."""
     known = cannot_write(target, error)
     if known is not None:
         raise known from error
 
 
 def reserve(handle: int, size: int, file: Path, start: int = 0) -> None:
-    """Have `size` bytes of an open file, from `start` on, set aside; raises NoRoom where the disk has fewer."""
+    """Reserve space for an open file.
+
+    Args:
+        handle: the file descriptor.
+        size: bytes to reserve.
+        file: the path, for the error.
+        start: the first byte.
+
+    Raises:
+        NoRoom: the disk has less space.
+    """
     if not size or not hasattr(os, "posix_fallocate"):  # macOS
         return
     try:
@@ -135,7 +145,7 @@ def _number(error: Exception, target: Path, draft: Path) -> int | None:
 
 
 def _number_in(text: str) -> int | None:
-    """Return the errno that the text of an error speaks of."""
+    """Return the errno in the text of an error."""
     if _FULL in text:
         return errno.ENOSPC
     if found := _NUMBER.search(text):
@@ -144,7 +154,7 @@ def _number_in(text: str) -> int | None:
 
 
 def _concerns(error: Exception, target: Path, draft: Path) -> bool:
-    """Whether an error names the target, what lies in it or above it (and not, say, a photo that is read meanwhile)."""
+    """Return whether an error is about the target or a path inside or above it, not about another file."""
     names = [name for name in (getattr(error, "filename", None), getattr(error, "filename2", None)) if name is not None]
     if not names:
         return str(draft.absolute()) in str(error) or (draft != target and str(draft) in str(error))
@@ -171,7 +181,7 @@ def _probed(draft: Path) -> int | None:
 
 
 def _sizes(draft: Path, error: Exception) -> str:
-    """What was needed and what is free, for the message."""
+    """Return what was needed and what is free, for the message."""
     written = _written(draft)
     if isinstance(error, NoRoom):
         file = Path(os.fsdecode(error.filename))
@@ -194,7 +204,7 @@ def _written(path: Path) -> int:
 
 
 def _statuses(path: Path) -> Iterator[os.stat_result]:
-    """The state of a file, or of each file of a folder."""
+    """Yield the state of a file, or of each file of a folder."""
     for file in path.rglob("*") if path.is_dir() else (path,):
         with suppress(OSError):
             if file.is_file():

@@ -1,4 +1,4 @@
-"""Single files, written whole or not at all.
+"""Atomic writes of single files.
 
 A symbolic link is kept: what it leads to is replaced. A file that has other names (hard links) is replaced under this
 name only, so that a backup made of hard links stays as it was. Devices, pipes and what this process has open as its
@@ -27,7 +27,7 @@ def new_file(target: Path) -> Iterator[Path]:
     The file gets the mode of the one that it replaces, a new one that of the umask.
 
     Raises:
-        CannotRun: `target` is a folder, a socket or a disk, or nobody reads from the pipe that it is.
+        CannotRun: `target` is a folder, a socket or a disk, or a pipe without a reader.
         CannotWrite: the disk refuses it.
     """
     with failures.writing(target):
@@ -65,10 +65,10 @@ def check_writable(target: Path, *, new_folders: bool = True) -> None:
 
     Args:
         target: the file.
-        new_folders: whether folders above it that do not exist will be made; False: they must exist.
+        new_folders: whether missing parent folders will be created; False: they must exist.
 
     Raises:
-        CannotRun: the folder does not exist, may not be written to, or `target` is something that takes no file.
+        CannotRun: the folder does not exist or is not writable, or `target` cannot be replaced by a file.
     """
     if not new_folders and not target.absolute().parent.is_dir():
         raise CannotRun(f"folder not found: {target.parent}", hint="create it, or use another path")
@@ -91,7 +91,7 @@ def _create(draft: Path, end: Path) -> int:
 
 
 def _is_stream(target: Path) -> bool:
-    """Whether `target` is written into instead of being replaced; raises CannotRun for what takes no file at all."""
+    """Return whether `target` is written into, like a device; raises CannotRun if it cannot be a file."""
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -101,14 +101,14 @@ def _is_stream(target: Path) -> bool:
         raise CannotRun(f"cannot write {target}: it is a folder", hint="name a file")
     if stat.S_ISSOCK(kind) or stat.S_ISBLK(kind):
         what = "a socket" if stat.S_ISSOCK(kind) else "a disk"
-        raise CannotRun(f"cannot write {target}: it is {what} and not a file", hint="name a file")
+        raise CannotRun(f"cannot write {target}: it is {what}, not a file", hint="name a file")
     if stat.S_ISREG(kind):
         return _own_output(status) is not None or not _is_at_its_place(target, status)
     return True
 
 
 def _is_at_its_place(target: Path, status: os.stat_result) -> bool:
-    """Whether the file still has the name that it is found by; /dev/fd/3 may lead to one that was deleted."""
+    """Return whether the file still has the name that it is found by; /dev/fd/3 may lead to one that was deleted."""
     try:
         return os.path.samestat(status, Path(os.path.realpath(target)).stat())
     except OSError:
@@ -144,7 +144,7 @@ def _into_stream(target: Path) -> Iterator[Path]:
 
 
 def _opened(target: Path) -> int:
-    """Return a file descriptor to write into; raises CannotRun where nobody comes to read from a named pipe."""
+    """Return a file descriptor to write into; raises CannotRun if no process reads from a named pipe."""
     status = target.stat()
     own = _own_output(status)
     if own is not None:

@@ -1,4 +1,4 @@
-"""Folders that change places with their draft in one step.
+"""Atomic replacement of folders.
 
 Where the system cannot do that (Linux and macOS can), two renames take its place: a process killed between them leaves
 the old folder under `.<name>.previous`, from where the next reader takes it back (`reading`). A draft that a
@@ -29,21 +29,21 @@ def check_replaceable(target: Path, own: Collection[str]) -> None:
             return
         if not end.is_dir():
             raise CannotRun(
-                f"{target} is a file and will not be replaced by a folder", hint="name another place with -o"
+                f"{target} is a file and will not be replaced by a folder", hint="use another path (-o PATH)"
             )
         others = sorted(file.name for file in end.iterdir() if file.name not in own)
     if others:
         raise CannotRun(
-            f"{target} holds other things ({', '.join(others[:3])}) and will not be replaced",
-            hint="-o names a new folder, or one that dmlcli made for the same purpose",
+            f"{target} contains other files ({', '.join(others[:3])}) and will not be replaced",
+            hint="use a new folder (-o DIR), or one that dmlcli created for the same purpose",
         )
     if os.path.ismount(end):
         raise CannotRun(
             f"{target} is a mount point, which cannot be replaced in one step",
-            hint=f"name a folder in it: {target}/data",
+            hint=f"use a folder in it: {target}/data",
         )
     if not os.access(end, os.W_OK | os.X_OK):
-        raise CannotRun(f"cannot write {target}: permission denied", hint=f"chmod u+w {target}, or name another place")
+        raise CannotRun(f"cannot write {target}: permission denied", hint=f"chmod u+w {target}, or use another path")
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def _swap(draft: Path, target: Path) -> None:
 
 
 def _remove(folder: Path, strict: bool = False) -> None:
-    """Remove a folder and all in it; what resists is an error only where that is asked for."""
+    """Remove a folder and its content; failures are errors only if requested."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=not strict)

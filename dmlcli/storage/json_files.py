@@ -17,7 +17,7 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def reference(path: Path, folder: Path) -> dict[str, str]:
-    """How a record in `folder` names `path`, so that it is found again also after both were moved together."""
+    """Return how a record in `folder` names `path`, so that it is found again also after both were moved together."""
     if path.parts and path.parts[0].endswith(":"):  # a URL is the same from everywhere
         return {"absolute": str(path), "relative": ""}
     path = path.resolve()

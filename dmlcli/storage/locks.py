@@ -1,4 +1,4 @@
-"""Locks: one writer at a time. They are the system's, so that the lock of a process that died is gone with it."""
+"""Locks: one writer at a time; the system releases the lock of a process that dies."""
 
 import errno
 import fcntl
@@ -25,7 +25,7 @@ class Locked(CannotRun):
 
 @contextmanager
 def only_writer(target: Path) -> Iterator[None]:
-    """Be the one process that writes the folder `target`; raises CannotRun, naming the process that is it already."""
+    """Hold the write lock of the folder `target`; raises CannotRun, naming the process that holds it."""
     with failures.writing(target):
         end = paths.followed(target)
         paths.make_parents(end)
@@ -50,12 +50,12 @@ def only_writer(target: Path) -> Iterator[None]:
 def lock(file: Path) -> int:
     """Lock a file, made where it is missing; returns the descriptor that holds the lock until it is closed.
 
-    Whoever holds the lock may remove the file. A symbolic link is not followed, and a file that is not a lock is
+    The holder of the lock may remove the file. A symbolic link is not followed, and a file that is not a lock is
     neither emptied nor locked.
 
     Raises:
         Locked: another process holds it.
-        CannotRun: it is no lock file, or cannot be made.
+        CannotRun: it is not a lock file, or cannot be created.
     """
     while True:
         handle = _opened(file)
@@ -71,15 +71,15 @@ def lock(file: Path) -> int:
             raise Locked(file, process) from error
         except OSError as error:
             os.close(handle)
-            raise CannotRun(f"cannot lock {file}: {error.strerror}", hint="name a place on a local disk") from error
+            raise CannotRun(f"cannot lock {file}: {error.strerror}", hint="use a path on a local disk") from error
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # the one before removed the file as it left: this lock is nobody's
+        os.close(handle)  # the previous holder removed the file: this lock protects nothing
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a process holds the lock; never makes the file."""
+    """Return whether a process holds the lock; never makes the file."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -116,7 +116,7 @@ def _no_lock(file: Path, reason: str) -> CannotRun:
 
 
 def _is_still(handle: int, file: Path) -> bool:
-    """Whether the open file is the one that has this name now."""
+    """Return whether the open file is the one that has this name now."""
     try:
         return os.path.samestat(os.fstat(handle), file.lstat())
     except FileNotFoundError:
@@ -124,7 +124,7 @@ def _is_still(handle: int, file: Path) -> bool:
 
 
 def _write_number(handle: int) -> None:
-    """Note which process holds the lock, for the error that others show; a full disk is no reason to stop here."""
+    """Note which process holds the lock, for the error that others show; a full disk is ignored."""
     try:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:

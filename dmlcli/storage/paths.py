@@ -1,4 +1,4 @@
-"""Names beside a target (drafts, locks), the end of symbolic links, folders above, and fsync."""
+"""Names of drafts and locks, symbolic links, parent folders, and fsync."""
 
 import errno
 import itertools
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dmlcli.errors import CannotRun
 
-OTHER_PLACE = "name a place that you may write to (-w DIR, -o PATH)"
-_PROCESS = os.urandom(4).hex()  # with the pid, what tells this process's drafts from those of all others
+OTHER_PLACE = "use a path with write permission (-w DIR, -o PATH)"
+_PROCESS = os.urandom(4).hex()  # identifies this process's drafts, together with the pid
 _NUMBERS = itertools.count()
 _DRAFT = re.compile(r"(?P<pid>\d+)-(?P<process>[0-9a-f]+)-\d+\.tmp")
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # network and FUSE file systems that know no fsync of folders
@@ -61,11 +61,11 @@ def followed(target: Path) -> Path:
         return target
     end = Path(os.path.realpath(target))
     if end.is_symlink():
-        raise CannotRun(f"cannot write {target}: its symbolic link leads in a circle", hint=f"remove it: rm {target}")
+        raise CannotRun(f"cannot write {target}: it is a circular symbolic link", hint=f"remove it: rm {target}")
     if not end.parent.is_dir():
         raise CannotRun(
             f"cannot write {target}: it is a link to {end}, and the folder {end.parent} does not exist",
-            hint="mount the disk that it lies on, make the folder, or remove the link",
+            hint="mount its disk, create the folder, or remove the link",
         )
     return end
 
@@ -74,7 +74,7 @@ def check_parent(target: Path) -> None:
     """Raise CannotRun or OSError where nothing can be written beside `target`, nor the folders above it be made."""
     above = next(folder for folder in target.absolute().parents if folder.exists())
     if not above.is_dir():
-        raise CannotRun(f"cannot write {target}: {above} is a file and not a folder", hint=OTHER_PLACE)
+        raise CannotRun(f"cannot write {target}: {above} is a file, not a folder", hint=OTHER_PLACE)
     if not os.access(above, os.W_OK | os.X_OK):
         number = errno.EROFS if os.statvfs(above).f_flag & os.ST_RDONLY else errno.EACCES
         raise OSError(number, os.strerror(number), str(above))

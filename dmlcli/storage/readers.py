@@ -1,4 +1,4 @@
-"""What a reader needs to know of how folders and records are written. A query loads nothing else of this package."""
+"""Functions for readers of folders and records; a query imports nothing else of this package."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def restore(target: Path) -> Path:
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one that was put in its place; None where there is none."""
+    """Return the identity of a folder, which changes when another one replaces it; None if it does not exist."""
     try:
         status = folder.stat()
     except OSError:
@@ -30,7 +30,7 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 
 def settled(folder: Path, read: Callable[[Path], T]) -> T:
-    """What `read` makes of a folder; read again where a writer put another in its place meanwhile."""
+    """Return what `read` makes of a folder; read again where a writer put another in its place meanwhile."""
     while True:
         before = identity(folder)
         try:
@@ -44,7 +44,7 @@ def settled(folder: Path, read: Callable[[Path], T]) -> T:
 
 
 def dereference(named: dict[str, str], folder: Path) -> Path:
-    """The path that a record in `folder` names: where it lies from here, else where it was."""
+    """Return the path that a record in `folder` names: where it lies from here, else where it was."""
     if not named["relative"]:
         return Path(named["absolute"])
     absolute, moved = Path(named["absolute"]), restore((folder.resolve() / named["relative"]).resolve())

@@ -1,7 +1,7 @@
 """Reading JSON records strictly: model.json, index.json, embeddings.json, run.json, calibration.json.
 
 A record is read only from a regular file of reasonable size. Its entries are checked by name, type and range, so that
-whoever opened a record can use its values without looking at them again.
+the values of an opened record need no further checks.
 """
 
 import json
@@ -25,34 +25,34 @@ class Kind(NamedTuple):
 
 Fields = Mapping[str, Kind]
 
-TEXT = Kind("a text", lambda value: type(value) is str and "\0" not in value)
+TEXT = Kind("a string", lambda value: type(value) is str and "\0" not in value)
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 ANYTHING = Kind("a value", lambda value: True)
 
 
 def whole(least: int = 0, most: int = _MOST) -> Kind:
-    """A whole number in a range."""
+    """Return a whole number in a range."""
     return Kind(f"a whole number from {least} to {most}", lambda value: type(value) is int and least <= value <= most)
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Kind:
-    """A finite number in a range."""
+    """Return a finite number in a range."""
     described = "a number" if math.isinf(least) and math.isinf(most) else f"a number from {least:g} to {most:g}"
     return Kind(described, lambda value: type(value) in (int, float) and _finite(value) and least <= value <= most)
 
 
 def one_of(*values: str) -> Kind:
-    """One of a few texts."""
+    """Return one of a few texts."""
     return Kind(f"one of {', '.join(map(repr, values))}", lambda value: type(value) is str and value in values)
 
 
 def optional(kind: Kind) -> Kind:
-    """A kind, or null."""
+    """Return a kind, or null."""
     return Kind(f"{kind.expected} or null", lambda value: value is None or kind.fits(value))
 
 
 def list_of(kind: Kind, length: int | None = None) -> Kind:
-    """A list whose values are all of a kind."""
+    """Return a list whose values are all of a kind."""
     count = "" if length is None else f"{length} times "
     return Kind(
         f"a list of {count}{kind.expected}",
@@ -61,17 +61,23 @@ def list_of(kind: Kind, length: int | None = None) -> Kind:
 
 
 def mapping_of(kind: Kind) -> Kind:
-    """An object with any names, whose values are all of a kind."""
+    """Return an object with any names, whose values are all of a kind."""
     return Kind(
-        f"an object whose values are each {kind.expected}",
+        f"an object whose values are {kind.expected}",
         lambda value: type(value) is dict and all(map(kind.fits, value.values())),
     )
 
 
 def record_of(fields: Fields, may_lack: Collection[str] = (), *, closed: bool = True) -> Kind:
-    """An object with these entries; others only where it is not closed."""
+    """Return the kind of an object with the given entries.
+
+    Args:
+        fields: the kind of each entry.
+        may_lack: names of optional entries.
+        closed: whether other entries are invalid.
+    """
     return Kind(
-        f"an object with proper {', '.join(fields)}",
+        f"an object with valid {', '.join(fields)}",
         lambda value: type(value) is dict and not _mistake(value, fields, may_lack, closed),
     )
 
@@ -87,17 +93,18 @@ def read(file: Path, schema: int, fields: Fields, may_lack: Collection[str] = ()
     """Read a record and check every entry.
 
     Args:
-        schema: the version that the record must be of; its entry `schema` is checked and left out of the result.
-        fields: what each entry must be.
-        may_lack: names of entries that need not be there.
+        file: a JSON file.
+        schema: the required version; the entry `schema` is checked and not returned.
+        fields: the kind of each entry.
+        may_lack: names of optional entries.
 
     Returns:
         The entries by name.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        OSError: it cannot be read.
-        ValueError: it is not a regular file, too large, not JSON, of another version, or an entry is wrong.
+        FileNotFoundError: the file does not exist.
+        OSError: the file cannot be read.
+        ValueError: not a regular file, too large, not JSON, of another version, or with an invalid entry.
     """
     value = read_object(file)
     if "schema" not in value:
@@ -122,22 +129,22 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_bytes(file: Path, largest: int = LARGEST) -> bytes:
-    """The bytes of a small regular file; raises ValueError for a pipe, a device, or a file that is too large."""
+    """Return the bytes of a small regular file; raises ValueError for a pipe, a device, or a file that is too large."""
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for a writer
     with os.fdopen(handle, "rb") as stream:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{file.name} is not a regular file")
         if status.st_size > largest:
-            raise ValueError(f"{file.name} has {status.st_size} bytes, which is too large for such a file")
+            raise ValueError(f"{file.name} has {status.st_size} bytes, too large for this kind of file")
         return stream.read(largest + 1)
 
 
 def _mistake(value: dict[str, Any], fields: Fields, may_lack: Collection[str], closed: bool = True) -> str:
-    """What is wrong with the entries of an object, "" where nothing is."""
+    """Return what is wrong with the entries of an object, "" where nothing is."""
     for name in value:
         if closed and name not in fields:
-            return f"the entry {name[:60]!r} is not known"
+            return f"unknown entry {name[:60]!r}"
     for name, kind in fields.items():
         if name not in value:
             if name not in may_lack:

@@ -1,4 +1,4 @@
-"""docs/scaling.md shows what benchmarks/scaling.py makes of the rates that were measured."""
+"""docs/scaling.md contains the tables that benchmarks/scaling.py computes from the stored rates."""
 
 from dataclasses import replace
 
@@ -14,5 +14,5 @@ def test_the_arithmetic_by_hand() -> None:
     rates = replace(scaling.kept(), embed=0.0128, graph_memory=1306, exact=50e-9)
     lines = {line.split(" | ")[0].strip("| "): line.split(" | ")[2:] for line in scaling.table(rates).splitlines()}
     assert [cell.strip("| ") for cell in lines["embedding, core-time"]] == ["3.6 h", "15 days", "4.1 years"]
-    assert [cell.strip("| ") for cell in lines["query nodes of 64 GB that hold it"]] == ["1", "3", "273"]
-    assert [cell.strip("| ") for cell in lines["exact search, core-time a query"]] == ["50 ms", "5.0 s", "8.3 min"]
+    assert [cell.strip("| ") for cell in lines["query nodes with 64 GB for the graph"]] == ["1", "3", "273"]
+    assert [cell.strip("| ") for cell in lines["exact search, core-time per query"]] == ["50 ms", "5.0 s", "8.3 min"]

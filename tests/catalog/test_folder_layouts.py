@@ -49,7 +49,7 @@ def test_test_photos_are_not_trained_on(tmp_path: Path, paths: tuple[str, ...]) 
 
 def test_a_folder_with_photos_beside_the_splits_is_warned_of_and_not_trained_on(tmp_path: Path) -> None:
     place(tmp_path, "train/mug/1.png", "test/mug/2.png", "new/pot/3.png")
-    with pytest.warns(UserWarning, match="new beside test, train in .* belongs to no split"):
+    with pytest.warns(UserWarning, match="new next to test, train in .* belongs to no split"):
         items = open_catalog(tmp_path).items
     assert [(item.category, item.product, item.split) for item in items] == [
         ("new", "pot", ""),
@@ -77,7 +77,7 @@ def test_folders_of_the_system_are_left_out_and_noted_once(tmp_path: Path, name:
     listener = Notes()
     progress.listen(listener)
     assert [item.path for item in open_catalog(tmp_path).items] == ["mug/1.png"]
-    assert listener.notes == [f"left out of {tmp_path}, as the system's and not yours: {name} (2)"]
+    assert listener.notes == [f"skipped system files in {tmp_path}: {name} (2)"]
 
 
 @pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", "~$list.png", "._1.png", ".DS_Store"])

@@ -45,7 +45,7 @@ def test_links_that_go_round_are_refused_and_said_so(tmp_path: Path) -> None:
     place(tmp_path, "mug/1.png", "all/pot/1.png")
     (tmp_path / "mug" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "best").symlink_to(tmp_path / "all", target_is_directory=True)
-    with pytest.warns(UserWarning, match="2 links lead to folders read already, left out: best, mug/up"):
+    with pytest.warns(UserWarning, match="skipped 2 links to folders that were already read: best, mug/up"):
         catalog = open_catalog(tmp_path)
     assert {item.path for item in catalog.items} == {"all/pot/1.png", "mug/1.png"}
 
@@ -72,8 +72,8 @@ def test_what_is_called_an_image_and_is_no_file_is_listed_and_never_opened(tmp_p
     assert [item.path for item in catalog.items] == ["mug/1.png", "mug/folder.png/2.png"]
     assert {Path(skipped.path).name: skipped.reason for skipped in catalog.skipped} == {
         "pipe.png": "not a regular file",
-        "self.png": "a link that leads to itself",
-        "gone.png": "a link that leads nowhere",
+        "self.png": "a circular link",
+        "gone.png": "a broken link",
     }
 
 
@@ -116,7 +116,7 @@ def test_photos_in_one_folder_have_no_product(tmp_path: Path) -> None:
 
 def test_a_product_in_two_categories_is_one_and_said_so(tmp_path: Path) -> None:
     place(tmp_path, "kitchen/mug/1.png", "office/mug/1.png")
-    with pytest.warns(UserWarning, match="product 'mug' lies in 2 categories"):
+    with pytest.warns(UserWarning, match="product 'mug' is in 2 categories"):
         catalog = open_catalog(tmp_path)
     assert {item.product for item in catalog.items} == {"mug"}
 

@@ -66,7 +66,7 @@ def test_other_columns_decide_what_can_be_read_both_ways(
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["7"] * 9 + ["n/a"], "'n/a' in line 11 of t.csv counts as an empty cell"),
+        (["7"] * 9 + ["n/a"], "'n/a' in line 11 of t.csv was read as an empty cell"),
         (["7"] * 9 + ["call us"], "read as text: 'call us' in line 11 of t.csv is not a number"),
         (["7", "8", "mug", "pot", "bag"], ""),
     ],

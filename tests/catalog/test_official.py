@@ -232,7 +232,7 @@ def test_training_is_given_train_and_val_alone(writer: Writer, tmp_path: Path) -
     if writer is layouts.gpr1200:  # which has nothing to train on
         with (
             pytest.warns(UserWarning, match="as published"),
-            pytest.raises(CatalogError, match=r"no image of .* has split train; there is test"),
+            pytest.raises(CatalogError, match=r"no image of .* has split train; its splits are test"),
         ):
             open_catalog(tmp_path, for_training=True)
         return
@@ -247,11 +247,11 @@ def test_training_is_given_train_and_val_alone(writer: Writer, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("writer", "file", "damage", "message"),
     [
-        (layouts.sop, "Ebay_test.txt", "a b\n1 2 3\n", "Ebay_test.txt holds the line '1 2 3', which has 3 fields of 4"),
-        (layouts.cub200, "image_class_labels.txt", "1 one\n", "holds 'one' where a number is expected"),
+        (layouts.sop, "Ebay_test.txt", "a b\n1 2 3\n", "Ebay_test.txt: 3 fields instead of 4"),
+        (layouts.cub200, "image_class_labels.txt", "1 one\n", "invalid number 'one' in "),
         (layouts.cars196, "cars_annos.mat", "MATLAB", "cars_annos.mat cannot be read"),
-        (layouts.cars196_csv, "anno_test.csv", "a.jpg,1,2,3,4,197\n", "is of class 197, and 196 classes are named"),
-        (layouts.inshop, "Eval/list_eval_partition.txt", "1\nheader\nimg/a.jpg\n", "has 1 fields of 3"),
+        (layouts.cars196_csv, "anno_test.csv", "a.jpg,1,2,3,4,197\n", "has class 197, but only 196 classes are listed"),
+        (layouts.inshop, "Eval/list_eval_partition.txt", "1\nheader\nimg/a.jpg\n", "1 fields instead of 3"),
     ],
 )
 def test_a_damaged_list_is_answered_by_its_line(

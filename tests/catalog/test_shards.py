@@ -65,7 +65,7 @@ def test_a_field_can_be_named_and_a_table_can_point_into_a_tar_file(shards: Path
     table.write_text("image,product\nshards/shop-000.tar/0001.png,mug\nshards/shop-000.tar/9.png,mug\n")
     catalog = open_catalog(table)
     assert catalog.photo(catalog.items[0]).read_bytes() == encoded(photo(0, 1))
-    with pytest.raises(MissingError, match=r"no 9\.png in shop-000\.tar"):
+    with pytest.raises(MissingError, match=r"9\.png not found in shop-000\.tar"):
         catalog.photo(catalog.items[1]).read_bytes()
 
 
@@ -78,7 +78,7 @@ def test_a_picture_has_its_own_size_and_the_time_of_its_tar_file(shards: Path) -
 
 
 def test_a_damaged_tar_file_is_listed_and_stops_nothing(shards: Path) -> None:
-    (shards / "shop-002.tar").write_bytes(b"no tar file" * 100)
+    (shards / "shop-002.tar").write_bytes(b"not a tar file" * 100)
     catalog = open_catalog(shards)
     assert len(catalog.items) == 9 and [Path(one.path).name for one in catalog.skipped] == ["shop-002.tar"]
     whole = (shards / "shop-000.tar").read_bytes()
@@ -104,7 +104,7 @@ def test_an_image_whose_json_cannot_be_read_is_listed_and_stops_nothing(
 
 def test_the_fields_of_an_image_are_not_read_where_they_are_huge(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmlcli.catalog.shards._MOST_BYTES", 10)
-    with pytest.raises(CatalogError, match=r"bytes, and 10 are the limit"):
+    with pytest.raises(CatalogError, match=r"bytes exceed the limit of 10"):
         open_catalog(shards)
 
 
@@ -115,7 +115,7 @@ def test_what_macos_packs_beside_files_is_left_out(tmp_path: Path) -> None:
 
 def test_a_url_that_leads_nowhere(cli: Cli, tmp_path: Path) -> None:
     found = cli("embed", "memory://nowhere/one.tar", "-w", tmp_path / "w")
-    assert found.code == 4 and "memory://nowhere/one.tar cannot be read: there is no such file" in found.err
+    assert found.code == 4 and "memory://nowhere/one.tar cannot be read: file not found" in found.err
     found = cli("embed", "nonsense://nowhere/one.tar", "-w", tmp_path / "w")
     assert found.code == 4 and "nonsense" in found.err
 

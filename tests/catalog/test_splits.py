@@ -89,7 +89,7 @@ def test_sources_are_kept_together(split: Callable[[Catalog, int], TrainingSplit
 
 def test_sources_that_tie_everything_together_are_ignored_with_a_warning() -> None:
     catalog = sessions(*[(f"p{n // 3}", f"camera {n % 3}") for n in range(90)])
-    with pytest.warns(UserWarning, match="sources tie too many products together"):
+    with pytest.warns(UserWarning, match="sources connect too many products"):
         split = split_for_training(catalog, seed=0)
     assert len(split.held_out) == 6
 

@@ -77,7 +77,7 @@ def test_a_misspelt_column_is_answered_with_the_nearest(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("sku,name\n1,2\n", "no column of image paths"),
+        ("sku,name\n1,2\n", "no image column"),
         ("image,product\nnowhere.png,mug\n", "none of the 1 images"),
         ('image,product\n"1.png,mug\n', ""),
     ],
@@ -178,7 +178,7 @@ def test_a_line_may_list_several_photos_of_a_product(tmp_path: Path) -> None:
         ('{"image": "a.png"}\n{"image": \n', "line 2 of .* is not valid JSON"),
         ("[1, 2]\n", "line 1 of .* is not a JSON object"),
         ('{"image": 7}\n', "line 1 of .* the image 7 is not a path"),
-        ('{"sku": 7}\n', "no column of image paths; it has sku"),
+        ('{"sku": 7}\n', "no image column; its columns are sku"),
     ],
 )
 def test_json_lines_that_cannot_serve_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:

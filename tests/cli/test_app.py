@@ -184,7 +184,7 @@ def test_a_verb_behind_dashes_is_a_verb(cli: Cli) -> None:
 def test_a_trace_is_shown_only_when_asked_for(cli: Cli, tmp_path: Path) -> None:
     assert "Traceback" not in cli("train", tmp_path / "nowhere").err
     report = cli("train", tmp_path / "nowhere", "--debug").err
-    assert "Traceback" in report and "dmlcli: error: " in report and "there is no 'nowhere'" in report
+    assert "Traceback" in report and "dmlcli: error: " in report and "'nowhere' not found" in report
 
 
 @pytest.mark.parametrize("arguments", [["losses"], ["losses", "triplet"], ["status"], ["--help"], ["--version"]])
@@ -215,7 +215,7 @@ def test_losses_are_listed_and_reported_in_full(cli: Cli) -> None:
 
 def test_quiet_says_nothing_beside_the_result(cli: Cli, shop: Path, plain_model: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
-    assert "made the workspace" in cli("embed", shop, "--model", plain_model, "-w", place).err
+    assert "created the workspace" in cli("embed", shop, "--model", plain_model, "-w", place).err
     found = cli("embed", shop, "--model", plain_model, "-w", tmp_path / "w2", "--quiet")
     assert found.code == 0 and found.err == "" and "12" in found.out
 

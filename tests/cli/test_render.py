@@ -87,7 +87,7 @@ def test_an_evaluation_shows_scores_in_percent_and_dashes_for_none(capsys: pytes
     render.show(evaluation(**{"recall@1": 0.5, "map@r": None}), None)
     shown = capsys.readouterr()
     assert "Recall@1" in shown.out and "50.0 %" in shown.out and "25.0 - 50.0 %" in shown.out and "MAP@R" in shown.out
-    assert "1 queries have no image of their product" in shown.err.replace("1 query has", "1 queries have")
+    assert "left out of the means: 1 query without a relevant image" in shown.err
     assert "trained on 2" in shown.err and "dmlcli: warning: mind the gap" in shown.err
     assert "once" not in shown.err  # what is wrong with the model is shown when it is made, and by status
 

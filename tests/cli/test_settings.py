@@ -136,8 +136,8 @@ def test_the_home_folder_is_expanded(cli: Cli, project: Path, monkeypatch: pytes
     assert json.loads(cli("eval").out)["queries"] == 10
     (project / "dmlcli.toml").unlink()
     for option in ("--workspace=~/nowhere", "-w~/nowhere"):
-        assert f"there is no workspace in {project}/nowhere" in cli("status", option).err
-        assert f"there is no workspace in {project}/nowhere" in cli("query", "--like", "x", option).err
+        assert f"no workspace found in {project}/nowhere" in cli("status", option).err
+        assert f"no workspace found in {project}/nowhere" in cli("query", "--like", "x", option).err
     monkeypatch.setenv("DMLCLI_WORKSPACE", "~/nowhere")
     assert f"{project}/nowhere (set by DMLCLI_WORKSPACE)" in cli("query", "--like", "x").err
 

@@ -159,7 +159,7 @@ def test_the_table_groups_and_json_tells_all(cli: Cli, clean: Path) -> None:
     for number in range(5):
         write(clean / "tool" / "saw" / f"broken{number}.jpg", b"\xff\xd8\xff no")
     shown = cli("doctor", clean)
-    assert shown.code == 1 and "files that cannot be read: 5" in shown.out and "… and 2 more" in shown.out
+    assert shown.code == 1 and "unreadable files: 5" in shown.out and "… and 2 more" in shown.out
     assert "tool/saw/broken0.jpg" in shown.out and "5 problems" in shown.out and "images  products" in shown.out
     whole = json.loads(cli("doctor", clean, "--format", "json").out)
     assert list(whole) == ["schema", "catalog", "root", "census", "problems"] and len(whole["problems"]) == 5

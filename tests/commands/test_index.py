@@ -63,7 +63,7 @@ def test_embeddings_of_any_tool_are_indexed(cli: Cli, tmp_path: Path, plain_mode
     picture = tmp_path / "q.png"
     picture.write_bytes(encoded(photo(1)))
     found = cli("query", picture, "--index", tmp_path / "i", "-w", place)
-    assert found.code == 4 and "knows no model" in found.err and "--model" in found.err
+    assert found.code == 4 and "without a model" in found.err and "--model" in found.err
     found = cli("query", picture, "--index", tmp_path / "i", "--model", plain_model)
     assert found.code == 0 and len(found.out.splitlines()) == 6
 
@@ -113,7 +113,7 @@ def test_a_product_of_any_bytes_is_indexed(shop: Path, plain_model: Path, tmp_pa
 def test_without_a_model_the_pretrained_backbone_is_searched_with(cli: Cli, shop: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     found = cli("index", shop, "-w", place)
-    assert found.code == 0 and found.err.count("falling back to") == 1 and "no trained model yet" in found.err
+    assert found.code == 0 and found.err.count("falling back to") == 1 and "no trained model" in found.err
     assert cli("query", shop / "product-01" / "0.png", "-w", place, "-k", 1).out.split("\t")[3] == "product-01"
     assert "is used instead" in cli("status", "-w", place).err
     assert "is used instead" not in cli("index", shop, "-w", place).err
@@ -130,7 +130,7 @@ def test_the_two_lines_without_training_work_in_an_empty_folder(tmp_path: Path) 
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("img.jpg\t")]
-    assert len(rows) == 10 and name in [row[3] for row in rows] and "made the workspace" in done.stderr
+    assert len(rows) == 10 and name in [row[3] for row in rows] and "created the workspace" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [".dmlcli", "catalog", "img.jpg"]
 
 
@@ -183,10 +183,10 @@ def test_recall_and_memory_are_kept_or_refused(cli: Cli, tmp_path: Path) -> None
     "options, says",
     [
         (["--factory", "IVF"], "IVF1024,PQ32"),
-        (["--factory", "Flat", "--auto"], "leave one of them out"),
-        (["--update", "--auto"], "--update keeps the kind"),
-        (["--max-memory", "much"], "--max-memory 500M"),
-        (["--max-memory", "0G"], "is no size"),
+        (["--factory", "Flat", "--auto"], "remove one of them"),
+        (["--update", "--auto"], "--update cannot change the kind"),
+        (["--max-memory", "much"], "500M or 4G"),
+        (["--max-memory", "0G"], "invalid --max-memory"),
     ],
 )
 def test_wishes_that_make_no_sense_are_usage_errors(cli: Cli, tmp_path: Path, options: list[str], says: str) -> None:
@@ -264,11 +264,11 @@ def test_a_catalog_that_moved_is_reported_and_found_again(
     picture = moved / "product-01" / "0.png"
     found = cli("query", picture, "-w", place, "-k", 1)
     assert found.code == 0 and f"the catalog {shop} is not there" in found.err and "--update" in found.err
-    assert f"the catalog {shop} is not there" in cli("status", "-w", place).err
+    assert f"the catalog {shop} does not exist" in cli("status", "-w", place).err
     report = json.loads(cli("index", moved, "--update", "--model", plain_model, "-w", place, "--format", "json").out)
     assert (report["images"], report["added"], report["removed"]) == (12, 0, 0)
     found = cli("query", picture, "-w", place, "-k", 1)
-    assert found.code == 0 and "is not there" not in found.err and str(picture) in found.out
+    assert found.code == 0 and "if it was moved" not in found.err and str(picture) in found.out
 
 
 def test_a_catalog_that_moved_with_its_workspace_is_found(
@@ -277,7 +277,7 @@ def test_a_catalog_that_moved_with_its_workspace_is_found(
     cli("index", shop, "--model", plain_model, "-w", shop / ".dmlcli")
     moved = shop.rename(tmp_path / "moved")
     found = cli("query", moved / "product-01" / "0.png", "-w", moved / ".dmlcli", "-k", 1, "--model", plain_model)
-    assert found.code == 0 and "is not there" not in found.err and str(moved) in found.out
+    assert found.code == 0 and "if it was moved" not in found.err and str(moved) in found.out
 
 
 def test_a_catalog_that_vanishes_leaves_no_index(
@@ -293,5 +293,5 @@ def test_a_catalog_that_vanishes_leaves_no_index(
 
     monkeypatch.setattr(Encoder, "__init__", vanishing)
     found = cli("index", shop, "--model", plain_model, "-w", tmp_path / "w")
-    assert found.code == 4 and "went away while" in found.err
+    assert found.code == 4 and "disappeared while" in found.err
     assert not (tmp_path / "w" / "index").exists() and not (tmp_path / "w" / "embeddings").exists()

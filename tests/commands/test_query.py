@@ -59,7 +59,7 @@ def test_a_photo_from_elsewhere_finds_hits(mission: Mission, photo: str, cli: Cl
 def test_a_missing_photo_is_an_error_with_a_hint(photo: str, cli: Cli) -> None:
     found = cli("query", "missing.jpg")
     assert (found.code, found.out) == (4, "")
-    assert found.err.splitlines()[0] == "dmlcli: error: missing.jpg: there is no such file in the folder ."
+    assert found.err.splitlines()[0] == "dmlcli: error: missing.jpg: file not found in the folder ."
     assert found.err.splitlines()[1].startswith("hint: ")
 
 
@@ -91,7 +91,7 @@ def test_json_is_one_object(photo: str, cli: Cli, mission: Mission) -> None:
     assert whole["index"] == str(mission.workspace / "index")
     assert [list(answer) for answer in whole["answers"]] == [ANSWER]
     assert [list(hit) for hit in whole["answers"][0]["hits"]] == [HIT, HIT]
-    assert whole["skipped"] == [{"path": "broken.jpg", "reason": "there is no such file in the folder ."}]
+    assert whole["skipped"] == [{"path": "broken.jpg", "reason": "file not found in the folder ."}]
 
 
 def test_csv_has_a_header(photo: str, cli: Cli) -> None:
@@ -164,7 +164,7 @@ def test_a_broken_photo_in_a_folder_is_listed(photo: str, cli: Cli, tmp_path: Pa
 
 def test_many_photos_broken_alike_are_grouped(photo: str, cli: Cli) -> None:
     found = cli("query", photo, *(f"missing-{number}.jpg" for number in range(40)))
-    assert found.code == 3 and "skipped 40: there is no such file" in found.err
+    assert found.code == 3 and "skipped 40: file not found" in found.err
     assert "missing-0.jpg" in found.err and "missing-39.jpg" not in found.err
 
 
@@ -233,7 +233,7 @@ def test_without_a_photo_or_a_workspace_it_says_what_to_type(mission: Mission, c
 
 def test_an_index_of_another_model_is_refused(mission: Mission, plain_model: Path, cli: Cli) -> None:
     found = cli("query", mission.images()[0], "-w", mission.workspace, "--model", plain_model)
-    assert found.code == 4 and "the index was made by model" in found.err and "hint: dmlcli index" in found.err
+    assert found.code == 4 and "the index was made with model" in found.err and "hint: dmlcli index" in found.err
 
 
 DAMAGE: dict[str, list[bytes | None]] = {

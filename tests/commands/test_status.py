@@ -11,7 +11,7 @@ from tests.conftest import Cli, Mission
 def test_an_empty_folder_is_reported_how_to_begin(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = cli("status")
-    assert (found.code, found.out) == (0, "no workspace here or above\n")
+    assert (found.code, found.out) == (0, "no workspace in this folder or above it\n")
     assert found.err == "next: dmlcli train CATALOG, or dmlcli index CATALOG without training\n"
     assert not list(tmp_path.iterdir())
 
@@ -29,7 +29,7 @@ def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Missi
 def test_a_workspace_that_is_named_and_not_there_is_an_error(tmp_path: Path, cli: Cli) -> None:
     for verb in (["status"], ["eval"], ["eval", tmp_path]):
         found = cli(*verb, "-w", tmp_path / "typo")
-        assert found.code == 4 and f"there is no workspace in {tmp_path / 'typo'}" in found.err
+        assert found.code == 4 and f"no workspace found in {tmp_path / 'typo'}" in found.err
 
 
 def test_an_index_of_another_model_is_reported(workspace: Path, cli: Cli) -> None:
@@ -73,7 +73,7 @@ def test_runs_are_reported_with_how_far_they_came(cli: Cli, tmp_path: Path) -> N
         second.log({"candidate": "epoch 1", "epoch": 1, "map@r": 0.25})
         going = json.loads(cli("status", "-w", tmp_path / "w", "--format", "json").out)["runs"]
     found = cli("status", "-w", tmp_path / "w")
-    assert [run["state"] for run in going] == ["done", "going"]
-    assert "done, 1 epoch, MAP@R 50.0 %, epoch 1 chosen" in found.out
+    assert [run["state"] for run in going] == ["done", "running"]
+    assert "done, 1 epoch, MAP@R 50.0 %, epoch 1 selected" in found.out
     assert f"{second.record.id}  interrupted, 1 epoch, MAP@R 25.0 %" in found.out
-    assert "--resume goes on with it" in found.err
+    assert "--resume continues it" in found.err

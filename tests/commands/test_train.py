@@ -66,7 +66,7 @@ def weights_of(model: str | Path) -> dict[str, Any]:
 
 def test_the_mission_ends_with_a_searchable_model(mission: Mission) -> None:
     assert mission.code == 0, mission.err
-    assert mission.err.count("made the workspace") == 1 and "next: dmlcli query img.jpg" in mission.err
+    assert mission.err.count("created the workspace") == 1 and "next: dmlcli query img.jpg" in mission.err
     assert "100 images of 20 products" in mission.out and "3 folds, each with" in mission.out
     assert {"model", "embeddings", "index"} <= {folder.name for folder in mission.workspace.iterdir()}
     record = open_model(mission.workspace / "model").record
@@ -241,7 +241,7 @@ def test_ctrl_c_before_anything_is_done_leaves_no_half_of_a_model(shop: Path, tm
         str(tmp_path / "w"),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stderr is not None and "made the workspace" in running.stderr.readline()
+        assert running.stderr is not None and "created the workspace" in running.stderr.readline()
         time.sleep(1.5)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=120)

@@ -100,7 +100,7 @@ def test_a_catalog_that_vanishes_stops_everything(tmp_path: Path, gone: str) -> 
         shutil.rmtree(catalog.root if gone == "root" else catalog.root / "product-03", ignore_errors=True)
         return forward(batch)
 
-    with pytest.raises(CatalogError, match="went away while"):
+    with pytest.raises(CatalogError, match="disappeared while"):
         compute(catalog, view, vanishing, "m", batch_size=2, keep=kept.append)
     assert sum(len(part.items) for part in kept) >= 2  # what was embedded is not lost
 

@@ -36,4 +36,4 @@ def test_lowest_scores() -> None:
     }
     assert parse_min_scores(None) == {}
     short = failed({"recall@1": 0.8, "map": 0.5, "mrr": 0.1}, {"recall@1": 0.79, "map": None, "mrr": 0.1})
-    assert short == ("recall@1 is 0.7900, below 0.8", "map has no value, 0.5 was asked for")
+    assert short == ("recall@1 is 0.7900, below 0.8", "map has no value, minimum 0.5")

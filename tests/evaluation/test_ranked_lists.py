@@ -60,8 +60,8 @@ def test_what_a_short_list_cannot_tell_is_not_reported(cli: Cli, shop: Path, tmp
     report = json.loads(found.out)
     assert report["metrics"]["recall@1"] == pytest.approx(1 / 12)
     assert report["metrics"]["recall@5"] is None and report["metrics"]["map@r"] is None
-    assert any("1 lists belong to no query" in text for text in report["warnings"])
-    assert any("10 queries have no list" in text for text in report["warnings"])
+    assert any("1 lists without a query" in text for text in report["warnings"])
+    assert any("10 queries without a list" in text for text in report["warnings"])
     assert cli("eval", shop, "--ranked", tmp_path / "l.tsv", "--metrics", "nmi").code == 2
 
 

@@ -88,7 +88,7 @@ def test_what_is_transparent_lies_on_white() -> None:
     ("data", "reason"),
     [
         (b"", "the file is empty"),
-        (b"not an image at all", "not an image in a format known here"),
+        (b"not an image at all", "not an image in a supported format"),
         (encoded(photo(1), "JPEG")[:-400], "truncated"),
         (encoded(photo(1), "PNG")[:200], ""),
     ],
@@ -146,7 +146,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_numbers_without_a_white_are_refused(mode: str) -> None:
     image = Image.fromarray(np.full((4, 4), 1e6, dtype=np.float32 if mode == "F" else np.int32))
-    with pytest.raises(ImageError, match="whose black and white are unknown"):
+    with pytest.raises(ImageError, match="whose black and white points are unknown"):
         open_image(encoded(image, "TIFF"))
 
 
@@ -222,7 +222,7 @@ def test_the_limit_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ImageError, match="more than the limit of 1,000"):
         open_image(encoded(photo(1)))
     monkeypatch.setenv("DMLCLI_MAX_PIXELS", "many")
-    with pytest.raises(UsageError, match="DMLCLI_MAX_PIXELS is 'many'"):
+    with pytest.raises(UsageError, match="invalid DMLCLI_MAX_PIXELS: 'many'"):
         open_image(encoded(photo(1)))
 
 
@@ -265,7 +265,7 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
     elif kind == "loop":
         path.symlink_to(path)
     path = {"device": Path("/dev/zero"), "name": Path("a\0b")}.get(kind, path)
-    reasons = {"missing": "there is no 'x.jpg'", "loop": "symbolic links", "name": "not a possible file name"}
+    reasons = {"missing": "'x.jpg' not found", "loop": "symbolic links", "name": "invalid file name"}
     with pytest.raises(ImageError, match=reasons.get(kind, "not a regular file")):
         read_file(path)
 

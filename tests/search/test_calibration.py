@@ -92,14 +92,14 @@ def test_a_trained_model_says_how_close_new_products_come(workspace: Path, missi
     (workspace / "model" / "model.json").write_text(json.dumps(record))
     shutil.rmtree(workspace / "models")  # where the model would be found as it was
     found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace)
-    assert found.code == 0 and "warning: unseen products come closer" in found.err
+    assert found.code == 0 and "warning: unseen products have higher scores" in found.err
 
 
 def test_products_may_be_unknown_and_few() -> None:
     vectors, names = catalog(1, products=30)
     anonymous = [name if number % 3 else "" for number, name in enumerate(names.tolist())]
     assert -1 < calibrate(vectors.__getitem__, anonymous).threshold < 1
-    with pytest.raises(CannotRun, match="needs 5 products"):
+    with pytest.raises(CannotRun, match="needs at least 5 usable products"):
         calibrate(vectors.__getitem__, [""] * len(vectors))
 
 

@@ -50,7 +50,7 @@ def test_what_is_left_out_makes_room_for_others() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_score_that_is_not_finite_is_damage(bad: float) -> None:
-    with pytest.raises(IndexFileError, match="shelf gives scores that are not finite"):
+    with pytest.raises(IndexFileError, match="shelf returned NaN or infinite scores"):
         ask(QueryPlan(2), Shelf([0.9, bad, 0.7, 0.6, 0.5, 0.4]))
 
 

@@ -89,7 +89,7 @@ def test_what_is_unwanted_is_left_out_or_searched_away_from(tmp_path: Path, monk
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_stored_vector_that_is_not_finite_is_named(bad: float) -> None:
     shelf: Any = Shelf([[bad, 0]])
-    with pytest.raises(CannotRun, match="not finite"):
+    with pytest.raises(CannotRun, match="NaN or infinite"):
         query_inputs.indexed("a.jpg", shelf, shelf)
 
 

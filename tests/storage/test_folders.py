@@ -70,7 +70,7 @@ def test_a_folder_with_other_things_in_it_is_never_replaced(tmp_path: Path) -> N
     precious = tmp_path / "photos"
     precious.mkdir()
     (precious / "a.jpg").write_bytes(b"x")
-    with pytest.raises(CannotRun, match=r"other things \(a.jpg\)"), storage.new_folder(precious, ["index.json"]):
+    with pytest.raises(CannotRun, match=r"other files \(a.jpg\)"), storage.new_folder(precious, ["index.json"]):
         pass
     assert (precious / "a.jpg").read_bytes() == b"x"
 
@@ -165,7 +165,7 @@ def test_a_link_whose_end_is_missing(tmp_path: Path) -> None:
         storage.check_replaceable(tmp_path / "gone", OWN)
     assert "mount" in caught.value.hint
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    with pytest.raises(CannotRun, match="leads in a circle"):
+    with pytest.raises(CannotRun, match="circular symbolic link"):
         storage.check_replaceable(tmp_path / "circle", OWN)
 
 
@@ -218,11 +218,11 @@ def test_drafts_of_dead_processes_are_removed_and_those_of_others_kept(tmp_path:
 def test_a_folder_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with (
-        pytest.raises(CannotRun, match="file is a file and not a folder"),
+        pytest.raises(CannotRun, match="file is a file, not a folder"),
         storage.new_folder(tmp_path / "file" / "i", OWN),
     ):
         pass
-    with pytest.raises(CannotRun, match="file is a file and not a folder"):
+    with pytest.raises(CannotRun, match="file is a file, not a folder"):
         storage.make_folder(tmp_path / "file" / "w")
 
 

@@ -48,9 +48,9 @@ def test_a_good_record_is_returned_without_its_schema(tmp_path: Path) -> None:
     [
         ({"schema": 2}, "another version"),
         ({"schema": True}, "another version"),
-        ({"more": 1}, "'more' is not known"),
-        ({"name": 5}, "'name' is not a text"),
-        ({"name": "a\0b"}, "'name' is not a text"),
+        ({"more": 1}, "unknown entry 'more'"),
+        ({"name": 5}, "'name' is not a string"),
+        ({"name": "a\0b"}, "'name' is not a string"),
         ({"count": 0}, "'count' is not a whole number from 1 to 10"),
         ({"count": 11}, "'count'"),
         ({"count": 2.0}, "'count'"),

@@ -52,7 +52,7 @@ DATA_SETS: tuple[_DataSet, ...] = (
 
 
 def read(folder: Path) -> Catalog | None:
-    """The known data set in this folder; None where there is none."""
+    """Return the known data set in this folder; None where there is none."""
     found = _find(folder)
     if found is None:
         return None
@@ -61,13 +61,13 @@ def read(folder: Path) -> Catalog | None:
 
 
 def benchmark_of(path: Path) -> Benchmark | None:
-    """Which known data set a path is, without reading it; None for any other catalog."""
+    """Return which known data set a path is, without reading it; None for any other catalog."""
     found = _find(path) if path.is_dir() else None
     return found[1].BENCHMARK if found else None
 
 
 def _find(folder: Path) -> tuple[Path, _DataSet] | None:
-    """The data set whose official layout this folder has, or the only folder in it, and where."""
+    """Return the data set whose official layout this folder has, or the only folder in it, and where."""
     inside = [name for name in sub_folders(folder) if name != "__MACOSX"]
     for root in [folder, *(folder / name for name in inside if len(inside) == 1)]:
         for known in DATA_SETS:

@@ -27,13 +27,13 @@ _DEVKIT = (("cars_train", "cars_train_annos.mat"), ("cars_test", "cars_test_anno
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     csv_files = all((root / name).is_file() for name in ("anno_train.csv", "anno_test.csv", "names.csv"))
     return csv_files or (root / _WHOLE).is_file() or _devkit(root, _DEVKIT[0][1]) is not None
 
 
 def items(root: Path) -> Iterator[Item]:
-    """The images of whichever packing it is."""
+    """Yield the images of any of the three versions."""
     if (root / _WHOLE).is_file():
         yield from _from_whole(root / _WHOLE)
     elif (root / "anno_train.csv").is_file():
@@ -44,7 +44,7 @@ def items(root: Path) -> Iterator[Item]:
 
 def _item(path: str, label: int, names: list[str]) -> Item:
     if not 1 <= label <= len(names):
-        raise CatalogError(f"the image {path} is of class {label}, and {len(names)} classes are named")
+        raise CatalogError(f"the image {path} has class {label}, but only {len(names)} classes are listed")
     return Item(path, names[label - 1], split="train" if label <= _LAST_OF_TRAIN else "test")
 
 
@@ -66,7 +66,7 @@ def _from_devkit(root: Path) -> Iterator[Item]:
 
 
 def _from_csv(root: Path) -> Iterator[Item]:
-    """Lines `fname,x1,y1,x2,y2,class`; a slash in a name is a hyphen in its folder."""
+    """Yield lines `fname,x1,y1,x2,y2,class`; a slash in a name is a hyphen in its folder."""
     names = list(lists.lines(root / "names.csv"))
     for split in ("train", "test"):
         file = root / f"anno_{split}.csv"
@@ -85,7 +85,7 @@ def _read_mat(file: Path) -> dict[str, Any]:
     except ImportError as error:
         raise CannotRun(
             f"reading {file} needs the library scipy",
-            hint="pip install 'dmlcli[mat]', or use the packing with anno_train.csv",
+            hint="pip install 'dmlcli[mat]', or use the version with anno_train.csv",
         ) from error
     try:
         content: dict[str, Any] = loadmat(file, simplify_cells=True)

@@ -19,12 +19,12 @@ _LAST_OF_TRAIN = 100
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return all((root / name).is_file() for name in ("images.txt", "image_class_labels.txt", "classes.txt"))
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Lines `image_id path` in images.txt, `image_id class_id` in image_class_labels.txt, `class_id name`."""
+    """Yield lines `image_id path` in images.txt, `image_id class_id` in image_class_labels.txt, `class_id name`."""
     names = dict(lists.rows(root / "classes.txt", 2))
     labels = dict(lists.rows(root / "image_class_labels.txt", 2))
     for image, path in lists.rows(root / "images.txt", 2):

@@ -25,5 +25,5 @@ BENCHMARK = Benchmark(
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return identities.is_here(root, mark="_f")

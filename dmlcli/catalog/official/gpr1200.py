@@ -22,7 +22,7 @@ _NAME = re.compile(r"(\d+)_.+\.\w+")
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set: numbered images and nothing else, under its own name or complete."""
+    """Return whether the folder holds this data set: only numbered images, under its own name or complete."""
     if not (root / "images").is_dir() or sub_folders(root) != ["images"]:
         return False
     names = _names(root)
@@ -31,7 +31,7 @@ def is_here(root: Path) -> bool:
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Names `<class>_<original name>`, in the order of the class numbers; the part is the category."""
+    """Yield names `<class>_<original name>`, in the order of the class numbers; the part is the category."""
     numbered = sorted((int(name.partition("_")[0]), name) for name in _names(root))
     for place, (number, name) in enumerate(numbered):
         part = _PARTS[min(place // 2000, len(_PARTS) - 1)]

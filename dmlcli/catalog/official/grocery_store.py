@@ -25,13 +25,13 @@ _FINE, _COARSE = "Class ID (int)", "Coarse Class ID (int)"
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     files = [f"{split}.txt" for split in _SPLITS] + ["classes.csv"]
     return all((root / name).is_file() for name in files)
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Lines `path, fine_id, coarse_id`; classes.csv names both and holds the path of the studio picture."""
+    """Yield lines `path, fine_id, coarse_id`; classes.csv names both and holds the path of the studio picture."""
     classes = list(lists.named_rows(root / "classes.csv"))
     fine = {row.get(_FINE, ""): row.get("Class Name (str)", "") for row in classes}
     coarse = {row.get(_COARSE, ""): row.get("Coarse Class Name (str)", "") for row in classes}

@@ -1,4 +1,4 @@
-"""What Market-1501 and DukeMTMC-reID share: three folders of images whose names say who and by which camera."""
+"""The common layout of Market-1501 and DukeMTMC-reID: three folders, with product and camera in file names."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _JUNK, _DISTRACTOR = "-1", "0000"
 
 
 def is_here(root: Path, mark: str) -> bool:
-    """Whether the three folders are there and the first queries are named in the way of one of the two.
+    """Return whether the three folders exist and the first queries are named like one of the two data sets.
 
     Args:
         mark: what follows the number of the camera: s, a sequence, in Market-1501; _f, a frame, in DukeMTMC-reID.
@@ -26,9 +26,9 @@ def is_here(root: Path, mark: str) -> bool:
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Names `0002_c1s1_000451_03.jpg`: product 0002, source c1.
+    """Yield names `0002_c1s1_000451_03.jpg`: product 0002, source c1.
 
-    Junk (-1) is left out, as the protocol says; distractors (0000) stay in the gallery, where they are no product.
+    Junk (-1) is left out, as the protocol requires; distractors (0000) stay in the gallery without a product.
     """
     junk = 0
     for split, folder in _FOLDERS.items():
@@ -45,4 +45,4 @@ def items(root: Path) -> Iterator[Item]:
             known = "" if product == _DISTRACTOR else product
             yield Item(f"{folder}/{name}", known, split=split, source=f"c{camera}")
     if junk:
-        progress.note(f"{junk} junk images (-1) of {root} are left out, as the protocol says")
+        progress.note(f"{junk} junk images (-1) of {root} are left out, as the protocol requires")

@@ -23,12 +23,12 @@ _PARTITION = "list_eval_partition.txt"
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return _partition(root).is_file()
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Lines `image_name item_id evaluation_status`, padded, below a count and a header.
+    """Yield lines `image_name item_id evaluation_status`, padded, below a count and a header.
 
     The name says more: img/WOMEN/Dresses/id_00000002/02_1_front.jpg is a dress, seen from the front.
     """
@@ -39,7 +39,7 @@ def items(root: Path) -> Iterator[Item]:
 
 
 def _partition(root: Path) -> Path:
-    """The file of the split, where the archive has it, or at the top."""
+    """Return the file of the split, where the archive has it, or at the top."""
     official = root / "Eval" / _PARTITION
     return official if official.is_file() else root / _PARTITION
 

@@ -1,4 +1,4 @@
-"""List files as the authors of data sets write them: any line end, padded columns, header lines, byte order marks."""
+"""List files of data sets: any line ending, padded columns, header lines, byte-order marks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from dmlcli.errors import CatalogError
 
 
 def lines(file: Path, skip: int = 0) -> Iterator[str]:
-    """The lines that are not empty, without the first `skip`; raises CatalogError where there is no such file."""
+    """Yield the lines that are not empty, without the first `skip`; raises CatalogError if the file does not exist."""
     try:
         with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
             for number, line in enumerate(stream):
@@ -18,19 +18,26 @@ def lines(file: Path, skip: int = 0) -> Iterator[str]:
 
 
 def rows(file: Path, fields: int, separator: str | None = None, skip: int = 0) -> Iterator[list[str]]:
-    """The fields of each line, separated by spaces of any number or by `separator`; the last may hold spaces.
+    """Yield the fields of each line.
 
-    Errors: CatalogError, naming the line that has fewer.
+    Args:
+        file: a text file.
+        fields: the number of fields; the last one may contain the separator.
+        separator: None: one or more spaces.
+        skip: the number of lines before the first record.
+
+    Raises:
+        CatalogError: a line has fewer fields.
     """
     for line in lines(file, skip):
         row = [cell.strip() for cell in line.split(separator, fields - 1)]
         if len(row) != fields:
-            raise CatalogError(f"{file} holds the line '{line}', which has {len(row)} fields of {fields}")
+            raise CatalogError(f"invalid line '{line}' in {file}: {len(row)} fields instead of {fields}")
         yield row
 
 
 def named_rows(file: Path) -> Iterator[dict[str, str]]:
-    """The lines of a comma-separated file with a header, by column."""
+    """Yield the lines of a comma-separated file with a header, by column."""
     import csv
 
     for row in csv.DictReader(lines(file)):
@@ -38,8 +45,8 @@ def named_rows(file: Path) -> Iterator[dict[str, str]]:
 
 
 def number(text: str, file: Path) -> int:
-    """A whole number in a list file; raises CatalogError for anything else."""
+    """Return a whole number in a list file; raises CatalogError for anything else."""
     try:
         return int(text)
     except ValueError as error:
-        raise CatalogError(f"{file} holds '{text}' where a number is expected") from error
+        raise CatalogError(f"invalid number '{text}' in {file}") from error

@@ -19,12 +19,12 @@ _FILES = {"train": "train.csv", "test": "test_kaggletest.csv"}
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return all((root / name).is_file() for name in _FILES.values())
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Columns `name,class,group`; those of test lack the group and say whether a row was Public or Private."""
+    """Yield columns `name,class,group`; those of test lack the group and say whether a row was Public or Private."""
     groups: dict[str, str] = {}
     for split, name in _FILES.items():
         for row in lists.named_rows(root / name):

@@ -19,12 +19,12 @@ _SPLITS = ("train", "test")
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return all((root / "all" / split).is_dir() for split in _SPLITS)
 
 
 def items(root: Path) -> Iterator[Item]:
-    """The folder is the product; names are Chinese as often as not."""
+    """Yield the images; the folder is the product, often with a Chinese name."""
     for split in _SPLITS:
         for folder in walk(root / "all" / split, []):
             product = folder.path.rpartition("/")[2]

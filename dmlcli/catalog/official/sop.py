@@ -18,12 +18,12 @@ BENCHMARK = Benchmark(
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return (root / "Ebay_train.txt").is_file() and (root / "Ebay_test.txt").is_file()
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Lines `image_id class_id super_class_id path` below a header; the category is the folder without `_final`."""
+    """Yield the items of `image_id class_id super_class_id path` lines below a header."""
     for split in ("train", "test"):
         for _, product, _, path in lists.rows(root / f"Ebay_{split}.txt", 4, skip=1):
             yield Item(path, product, path.partition("/")[0].removesuffix("_final"), split)

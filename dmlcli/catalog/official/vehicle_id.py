@@ -24,12 +24,12 @@ _LISTS = Path("train_test_split")
 
 
 def is_here(root: Path) -> bool:
-    """Whether the folder holds this data set."""
+    """Return whether the folder holds this data set."""
     return (root / _LISTS / "train_list.txt").is_file() and (root / "image").is_dir()
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Lines `name vehicle_id`; the image is image/<name>.jpg."""
+    """Yield lines `name vehicle_id`; the image is image/<name>.jpg."""
     for name, product in lists.rows(root / _LISTS / "train_list.txt", 2):
         yield Item(f"image/{name}.jpg", product, split="train")
     for size in _SIZES:

@@ -1,4 +1,4 @@
-"""Which loss suits these photos, best first."""
+"""Table of compared losses, best first."""
 
 import shlex
 

@@ -1,4 +1,4 @@
-"""What is wrong with a catalog: the counts and the first few of each problem for people, all of them for scripts."""
+"""Problems of a catalog: counts and examples as text, or all of them for scripts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -11,25 +11,25 @@ from dmlcli.report.doctor import Census, DoctorReport, Problem
 _SHOWN = 3  # of each problem, to people
 _BAR = 40  # characters of the longest bar
 _TITLES = {
-    "missing": "files that are not there",
-    "unreadable": "files that cannot be read",
-    "truncated": "files that end too early",
-    "blank": "photos of one color",
-    "tiny": "photos too small to show anything",
-    "long": "photos far longer than wide, or wider than long",
-    "cmyk": "photos stored for print (CMYK)",
-    "16-bit": "photos with 16 bits a color or more",
-    "listed-twice": "files that are listed twice, or linked",
-    "two-products": "photos that lie under two products",
-    "across-splits": "photos that lie in two splits",
-    "duplicate": "copies of a file",
-    "near-duplicate": "copies of a picture",
-    "series": "products photographed in series: do not trust leave-one-out scores",
-    "homonym": "product names that lie in several categories",
+    "missing": "missing files",
+    "unreadable": "unreadable files",
+    "truncated": "truncated files",
+    "blank": "photos of a single color",
+    "tiny": "very small photos",
+    "long": "photos with an extreme aspect ratio",
+    "cmyk": "CMYK photos",
+    "16-bit": "photos with 16 or more bits per channel",
+    "listed-twice": "files that are listed twice or linked",
+    "two-products": "photos under two products",
+    "across-splits": "photos in two splits",
+    "duplicate": "duplicate files",
+    "near-duplicate": "near-duplicate photos",
+    "series": "products photographed in series: leave-one-out scores are too high",
+    "homonym": "product names in several categories",
     "huge": "very large photos",
     "palette": "photos with a palette",
-    "alpha": "photos with transparent parts, which are laid on white",
-    "rotated": "photos turned by EXIF, which dmlcli turns upright",
+    "alpha": "photos with transparent parts, shown on white",
+    "rotated": "photos with an EXIF rotation, which dmlcli applies",
     "single-photo": "products with one photo",
 }
 
@@ -116,7 +116,7 @@ def _census(census: Census) -> None:
 
 
 def _short(path: str, root: str) -> str:
-    """The path as the catalog knows it."""
+    """Return the path as the catalog knows it."""
     try:
         return str(Path(path).relative_to(root))
     except ValueError:

@@ -14,9 +14,15 @@ _MOST_MEMBERS = 10
 
 
 def show(report: DuplicatesReport, format: str, nul: bool) -> int:
-    """Print the groups; return 1 where there are none."""
+    """Print the groups; return 1 if there are none, else 0.
+
+    Args:
+        report: the groups.
+        format: as `--format`.
+        nul: separate paths by NUL.
+    """
     if format == "paths" and report.of == "products":
-        raise UsageError("--format paths lists images, and products were compared", hint="--format tsv lists products")
+        raise UsageError("--format paths lists images, but products were compared", hint="use --format tsv")
     if format == "paths":
         for group in report.groups:
             kept = {group[0].image}

@@ -1,4 +1,4 @@
-"""What embedding made."""
+"""Embedding report."""
 
 from dmlcli.cli import formatting
 from dmlcli.report.embed import EmbedReport

@@ -1,4 +1,4 @@
-"""Scores with their intervals, what they rest on, and where the search fails; the same as CSV, Markdown and LaTeX."""
+"""Evaluation report: scores with intervals, notes and errors; tables as CSV, Markdown and LaTeX."""
 
 import shlex
 import sys
@@ -52,7 +52,7 @@ def print_table(report: EvalReport, format: str) -> None:
 
 
 def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
-    """The table of scores as people read it."""
+    """Return the table of scores as people read it."""
     headings = ["metric", "score", "95 % interval"]
     if report.against is not None:
         headings += _COMPARED
@@ -68,7 +68,7 @@ def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
 
 
 def _numbers(report: EvalReport) -> tuple[list[str], list[list[str]]]:
-    """The table of scores as programs read it: shares in [0, 1], nothing where there is none."""
+    """Return the table of scores as programs read it: shares in [0, 1], nothing where there is none."""
     headings = ["metric", "score", "low", "high"]
     if report.against is not None:
         headings += _COMPARED_NUMBERS
@@ -84,7 +84,7 @@ def _numbers(report: EvalReport) -> tuple[list[str], list[list[str]]]:
 def _with_reranked(
     report: EvalReport, headings: list[str], rows: list[list[str]], numbers: bool
 ) -> tuple[list[str], list[list[str]]]:
-    """The table with a first column that says which ranking, and rows for those beside the plain one."""
+    """Return the table with a first column that says which ranking, and rows for those beside the plain one."""
     blank = "" if numbers else "-"
     between = len(headings) - (len(_COMPARED_NUMBERS) if report.against else 0)  # columns up to the differences
     full = ["ranking", *headings[:between], *(_COMPARED_NUMBERS if numbers else _COMPARED)]
@@ -101,7 +101,7 @@ def _with_reranked(
 
 
 def _gap(other: Against | Reranked, name: str) -> list[str]:
-    """Difference, its interval, and whether it may be chance."""
+    """Return a difference, its interval, and whether it is significant."""
     gap = other.difference[name]
     lines = [f"{100 * gap:+.1f}" if gap is not None else "-", formatting.span(other.interval95[name], "+.1f")]
     return [*lines, "" if other.significant[name] else "not significant"]
@@ -139,7 +139,7 @@ TABLES: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
 
 
 def _reranked(report: EvalReport) -> None:
-    """A block of rows for each way, and how long it takes."""
+    """Print a block of rows for each re-ranking method, with its time."""
     table = formatting.table("re-ranking", "metric", "score", *_COMPARED[1:], "ms a query")
     for column in (2, 3, 4, 6):
         table.columns[column].justify = "right"
@@ -151,7 +151,7 @@ def _reranked(report: EvalReport) -> None:
 
 
 def _verdict(against: Against) -> None:
-    """One line that says what the differences show."""
+    """Print a line that interprets the differences."""
     name = "map@r" if "map@r" in against.difference else next(iter(against.difference))
     gap = against.difference[name]
     if gap is None:
@@ -174,11 +174,11 @@ def _literature(report: EvalReport) -> None:
         cells = [row.method, year, row.network, dim, *scores, row.source, row.mark]
         formatting.add_row(table, *cells, style="bold green" if own else "")
     formatting.console().print(table)
-    print("V: read in the source; M: from memory of the paper. Most papers chose their epoch on the test set.")
+    print("V: verified in the source; M: from memory. Most papers select their epoch on the test set.")
 
 
 def _failures(report: EvalReport) -> None:
-    """The worst products, for whoever does not open the page."""
+    """Print the worst products."""
     worst = [one for one in report.insight.products[:_WORST] if one.recall_at_1 < 1] if report.insight else []
     if worst:
         lines = []
@@ -189,19 +189,21 @@ def _failures(report: EvalReport) -> None:
 
 
 def _notes(report: EvalReport) -> None:
-    """What the score rests on, to stderr."""
+    """Print notes and warnings about the score on stderr."""
     if report.without_positive:
-        count = "count as 0" if report.missing_as_zero else "do not count"
-        formatting.note(f"{report.without_positive} queries have no image of their product to find and {count}")
+        count = "counted as 0" if report.missing_as_zero else "left out of the means"
+        formatting.note(
+            f"{count}: {formatting.count(report.without_positive, 'query', 'queries')} without a relevant image"
+        )
     if report.includes_training:
-        formatting.note("this score includes training products: unseen ones will do worse")
+        formatting.note("this score includes training products; scores of unseen products are lower")
     if report.trained_products:
         formatting.note(f"the model was trained on {report.trained_products} of these products")
     formatting.cautions(report.warnings)
     if all(value is None for value in report.metrics.values()):
-        formatting.err("dmlcli: no query has an image of its product to find, so there is no score")
+        formatting.err("dmlcli: no query has a relevant image in the gallery, so nothing can be scored")
     for short in report.failed:
-        formatting.err(f"dmlcli: not met: {short}")
+        formatting.err(f"dmlcli: below the minimum: {short}")
     if report.page is not None:
         formatting.hint(f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {shlex.quote(report.page)}")
 

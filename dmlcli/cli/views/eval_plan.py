@@ -1,4 +1,4 @@
-"""What an evaluation would do (`eval --dry-run`)."""
+"""Plan of an evaluation (`eval --dry-run`)."""
 
 from dmlcli.cli import formatting
 from dmlcli.report.eval_plan import EvalPlan
@@ -11,7 +11,7 @@ def show(report: EvalPlan) -> None:
             ("protocol", f"{report.protocol} ({report.scope})"),
             ("queries", f"{report.queries} among {report.gallery} images, {report.dim} dimensions"),
             ("to embed", formatting.count(report.to_embed, "image")),
-            ("peak memory", f"{report.peak_bytes / 2**20:.0f} MB on top of the program"),
+            ("peak memory", f"{report.peak_bytes / 2**20:.0f} MB in addition to the program"),
             ("search", f"about {formatting.seconds(report.seconds)}"),
         ]
     )

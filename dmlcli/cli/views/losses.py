@@ -22,7 +22,7 @@ def show(report: LossesReport) -> None:
 
 
 def _paper(source: str) -> str:
-    """Authors and venue of the first paper that a source names."""
+    """Return authors and venue of the first paper of a source."""
     venue = re.search(r"\b[A-Z]\w+ (?:19|20)\d\d", source)
     return f"{source.partition(',')[0]}, {venue[0]}" if venue else source
 
@@ -32,7 +32,7 @@ def _loss(loss: LossRow) -> None:
         (loss.name, loss.summary),
         ("use", loss.use),
         ("batches", f"{loss.sampler}; {'can' if loss.takes_references else 'cannot'} be used with --memory"),
-        ("learns", ", ".join(f"{name} {shape}" for name, shape in loss.parameters.items()) or "nothing of its own"),
+        ("learns", ", ".join(f"{name} {shape}" for name, shape in loss.parameters.items()) or "no parameters"),
         ("published", loss.published or "-"),
         ("source", loss.source),
     ]

@@ -11,7 +11,14 @@ from dmlcli.report.query import Answer, QueryReport
 
 
 def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:
-    """Print the answers as they come; return the exit code, which is only known once they have."""
+    """Print the answers as they are computed, and return the exit code.
+
+    Args:
+        report: its answers are an iterator.
+        format: as `--format`; None: a table on a terminal, else TSV.
+        nul: separate paths by NUL.
+        pictures: draw the images above the tables.
+    """
     format = format or ("table" if sys.stdout.isatty() else "tsv")
     write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
     shown, hits, count = [], 0, 0
@@ -30,7 +37,7 @@ def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = Fa
         whole = {"schema": formatting.SCHEMA, "index": report.index, "answers": shown, "skipped": skipped}
         _line(printable.dumps(whole))
     if not count and not report.skipped:
-        formatting.err("dmlcli: nothing was asked: no photo was named")
+        formatting.err("dmlcli: no query: no photo was given")
     formatting.skipped(report.skipped)
     return formatting.exit_code(report.skipped, says_no=not hits)
 
@@ -49,7 +56,7 @@ def _answer_table(answer: Answer, _: str) -> None:
 
 
 def _with_pictures() -> Callable[[Answer, str], None]:
-    """Tables with the pictures above, drawn as the terminal says it can."""
+    """Return a writer of tables with the images above them, drawn as the terminal supports."""
     from dmlcli.cli import terminal_images
 
     terminal = terminal_images.ask()
@@ -68,7 +75,7 @@ def _why_empty(answer: Answer) -> str:
 
 
 def _stages(answer: Answer) -> None:
-    """What --explain tells, on stderr, so that the hits can still be piped."""
+    """Print the stages of --explain on stderr, so that the hits can still be piped."""
     formatting.err(f"{answer.query}: {sum(stage.seconds for stage in answer.stages) * 1000:.1f} ms")
     for stage in answer.stages:
         formatting.err(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}")

@@ -1,4 +1,4 @@
-"""What the workspace holds, and the next command."""
+"""Content of the workspace, and the next command."""
 
 from dmlcli.cli import formatting
 from dmlcli.report.status import RunRow, StatusReport
@@ -9,7 +9,7 @@ _RUNS = 5  # shown, the newest first; --format json has all
 def show(report: StatusReport) -> None:
     """Show it as text."""
     if report.workspace is None:
-        formatting.say("no workspace here or above")
+        formatting.say("no workspace in this folder or above it")
     else:
         rows = [("workspace", report.workspace)]
         rows += [(name, value) for name, value in (report.model or {"model": "none"}).items()]
@@ -25,5 +25,5 @@ def show(report: StatusReport) -> None:
 
 def _run(run: RunRow) -> str:
     score = "" if run.score is None else f", MAP@R {formatting.percent(run.score)}"
-    chosen = f", {run.chosen} chosen" if run.chosen else ""
+    chosen = f", {run.chosen} selected" if run.chosen else ""
     return f"{run.id}  {run.state}, {formatting.count(run.epochs, 'epoch')}{score}{chosen}"

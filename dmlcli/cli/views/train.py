@@ -30,7 +30,7 @@ def _way_back(replaced: str) -> str:
 
 def _change(report: TrainReport) -> str:
     if report.score is None or report.frozen_score is None:
-        return "not measured: there was nothing to validate with (dmlcli eval scores any catalog)"
+        return "not measured: no photos could be held out (dmlcli eval scores any catalog)"
     return _gain(report.score, report.frozen_score)
 
 

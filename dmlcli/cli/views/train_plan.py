@@ -1,4 +1,4 @@
-"""What a training run would do (`train --dry-run`)."""
+"""Plan of a training run (`train --dry-run`)."""
 
 from dmlcli.cli import formatting, next_step
 from dmlcli.learn.recipe import Recipe
@@ -17,7 +17,7 @@ def show(report: PlanReport) -> None:
         *([("next stage", report.next_stage)] if report.next_stage else []),
         ("non-default settings", ", ".join(asked) or "nothing"),
         *((name, formatting.seconds(part)) for name, part in report.parts.items()),
-        ("in all", f"about {formatting.seconds(report.seconds)}; training may stop earlier"),
+        ("total", f"about {formatting.seconds(report.seconds)}; training may stop earlier"),
         ("memory", f"about {report.memory / 2**30:.1f} GB"),
     ]
     formatting.facts(rows)

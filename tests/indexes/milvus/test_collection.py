@@ -186,7 +186,7 @@ def test_another_machine_searches_with_its_own_copy_of_the_model(
     assert found.code == 0 and "product-01" in found.out and "FLAT on Milvus" in found.err + found.out
     assert Path("sheet.png").stat().st_size > 1000
     found = cli(*asked, "-w", "nowhere")
-    assert found.code == 4 and "hint: --model MODEL says where it lies" in found.err
+    assert found.code == 4 and "hint: specify it with --model MODEL" in found.err
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_collection_of_somebody_else_is_left_alone(place: str, cli: Cli) -> No
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (["--to", "milvus:f.db/a", "-o", "x"], "leave one"),
+        (["--to", "milvus:f.db/a", "-o", "x"], "remove one"),
         (["--to", "milvus:f.db/a", "--auto"], "--factory"),
         (["--to", "milvus:f.db/a", "--factory", "IVF8"], "known: FLAT"),
         (["--to", "folder"], "milvus://"),

@@ -79,7 +79,7 @@ def test_only_the_search_of_the_purpose_is_scored(purpose: str, expected: set[st
         assert set(validation_split.searches) == expected
 
 
-@pytest.mark.filterwarnings("ignore:sources tie")
+@pytest.mark.filterwarnings("ignore:sources connect")
 def test_of_several_sources_a_whole_one_asks() -> None:
     """In both searches: no photo that asks has one of its product and its source among those that are found."""
     items = catalog(24, 6, source=True)
