@@ -53,5 +53,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
 def error_text(message: str, hint: str, code: int, format: str | None) -> str:
     """An error as a person or, with a JSON format, as a script reads it."""
     if format in ("json", "jsonl"):
-        return printable.dumps({"schema": formatting.SCHEMA, "error": message, "hint": hint, "exit_code": code})
+        from dmlcli.report.error import ErrorReport
+
+        return printable.dumps({"schema": formatting.SCHEMA} | asdict(ErrorReport(message, hint, code)))
     return f"dmlcli: error: {printable.text(message)}" + (f"\nhint: {printable.text(hint)}" if hint else "")
