@@ -21,7 +21,7 @@ from dmlcli.embeddings.store import DAMAGE, DType
 from dmlcli.errors import CannotRun, EmbeddingsError
 from dmlcli.types import Vectors
 
-SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")
+SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")  # of files of embeddings
 _PATHS = ("path", "image_path", "image", "file", "key")  # names a column of paths goes by
 _PRODUCTS = ("product", "label")
 _NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names an array goes by
@@ -29,7 +29,7 @@ _NPZ_PATHS = ("paths", "filenames", "files", "image_paths", "names", "path", "fi
 _NPZ_PRODUCTS = ("labels", "products", "targets", "label", "product", "target", "y")
 _AT_ONCE = 1 << 22  # bytes of vectors that are brought to unit length at once
 _PARTS, _TABLES = "img_emb", "metadata"  # the folders of clip-retrieval
-CLIP_RETRIEVAL = (_PARTS, _TABLES)
+CLIP_RETRIEVAL = (_PARTS, _TABLES)  # what such a folder holds
 
 
 def open_embeddings(path: Path) -> Embeddings:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.catalog import Item
-from dmlcli.ranking import TIE, Found, Rows
+from dmlcli.ranking import TIE, Found
 from dmlcli.report.eval import Inflation, InflationKind
+from dmlcli.types import Rows
 
 _COPY = 0.9999  # cosine from which two photos are one
 _NEXT = 2  # numbers apart up to which two photos of a series are neighbors

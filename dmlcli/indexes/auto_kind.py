@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from dmlcli import prefetch, progress
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import faiss_kinds
-from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.indexes.item_table import NO_IDS
 from dmlcli.indexes.searcher import Searcher
-from dmlcli.types import Vectors
+from dmlcli.types import Ids, Vectors
 
 AUTO_FROM = 100_000  # images; with fewer, exact search is quick enough by itself
-TARGET = 0.98
+TARGET = 0.98  # recall of the ten nearest that an index keeps unless another is asked for
 _TRIAL = 50_000  # rows on which candidates are tried
 _QUERIES, _NEAREST = 400, 10
 _TIMED = 50  # queries that are timed, one by one

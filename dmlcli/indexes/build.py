@@ -12,8 +12,9 @@ from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes import faiss_kinds, item_table
 from dmlcli.indexes.auto_kind import IndexRequirements, KindCandidate, SearchCost, draw, fit, in_order, make
 from dmlcli.indexes.index import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
-from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.indexes.item_table import NO_IDS
 from dmlcli.storage import checksums
+from dmlcli.types import Ids
 
 _ANY = IndexRequirements()
 _MANY_DEAD = 0.25  # share of rows that cannot be removed at which the index is made anew

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from dmlcli.indexes.item_table import Ids
-from dmlcli.types import Vectors
+from dmlcli.types import Box, Ids, Vectors
 
 if TYPE_CHECKING:
-    from dmlcli.catalog import Box, Photo
+    from dmlcli.catalog import Photo
 
 PLAIN, SECURE = "milvus:", "milvuss:"  # how the address of a collection begins; over TLS
 

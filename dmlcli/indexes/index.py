@@ -16,20 +16,17 @@ from dmlcli.errors import CannotRun, IndexFileError, UsageError
 from dmlcli.indexes import item_table
 from dmlcli.indexes.flat import EXACT, Flat
 from dmlcli.indexes.gallery import Found, is_address
-from dmlcli.indexes.item_table import Ids
 from dmlcli.storage import checksums, records
-from dmlcli.types import Vectors
-
-if TYPE_CHECKING:
-    from dmlcli.indexes.searcher import Scores, Searcher
+from dmlcli.types import Ids, Scores, Vectors
 
 if TYPE_CHECKING:
     from dmlcli.indexes.milvus.collection import Collection
+    from dmlcli.indexes.searcher import Searcher
 
 SCHEMA = 1
 RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
 CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
-FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.SEEN)
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.SEEN)  # of the folder
 _SHARE = records.number(0, 1)
 _MEASURED = {
     "recall": _SHARE,
