@@ -27,7 +27,7 @@ def source(module: ModuleType) -> str:
 def handed_out(tree: ast.Module) -> set[str]:
     """The public names that a package defines, or imports from within itself; also those of `if TYPE_CHECKING`."""
     found = set()
-    for node in [*tree.body, *(inner for node in tree.body if isinstance(node, ast.If) for inner in node.body)]:
+    for node in [*tree.body, *(inner for outer in tree.body if isinstance(outer, ast.If) for inner in outer.body)]:
         match node:
             case ast.ImportFrom(module=str(module), names=names) if module.startswith("dmlcli"):
                 found |= {name.asname or name.name for name in names}

@@ -22,6 +22,7 @@ from dmlcli import prefetch, progress
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import faiss_kinds
 from dmlcli.indexes.item_table import NO_IDS
+from dmlcli.indexes.record import KindCandidate, SearchCost
 from dmlcli.indexes.searcher import Searcher
 from dmlcli.types import Ids, Vectors
 
@@ -48,33 +49,6 @@ class IndexRequirements:
     recall: float = TARGET  # of the ten nearest, in (0, 1]
     memory: int | None = None  # bytes
     chosen: bool = False
-
-
-@dataclass(frozen=True)
-class SearchCost:
-    """How well and how fast a search does."""
-
-    recall: float  # of the ten nearest
-    error: float  # standard error of it
-    itself: float  # share of images that find themselves
-    microseconds: float  # a query, alone, on one thread
-
-
-@dataclass(frozen=True)
-class KindCandidate:
-    """What a candidate needs for all rows, as scaled from the sample, and why it was left out, if it was."""
-
-    kind: str
-    recall: float
-    microseconds: float
-    memory: int  # bytes
-    seconds: float  # to build, on all cores
-    refused: str = ""
-
-    @property
-    def cost(self) -> float:
-        """Seconds that it takes until it has answered as many queries as it is made for."""
-        return self.seconds + _ASKED * self.microseconds / 1e6
 
 
 class Filled(NamedTuple):
@@ -223,7 +197,7 @@ def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandid
             f"{_megabytes(requirements.memory or 0)}",
             hint=f"--max-memory {_megabytes(least.memory)} is the least that does ({least.kind})",
         )
-    return sorted(candidates, key=lambda candidate: (bool(candidate.refused), candidate.cost))
+    return sorted(candidates, key=lambda candidate: (bool(candidate.refused), cost(candidate)))
 
 
 def why(chosen: KindCandidate, candidates: list[KindCandidate]) -> str:
@@ -290,6 +264,11 @@ def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tupl
     for candidate in candidates:
         if not candidate.refused:
             yield candidate.kind, why(candidate, candidates), candidates
+
+
+def cost(candidate: KindCandidate) -> float:
+    """Seconds that it takes until it has answered as many queries as it is made for."""
+    return candidate.seconds + _ASKED * candidate.microseconds / 1e6
 
 
 def _checked(candidate: KindCandidate, requirements: IndexRequirements) -> KindCandidate:

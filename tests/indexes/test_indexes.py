@@ -15,6 +15,7 @@ from dmlcli import indexes
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError, UsageError
 from dmlcli.indexes import auto_kind
+from dmlcli.indexes.record import KindCandidate
 from dmlcli.indexes.searcher import Searcher
 from tests.conftest import make_embeddings
 
@@ -68,7 +69,7 @@ def test_an_opened_index_is_what_was_built(tmp_path: Path) -> None:
     made = replace(sample(), model="print")
     indexes.build(tmp_path / "i", made, tmp_path / "model")
     index = indexes.open_index(tmp_path / "i")
-    assert (index.images, index.products, index.dim, index.model) == (30, 7, 6, "print")
+    assert (index.images, index.record.products, index.dim, index.model) == (30, 7, 6, "print")
     assert (index.root, index.model_folder) == (Path("/shop"), tmp_path / "model")
     kept = {"index.json", "vectors.faiss", "items.sqlite", "checked.json"}
     assert {file.name for file in index.folder.iterdir()} == kept
@@ -227,7 +228,7 @@ def test_each_image_finds_itself_first_in_every_kind(tmp_path: Path, kind: str) 
     assert [hits[0].image.name for hits in index.search(made.vectors, 1)] == [item.path for item in made.items]
     scores = [hits[0].score for hits in index.search(made.vectors, 3)]
     assert np.allclose(scores, 1, atol=1e-3)
-    recall = 1.0 if index.record["measured"] is None else index.record["measured"]["recall"]
+    recall = 1.0 if index.record.measured is None else index.record.measured.recall
     assert recall >= 0.98
 
 
@@ -295,9 +296,9 @@ def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Pa
     made = clustered()
     indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements("HNSW16"))
     index = indexes.update(tmp_path / "i", part(made, range(50, 400)), None).index
-    assert len(index.record["dead"]) == 50
+    assert len(index.record.dead) == 50
     index = indexes.update(tmp_path / "i", part(made, range(150, 400)), None, prune=True).index
-    assert index.record["dead"] == [] and index.searcher.near.ntotal == 250
+    assert index.record.dead == [] and index.searcher.near.ntotal == 250
     assert index.search(made.vectors[200:201], 1)[0][0].id == 200
 
 
@@ -330,13 +331,15 @@ def test_a_single_image_is_indexed_and_misses_nothing(
 ) -> None:
     made = make_embeddings(np.eye(1, 8), ["a"])
     index = indexes.build(tmp_path / "i", made, None, requirements)
-    assert (index.record["measured"] or {"recall": 1})["recall"] == 1 and "below" not in capsys.readouterr().err
+    assert index.record.measured is None or index.record.measured.recall == 1
+    assert "below" not in capsys.readouterr().err
     assert [hit.id for hit in index.search(made.vectors, 5)[0]] == [0]
 
 
 def test_equal_vectors_do_not_spoil_the_measured_recall(tmp_path: Path) -> None:
     made = make_embeddings(np.tile(np.eye(1, 8), (60, 1)), ["a"] * 60)
-    assert indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements("SQ8")).record["measured"]["recall"] == 1
+    measured = indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements("SQ8")).record.measured
+    assert measured is not None and measured.recall == 1
 
 
 def test_a_sample_keeps_the_neighbors_of_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,10 +356,10 @@ def test_a_sample_keeps_the_neighbors_of_what_is_asked(monkeypatch: pytest.Monke
 
 
 def test_building_counts_as_much_as_the_first_queries() -> None:
-    graph = auto_kind.KindCandidate("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
-    cells = auto_kind.KindCandidate("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
-    lossy = auto_kind.KindCandidate("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
-    assert cells.cost < graph.cost < 760
+    graph = KindCandidate("HNSW32", 0.99, microseconds=500, memory=10**9, seconds=700)
+    cells = KindCandidate("IVF4096,Flat", 0.99, microseconds=900, memory=10**9, seconds=60)
+    lossy = KindCandidate("SQ8", 0.9, microseconds=100, memory=10**8, seconds=1, refused="recall 0.900")
+    assert auto_kind.cost(cells) < auto_kind.cost(graph) < 760
     assert auto_kind.why(cells, [cells, graph, lossy]) == (
         "of 2 kinds that keep the wish, the one built and asked 100,000 times the soonest; HNSW32 would answer in "
         "500 µs instead of 900, but takes 12 min to build instead of 60 s; left out: SQ8 (recall 0.900)"

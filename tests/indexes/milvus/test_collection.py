@@ -146,7 +146,7 @@ def test_an_update_gives_the_ids_that_a_folder_gives(place: str, cli: Cli) -> No
         found = collection.open_collection(address.parse(place))
         paths = found.server.with_ids(list(expected), ["product", "path"])
         assert {number: (row["product"], row["path"]) for number, row in paths.items()} == expected
-        assert found.images == opened.images and found.record.next_id == opened.record["next_id"]
+        assert found.images == opened.images and found.record.next_id == opened.record.next_id
         found.server.close()
 
 
