@@ -37,6 +37,7 @@ class Index:
 
     folder: Path
     record: IndexRecord
+    stamp: bytes = field(repr=False)  # the file of the record: it changes whenever the index does
     searcher: "Searcher | Flat" = field(repr=False)
     table: sqlite3.Connection = field(repr=False)  # of the items, read-only
 
@@ -79,11 +80,6 @@ class Index:
     def most(self) -> int:
         """As many hits as there are images."""
         return self.images
-
-    @property
-    def stamp(self) -> bytes:
-        """The record: it changes whenever the index does."""
-        return records.read_bytes(self.folder / RECORD)
 
     @property
     def items_file(self) -> Path:
@@ -190,7 +186,7 @@ def _open(folder: Path) -> Index:
     if not searcher.total == count == record.images or searcher.dim != record.dim:
         found = f"{searcher.total} vectors of {searcher.dim} for {count} items"
         raise ValueError(f"{found}, {record.images} of {record.dim} expected")
-    return Index(folder, record, searcher, table)
+    return Index(folder, record, records.read_bytes(folder / RECORD), searcher, table)
 
 
 def _table(file: Path) -> tuple[sqlite3.Connection, int]:

@@ -1,6 +1,5 @@
 """Exact search, a typed item table, and damage that is reported."""
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -38,31 +37,6 @@ def stored(folder: Path, column: str) -> tuple[str, list[Any]]:
     with closing(sqlite3.connect(folder / "items.sqlite")) as table:
         kinds = {name: kind for _, name, kind, *_ in table.execute("PRAGMA table_info(items)")}
         return kinds[column], [value for (value,) in table.execute(f'SELECT "{column}" FROM items ORDER BY id')]
-
-
-def test_hits_are_those_of_a_plain_sort(tmp_path: Path) -> None:
-    made = sample()
-    index = indexes.build(tmp_path / "i", made, None)
-    queries = make_embeddings(np.random.default_rng(1).normal(size=(5, 6)), ["?"] * 5).vectors
-    for vector, hits in zip(queries, index.search(queries, 4), strict=True):
-        scores = made.vectors @ vector
-        order = np.argsort(-scores)[:4]
-        assert [hit.image for hit in hits] == [Path("/shop") / f"{row}.png" for row in order]
-        assert [hit.product for hit in hits] == [f"product {row % 7}" for row in order]
-        assert np.allclose([hit.score for hit in hits], scores[order], atol=1e-6)
-
-
-def test_an_indexed_image_comes_first_with_score_one(tmp_path: Path) -> None:
-    made = sample()
-    for row, hits in enumerate(indexes.build(tmp_path / "i", made, None).search(made.vectors, 1)):
-        assert (hits[0].image.name, round(hits[0].score, 6)) == (f"{row}.png", 1.0)
-        assert hits[0].score <= 1.0
-
-
-def test_more_hits_than_images_are_all_images(tmp_path: Path) -> None:
-    made = sample(5)
-    (hits,) = indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 100)
-    assert len({hit.image for hit in hits}) == 5
 
 
 def test_an_opened_index_is_what_was_built(tmp_path: Path) -> None:
@@ -122,24 +96,6 @@ def test_columns_may_differ_in_case_only(tmp_path: Path) -> None:
 
 def test_columns_may_be_called_like_those_that_were_renamed(tmp_path: Path) -> None:
     assert indexes.build(tmp_path / "i", with_columns({"id": "1", "id_": "2"}), None).images == 1
-
-
-@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png", b"it's.png", "größe.png".encode()])
-def test_file_names_of_any_bytes_come_back(tmp_path: Path, name: bytes) -> None:
-    made = make_embeddings(np.eye(2), ["a", "b"], [os.fsdecode(name), "other.png"])
-    (hits,) = indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 1)
-    assert os.fsencode(hits[0].image) == b"/shop/" + name
-
-
-def test_products_of_any_bytes_come_back(tmp_path: Path) -> None:
-    product = os.fsdecode(b"caf\xe9")
-    made = make_embeddings(np.eye(2), [product, "b"])
-    assert indexes.build(tmp_path / "i", made, None).search(made.vectors[:1], 1)[0][0].product == product
-
-
-def test_nothing_to_index_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(IndexFileError, match="nothing to index"):
-        indexes.build(tmp_path / "i", Embeddings(Path(), [], [], np.zeros((0, 4), np.float32), ""), None)
 
 
 DAMAGE: dict[str, Damage] = {
@@ -272,24 +228,6 @@ def test_vectors_come_back_by_id(tmp_path: Path) -> None:
         indexes.build(tmp_path / "i", made, None, indexes.IndexRequirements(kind))
         index = indexes.update(tmp_path / "i", part(made, range(10, 400)), None).index
         assert np.allclose(index.vectors([12, 399, 12]), made.vectors[[12, 399, 12]], atol=1e-3)
-
-
-def test_an_id_is_never_used_twice(tmp_path: Path) -> None:
-    """Remove the last row, close, add another: the id of the removed one stays its own."""
-    made = clustered(40)
-    indexes.build(tmp_path / "i", part(made, range(30)), None)
-    indexes.update(tmp_path / "i", part(made, range(29)), None)
-    index = indexes.update(tmp_path / "i", part(made, range(29), range(35, 36)), None).index
-    assert index.search(made.vectors[35:36], 1)[0][0].id == 30
-
-
-def test_names_and_columns_change_without_new_ids(tmp_path: Path) -> None:
-    made = clustered(40)
-    indexes.build(tmp_path / "i", made, None)
-    renamed = replace(made, items=[item._replace(product="other") for item in made.items])
-    report = indexes.update(tmp_path / "i", renamed, None)
-    assert (report.added, report.removed) == (0, 0)
-    assert report.index.search(made.vectors[:1], 1)[0][0][:3:2] == (0, "other")
 
 
 def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Path) -> None:
