@@ -16,4 +16,5 @@ def test_the_wheel_holds_all_files_of_the_package(tmp_path: Path, monkeypatch: p
         packed = {name for name in wheel.namelist() if name.startswith("dmlcli/")}
     here = {file.relative_to(ROOT).as_posix() for file in (ROOT / "dmlcli").rglob("*") if file.is_file()}
     assert {file for file in here if "__pycache__" not in file} == packed
-    assert {"dmlcli/report/schemas/query.json", "dmlcli/py.typed"} <= packed
+    data = {"report/schemas/query.json", "evaluation/published_results/sop.tsv", "py.typed"}
+    assert {f"dmlcli/{name}" for name in data} <= packed
