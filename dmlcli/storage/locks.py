@@ -1,4 +1,8 @@
-"""Locks: one writer at a time. They are the system's, so that the lock of a process that died is gone with it."""
+"""Locks: one writer at a time. They are the system's, so that the lock of a process that died is gone with it.
+
+`filelock` is not used: it does not note who holds a lock, which the error names, and locks any file, whatever it holds
+and whether or not it has another name.
+"""
 
 import errno
 import fcntl
