@@ -22,7 +22,7 @@ from dmlcli import prefetch, progress
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import faiss_kinds
 from dmlcli.indexes.item_table import NO_IDS
-from dmlcli.indexes.record import KindCandidate, SearchCost
+from dmlcli.indexes.record import EXACT, KindCandidate, SearchCost
 from dmlcli.indexes.searcher import Searcher
 from dmlcli.types import Ids, Vectors
 
@@ -175,7 +175,7 @@ def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandid
     """
     count, dim = vectors.shape
     sample = thin(draw(vectors, np.arange(count), seed=1))
-    exact = _checked(_measured(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, requirements), requirements)
+    exact = _checked(_measured(EXACT, EXACT, sample, count, requirements), requirements)
     if not exact.refused and exact.microseconds <= _QUICK:
         return [exact]
     candidates = [exact]
@@ -258,7 +258,7 @@ def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tupl
         yield requirements.kind, "asked for", []
         return
     if len(vectors) < AUTO_FROM and not requirements.chosen and requirements.memory is None:
-        yield faiss_kinds.EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
+        yield EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
         return
     candidates = choose(vectors, requirements)
     for candidate in candidates:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from dmlcli import prefetch, progress, storage
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.indexes import graphs
-from dmlcli.indexes.flat import EXACT as EXACT
 from dmlcli.types import Ids, Vectors
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before FAISS comes: its threads spin while they wait for work

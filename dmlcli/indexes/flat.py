@@ -18,7 +18,6 @@ from dmlcli.types import Ids, Scores, Vectors
 if TYPE_CHECKING:
     from dmlcli.indexes.searcher import Searcher
 
-EXACT = "Flat"  # what FAISS calls it
 LARGEST = 1 << 26  # bytes of rows that are read for one answer
 _FEW = 4  # queries, until FAISS is worth its import
 _AT_ONCE = 1 << 20  # bytes of rows

@@ -14,9 +14,9 @@ import numpy as np
 from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, IndexFileError, UsageError
 from dmlcli.indexes import item_table
-from dmlcli.indexes.flat import EXACT, Flat
+from dmlcli.indexes.flat import Flat
 from dmlcli.indexes.gallery import Found, is_address
-from dmlcli.indexes.record import RECORD, IndexRecord, read
+from dmlcli.indexes.record import EXACT, RECORD, IndexRecord, read
 from dmlcli.storage import checksums, records
 from dmlcli.types import Ids, Scores, Vectors
 

@@ -9,6 +9,7 @@ from dmlcli.storage import records
 
 SCHEMA = 1
 RECORD = "index.json"
+EXACT = "Flat"  # the kind of an exact index
 _SHARE = records.number(0, 1)
 _MEASURED = {
     "recall": _SHARE,
