@@ -57,10 +57,10 @@ def main() -> None:
         folder = Path(scratch) / "index"
         watch = Watch()
         index = indexes.build(folder, named(rest[: asked.rows], 0), None, requirements)
-        print(f"built\t{watch}\t{index.kind} {index.record['settings']}")
-        print(f"why\t{index.record['why']}\nmeasured\t{index.record['measured']}")
+        print(f"built\t{watch}\t{index.kind} {index.record.settings}")
+        print(f"why\t{index.record.why}\nmeasured\t{index.record.measured}")
         files = {file.name: round(file.stat().st_size / 1e6) for file in folder.iterdir()}
-        print(f"memory\t{index.record['memory'] / 1e6:.0f} MB\tfiles {files}")
+        print(f"memory\t{index.record.memory / 1e6:.0f} MB\tfiles {files}")
         before = resident()
         opening = median(lambda: indexes.open_index(folder))
         index = indexes.open_index(folder)
@@ -69,7 +69,7 @@ def main() -> None:
         watch = Watch()
         last = named(rest[changed:], changed)  # the first rows go, as many come
         updated = indexes.update(folder, last, None)
-        print(f"updated\t{watch}\t{updated.added} added, {updated.removed} removed\t{updated.index.record['measured']}")
+        print(f"updated\t{watch}\t{updated.added} added, {updated.removed} removed\t{updated.index.record.measured}")
         show(updated.index, queries, rest[changed:], changed)
         if asked.duplicates:
             copies(folder, asked.rows)

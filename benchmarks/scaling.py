@@ -166,7 +166,7 @@ def measured(photos: Path, rows: int) -> Rates:
             exact=scan,
             graph_build=graph_build,
             graph_search=graph_search,
-            graph_memory=graph.record["memory"] / rows,
+            graph_memory=graph.record.memory / rows,
             cells_memory=faiss_kinds.memory(cells.searcher.near, FURTHER) / FURTHER,
             push=push,
             pushed=pushed,

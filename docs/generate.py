@@ -1,4 +1,5 @@
-"""Writes the generated pages: cli.md from --help, losses.md from the loss files, exit-codes.md from errors.py.
+"""Writes the generated pages: cli.md from --help, losses.md from the loss files, exit-codes.md from errors.py; and the
+JSON Schemas from the records in dmlcli/report/.
 
 `make docs` writes them; tests/docs/test_generated.py fails where one is stale.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from dmlcli import errors
 from dmlcli.learn import losses
+from docs import schemas
 
 DOCS = Path(__file__).parent
 VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
@@ -55,7 +57,8 @@ def exit_codes() -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page with its text."""
-    return {DOCS / "cli.md": cli(), DOCS / "losses.md": loss_table(), DOCS / "exit-codes.md": exit_codes()}
+    named = {DOCS / "cli.md": cli(), DOCS / "losses.md": loss_table(), DOCS / "exit-codes.md": exit_codes()}
+    return named | schemas.pages()
 
 
 if __name__ == "__main__":

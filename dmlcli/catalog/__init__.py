@@ -14,12 +14,13 @@ official/    benchmark data sets, one file each
 splits       which images are fitted on, and which validate
 """
 
-from dmlcli.catalog.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Benchmark, Box, Catalog, Item, Photo, Published
+from dmlcli.catalog.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Benchmark, Catalog, Item, Photo, Published
 from dmlcli.catalog.columns import Columns
 from dmlcli.catalog.folders import find_images
 from dmlcli.catalog.official import benchmark_of
 from dmlcli.catalog.open import open_catalog
 from dmlcli.catalog.splits import TrainingSplit, split_for_comparison, split_for_training
+from dmlcli.types import Box
 
 __all__ = [
     "OPEN_TO_TRAINING",

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dmlcli.errors import UsageError, nearest
-from dmlcli.image import Box as Box
 from dmlcli.image import cropped, read_file
 from dmlcli.report.skipped import Skipped
+from dmlcli.types import Box
 
-VALIDATION_SPLITS = ("val", "valid", "validation", "dev")
-OPEN_TO_TRAINING = ("", "train", *VALIDATION_SPLITS)
+VALIDATION_SPLITS = ("val", "valid", "validation", "dev")  # names of splits that are validated on
+OPEN_TO_TRAINING = ("", "train", *VALIDATION_SPLITS)  # names of splits that training may see
 _OTHER_NAMES = {"training": "train", "testing": "test"}
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from dmlcli import progress
 from dmlcli.catalog import cells, numbers
-from dmlcli.catalog.catalog import Box, Item, split_name
+from dmlcli.catalog.catalog import Item, split_name
 from dmlcli.catalog.file_names import is_called_image
 from dmlcli.catalog.table_data import Table
 from dmlcli.catalog.text_files import is_escaped
 from dmlcli.errors import CatalogError, UsageError, nearest
 from dmlcli.report.skipped import Skipped
+from dmlcli.types import Box
 
 _USUAL_NAMES = {
     role: tuple(names.split())

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmlcli.catalog import Box, Photo
+from dmlcli.catalog import Photo
+from dmlcli.types import Box
 
 
 def file_identity(path: Path) -> tuple[int, int] | str:

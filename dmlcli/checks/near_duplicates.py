@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from dmlcli.types import Rows
+
 Fetch = Callable[[Rows], NDArray[np.float32]]  # rows to their unit vectors (B, D)
 
 OUTRIGHT = 8192  # vectors that are compared with each other: a block of scores and their vectors fit into memory

@@ -60,5 +60,7 @@ def error_text(message: str, hint: str, code: int, format: str | None) -> str:
         format: as `--format`.
     """
     if format in ("json", "jsonl"):
-        return printable.dumps({"schema": formatting.SCHEMA, "error": message, "hint": hint, "exit_code": code})
+        from dmlcli.report.error import ErrorReport
+
+        return printable.dumps({"schema": formatting.SCHEMA} | asdict(ErrorReport(message, hint, code)))
     return f"dmlcli: error: {printable.text(message)}" + (f"\nhint: {printable.text(hint)}" if hint else "")

@@ -94,7 +94,7 @@ def index(
     with storage.only_writer(target):
         there = indexes.open_index(target) if update and storage.restore(target).exists() else None
         if isinstance(source, Catalog):
-            views = there.views if there else average or ""
+            views = there.record.views if there else average or ""
             vectors, made_by, failed = _embedded(source, views, model, place, encoder, update, None if prune else there)
             skipped = (*source.skipped, *failed)
         else:
@@ -108,18 +108,18 @@ def index(
             added, removed = built.images, 0
         if made_by and target == place.index and made_by.folder.resolve().parent == place.models.resolve():
             model_history.place(place.models, made_by, place.model)  # back to a model that train replaced
-    measured = built.record["measured"] or {"recall": 1.0, "microseconds": None}
+    measured = built.record.measured
     return IndexReport(
         output=str(built.folder),
         images=built.images,
-        products=built.products,
+        products=built.record.products,
         dim=built.dim,
         kind=built.kind,
         model=str(folder) if folder else None,
-        recall=measured["recall"],
-        microseconds=measured["microseconds"],
-        memory=built.record["memory"],
-        why=built.record["why"],
+        recall=measured.recall if measured else 1.0,
+        microseconds=measured.microseconds if measured else None,
+        memory=built.record.memory,
+        why=built.record.why,
         added=added,
         removed=removed,
         skipped=skipped,

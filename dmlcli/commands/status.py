@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dmlcli import options
 
 if TYPE_CHECKING:
-    from dmlcli.report.status import RunRow, StatusReport
+    from dmlcli.report.status import RunRow, RunState, StatusReport
 
 
 def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
@@ -89,8 +89,8 @@ def _runs(folder: Path) -> "tuple[RunRow, ...]":
     for record in runs.list_runs(folder):
         lines = runs.read_metrics(folder / record.id)
         scores = [line["map@r"] for line in lines if line.get("map@r") is not None]
-        state = record.state
-        if state == "unfinished":
+        state: RunState = "done"
+        if record.state == "unfinished":
             state = "running" if runs.is_running(folder / record.id) else "interrupted"
         rows.append(
             RunRow(

@@ -17,9 +17,9 @@ from dmlcli.catalog import Catalog, Item
 from dmlcli.embeddings.embeddings import Embeddings, FileState
 from dmlcli.embeddings.missing_images import SHARE
 from dmlcli.errors import CatalogError, ImageError
-from dmlcli.image import Box, cropped, is_there, read_file, status_of
+from dmlcli.image import cropped, is_there, read_file, status_of
 from dmlcli.report.skipped import Skipped
-from dmlcli.types import Forward, Pixels, Vectors, View
+from dmlcli.types import Box, Forward, Pixels, Vectors, View
 
 BATCH = 32  # images that go through the model at once
 KEEP_EVERY = 30.0  # seconds of work that a killed process may lose

@@ -29,7 +29,7 @@ _NPZ_PATHS = ("paths", "filenames", "files", "image_paths", "names", "path", "fi
 _NPZ_PRODUCTS = ("labels", "products", "targets", "label", "product", "target", "y")
 _AT_ONCE = 1 << 22  # bytes of vectors that are brought to unit length at once
 _PARTS, _TABLES = "img_emb", "metadata"  # the folders of clip-retrieval
-CLIP_RETRIEVAL = (_PARTS, _TABLES)
+CLIP_RETRIEVAL = (_PARTS, _TABLES)  # what such a folder holds
 
 
 def open_embeddings(path: Path) -> Embeddings:

@@ -19,15 +19,14 @@ from dmlcli import dist_env, storage
 from dmlcli.catalog import Item
 from dmlcli.embeddings.embeddings import Embeddings, FileState
 from dmlcli.errors import EmbeddingsError
-from dmlcli.image import Box
 from dmlcli.storage import records
-from dmlcli.types import Vectors
+from dmlcli.types import Box, Vectors
 
 SCHEMA = 1
 # how reading a damaged file can fail, through JSON, CSV, npy and zip
 DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, csv.Error, BadZipFile)
 RECORD, _VECTORS, _ITEMS = "embeddings.json", "vectors.npy", "items.csv"
-FILES = (RECORD, _VECTORS, _ITEMS)
+FILES = (RECORD, _VECTORS, _ITEMS)  # of the folder
 _EARLIER = ["path", "product", "category", "split", "source", "size", "mtime_ns", "digest", "box"]
 _FIXED = [*_EARLIER, "inode", "ctime_ns"]
 _FIELDS = {

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmlcli.catalog import Item
-from dmlcli.ranking import TIE, Found, Rows
-from dmlcli.report.eval import Inflation
+from dmlcli.ranking import TIE, Found
+from dmlcli.report.eval import Inflation, InflationKind
+from dmlcli.types import Rows
 
 _COPY = 0.9999  # cosine from which two photos are one
 _NEXT = 2  # numbers apart up to which two photos of a series are neighbors
@@ -33,10 +35,14 @@ class LeakageDetector:
         series, self._number = zip(*map(_series, items), strict=True)
         _, self._series = np.unique(np.array(["\0".join(key) for key in series]), return_inverse=True)
         self._numbers = np.array(self._number)
-        kinds = ("series", "neighbor", "copy")
-        self._seen: dict[str, list[bool]] = {kind: [] for kind in kinds}  # of each right hit: was it one?
-        self._chance: dict[str, list[float]] = {kind: [] for kind in kinds}  # ... and how many of the right photos are
-        self._without: dict[str, list[bool]] = {kind: [] for kind in kinds}  # of each query: right without such photos?
+        kinds: tuple[InflationKind, ...] = ("series", "neighbor", "copy")
+        self._seen: dict[InflationKind, list[bool]] = {kind: [] for kind in kinds}  # of each right hit: was it one?
+        self._chance: dict[InflationKind, list[float]] = {
+            kind: [] for kind in kinds
+        }  # ... and how many of the right photos are
+        self._without: dict[InflationKind, list[bool]] = {
+            kind: [] for kind in kinds
+        }  # of each query: right without such photos?
         self._right: list[bool] = []
         self._wrong_copies = 0
 
@@ -47,7 +53,11 @@ class LeakageDetector:
         own = self._own_rows[found.query]
         same = self._series[found.right_rows] == self._series[own]
         apart = np.abs(self._numbers[found.right_rows] - self._numbers[own])
-        kin = {"series": same, "neighbor": same & (apart <= _NEXT), "copy": found.right >= _COPY}
+        kin: dict[InflationKind, NDArray[np.bool_]] = {
+            "series": same,
+            "neighbor": same & (apart <= _NEXT),
+            "copy": found.right >= _COPY,
+        }
         right = bool(found.right[0] - TIE > found.wrong)
         self._right.append(right)
         self._wrong_copies += found.wrong >= _COPY

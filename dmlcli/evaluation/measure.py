@@ -18,9 +18,10 @@ from dmlcli.evaluation.query_results import Floats, QueryResults, evaluate_queri
 from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
 from dmlcli.metrics import clusters, confidence
 from dmlcli.metrics import ranked as of_ranks
-from dmlcli.ranking import Ranks, Rows, Scores, block_rows
+from dmlcli.ranking import block_rows
 from dmlcli.report.eval import Inflation
 from dmlcli.search.rerank import Rerank
+from dmlcli.types import Ranks, Rows, Scores
 
 _ALIKE = 1e-4  # largest difference in any coordinate between embeddings that have collapsed
 _TIED = 0.001  # difference of Recall@1 from which ties are reported

@@ -7,7 +7,8 @@ import numpy as np
 
 from dmlcli.catalog import OPEN_TO_TRAINING, VALIDATION_SPLITS, Item
 from dmlcli.errors import UsageError, nearest
-from dmlcli.ranking import Groups, Rows
+from dmlcli.ranking import Groups
+from dmlcli.types import Rows
 
 LEAVE_ONE_OUT, QUERY_GALLERY = "leave-one-out", "query/gallery"
 _PAIRS = [("query", "gallery"), *((split, "train") for split in ("test", *VALIDATION_SPLITS))]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from dmlcli import progress
 from dmlcli.catalog import Item
 from dmlcli.metrics.verification import Pairs
-from dmlcli.ranking import TIE, Found, Groups, Ranks, Rows, Scores, Similarities, find
+from dmlcli.ranking import TIE, Found, Groups, Similarities, find
+from dmlcli.types import Ranks, Rows, Scores
 
 Floats = NDArray[np.float64]
 SINGLE_SHOT_REPEATS = 10

@@ -18,7 +18,8 @@ from dmlcli.catalog import Item
 from dmlcli.errors import EmbeddingsError
 from dmlcli.evaluation.query_results import QueryResults
 from dmlcli.metrics.ranked import UNSEEN
-from dmlcli.ranking import TIE, Rows
+from dmlcli.ranking import TIE
+from dmlcli.types import Rows
 
 _COLUMNS = ("query", "rank", "score", "product", "image")
 Lists = dict[str, list[tuple[str, float]]]  # query -> image and score, higher is better

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dmlcli.ranking import Ranks, Scores, Similarities, rank
+from dmlcli.ranking import Similarities, rank
 from dmlcli.search.rerank import Rerank
+from dmlcli.types import Ranks, Scores
 
 
 @dataclass

@@ -21,9 +21,8 @@ from dmlcli.image.image_files import (
     status_of,
 )
 from dmlcli.image.limits import allow_pixels
-from dmlcli.image.resample import Box
 from dmlcli.image.view import ImageSettings, normalize, square, view
-from dmlcli.types import Pixels
+from dmlcli.types import Box, Pixels
 
 __all__ = [
     "SNIFF_LENGTH",

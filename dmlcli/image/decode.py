@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dmlcli.errors import DmlcliError, ImageError
 from dmlcli.image import jpeg, limits
-from dmlcli.image.resample import Box, Floats, resample
+from dmlcli.image.resample import Floats, resample
 from dmlcli.image.scratch import scratch
+from dmlcli.types import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,6 +2,8 @@
 
 The header of a plain JPEG is read without Pillow, whose import takes longer than decoding and embedding a photo. What
 is not plain (four colors, unusual coding, an orientation written in an unusual way, damage) is left to Pillow.
+`simplejpeg.decode_jpeg_header` tells neither the orientation nor the scans, and the walk that finds them (20 µs) passes
+the size.
 """
 
 import re

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.image.scratch import scratch
+from dmlcli.types import Box
 
 Floats = NDArray[np.float32]
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, fractions allowed
-
 _GROUP = 4  # neighboring pixels of the result that are made by one product
 _ALONE = 1 << 18  # multiply-adds up to which OpenBLAS stays in its caller's thread; threads decode beside each other
 

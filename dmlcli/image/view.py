@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmlcli.image.decode import Picture
-from dmlcli.image.resample import Box
-from dmlcli.types import Pixels
+from dmlcli.types import Box, Pixels
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 gallery      the one interface to what is searched in, a folder or a collection on a cluster
 item_table   what each id shows, in SQLite
-filters      --where over the item table
+filters      --where over the item table, by words (filter_tokens) and by what is compared (filter_kinds)
 searcher     FAISS: which ids are near, exactly or nearly
 flat         a small exact one without FAISS, for a query or two
+record       what an index says of itself: index.json
 index        an index folder opened for reading: search, vectors
 faiss_kinds  what FAISS offers, by its factory strings
 graphs       its graphs, with every row within reach

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from dmlcli import prefetch, progress
 from dmlcli.errors import CannotRun
 from dmlcli.indexes import faiss_kinds
-from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.indexes.item_table import NO_IDS
+from dmlcli.indexes.record import EXACT, KindCandidate, SearchCost
 from dmlcli.indexes.searcher import Searcher
-from dmlcli.types import Vectors
+from dmlcli.types import Ids, Vectors
 
 AUTO_FROM = 100_000  # images; with fewer, exact search is quick enough by itself
-TARGET = 0.98
+TARGET = 0.98  # recall of the ten nearest that an index keeps unless another is asked for
 _TRIAL = 50_000  # rows on which candidates are tried
 _QUERIES, _NEAREST = 400, 10
 _TIMED = 50  # queries that are timed, one by one
@@ -48,33 +49,6 @@ class IndexRequirements:
     recall: float = TARGET  # of the ten nearest, in (0, 1]
     memory: int | None = None  # bytes
     chosen: bool = False
-
-
-@dataclass(frozen=True)
-class SearchCost:
-    """How well and how fast a search does."""
-
-    recall: float  # of the ten nearest
-    error: float  # standard error of it
-    itself: float  # share of images that find themselves
-    microseconds: float  # a query, alone, on one thread
-
-
-@dataclass(frozen=True)
-class KindCandidate:
-    """What a candidate needs for all rows, as scaled from the sample, and why it was left out, if it was."""
-
-    kind: str
-    recall: float
-    microseconds: float
-    memory: int  # bytes
-    seconds: float  # to build, on all cores
-    refused: str = ""
-
-    @property
-    def cost(self) -> float:
-        """Seconds that it takes until it has answered as many queries as it is made for."""
-        return self.seconds + _ASKED * self.microseconds / 1e6
 
 
 class Filled(NamedTuple):
@@ -201,7 +175,7 @@ def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandid
     """
     count, dim = vectors.shape
     sample = thin(draw(vectors, np.arange(count), seed=1))
-    exact = _checked(_measured(faiss_kinds.EXACT, faiss_kinds.EXACT, sample, count, requirements), requirements)
+    exact = _checked(_measured(EXACT, EXACT, sample, count, requirements), requirements)
     if not exact.refused and exact.microseconds <= _QUICK:
         return [exact]
     candidates = [exact]
@@ -223,7 +197,7 @@ def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandid
             f"{_megabytes(requirements.memory or 0)}",
             hint=f"--max-memory {_megabytes(least.memory)} is the least that does ({least.kind})",
         )
-    return sorted(candidates, key=lambda candidate: (bool(candidate.refused), candidate.cost))
+    return sorted(candidates, key=lambda candidate: (bool(candidate.refused), cost(candidate)))
 
 
 def why(chosen: KindCandidate, candidates: list[KindCandidate]) -> str:
@@ -284,12 +258,17 @@ def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tupl
         yield requirements.kind, "asked for", []
         return
     if len(vectors) < AUTO_FROM and not requirements.chosen and requirements.memory is None:
-        yield faiss_kinds.EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
+        yield EXACT, f"exact search is quick below {AUTO_FROM:,} images", []
         return
     candidates = choose(vectors, requirements)
     for candidate in candidates:
         if not candidate.refused:
             yield candidate.kind, why(candidate, candidates), candidates
+
+
+def cost(candidate: KindCandidate) -> float:
+    """Seconds that it takes until it has answered as many queries as it is made for."""
+    return candidate.seconds + _ASKED * candidate.microseconds / 1e6
 
 
 def _checked(candidate: KindCandidate, requirements: IndexRequirements) -> KindCandidate:

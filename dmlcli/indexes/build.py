@@ -1,6 +1,6 @@
 """Writing an index: anew, or as an update of the one that is there. Whole or not at all, never in a reader's way."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ from dmlcli import progress, storage
 from dmlcli.embeddings import Embeddings, missing_images
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes import faiss_kinds, item_table
-from dmlcli.indexes.auto_kind import IndexRequirements, KindCandidate, SearchCost, draw, fit, in_order, make
-from dmlcli.indexes.index import FILES, ITEMS, RECORD, ROWS, SCHEMA, VECTORS, Index, open_index
-from dmlcli.indexes.item_table import NO_IDS, Ids
+from dmlcli.indexes.auto_kind import IndexRequirements, draw, fit, in_order, make
+from dmlcli.indexes.index import FILES, ITEMS, ROWS, VECTORS, Index, open_index
+from dmlcli.indexes.item_table import NO_IDS
+from dmlcli.indexes.record import IndexRecord, KindCandidate, SearchCost, write
 from dmlcli.storage import checksums
+from dmlcli.types import Ids
 
 _ANY = IndexRequirements()
 _MANY_DEAD = 0.25  # share of rows that cannot be removed at which the index is made anew
@@ -39,7 +41,7 @@ class _Made:
     settings: dict[str, int]
     measured: SearchCost | None  # None where it is exact
     target: float
-    tried: list[dict[str, Any]]
+    tried: list[KindCandidate]
     dead: Ids
 
 
@@ -97,16 +99,16 @@ def update(folder: Path, embeddings: Embeddings, model_folder: Path | None, *, p
     old = open_index(folder)
     if not prune:
         check_removal(old, embeddings)
-    if (old.model, old.dim, old.views) != (embeddings.model, embeddings.dim, embeddings.views):
+    if (old.model, old.dim, old.record.views) != (embeddings.model, embeddings.dim, embeddings.views):
         raise MismatchError(
             f"the index in {folder} was made by another model or of other views than these embeddings",
             hint="without --update it is rebuilt",
         )
     ids, gone = _assign(old, embeddings)
-    new = np.flatnonzero(ids >= old.record["next_id"])
+    new = np.flatnonzero(ids >= old.record.next_id)
     # where neither is new or gone, only names and columns may differ
     made = _changed(old, embeddings, ids, new, gone) if len(new) or len(gone) else _as_it_is(old)
-    _write(folder, made, embeddings, ids, old.record["next_id"] + len(new), model_folder)
+    _write(folder, made, embeddings, ids, old.record.next_id + len(new), model_folder)
     return Updated(open_index(folder), len(new), len(gone))
 
 
@@ -118,8 +120,7 @@ def _check_something(embeddings: Embeddings) -> None:
 def _make(kind: str, why: str, trials: list[KindCandidate], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
     near, rows, *_ = make(kind, embeddings.vectors, ids)
     settings, measured = _fitted(near, rows, embeddings, ids, target)
-    tried = [asdict(trial) for trial in trials]
-    return _Made(near, rows, kind, why, settings, measured, target, tried, NO_IDS)
+    return _Made(near, rows, kind, why, settings, measured, target, trials, NO_IDS)
 
 
 def _fitted(
@@ -133,7 +134,7 @@ def _fitted(
 def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
     """The id of each row, a new one where its image or content is new; and the ids whose rows are gone."""
     known = item_table.ids_by_content(old.table)
-    number = old.record["next_id"]  # an id is never used twice, also not the last one's
+    number = old.record.next_id  # an id is never used twice, also not the last one's
     ids = np.empty(len(embeddings.items), dtype=np.int64)
     for row, (item, mark) in enumerate(zip(embeddings.items, item_table.content_marks(embeddings), strict=True)):
         same = known.get((item.path, mark))
@@ -147,8 +148,8 @@ def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
 
 def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) -> _Made:
     near = faiss_kinds.read(old.folder / VECTORS, mapped=False)
-    rows = faiss_kinds.read(old.folder / ROWS, mapped=False) if old.record["rows"] else None
-    target, dead = old.record["target"], old.searcher.dead
+    rows = faiss_kinds.read(old.folder / ROWS, mapped=False) if old.record.rows else None
+    target, dead = old.record.target, old.searcher.dead
     if faiss_kinds.can_remove(near):
         for index in (near, rows):
             if index is not None and len(gone):
@@ -157,31 +158,31 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
         dead = np.union1d(dead, gone)
     if len(dead) > _MANY_DEAD * near.ntotal:
         progress.note(f"{len(dead)} of {near.ntotal} rows are gone, which {old.kind} cannot remove: it is rebuilt")
-        return _make(old.kind, old.record["why"], [], embeddings, ids, target)
+        return _make(old.kind, old.record.why, [], embeddings, ids, target)
     try:
         for index in (near, rows):
             if index is not None:
                 faiss_kinds.add(index, embeddings.vectors[new], ids[new], "adding")
     except RuntimeError:  # a kind that can only be made whole
         progress.note(f"{old.kind} takes no new rows: it is rebuilt")
-        return _make(old.kind, old.record["why"], [], embeddings, ids, target)
+        return _make(old.kind, old.record.why, [], embeddings, ids, target)
     settings, measured = _fitted(near, rows, embeddings, ids, target, dead)
     if measured is not None and measured.recall < target:
         progress.warn(f"recall@10 is {measured.recall:.3f} by now, below {target}: without --update it is rebuilt")
-    return _Made(near, rows, old.kind, old.record["why"], settings, measured, target, old.record["tried"], dead)
+    return _Made(near, rows, old.kind, old.record.why, settings, measured, target, old.record.tried, dead)
 
 
 def _as_it_is(old: Index) -> _Made:
-    measured, record = old.record["measured"], old.record
+    record = old.record
     return _Made(
         near=faiss_kinds.read(old.folder / VECTORS),
-        rows=faiss_kinds.read(old.folder / ROWS) if record["rows"] else None,
+        rows=faiss_kinds.read(old.folder / ROWS) if record.rows else None,
         kind=old.kind,
-        why=record["why"],
-        settings=record["settings"],
-        measured=SearchCost(**measured) if measured else None,
-        target=record["target"],
-        tried=record["tried"],
+        why=record.why,
+        settings=record.settings,
+        measured=record.measured,
+        target=record.target,
+        tried=record.tried,
         dead=old.searcher.dead,
     )
 
@@ -194,26 +195,26 @@ def _write(
         if made.rows is not None:
             faiss_kinds.write(made.rows, draft / ROWS)
         item_table.write(draft / ITEMS, embeddings, ids)
-        record = {
-            "schema": SCHEMA,
-            "kind": made.kind,
-            "why": made.why,
-            "images": len(ids),
-            "products": len(set(embeddings.products) - {""}),
-            "dim": embeddings.dim,
-            "root": storage.reference(embeddings.root, folder),
-            "model": embeddings.model,
-            "model_folder": storage.reference(model_folder, folder) if model_folder else None,
-            "views": embeddings.views,
-            "memory": faiss_kinds.memory(made.near, len(ids)),
-            "measured": asdict(made.measured) if made.measured else None,
-            "target": made.target,
-            "settings": made.settings,
-            "tried": made.tried,
-            "rows": made.rows is not None,
-            "dead": made.dead.tolist(),
-            "next_id": next_id,
-        }
         files = [VECTORS, ITEMS, *([ROWS] if made.rows is not None else [])]
-        storage.write_json(draft / RECORD, record | {"sums": checksums.sums(draft, files)})
+        record = IndexRecord(
+            kind=made.kind,
+            why=made.why,
+            images=len(ids),
+            products=len(set(embeddings.products) - {""}),
+            dim=embeddings.dim,
+            root=embeddings.root,
+            model=embeddings.model,
+            model_folder=model_folder,
+            views=embeddings.views,
+            memory=faiss_kinds.memory(made.near, len(ids)),
+            measured=made.measured,
+            target=made.target,
+            settings=made.settings,
+            tried=made.tried,
+            rows=made.rows is not None,
+            dead=made.dead.tolist(),
+            next_id=next_id,
+            sums=checksums.sums(draft, files),
+        )
+        write(draft, record, folder)
         checksums.note(draft, files)

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from dmlcli import prefetch, progress, storage
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.indexes import graphs
-from dmlcli.indexes.flat import EXACT as EXACT
-from dmlcli.indexes.item_table import Ids
-from dmlcli.types import Vectors
+from dmlcli.types import Ids, Vectors
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before FAISS comes: its threads spin while they wait for work
 ROWS = "SQfp16"  # how exact rows lie beside a kind that does not keep them

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from dmlcli.errors import UsageError
-from dmlcli.indexes.filters import NOTHING, Token, refused, tokens
+from dmlcli.indexes.filter_tokens import NOTHING, Token, refused, tokens
 
 NUMBER, TEXT, ANY = "number", "text", "any"
 Sample = Callable[[str], str]  # the name of a text column to one of its values, as a message shows it

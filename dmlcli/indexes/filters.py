@@ -7,19 +7,18 @@ then SQLite itself runs it under an authorizer that permits reading the item tab
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.errors import UsageError
+from dmlcli.indexes.filter_kinds import check_kinds
+from dmlcli.indexes.filter_tokens import HINT, NOTHING, Token, refused, tokens
 from dmlcli.indexes.item_table import FIXED, name
 
 LONGEST = 20.0  # seconds that one filter may take
 _STEPS = 1000  # of SQLite's machine between two looks at the clock
 _PATTERN = 1000  # bytes of a pattern: one match is one step, and takes pattern times text
-_HINT = """--where "category = 'mug' and price < 20" """.strip()
 _CLOSE = 0.6  # how alike a column must be to be suggested for another, of 1
 _EMPTY = {
     "product": "put the images of each product into a folder, or name the column with --product-column",
@@ -50,26 +49,6 @@ _KEYWORDS = _CLAUSES | _CASES
 # a bracket after one of these opens a group; after any other word it calls a function
 _BEFORE_GROUP = _KEYWORDS - {"null", "true", "false", "isnull", "notnull", "nocase", "collate", "end"}
 _MATCHES = ("like", "glob")  # operators, though SQLite knows them as functions too
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<comment>--|/\*)
-      | (?P<text>'(?:[^']|'')*')
-      | (?P<quoted>"(?:[^"]|"")+")
-      | (?P<word>[^\W\d]\w*)
-      | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-      | (?P<sign><>|<=|>=|==|!=|\|\||<<|>>|[-+*/%<>=(),&|~])""",
-    re.VERBOSE,
-)
-
-
-class Token(NamedTuple):
-    """A word of an expression, and what kind of word it is: a group of _TOKEN, or nothing at the end."""
-
-    kind: str
-    text: str
-
-
-NOTHING = Token("", "")
 
 
 def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
@@ -81,8 +60,6 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     Errors: UsageError that names the word which is not understood, and the nearest column; or the column that has
         text where it is compared with a number; or, where nothing is found, a column that is empty in all rows.
     """
-    from dmlcli.indexes.filter_kinds import check_kinds
-
     kinds = {row[1]: row[2] for row in table.execute("PRAGMA table_info(items)")}
     check(expression, list(kinds))
     check_kinds(expression, kinds, lambda column: _sample(table, column))
@@ -96,11 +73,11 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     except (sqlite3.OperationalError, sqlite3.DataError) as error:
         slow = str(error) == "interrupted"
         reason = f"it took longer than {LONGEST:.0f} s" if slow else str(error)
-        raise UsageError(f"--where {expression}: {reason}", hint=_HINT) from error
+        raise UsageError(f"--where {expression}: {reason}", hint=HINT) from error
     except sqlite3.DatabaseError as error:
         if "authoriz" not in str(error) and "prohibited" not in str(error):
             raise  # a damaged table is not the fault of the expression
-        raise UsageError(f"--where {expression}: it may only compare columns", hint=_HINT) from error
+        raise UsageError(f"--where {expression}: it may only compare columns", hint=HINT) from error
     if not len(found):
         _check_filled(table, expression, kinds)
     return found
@@ -127,20 +104,6 @@ def check(expression: str, columns: list[str]) -> None:
         _check_name(expression, token, columns)
     if depth:
         raise refused(expression, "there is a ( without its )")
-
-
-def tokens(expression: str) -> Iterator[Token]:
-    """The words of an expression; raises UsageError at the first that has no meaning."""
-    place = 0
-    while place < len(expression):
-        found = _TOKEN.match(expression, place)
-        if found is None or found.lastgroup is None:
-            raise refused(expression, f"{expression[place]!r} has no meaning here")
-        if found.lastgroup == "comment":
-            raise refused(expression, "comments are not taken")
-        if found.lastgroup != "space":
-            yield Token(found.lastgroup, found.group())
-        place = found.end()
 
 
 def _check_name(expression: str, token: Token, columns: list[str]) -> None:
@@ -198,11 +161,6 @@ def _check_filled(table: sqlite3.Connection, expression: str, kinds: dict[str, s
                 f"the column {column} is empty for all images of this index",
                 hint=_EMPTY.get(column, "fill the column of the table, and run dmlcli index again"),
             )
-
-
-def refused(expression: str, reason: str, hint: str = _HINT) -> UsageError:
-    """Return the error for an expression that is not understood, or not permitted."""
-    return UsageError(f"--where {expression}: {reason}", hint=hint)
 
 
 def _permit_reading(action: int, first: str | None, second: str | None, *_: str | None) -> int:

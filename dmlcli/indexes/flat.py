@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmlcli.indexes.item_table import NO_IDS, Ids
-from dmlcli.types import Vectors
+from dmlcli.indexes.item_table import NO_IDS
+from dmlcli.types import Ids, Scores, Vectors
 
 if TYPE_CHECKING:
-    from dmlcli.indexes.searcher import Scores, Searcher
+    from dmlcli.indexes.searcher import Searcher
 
-EXACT = "Flat"  # what FAISS calls it
 LARGEST = 1 << 26  # bytes of rows that are read for one answer
 _FEW = 4  # queries, until FAISS is worth its import
 _AT_ONCE = 1 << 20  # bytes of rows

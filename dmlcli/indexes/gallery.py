@@ -1,18 +1,18 @@
 """The one interface to what is searched in, wherever it lies: a folder on this disk, or a collection on a cluster.
 
-Two halves: the vectors, and what the item table says of them. `opened.Index` and `search.items.Items` are the halves
-for a folder, `milvus.Collection` is both for a collection. Whoever answers a query knows nothing else of an index.
+Two halves: the vectors, and what the item table says of them. `index.Index` and `search.item_lookup.Items` are the
+halves for a folder, `milvus.Collection` is both for a collection. Whoever answers a query knows nothing else of an
+index.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from dmlcli.indexes.item_table import Ids
-from dmlcli.types import Vectors
+from dmlcli.types import Box, Ids, Vectors
 
 if TYPE_CHECKING:
-    from dmlcli.catalog import Box, Photo
+    from dmlcli.catalog import Photo
 
 PLAIN, SECURE = "milvus:", "milvuss:"  # how the address of a collection begins; over TLS
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmlcli.indexes.item_table import Ids
+from dmlcli.types import Ids
 
 _BLOCK = 1 << 16  # rows whose links are followed at once
 

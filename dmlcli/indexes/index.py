@@ -14,50 +14,19 @@ import numpy as np
 from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, IndexFileError, UsageError
 from dmlcli.indexes import item_table
-from dmlcli.indexes.flat import EXACT, Flat
+from dmlcli.indexes.flat import Flat
 from dmlcli.indexes.gallery import Found, is_address
-from dmlcli.indexes.item_table import Ids
+from dmlcli.indexes.record import EXACT, RECORD, IndexRecord, read
 from dmlcli.storage import checksums, records
-from dmlcli.types import Vectors
-
-if TYPE_CHECKING:
-    from dmlcli.indexes.searcher import Scores, Searcher
+from dmlcli.types import Ids, Scores, Vectors
 
 if TYPE_CHECKING:
     from dmlcli.indexes.milvus.collection import Collection
+    from dmlcli.indexes.searcher import Searcher
 
-SCHEMA = 1
-RECORD, VECTORS, ROWS, ITEMS = "index.json", "vectors.faiss", "rows.faiss", "items.sqlite"
+VECTORS, ROWS, ITEMS = "vectors.faiss", "rows.faiss", "items.sqlite"
 CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
-FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.SEEN)
-_SHARE = records.number(0, 1)
-_MEASURED = {
-    "recall": _SHARE,
-    "error": records.number(0, 1),
-    "itself": _SHARE,
-    "microseconds": records.number(0),
-}
-_FIELDS = {
-    "kind": records.TEXT,
-    "why": records.TEXT,
-    "images": records.whole(1),
-    "products": records.whole(),
-    "dim": records.whole(1, 1 << 20),
-    "root": records.REFERENCE,
-    "model": records.TEXT,
-    "model_folder": records.optional(records.REFERENCE),
-    "views": records.one_of("", "flip", "crops"),
-    "memory": records.whole(),
-    "measured": records.optional(records.record_of(_MEASURED)),
-    "target": _SHARE,
-    "settings": records.mapping_of(records.whole(0, 1 << 31)),
-    "tried": records.list_of(records.mapping_of(records.ANYTHING)),
-    "rows": records.FLAG,
-    "dead": records.list_of(records.whole()),
-    "next_id": records.whole(),
-    "sums": records.mapping_of(records.TEXT),
-}
-_EARLIER = ("sums",)  # entries that indexes of earlier versions lack
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.SEEN)  # of the folder
 _LONGEST = 20.0  # seconds that one statement may take while an index is opened
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock
 
@@ -67,15 +36,8 @@ class Index:
     """An opened index folder; vectors stay on disk until they are needed."""
 
     folder: Path
-    root: Path
-    model: str  # fingerprint, "" for an index of bare embeddings
-    model_folder: Path | None
-    views: str  # what was averaged for each image, "" for one plain view
-    images: int
-    products: int
-    dim: int
-    kind: str  # a FAISS factory string
-    record: dict[str, Any] = field(repr=False)  # index.json
+    record: IndexRecord
+    stamp: bytes = field(repr=False)  # the file of the record: it changes whenever the index does
     searcher: "Searcher | Flat" = field(repr=False)
     table: sqlite3.Connection = field(repr=False)  # of the items, read-only
 
@@ -85,14 +47,39 @@ class Index:
         return str(self.folder)
 
     @property
+    def root(self) -> Path:
+        """What the paths of its images are relative to."""
+        return self.record.root
+
+    @property
+    def model(self) -> str:
+        """The fingerprint of the model that made it, "" for bare embeddings."""
+        return self.record.model
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where that model lay."""
+        return self.record.model_folder
+
+    @property
+    def images(self) -> int:
+        """How many images can be found."""
+        return self.record.images
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.record.dim
+
+    @property
+    def kind(self) -> str:
+        """The factory string of FAISS."""
+        return self.record.kind
+
+    @property
     def most(self) -> int:
         """As many hits as there are images."""
         return self.images
-
-    @property
-    def stamp(self) -> bytes:
-        """The record: it changes whenever the index does."""
-        return records.read_bytes(self.folder / RECORD)
 
     @property
     def items_file(self) -> Path:
@@ -190,30 +177,16 @@ def open_index(folder: Path) -> Index:
 
 
 def _open(folder: Path) -> Index:
-    record = records.read(folder / RECORD, SCHEMA, _FIELDS, may_lack=_EARLIER)
-    sums = record.get("sums", {})
-    if sums and set(sums) != {VECTORS, ITEMS, *([ROWS] if record["rows"] else [])}:
+    record = read(folder)
+    if record.sums and set(record.sums) != {VECTORS, ITEMS, *([ROWS] if record.rows else [])}:
         raise ValueError("it lists other files than an index has")
-    checksums.check(folder, sums)
+    checksums.check(folder, record.sums)
     searcher = _searcher(folder, record)
     table, count = _table(folder / ITEMS)
-    if not searcher.total == count == record["images"] or searcher.dim != record["dim"]:
+    if not searcher.total == count == record.images or searcher.dim != record.dim:
         found = f"{searcher.total} vectors of {searcher.dim} for {count} items"
-        raise ValueError(f"{found}, {record['images']} of {record['dim']} expected")
-    return Index(
-        folder=folder,
-        root=storage.dereference(record["root"], folder),
-        model=record["model"],
-        model_folder=storage.dereference(record["model_folder"], folder) if record["model_folder"] else None,
-        views=record["views"],
-        images=record["images"],
-        products=record["products"],
-        dim=record["dim"],
-        kind=record["kind"],
-        record=record,
-        searcher=searcher,
-        table=table,
-    )
+        raise ValueError(f"{found}, {record.images} of {record.dim} expected")
+    return Index(folder, record, records.read_bytes(folder / RECORD), searcher, table)
 
 
 def _table(file: Path) -> tuple[sqlite3.Connection, int]:
@@ -236,19 +209,19 @@ def _table(file: Path) -> tuple[sqlite3.Connection, int]:
     return table, count
 
 
-def _searcher(folder: Path, record: dict[str, Any]) -> "Searcher | Flat":
-    if record["kind"] == EXACT and not record["dead"] and not record["rows"]:
+def _searcher(folder: Path, record: IndexRecord) -> "Searcher | Flat":
+    if record.kind == EXACT and not record.dead and not record.rows:
         with suppress(ValueError):  # large, or damaged, which FAISS will say
             return Flat(folder / VECTORS)
     from dmlcli.indexes import faiss_kinds
     from dmlcli.indexes.searcher import Searcher
 
     near = faiss_kinds.read(folder / VECTORS)
-    faiss_kinds.tune(near, record["settings"])
-    rows = faiss_kinds.read(folder / ROWS) if record["rows"] else None
+    faiss_kinds.tune(near, record.settings)
+    rows = faiss_kinds.read(folder / ROWS) if record.rows else None
     if rows is not None and (rows.ntotal, rows.d) != (near.ntotal, near.d):
         raise ValueError(f"{rows.ntotal} rows of {rows.d} for {near.ntotal} vectors of {near.d}")
-    return Searcher(near, rows, record["settings"].get("again", 0), np.asarray(record["dead"], dtype=np.int64))
+    return Searcher(near, rows, record.settings.get("again", 0), np.asarray(record.dead, dtype=np.int64))
 
 
 def _damaged(folder: Path, error: Exception) -> IndexFileError:

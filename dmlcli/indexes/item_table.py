@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from dmlcli.types import Box, Ids
 
 if TYPE_CHECKING:
-    from dmlcli.catalog import Box, Item
+    from dmlcli.catalog import Item
     from dmlcli.embeddings import Embeddings
 
-Ids = NDArray[np.int64]
 NO_IDS: Ids = np.zeros(0, np.int64)
-
 FIXED = ("id", "path", "product", "category")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")  # what is longer is a code
 _REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE]-\d{1,3})?")

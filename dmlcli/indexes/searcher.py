@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.indexes import faiss_kinds
-from dmlcli.indexes.item_table import NO_IDS, Ids
-from dmlcli.types import Vectors
+from dmlcli.indexes.item_table import NO_IDS
+from dmlcli.types import Ids, Scores, Vectors
 
 _FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
 _BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
 _TEAM = 8  # queries; fewer are searched on one thread, because waiting for a team costs more than it saves
 LEAST = 10  # rows that are looked for, however few are asked for: that is what was measured
-Scores = NDArray[np.float32]
 Allowed = NDArray[np.bool_]  # of each id from 0, whether it may be found
 
 

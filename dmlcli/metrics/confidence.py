@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dmlcli.metrics.ranked import is_macro
 
 Values = NDArray[np.float64]  # (Q,) one metric for each query, NaN where it has no answer
-Interval = tuple[float, float]
+Interval = tuple[float, float]  # low and high end, 95 %
 _DRAWS = 1000
 _CHUNK = 2**22  # numbers drawn at once
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli.errors import UsageError, nearest
+from dmlcli.types import Ranks
 
-Ranks = NDArray[np.int64]  # of one query's relevant images, ascending, from 1
 UNSEEN = 2**62  # the rank of a relevant image that is not in the list
-DEFAULT = ("recall@1", "recall@5", "recall@10", "map@r", "r_precision")
+DEFAULT = ("recall@1", "recall@5", "recall@10", "map@r", "r_precision")  # reported without --metrics
 
 
 def recall_at(k: int, ranks: Ranks) -> float:

@@ -10,8 +10,9 @@ maps everything to one point scores 0.
 """
 
 from dmlcli.ranking.dispatch import find, rankings
-from dmlcli.ranking.relevance import TIE, Found, Groups, Ranks, Rows, Scores
+from dmlcli.ranking.relevance import TIE, Found, Groups
 from dmlcli.ranking.row_search import Similarities, block_rows, rank, search
+from dmlcli.types import Ranks, Rows, Scores
 
 __all__ = [
     "TIE",

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from dmlcli.ranking import tile_search
-from dmlcli.ranking.relevance import Found, Groups, Ranks, Rows, Scores
+from dmlcli.ranking.relevance import Found, Groups
 from dmlcli.ranking.row_search import Similarities, search
+from dmlcli.types import Ranks, Rows, Scores
 
 _FEW = 24  # right images of a query up to which counting beats the product that it saves
 

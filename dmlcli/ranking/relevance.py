@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ranks = NDArray[np.int64]  # of one query's relevant images, ascending, from 1
-Rows = NDArray[np.int64]
-Scores = NDArray[np.float32]
+from dmlcli.types import Ranks, Rows, Scores
+
 TIE = np.float32(1e-6)  # cosine similarities closer than this are equal: float32 products are no finer
 
 

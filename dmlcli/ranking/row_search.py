@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlcli.ranking.relevance import TIE, Found, Groups, Ranks, Rows, Scores
+from dmlcli.ranking.relevance import TIE, Found, Groups
+from dmlcli.types import Ranks, Rows, Scores
 
 _ZERO = np.float32(-2)  # the similarity of a vector without length: below every cosine, so it is found last
 _BLOCK_BYTES = 64 * 2**20

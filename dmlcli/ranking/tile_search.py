@@ -17,7 +17,8 @@ from threading import Lock
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from dmlcli.ranking.relevance import TIE, Found, Groups, Rows, Scores
+from dmlcli.ranking.relevance import TIE, Found, Groups
+from dmlcli.types import Rows, Scores
 
 SIDE = 512  # a tile and what is counted in it stay in the second-level cache
 _LANES = 8  # bytes that are summed at once, each up to 255

@@ -2,47 +2,64 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dmlcli.report.skipped import Skipped
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Count, Difference, DifferenceInterval, Interval, Seconds, Share
 
 FROZEN, CLOSED = "frozen backbone", "LDA head"  # the lines that are not losses
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of a comparison: scores on unseen products, and the gain in MAP@R over the frozen backbone.
-
-    Scores are None where training diverged, and `trouble` says so.
-    """
+    """One line of a comparison; scores are None where training diverged, and `trouble` says so."""
 
     name: str
-    recall_at_1: float | None
-    map_at_r: float | None
-    interval95: tuple[float, float] | None  # of MAP@R
-    gain: float | None
-    gain_interval95: tuple[float, float] | None  # paired: the same queries, whole products drawn
-    seen_recall_at_1: float | None  # of new photos of the products trained on
-    seen_map_at_r: float | None
-    seconds: float
+    """The loss with its settings, or frozen backbone, or LDA head."""
+    recall_at_1: "Share | None"
+    """Recall@1 on unseen products."""
+    map_at_r: "Share | None"
+    """MAP@R on unseen products."""
+    interval95: "Interval | None"
+    """95 % interval of MAP@R."""
+    gain: "Difference | None"
+    """Gain in MAP@R over the frozen backbone."""
+    gain_interval95: "DifferenceInterval | None"
+    """95 % interval of the gain, paired: the same queries, whole products drawn."""
+    seen_recall_at_1: "Share | None"
+    """Recall@1 of new photos of the products trained on; null where there are none."""
+    seen_map_at_r: "Share | None"
+    """MAP@R of new photos of the products trained on; null where there are none."""
+    seconds: "Seconds"
+    """Time of training, in seconds."""
     trouble: str = ""
-    head_gain_interval95: tuple[float, float] | None = None  # the same over the LDA head, which train starts from
+    """What went wrong in training; empty where nothing did."""
+    head_gain_interval95: "DifferenceInterval | None" = None
+    """95 % interval of the gain over the LDA head, which train starts from."""
 
 
 @dataclass(frozen=True)
 class CompareReport:
-    """Which loss suits these photos; the best first.
+    """Which loss suits these photos; the best first."""
 
-    `recommended` is "" where the intervals carry no loss; `why` says what they show.
-    """
-
-    images: int
-    products: int
+    images: "Count"
+    """Images that were trained on."""
+    products: "Count"
+    """Products that they show."""
     protocol: str
+    """What was held out, in words."""
     contenders: tuple[Contender, ...]
+    """The losses, the frozen backbone and the LDA head; the best in MAP@R first."""
     recommended: str
+    """The loss to train with; empty where the intervals recommend none."""
     why: str
+    """What the intervals show."""
     caution: str = ""
+    """What is wrong with the weights; empty where nothing is."""
     skipped: tuple[Skipped, ...] = ()
+    """Inputs that could not be used."""
 
 
 def recommend(contenders: Sequence[Contender]) -> tuple[str, str]:

@@ -1,16 +1,32 @@
 """Near-identical images or products, in groups."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Cosine, Count, Place
 
 
 @dataclass(frozen=True)
 class Alike:
-    """One image or product of a group; score is the cosine to the one in the group that it is closest to."""
+    """One image or product of a group."""
 
     product: str
+    """Its product; empty where it has none."""
     image: str
-    score: float
+    """Path of the image; of a product, of one of its images."""
+    score: "Cosine"
+    """Cosine to the one in the group that it is closest to."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One line of `--format jsonl`: images or products that are near-identical."""
+
+    group: "Place"
+    """Number of the group; the largest group is 1."""
+    members: tuple[Alike, ...]
+    """What is in it; of images, the first is the one to keep."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +34,17 @@ class DuplicatesReport:
     """Groups of images, or products, that are near-identical by their embeddings; the largest group first."""
 
     index: str
-    threshold: float
+    """Folder of the index."""
+    threshold: "Cosine"
+    """Lowest cosine of two that are near-identical."""
     of: Literal["images", "products"]
-    searched: int
+    """What was compared."""
+    searched: "Count"
+    """How many were compared."""
     groups: tuple[tuple[Alike, ...], ...]
+    """The members of each group; of images, the first is the one to keep."""
     cautions: tuple[str, ...] = ()
+    """Warnings."""
 
     @property
     def says_no(self) -> bool:

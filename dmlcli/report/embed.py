@@ -1,8 +1,12 @@
 """What embedding returns."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dmlcli.report.skipped import Skipped
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Count
 
 
 @dataclass(frozen=True)
@@ -10,10 +14,18 @@ class EmbedReport:
     """What embedding made, and how many of the images had to be computed."""
 
     output: str
-    images: int
-    computed: int
-    dim: int
+    """The folder or file that was written."""
+    images: "Count"
+    """Images that it holds."""
+    computed: "Count"
+    """Images that were computed; the others were known from an earlier run."""
+    dim: "Count"
+    """Length of an embedding."""
     dtype: str
-    views: str  # what was averaged, "" for one plain view
+    """Type of its numbers: float32 or float16."""
+    views: str
+    """What each embedding is the average of (flip, crops); empty for one plain view."""
     model: str
+    """Folder of the model that made them."""
     skipped: tuple[Skipped, ...] = ()
+    """Inputs that could not be used."""

@@ -1,21 +1,34 @@
 """What an evaluation returns: the scores, what they are worth, and what they are compared with."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from dmlcli.report.error_analysis import Insight
 from dmlcli.report.skipped import Skipped
 
+if TYPE_CHECKING:
+    from dmlcli.report.units import Count, DifferenceInterval, Interval, Metric, MetricDifference, Milliseconds, Share
+
+
+InflationKind = Literal["series", "neighbor", "copy"]
+
 
 @dataclass(frozen=True)
 class Inflation:
-    """Evidence that leave-one-out finds series or copies again: shares of right first hits, and Recall@1 without."""
+    """Evidence that leave-one-out finds series or copies again."""
 
-    kind: str  # series, neighbor (the next number) or copy
-    share: float  # of the right first hits that are of this kind
-    expected: float  # ... if any right photo were as likely to come first
-    recall_at_1: float
-    without: float  # Recall@1 where photos of this kind may not be found
-    queries: int  # that could be searched without
+    kind: InflationKind
+    """What the first hits are: of the same series, the next number in it, or a copy."""
+    share: "Share"
+    """Share of the right first hits that are of this kind."""
+    expected: "Share"
+    """That share if any right photo were as likely to come first."""
+    recall_at_1: "Share"
+    """Recall@1 of these queries."""
+    without: "Share"
+    """Recall@1 where photos of this kind may not be found."""
+    queries: "Count"
+    """Queries that could be searched without such photos."""
 
 
 @dataclass(frozen=True)
@@ -23,68 +36,113 @@ class Against:
     """Another model or embedding on the same queries; differences are this one minus the other, intervals paired."""
 
     name: str
-    metrics: dict[str, float | None]
-    difference: dict[str, float | None]
-    interval95: dict[str, tuple[float, float] | None]
-    significant: dict[str, bool]  # whether the 95 % interval excludes 0
+    """Path of the other one."""
+    metrics: "dict[str, Metric | None]"
+    """Its scores."""
+    difference: "dict[str, MetricDifference | None]"
+    """This one's scores minus its scores."""
+    interval95: "dict[str, DifferenceInterval | None]"
+    """95 % interval of each difference; null where a metric has no value for each query."""
+    significant: dict[str, bool]
+    """Whether the interval excludes 0."""
 
 
 @dataclass(frozen=True)
 class Reranked:
     """What one re-ranking makes of the scores; differences are re-ranked minus plain, intervals paired."""
 
-    name: str  # with what was set otherwise than usual: aqe:k=3
-    metrics: dict[str, float | None]
-    plain: dict[str, float | None]
-    difference: dict[str, float | None]
-    interval95: dict[str, tuple[float, float] | None]  # of the difference
-    significant: dict[str, bool]  # whether the 95 % interval excludes 0
-    milliseconds: float  # a query
+    name: str
+    """The re-ranking, with what was set otherwise than usual: aqe:k=3."""
+    metrics: "dict[str, Metric | None]"
+    """Scores after re-ranking."""
+    plain: "dict[str, Metric | None]"
+    """Scores before."""
+    difference: "dict[str, MetricDifference | None]"
+    """Scores after minus before."""
+    interval95: "dict[str, DifferenceInterval | None]"
+    """95 % interval of each difference."""
+    significant: dict[str, bool]
+    """Whether the interval excludes 0."""
+    milliseconds: "Milliseconds"
+    """Time of re-ranking a query, in milliseconds."""
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published result, Recall in [0, 1]; `mark` V was read in the source, M is from memory (about 0.3 %)."""
+    """One published result."""
 
     method: str
-    year: int
+    """The method."""
+    year: "Count"
+    """When it was published."""
     network: str
-    dim: int | None
-    recall: dict[str, float | None]
+    """The backbone."""
+    dim: "Count | None"
+    """Length of its embedding; null where the paper does not say."""
+    recall: "dict[str, Share | None]"
+    """Recall by metric (recall@1, …); null where the paper does not say."""
     source: str
+    """The paper."""
     mark: str
+    """V: read in the source. M: from memory, within about 0.3 %."""
 
 
 @dataclass(frozen=True)
 class EvalReport:
-    """Scores of a search, each in [0, 1], with 95 % intervals from a bootstrap over products."""
+    """Scores of a search, with 95 % intervals from a bootstrap over products."""
 
     protocol: str
-    queries: int
-    gallery: int
-    products: int
-    trained_products: int  # of these, how many the model was trained on
-    without_positive: int
-    metrics: dict[str, float | None]
-    interval95: dict[str, tuple[float, float] | None]
+    """query/gallery or leave-one-out."""
+    queries: "Count"
+    """Images that were searched with."""
+    gallery: "Count"
+    """Images that were searched in."""
+    products: "Count"
+    """Products of the queries."""
+    trained_products: "Count"
+    """How many of these products the model was trained on."""
+    without_positive: "Count"
+    """Queries whose product has no image to find."""
+    metrics: "dict[str, Metric | None]"
+    """Score by metric (docs/evaluation.md); null where it has no value."""
+    interval95: "dict[str, Interval | None]"
+    """95 % interval of each score; null where a metric has no value for each query."""
     model: str | None
+    """Folder of the model; null where it is not known."""
     seed: int
+    """Random seed of the bootstrap."""
     caution: str = ""
+    """What is wrong with the model; empty where nothing is."""
     skipped: tuple[Skipped, ...] = ()
-    scope: str = "all images"  # who is searched among whom, in words
-    excluded: str = ""  # what a query may not find, in words
-    includes_training: bool = False  # whether photos that the model was trained on are among the queries
-    missing_as_zero: bool = False  # whether queries without an image to find count, as 0
+    """Inputs that could not be used."""
+    scope: str = "all images"
+    """Who is searched among whom, in words."""
+    excluded: str = ""
+    """What a query may not find, in words; empty where it may find everything."""
+    includes_training: bool = False
+    """Whether photos that the model was trained on are among the queries."""
+    missing_as_zero: bool = False
+    """Whether queries without an image to find count, as 0."""
     warnings: tuple[str, ...] = ()
+    """Warnings."""
     inflation: Inflation | None = None
+    """Evidence that leave-one-out is too easy; null where there is none."""
     insight: Insight | None = None
+    """Where the search fails."""
     against: Against | None = None
+    """The comparison that `--against` asks for; null without."""
     reranked: tuple[Reranked, ...] = ()
+    """What each `--rerank` gains."""
     published: tuple[PublishedRow, ...] = ()
-    failed: tuple[str, ...] = ()  # what `--fail-under` asked for and did not get
+    """Published results on the data set of `--published`."""
+    failed: tuple[str, ...] = ()
+    """What `--fail-under` asked for and did not get, in words."""
     page: str | None = None
-    fingerprints: dict[str, str] = field(default_factory=dict)  # of model, queries and gallery
+    """Path of the page that `--html` wrote; null without."""
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    """Fingerprints of model, queries and gallery."""
     versions: dict[str, str] = field(default_factory=dict)
+    """Versions of dmlcli, Python and NumPy."""
 
     @property
     def says_no(self) -> bool:

@@ -6,30 +6,46 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LossSetting:
-    """One setting of a loss: what it takes (`float`, `int`, words, …), its default, and what it means."""
+    """One setting of a loss."""
 
     name: str
+    """What it is called in `--loss NAME:setting=value`."""
     takes: tuple[str, ...]
+    """What it takes: float, int, ints, bool, None, or words."""
     default: Any
+    """Its usual value."""
     meaning: str
+    """What it means."""
 
 
 @dataclass(frozen=True)
 class LossRow:
-    """One loss; `published` is Recall@1 in percent, † where it is from memory of the paper."""
+    """One loss."""
 
     name: str
+    """What it is called in `--loss NAME`."""
     family: str
+    """What it compares: pairs, lists or proxies."""
     sampler: str
+    """How its batches are drawn."""
     takes_references: bool
+    """Whether it can be used with `--memory`."""
     learning_rate_factor: float
+    """How much faster its own parameters learn than the head."""
     summary: str
+    """What it does, in a line."""
     formula: str
+    """Its formula, as text."""
     use: str
+    """When to use it."""
     published: str
+    """Published Recall@1 in percent; † where it is from memory of the paper."""
     source: str
+    """The paper."""
     settings: tuple[LossSetting, ...]
-    parameters: dict[str, str]  # learned ones: name to shape
+    """Its settings."""
+    parameters: dict[str, str]
+    """Shape of each learned parameter by its name."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +53,4 @@ class LossesReport:
     """The losses that `--loss` knows."""
 
     losses: tuple[LossRow, ...]
+    """One entry for each loss, or the one that was named."""

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dmlcli.report.skipped import Skipped
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Cosine, Count, Place, Seconds
 
 Part = tuple[float, float, float, float] | None  # of an image: left, top, right, bottom in pixels; None: all of it
 
@@ -14,23 +17,35 @@ Part = tuple[float, float, float, float] | None  # of an image: left, top, right
 class Hit:
     """One returned row: an image, or a product shown by its best image."""
 
-    rank: int
-    score: float  # what it is ranked by; the cosine, unless products were pooled or hits re-ranked
+    rank: "Place"
+    """Place in the list."""
+    score: float
+    """What hits are ranked by: the cosine, unless products were pooled or hits re-ranked."""
     product: str
+    """Its product; empty where it has none."""
     image: str
+    """Path of the image."""
     category: str = ""
-    cosine: float = 0.0  # similarity of the image and the query in [-1, 1]
-    images: int = 1  # of its product among the candidates that were folded into this hit
-    columns: dict[str, Any] = field(default_factory=dict)  # the user's own
+    """Its category; empty where it has none."""
+    cosine: "Cosine" = 0.0
+    """Similarity of the image and the query."""
+    images: "Count" = 1
+    """Images of its product among the candidates that were folded into this hit."""
+    columns: dict[str, Any] = field(default_factory=dict)
+    """The catalog's own columns: numbers, texts or null by name."""
     box: Part = None
+    """Part of the image that was indexed: left, top, right, bottom in pixels; null for all of it."""
 
 
 class Stage(NamedTuple):
-    """One step towards an answer: how many candidates it left, and the seconds it took."""
+    """One step towards an answer."""
 
     name: str
-    candidates: int
-    seconds: float
+    """What was done."""
+    candidates: "Count"
+    """How many candidates it left."""
+    seconds: "Seconds"
+    """The time it took, in seconds."""
 
 
 class Picture(Protocol):
@@ -44,11 +59,16 @@ class Answer(NamedTuple):
     """The hits of one query, best first."""
 
     query: str
+    """The photo, or what else was searched with."""
     hits: tuple[Hit, ...]
-    closest: float | None = None  # cosine of the closest image, also where it is not close enough to be a hit
+    """What was found."""
+    closest: "Cosine | None" = None
+    """Cosine of the closest image, also where it is not close enough to be a hit; null where none was searched."""
     min_score: float | None = None
-    photos: tuple[Picture | bytes, ...] = ()  # of the query, to be shown
-    stages: tuple[Stage, ...] = ()  # where they were asked for
+    """Lowest score of a hit; null where none was set."""
+    photos: tuple[Picture | bytes, ...] = ()  # of the query, to be shown; never printed
+    stages: tuple[Stage, ...] = ()
+    """The steps, with their time; only there with `--explain`."""
 
     @property
     def pictures(self) -> tuple[Picture | bytes, ...]:
@@ -58,8 +78,11 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class QueryReport:
-    """Answers as they come; `skipped` is complete once they have been taken."""
+    """Answers as they come, and what could not be used; `skipped` is complete once all answers have been taken."""
 
     index: str
+    """The index folder, or the address of the collection."""
     answers: Iterable[Answer]
+    """One entry for each query."""
     skipped: list[Skipped] = field(default_factory=list)
+    """Inputs that could not be used."""

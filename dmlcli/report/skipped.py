@@ -8,4 +8,6 @@ class Skipped:
     """An input that could not be used, and why."""
 
     path: str
+    """The input."""
     reason: str
+    """Why it could not be used."""

@@ -1,28 +1,48 @@
 """The report of `status`."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Count, Share
+
+
+RunState = Literal["running", "interrupted", "done"]
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One training run: `running`, `interrupted` (--resume continues it) or `done`; best MAP@R in validation."""
+    """One training run."""
 
     id: str
+    """Its name, for `train --resume --run`."""
     started: str
-    state: str
-    epochs: int
-    score: float | None
+    """When it was started (UTC, ISO 8601)."""
+    state: RunState
+    """running, interrupted (`--resume` continues it), or done."""
+    epochs: "Count"
+    """Epochs of gradient training so far."""
+    score: "Share | None"
+    """Best MAP@R in validation; null where there is none yet."""
     chosen: str
+    """The candidate that was chosen; empty where the run is not done."""
 
 
 @dataclass(frozen=True)
 class StatusReport:
-    """What the workspace holds; each part is None where it is not there."""
+    """What the workspace holds; each part is null where it is not there."""
 
     workspace: str | None
+    """Folder of the workspace."""
     model: dict[str, str] | None
+    """Facts about the model, as they are shown."""
     embeddings: dict[str, str] | None
+    """Facts about the embeddings: images, dim, model (fingerprint) and root."""
     index: dict[str, str] | None
+    """Facts about the index: images, dim, model (fingerprint) and root."""
     next: str
+    """The command to type next."""
     cautions: tuple[str, ...] = ()
-    runs: tuple[RunRow, ...] = ()  # oldest first
+    """Warnings."""
+    runs: tuple[RunRow, ...] = ()
+    """The training runs, oldest first."""

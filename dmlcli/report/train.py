@@ -1,27 +1,47 @@
 """What training returns."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dmlcli.report.skipped import Skipped
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Count, Seconds, Share
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """Training report. Scores are MAP@R in validation, in [0, 1]; None where nothing could be held out."""
+    """What training made; scores are MAP@R in validation, None where nothing could be held out."""
 
     run: str
+    """Name of the run (`runs/<id>` in the workspace)."""
     model: str
+    """Folder of the model."""
     fingerprint: str
-    images: int
-    products: int
+    """Fingerprint of the model."""
+    images: "Count"
+    """Images of the catalog."""
+    products: "Count"
+    """Products that they show."""
     validation: str
-    frozen_score: float | None
-    score: float | None
+    """What was held out, in words."""
+    frozen_score: "Share | None"
+    """MAP@R of the frozen backbone in validation; null where nothing could be held out."""
+    score: "Share | None"
+    """MAP@R of what was chosen; null where nothing could be held out."""
     chosen: str
-    seconds: float
+    """The candidate that was chosen."""
+    seconds: "Seconds"
+    """Time of the whole run, in seconds."""
     index: str | None
+    """Folder of the index; null with `--no-index`."""
     caution: str = ""
+    """What is wrong with the model; empty where nothing is."""
     skipped: tuple[Skipped, ...] = ()
-    searches: dict[str, dict[str, float]] = field(default_factory=dict)  # seen, unseen: MAP@R of frozen and chosen
-    reason: str = ""  # why the frozen backbone is kept, where training did not help
-    replaced: str | None = None  # where the model that was replaced is kept
+    """Inputs that could not be used."""
+    searches: "dict[str, dict[str, Share]]" = field(default_factory=dict)
+    """MAP@R of `frozen` and `chosen` of `seen` and `unseen` products, as far as each was searched."""
+    reason: str = ""
+    """Why the frozen backbone is kept, where training did not help; else empty."""
+    replaced: str | None = None
+    """Folder in which the model that was replaced is kept; null where there was none."""

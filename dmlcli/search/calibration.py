@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from dmlcli.errors import CannotRun
 from dmlcli.indexes.gallery import Gallery, ItemTable
-from dmlcli.indexes.item_table import Ids
 from dmlcli.storage import records
-from dmlcli.types import Vectors
+from dmlcli.types import Ids, Scores, Vectors
 
 REFUSED = 0.95  # share of photos of unknown products that the threshold must reject
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalog's own images are
@@ -32,8 +31,7 @@ _ENOUGH = 20  # products never seen in training, from which nothing else is need
 _SEED = 0
 # measured on: every product; those that the model never saw; cross-validation, as all were trained on; trained ones
 Basis = Literal["all", "unseen", "cross_validated", "trained"]
-Scores = NDArray[np.float32]
-Rows = Callable[[Ids], Vectors]
+FetchVectors = Callable[[Ids], Vectors]  # of these images (n, D)
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Training:
     open_set: float | None = None  # cosine below which 95 % of the photos of held-out products were in cross-validation
 
 
-def calibrate(rows: Rows, products: Sequence[str], training: Training | None = None) -> Calibration:
+def calibrate(rows: FetchVectors, products: Sequence[str], training: Training | None = None) -> Calibration:
     """Find the threshold for an index.
 
     Args:
@@ -155,7 +153,7 @@ class _Seen(NamedTuple):
     own: Scores  # cosine of the best other image of its own product
 
 
-def _closest(rows: Rows, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _Seen:
+def _closest(rows: FetchVectors, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _Seen:
     queries = rows(asked)
     each = np.arange(len(asked))
     wrong, second, own = (np.full(len(asked), -np.inf, dtype=np.float32) for _ in range(3))

@@ -9,10 +9,11 @@ import numpy as np
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
-from dmlcli.indexes.item_table import FIXED, Ids, box, connect, name
+from dmlcli.indexes.item_table import FIXED, box, connect, name
+from dmlcli.types import Box, Ids
 
 if TYPE_CHECKING:
-    from dmlcli.catalog import Box, Photo
+    from dmlcli.catalog import Photo
 
 _GUESSED_AMONG = 5000  # products looked through for the nearest name
 

@@ -18,7 +18,7 @@ TAKES = "query takes image files, folders of images, or - for stdin"
 _VECTORS = "--vector takes .npy (D,) or (N, D), .npz with embeddings (N, D), or a JSON list"
 _MOST_JSON = 1 << 28  # bytes; parsed, it takes several times as many
 _SIDE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
-Box = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
+PartSpec = tuple[tuple[float, bool], ...]  # x, y, width, height; each a number, and whether it is in per cent
 
 
 class QueryInput(NamedTuple):
@@ -27,7 +27,7 @@ class QueryInput(NamedTuple):
     name: str
     photo: "bytes | Path | Picture | None" = None
     vector: Vectors | None = None
-    part: Box | None = None  # of the photo that is meant; None: all of it
+    part: PartSpec | None = None  # of the photo that is meant; None: all of it
     failure: ImageError | None = None  # why the photo cannot be read
 
     @property
@@ -177,12 +177,12 @@ def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[li
     return away, frozenset(left_out)
 
 
-def parts(sources: Iterable[QueryInput], part: Box | None) -> Iterator[QueryInput]:
-    """Return the sources, of whose photos a part is meant; those that are vectors already stay as they are."""
+def parts(sources: Iterable[QueryInput], part: PartSpec | None) -> Iterator[QueryInput]:
+    """Return the sources, of whose photos a part is searched; vectors stay as they are."""
     return (one._replace(part=part) if one.vector is None else one for one in sources)
 
 
-def box(text: str) -> Box:
+def box(text: str) -> PartSpec:
     """Parse --crop x,y,width,height, in pixels of the upright photo or percent of its sides (`25%,0,50%,100%`)."""
     sides = [_SIDE.fullmatch(part.strip()) for part in text.split(",")]
     hint = "--crop 40,0,300,300 (pixels), or --crop 25%,0,50%,100%"

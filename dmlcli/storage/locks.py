@@ -1,4 +1,8 @@
-"""Locks: one writer at a time; the system releases the lock of a process that dies."""
+"""Locks: one writer at a time; the system releases the lock of a process that dies.
+
+The library `filelock` is not used: it does not record which process holds a lock, which the error names, and it locks
+any file, also one with other contents or with several names.
+"""
 
 import errno
 import fcntl

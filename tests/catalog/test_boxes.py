@@ -15,11 +15,12 @@ from PIL import Image
 
 import dmlcli
 from dmlcli import embeddings
-from dmlcli.catalog import Box, Catalog, Columns, Item, Photo, open_catalog
+from dmlcli.catalog import Catalog, Columns, Item, Photo, open_catalog
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import ImageError, UsageError
 from dmlcli.image import ImageSettings, Pixels, cropped, open_image, view
 from dmlcli.pages.contact_sheet import strip
+from dmlcli.types import Box
 from tests.conftest import Cli, encoded, photo
 
 SETTINGS = ImageSettings(resize=16, crop=16)

@@ -25,6 +25,8 @@ from dmlcli.catalog.official import (
     vehicle_id,
 )
 
+__all__ = ["DATA_SETS", "benchmark_of", "read"]
+
 
 class _DataSet(Protocol):
     """What a file of this folder holds."""
@@ -36,7 +38,7 @@ class _DataSet(Protocol):
     def items(self, root: Path) -> Iterable[Item]: ...
 
 
-DATA_SETS: tuple[_DataSet, ...] = (
+DATA_SETS: tuple[_DataSet, ...] = (  # in the order in which a folder is tried
     cars196,
     cub200,
     dukemtmc,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from dmlcli import printable
 from dmlcli.cli import formatting
 from dmlcli.errors import UsageError
-from dmlcli.report.duplicates import DuplicatesReport
+from dmlcli.report.duplicates import DuplicatesReport, Group
 
 _MOST_SHOWN = 20  # groups, to people
 _MOST_MEMBERS = 10
@@ -76,8 +76,7 @@ def _csv(report: DuplicatesReport) -> None:
 
 def _jsonl(report: DuplicatesReport) -> None:
     for number, group in enumerate(report.groups, start=1):
-        members = [asdict(member) for member in group]
-        formatting.row(printable.dumps({"schema": formatting.SCHEMA, "group": number, "members": members}))
+        formatting.row(printable.dumps({"schema": formatting.SCHEMA} | asdict(Group(number, group))))
 
 
 def _json(report: DuplicatesReport) -> None:

@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import progress
-from dmlcli.catalog import Box, Photo
+from dmlcli.catalog import Photo
 from dmlcli.embeddings import box_of
 from dmlcli.errors import CannotRun, IndexFileError, UsageError, nearest
 from dmlcli.indexes.gallery import Found
-from dmlcli.indexes.item_table import Ids
 from dmlcli.indexes.milvus import entities, index_params
 from dmlcli.indexes.milvus.address import Address
 from dmlcli.indexes.milvus.entities import Record
 from dmlcli.indexes.milvus.filters import text, translate
 from dmlcli.indexes.milvus.server import MOST, Server
-from dmlcli.types import Vectors
+from dmlcli.types import Box, Ids, Vectors
 
 _NUMBERS = 1 << 21  # of vectors that are fetched at once
 _QUERIES = 64  # searched at once

@@ -20,8 +20,8 @@ import numpy as np
 from dmlcli.embeddings import Embeddings, box_cell
 from dmlcli.errors import CannotRun, IndexFileError
 from dmlcli.indexes import item_table
-from dmlcli.indexes.item_table import Ids
 from dmlcli.indexes.milvus.filters import Field
+from dmlcli.types import Ids
 
 SCHEMA = 1
 RECORD, NOTE = "dmlcli.record", "dmlcli.note"  # properties of a collection

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dmlcli.errors import UsageError
 from dmlcli.indexes import filters
-from dmlcli.indexes.filters import Token
+from dmlcli.indexes.filter_tokens import NOTHING, Token, tokens
 
 NEVER, ALWAYS = "id < 0", "id >= 0"
 _LARGEST = 2**63 - 1
@@ -59,7 +59,7 @@ class _Reader:
     def __init__(self, expression: str, fields: Sequence[Field]) -> None:
         self._expression = expression
         self._fields = {field.name.lower(): field for field in fields}
-        self._tokens = [*filters.tokens(expression), filters.NOTHING]
+        self._tokens = [*tokens(expression), NOTHING]
         self._place = 0
 
     def whole(self) -> Truth:

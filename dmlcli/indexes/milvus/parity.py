@@ -8,8 +8,8 @@ import numpy as np
 
 from dmlcli.embeddings import Vectors
 from dmlcli.indexes import faiss_kinds
-from dmlcli.indexes.item_table import Ids
 from dmlcli.indexes.milvus.collection import Collection
+from dmlcli.types import Ids
 
 _QUERIES, _NEAREST, _TIMED = 400, 10, 20
 _TIE = 1e-6  # scores that close are equal: which of two comes first is chance

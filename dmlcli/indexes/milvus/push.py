@@ -17,12 +17,12 @@ from dmlcli import progress
 from dmlcli.embeddings import Embeddings, missing_images
 from dmlcli.errors import CannotRun, IndexFileError, MismatchError
 from dmlcli.indexes.auto_kind import AUTO_FROM, TARGET
-from dmlcli.indexes.item_table import Ids
 from dmlcli.indexes.milvus import entities, index_params, parity
 from dmlcli.indexes.milvus.address import Address
 from dmlcli.indexes.milvus.collection import Collection, read_record
 from dmlcli.indexes.milvus.entities import Record, Rows
 from dmlcli.indexes.milvus.server import Server
+from dmlcli.types import Ids
 
 _BYTES = 1 << 23  # written at once
 _AT_ONCE = 4096  # rows written at once, at most

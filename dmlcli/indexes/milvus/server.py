@@ -17,10 +17,10 @@ import numpy as np
 from dmlcli import progress
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CannotRun, IndexFileError, nearest
-from dmlcli.indexes.item_table import Ids
 from dmlcli.indexes.milvus import entities, index_params
 from dmlcli.indexes.milvus.address import TOKEN, Address
 from dmlcli.indexes.milvus.filters import ALWAYS
+from dmlcli.types import Ids
 
 MOST = 16_384  # hits of a search and rows of a query, by Milvus
 _CONNECTING, _READING, _WRITING = 10, 60, 300  # seconds

@@ -26,7 +26,21 @@ if TYPE_CHECKING:
 
     from dmlcli.learn.losses.interface import Loss
 
-Value = float | int | bool | str | tuple[int, ...] | None
+__all__ = [
+    "SAMPLERS",
+    "LossInfo",
+    "Parameter",
+    "Setting",
+    "Term",
+    "Value",
+    "build",
+    "describe",
+    "load",
+    "names",
+    "parameter_groups",
+    "parse",
+]
+Value = float | int | bool | str | tuple[int, ...] | None  # of a setting
 SAMPLERS = ("random", "pk", "n-pair")  # what a loss can need of a batch, each satisfying those before it
 
 

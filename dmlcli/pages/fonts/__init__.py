@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
+__all__ = ["fitting", "missing", "printable", "width", "write"]
 _OWN = Path(__file__).parent / "DejaVuSans.ttf"
 _FOLDERS = (  # of Linux, macOS and Windows
     "/usr/share/fonts",
