@@ -18,7 +18,7 @@ from dmlcli import arguments, ownership
 from dmlcli.errors import CannotRun, DmlcliError, UsageError, nearest
 
 FILE, PREFIX = "dmlcli.toml", "DMLCLI_"
-_ADDRESS = re.compile(r"[a-z]{2,}:")  # begins what is no path: milvus://host/collection
+_ADDRESS = re.compile(r"[a-z]{2,}:")  # a prefix of addresses that are not paths: milvus://host/collection
 _OTHER = ("DMLCLI_WORKSPACE", ownership.VARIABLE)  # are read where they are needed, also by the Python API
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -115,7 +115,7 @@ def _read_file(file: Path, known: Known, verb: str, found: Found) -> None:
         _set(found, known, (verb, None, key), Setting(value, f"{file} {key} = {_toml(value)}", file.parent), str(file))
     for of, table in tables.items():
         if of not in known:
-            raise UsageError(f"{file} has a section [{of}], and there is no such verb", hint=nearest(of, [*known]))
+            raise UsageError(f"{file}: unknown section [{of}]", hint=nearest(of, [*known]))
         for key, value in table.items():
             setting = Setting(value, f"{file} [{of}] {key} = {_toml(value)}", file.parent)
             _set(found, known, (verb, of, key), setting, f"{file} [{of}]")
@@ -136,7 +136,7 @@ def _set(found: Found, known: Known, what: tuple[str, str | None, str], setting:
     meant = [of] if of else list(known)
     if not any(option in known[one] for one in meant):
         names = sorted({name for one in meant for name in known[one]})
-        raise UsageError(f"{place} sets '{key}', and there is no such option", hint=nearest(option, names))
+        raise UsageError(f"{place}: unknown option '{key}'", hint=nearest(option, names))
     if verb in meant and option in known[verb]:
         found[option] = setting
 

@@ -42,7 +42,14 @@ def published(name: str) -> tuple[PublishedRow, ...]:
 
 
 def objections(name: str, protocol: str, queries: int, gallery: int) -> list[str]:
-    """Why a score may not stand beside the published ones: it was not taken on the same test."""
+    """Return why a score cannot be compared with the published ones: it was measured in another way.
+
+    Args:
+        name: of the data set.
+        protocol: of the evaluation.
+        queries: number of queries.
+        gallery: number of images in the gallery.
+    """
     benchmark = BENCHMARKS[name]
     wrong = []
     if protocol != benchmark.protocol:

@@ -2,7 +2,7 @@
 
 The header of a plain JPEG is read without Pillow, whose import takes longer than decoding and embedding a photo. What
 is not plain (four colors, unusual coding, an orientation written in an unusual way, damage) is left to Pillow.
-`simplejpeg.decode_jpeg_header` tells neither the orientation nor the scans, and the walk that finds them (20 µs) passes
+`simplejpeg.decode_jpeg_header` returns neither orientation nor scans, and the walk that finds them (20 µs) passes
 the size.
 """
 

@@ -9,7 +9,7 @@ record       what an index says of itself: index.json
 index        an index folder opened for reading: search, vectors
 faiss_kinds  what FAISS offers, by its factory strings
 graphs       its graphs, with every row within reach
-build        writing one, anew or as an update of what is there
+build        write a new index, or update one
 auto_kind    which kind of index suits these vectors, measured on themselves
 milvus       the same as a collection on a Milvus server
 """

@@ -27,13 +27,13 @@ from dmlcli.indexes.searcher import Searcher
 from dmlcli.types import Ids, Vectors
 
 AUTO_FROM = 100_000  # images; with fewer, exact search is quick enough by itself
-TARGET = 0.98  # recall of the ten nearest that an index keeps unless another is asked for
+TARGET = 0.98  # default of --target-recall: recall of the ten nearest neighbors
 _TRIAL = 50_000  # rows on which candidates are tried
 _QUERIES, _NEAREST = 400, 10
 _TIMED = 50  # queries that are timed, one by one
 _QUICK = 2_000  # microseconds; what exact search answers in this is not worth less
 _ASKED = 100_000  # queries, whose time counts as much as that of building an index for them
-_AGAIN = (2, 8, 32)  # times as many as are asked for that are scored again by exact rows
+_AGAIN = (2, 8, 32)  # factors of top-k: candidates that are scored again with exact vectors
 _TIE = 1e-6
 _SAME = 1e-4  # what a vector's product with itself may be below 1
 
@@ -104,7 +104,13 @@ class Sample:
 
 
 def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
-    """Draw rows to search with and find their nearest others by exact search."""
+    """Draw rows to search with and find their nearest others by exact search.
+
+    Args:
+        vectors: (N, D), unit length.
+        ids: (N,).
+        seed: of the draw.
+    """
     import faiss
 
     asking = np.sort(np.random.default_rng(seed).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False))
@@ -132,7 +138,15 @@ def thin(sample: Sample) -> Sample:
 
 
 def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], SearchCost]:
-    """The quickest settings that reach the target (by more than chance), else the best there are; they are set."""
+    """Set the fastest search settings that reach the target (by more than chance), or else the most accurate; return them.
+
+    Args:
+        near: the approximate index.
+        rows: the exact vectors, if the index does not keep them.
+        sample: queries with their true neighbors.
+        target: recall in [0, 1].
+        dead: ids that are deleted.
+    """
     reached: list[tuple[dict[str, int], SearchCost]] = []
     best: tuple[dict[str, int], SearchCost] | None = None
     for again in (0,) if faiss_kinds.scores_exactly(near) else _AGAIN:
@@ -234,7 +248,13 @@ def _measured(kind: str, small: str, sample: Sample, count: int, requirements: I
 
 
 def make(kind: str, vectors: Vectors, ids: Ids) -> Filled:
-    """A filled index of a kind, and the exact rows beside it where the kind does not keep them."""
+    """Return a filled index of a kind, and the exact vectors beside it if the kind does not keep them.
+
+    Args:
+        kind: a FAISS factory string.
+        vectors: (N, D), unit length.
+        ids: (N,).
+    """
     faiss_kinds.use_all_cores()
     order = np.argsort(ids)
     if (order == np.arange(len(order))).all():
@@ -255,7 +275,7 @@ def make(kind: str, vectors: Vectors, ids: Ids) -> Filled:
 def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tuple[str, str, list[KindCandidate]]]:
     """Kinds to build, best first, each with why, and what was tried."""
     if requirements.kind is not None:
-        yield requirements.kind, "asked for", []
+        yield requirements.kind, "requested", []
         return
     if len(vectors) < AUTO_FROM and not requirements.chosen and requirements.memory is None:
         yield EXACT, f"exact search is quick below {AUTO_FROM:,} images", []

@@ -1,4 +1,4 @@
-"""Writing an index: anew, or as an update of the one that is there. Whole or not at all, never in a reader's way."""
+"""Write an index: a new one, or an update of an old one. Atomic: readers see the old index or the new one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from dmlcli.storage import checksums
 from dmlcli.types import Ids
 
 _ANY = IndexRequirements()
-_MANY_DEAD = 0.25  # share of rows that cannot be removed at which the index is made anew
+_MANY_DEAD = 0.25  # share of deleted rows from which the index is rebuilt
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,15 @@ class _Made:
 def build(
     folder: Path, embeddings: Embeddings, model_folder: Path | None, requirements: IndexRequirements = _ANY
 ) -> Index:
-    """Write an index of the embeddings as wished for, replacing what was there, and open it.
+    """Write an index of embeddings in place of the old one, and open it.
 
-    Errors: IndexFileError where there is nothing to index, CannotRun where nothing keeps the wish.
+    Args:
+        folder: of the index.
+        embeddings: what is indexed.
+        model_folder: the model that made them; None: not known.
+        requirements: the kind of index, its recall and memory.
+
+    Raises: IndexFileError where there is nothing to index, CannotRun where nothing keeps the wish.
     """
     _check_something(embeddings)
     ids = np.arange(len(embeddings.items), dtype=np.int64)
@@ -85,7 +91,7 @@ def update(folder: Path, embeddings: Embeddings, model_folder: Path | None, *, p
     Args:
         folder: the index.
         embeddings: what it is to hold.
-        model_folder: the model that made them, None where nobody knows.
+        model_folder: the model that made them; None: not known.
         prune: remove what is gone, however much that is.
 
     Returns:
@@ -114,7 +120,7 @@ def update(folder: Path, embeddings: Embeddings, model_folder: Path | None, *, p
 
 def _check_something(embeddings: Embeddings) -> None:
     if not embeddings.items:
-        raise IndexFileError("there is nothing to index: no image could be embedded")
+        raise IndexFileError("nothing to index: no image could be embedded")
 
 
 def _make(kind: str, why: str, trials: list[KindCandidate], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
@@ -164,7 +170,7 @@ def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) 
             if index is not None:
                 faiss_kinds.add(index, embeddings.vectors[new], ids[new], "adding")
     except RuntimeError:  # a kind that can only be made whole
-        progress.note(f"{old.kind} takes no new rows: it is rebuilt")
+        progress.note(f"rows cannot be added to {old.kind}: the index is rebuilt")
         return _make(old.kind, old.record.why, [], embeddings, ids, target)
     settings, measured = _fitted(near, rows, embeddings, ids, target, dead)
     if measured is not None and measured.recall < target:

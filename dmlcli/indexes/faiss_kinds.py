@@ -35,14 +35,21 @@ def create(factory: str, dim: int) -> Any:
     try:
         made = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:  # its text quotes C++
-        raise UsageError(f"'{factory}' is no FAISS index for {dim} dimensions", hint=_EXAMPLES) from error
+        raise UsageError(f"invalid --factory '{factory}' for {dim} dimensions", hint=_EXAMPLES) from error
     if made.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise UsageError(f"'{factory}' does not search by inner product", hint=_EXAMPLES)
     return made if _keeps_ids(made) else faiss.IndexIDMap(made)
 
 
 def add(index: Any, vectors: Vectors, ids: Ids, label: str = "indexing") -> None:
-    """Add vectors to an index under their ids; in a graph each can then be reached."""
+    """Add vectors to an index under their ids; in a graph, each is made reachable.
+
+    Args:
+        index: of FAISS.
+        vectors: (N, D).
+        ids: (N,).
+        label: of the progress bar.
+    """
     import faiss
 
     for start in progress.track(range(0, len(ids), _BLOCK), label):
@@ -161,7 +168,7 @@ def selector(allowed: NDArray[np.bool_]) -> Any:
 
 
 def remove(index: Any, ids: Ids) -> None:
-    """Take rows out of an index that can let go of them."""
+    """Remove rows from an index that supports removal."""
     import faiss
 
     index.remove_ids(faiss.IDSelectorBatch(ids))
@@ -173,7 +180,7 @@ def is_exact(index: Any) -> bool:
 
 
 def can_remove(index: Any) -> bool:
-    """Whether a kind of index lets go of rows without being built anew."""
+    """Return whether rows can be removed from a kind of index without rebuilding it."""
     import faiss
 
     within = inner(index)
@@ -183,17 +190,29 @@ def can_remove(index: Any) -> bool:
 
 
 def search(index: Any, queries: Vectors, k: int, given: Any = None) -> tuple[Vectors, Ids]:
-    """Scores and ids (Q, k) of the closest; `given` are search parameters.
+    """Return scores and ids (Q, k) of the nearest vectors.
 
     faiss.contrib.torch_utils, which pytorch-metric-learning imports, puts a search in its place that takes none, and
     keeps the real one beside it.
+
+    Args:
+        index: of FAISS.
+        queries: (Q, D).
+        k: number of neighbors.
+        given: search parameters of FAISS.
     """
     found: tuple[Vectors, Ids] = getattr(index, "search_numpy", index.search)(queries, k, params=given)
     return found
 
 
 def parameters(index: Any, selector: Any, further: int) -> Any:
-    """How to search an index among what a selector allows, `further` times as far as it is set to; None: as it is."""
+    """Return the parameters of a search restricted by a selector; None: those that are set.
+
+    Args:
+        index: of FAISS.
+        selector: of FAISS; None: all rows.
+        further: factor on the effort of the search.
+    """
     import faiss
 
     index = inner(index)

@@ -44,5 +44,11 @@ def tokens(expression: str) -> Iterator[Token]:
 
 
 def refused(expression: str, reason: str, hint: str = HINT) -> UsageError:
-    """Return the error for an expression that is not understood, or not permitted."""
+    """Return the error for a filter expression that is not valid or not permitted.
+
+    Args:
+        expression: the value of `--where`.
+        reason: what is wrong.
+        hint: how to write it.
+    """
     return UsageError(f"--where {expression}: {reason}", hint=hint)

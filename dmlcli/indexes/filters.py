@@ -112,7 +112,7 @@ def _check_name(expression: str, token: Token, columns: list[str]) -> None:
     name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
     if name.lower() in {column.lower() for column in columns}:
         return
-    message = f"--where {expression}: there is no column {token.text}"
+    message = f"--where {expression}: unknown column {token.text}"
     hint = _columns_hint(name, columns)
     if token.kind == "quoted":
         hint += f"; text stands in single quotes: '{name}'"

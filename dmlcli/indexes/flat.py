@@ -31,7 +31,7 @@ class Flat:
     """What a Searcher does, for an exact index in a file, without FAISS as long as one query comes at a time."""
 
     def __init__(self, file: Path) -> None:
-        """Errors: ValueError where the file is no small exact index over ids; FAISS may know what it is."""
+        """Open the file; raise ValueError if it is not a small exact index with ids (FAISS may still read it)."""
         self._asked = 0
         with file.open("rb") as stream:
             self._bytes = mmap(stream.fileno(), 0, access=ACCESS_READ)  # stays, whatever takes the place of the file
@@ -75,7 +75,13 @@ class Flat:
         return NO_IDS
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> "tuple[Scores, Ids]":
-        """As Searcher does."""
+        """Search exactly; see `Searcher.search`.
+
+        Args:
+            queries: (Q, D).
+            k: number of neighbors.
+            among: the ids that may be found; None: all.
+        """
         self._asked += len(queries)
         if among is not None or self._asked > _FEW or len(queries) != 1:
             return self._searcher.search(queries, k, among)

@@ -1,7 +1,7 @@
 """The one interface to what is searched in, wherever it lies: a folder on this disk, or a collection on a cluster.
 
 Two halves: the vectors, and what the item table says of them. `index.Index` and `search.item_lookup.Items` are the
-halves for a folder, `milvus.Collection` is both for a collection. Whoever answers a query knows nothing else of an
+halves for a folder, `milvus.Collection` is both for a collection. The query engine uses nothing else of an
 index.
 """
 
@@ -56,7 +56,7 @@ class Gallery(Protocol):
 
     @property
     def model(self) -> str:
-        """The fingerprint of the model that made it, "" for bare embeddings."""
+        """The fingerprint of the model that made it, "" for embeddings of another tool."""
 
     @property
     def model_folder(self) -> Path | None:
@@ -83,10 +83,12 @@ class Gallery(Protocol):
         """Something that changes whenever the gallery does."""
 
     def search(self, vectors: Vectors, k: int, *, among: Any = None) -> list[list[Found]]:
-        """The k images closest to each of the unit vectors (Q, D), best first.
+        """Return the k images closest to each vector, best first.
 
         Args:
-            among: what `where` of the same gallery left; None for all.
+            vectors: (Q, D), unit length.
+            k: number of images.
+            among: what `where` of the same gallery returned; None: all images.
         """
 
     def vectors(self, ids: Sequence[int] | Ids) -> Vectors:

@@ -1,4 +1,4 @@
-"""An index folder, opened for reading: its files are never changed in place, so nobody who reads is ever in the way."""
+"""An index folder, opened for reading. Its files are never changed in place, so readers never block a writer."""
 
 import sqlite3
 import time
@@ -53,7 +53,7 @@ class Index:
 
     @property
     def model(self) -> str:
-        """The fingerprint of the model that made it, "" for bare embeddings."""
+        """The fingerprint of the model that made it, "" for embeddings of another tool."""
         return self.record.model
 
     @property
@@ -87,10 +87,12 @@ class Index:
         return self.folder / ITEMS
 
     def search(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> list[list[Found]]:
-        """The k images closest to each of the unit vectors (Q, D), best first; fewer where there are fewer.
+        """Return the k images closest to each vector, best first; fewer if the index has fewer.
 
         Args:
-            among: the only ids that may be found, None for all.
+            vectors: (Q, D), unit length.
+            k: number of images.
+            among: the ids that may be found; None: all.
         """
         scores, ids = self.nearest(vectors, k, among=among)
         there = ids >= 0
@@ -106,7 +108,13 @@ class Index:
         return [found[start:end] for start, end in pairwise([0, *ends])]
 
     def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> "tuple[Scores, Ids]":
-        """Scores and ids (Q, K) of what `search` finds, without their names; id -1 where there is nothing more."""
+        """Return scores and ids (Q, k) of the nearest images, without their names; id -1 where there are fewer than k.
+
+        Args:
+            vectors: (Q, D), unit length.
+            k: number of images.
+            among: the ids that may be found; None: all.
+        """
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the index {self.dim}")
         if not np.isfinite(vectors).all():
@@ -171,7 +179,7 @@ def open_index(folder: Path) -> Index:
     try:
         return storage.settled(folder, _open)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise IndexFileError(f"there is no index in {folder}", hint="dmlcli index CATALOG") from error
+        raise IndexFileError(f"index not found in {folder}", hint="dmlcli index CATALOG") from error
     except (ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error, OSError) as error:
         raise _damaged(folder, error) from error
 

@@ -1,6 +1,6 @@
 """The item table: an SQLite file that says of each id which image of which product it is, with the user's own columns.
 
-Two tables: `items`, whose columns are the user's to filter by, and `contents`, which tells an update what has changed,
+Two tables: `items`, whose columns users filter by, and `contents`, from which an update finds what has changed,
 and which part of its file an image is.
 """
 
@@ -48,14 +48,20 @@ class Column(NamedTuple):
 
 
 def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
-    """Write the table of these rows under these ids."""
+    """Write the item table of an index.
+
+    Args:
+        file: an SQLite file.
+        embeddings: the items, row by row.
+        ids: (N,) of the rows.
+    """
     from dmlcli.embeddings import box_cell
 
     own = columns(embeddings)
     marks = content_marks(embeddings)
     rows = np.argsort(ids, kind="stable").tolist()
     with closing(sqlite3.connect(file)) as table:
-        table.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
+        table.execute("PRAGMA journal_mode = OFF")  # the file is not visible before it is complete
         table.execute("PRAGMA synchronous = OFF")
         extra = "".join(f', "{column.name.replace(chr(34), chr(34) * 2)}" {column.kind}' for column in own)
         table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
@@ -136,7 +142,7 @@ def ids_by_content(table: sqlite3.Connection) -> dict[tuple[str, str], list[int]
 
 
 def content_marks(embeddings: "Embeddings") -> list[str]:
-    """What tells whether a row shows what it showed: its file's digest, or its vector's where there is no file."""
+    """Return what identifies the content of a row: the digest of its file, or of its vector without a file."""
     import hashlib
 
     marks = []
@@ -151,7 +157,7 @@ def content_marks(embeddings: "Embeddings") -> list[str]:
 def cells(item: "Item", own: Sequence[Column]) -> list[str | None]:
     """What an item says in the user's own columns, as it is written; None where it says nothing."""
     values = dict(item.columns)
-    # an empty cell of a number column is no number, and must not compare as text
+    # an empty cell of a number column must not be compared as text
     return [None if kind != "TEXT" and not values.get(name) else values.get(name) for name, _, kind in own]
 
 

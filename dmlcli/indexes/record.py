@@ -80,7 +80,7 @@ class IndexRecord:
     products: int
     dim: int
     root: Path  # of the catalog
-    model: str  # fingerprint, "" for an index of bare embeddings
+    model: str  # fingerprint, "" for embeddings of another tool
     model_folder: Path | None
     views: str  # what was averaged for each image, "" for one plain view
     memory: int  # bytes that searching needs

@@ -16,10 +16,10 @@ from dmlcli.indexes import faiss_kinds
 from dmlcli.indexes.item_table import NO_IDS
 from dmlcli.types import Ids, Scores, Vectors
 
-_FEW = 0.05  # share of the rows below which scoring all that are asked for is quicker than searching among them
+_FEW = 0.05  # share of the rows below which scoring all selected rows is faster than searching
 _BLOCK = 1 << 24  # numbers that are held at once while rows are scored again
 _TEAM = 8  # queries; fewer are searched on one thread, because waiting for a team costs more than it saves
-LEAST = 10  # rows that are looked for, however few are asked for: that is what was measured
+LEAST = 10  # least number of neighbors that are searched for: recall was measured with it
 Allowed = NDArray[np.bool_]  # of each id from 0, whether it may be found
 
 
@@ -30,7 +30,7 @@ class Searcher:
     Args:
         near: the FAISS index, whatever its kind.
         rows: an exact one over the same ids, None where `near` gives its rows itself.
-        again: how many times as many as are asked for are scored again by `rows`; 0: none, `near` scores exactly.
+        again: factor of top-k: candidates that are scored again by `rows`; 0: none, `near` scores exactly.
         dead: ids that `near` still holds because its kind cannot remove.
     """
 
@@ -63,10 +63,12 @@ class Searcher:
         return faiss_kinds.downcast(inner.storage) if hasattr(inner, "storage") else inner
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Scores, Ids]:
-        """Scores and ids (Q, k) of the nearest, best first; id -1 where there are fewer than k.
+        """Return scores and ids (Q, k) of the nearest rows, best first; id -1 where there are fewer than k.
 
         Args:
-            among: the only ids that may be found; None for all.
+            queries: (Q, D), unit length.
+            k: number of neighbors.
+            among: the ids that may be found; None: all.
         """
         faiss_kinds.use_all_cores(len(queries) >= _TEAM)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
@@ -133,7 +135,7 @@ class Searcher:
             return faiss_kinds.search(
                 self.near, queries, k, faiss_kinds.parameters(self.near, faiss_kinds.selector(allowed), further)
             )
-        except RuntimeError:  # a kind that takes no selector is asked for more, and what may not be found is left out
+        except RuntimeError:  # kinds without selectors return more rows, which are filtered here
             scores, ids = faiss_kinds.search(self.near, queries, min(2 * further * k, self.near.ntotal))
         ids[~allowed[ids]] = -1
         best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]

@@ -31,6 +31,6 @@ def resumed_recipe(run: Run, named: str | None, given: Mapping[str, Any]) -> Rec
     if changes := differences(now, before):
         raise MismatchError(
             f"run {run.record.id} was started with other settings: {'; '.join(changes)}",
-            hint="leave them out to go on with it, or train without --resume",
+            hint="omit them to resume the run, or train without --resume",
         )
     return before

@@ -30,30 +30,36 @@ class TimeBudget:
 
 
 class EpochPlanner:
-    """How many epochs a budget allows, learned from those that are done.
+    """The number of epochs that a time budget allows, estimated from those that are done."""
 
-    What is trained once more on all photos in the end counts as often (`again`, times its epochs).
-    """
-
-    def __init__(self, time_budget: TimeBudget, after: float, judging: float, *, again: float) -> None:
-        """`after`: seconds of what comes after the epochs, the export left out; `judging`: of one, as expected."""
-        self._clock, self._after, self._times = time_budget, after + EXPORT, 1 + again
-        self._fitted, self._judging = 0.0, judging  # seconds: of all epochs, and of judging one
-
-    def until(self) -> float:
-        """When the last batch has to be over, in `time.monotonic()`."""
-        return self._clock.until(self._after + self._judging + (self._times - 1) * self._fitted)
-
-    def epochs(self, done: int, most: int, fitting: float, judging: float) -> int:
-        """Return how many epochs there will be; where there is time for a part of one, the last is cut short.
+    def __init__(self, time_budget: TimeBudget, after: float, evaluation: float, *, refit_ratio: float) -> None:
+        """Plan within a budget.
 
         Args:
-            done, most: epochs behind, and those asked for.
-            fitting, judging: seconds that the last one took.
+            time_budget: the budget.
+            after: seconds of what follows the epochs, without the export.
+            evaluation: seconds that scoring one epoch is expected to take.
+            refit_ratio: time of the final fit on all photos, in units of the epochs.
         """
-        self._fitted, self._judging = self._fitted + fitting, judging
-        left = self.until() + judging - time.monotonic()
-        possible = max(0.0, left / max(self._times * fitting + judging, 1e-6))
+        self._time_budget, self._after, self._times = time_budget, after + EXPORT, 1 + refit_ratio
+        self._fitted, self._evaluation = 0.0, evaluation  # seconds: of all epochs, and of scoring one
+
+    def until(self) -> float:
+        """Return when the last batch must end, in `time.monotonic()`."""
+        return self._time_budget.until(self._after + self._evaluation + (self._times - 1) * self._fitted)
+
+    def epochs(self, done: int, most: int, fitting: float, evaluation: float) -> int:
+        """Return how many epochs there will be; the last is cut short if only part of it fits.
+
+        Args:
+            done: epochs so far.
+            most: epochs of the recipe.
+            fitting: seconds that the last one took.
+            evaluation: seconds that scoring it took.
+        """
+        self._fitted, self._evaluation = self._fitted + fitting, evaluation
+        left = self.until() + evaluation - time.monotonic()
+        possible = max(0.0, left / max(self._times * fitting + evaluation, 1e-6))
         return int(min(most, done + possible // 1 + (possible % 1 > _WORTH_STARTING)))
 
 
@@ -65,7 +71,7 @@ def seconds(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise UsageError(f"'{text}' is no length of time", hint="--budget 10m, 90s or 1h30m")
+        raise UsageError(f"'{text}' is not a duration", hint="--budget 10m, 90s or 1h30m")
     found = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if found < LEAST:
         raise UsageError(f"--budget {text} is not enough for anything", hint=f"--budget {LEAST:.0f}s at the least")

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 
 class Spelling:
-    """The names it goes by, its heading in the help, and what Typer takes for it (help, min, max, metavar, …)."""
+    """Its names, its heading in the help, and the arguments for Typer (help, min, max, metavar, …)."""
 
     def __init__(self, *names: str, panel: str = "", **settings: Any) -> None:
         self.names, self.panel, self.settings = names, panel, settings

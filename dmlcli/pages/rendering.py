@@ -39,7 +39,13 @@ def interval(ends: tuple[float, float] | None) -> str:
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """Return a number with the singular or plural of what is counted."""
+    """Return a number with the singular or the plural of a noun.
+
+    Args:
+        number: the count.
+        one: the singular.
+        many: the plural.
+    """
     return f"{number:,} {one if number == 1 else many}"
 
 

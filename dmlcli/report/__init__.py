@@ -19,7 +19,7 @@ def schema(name: str) -> "dict[str, Any]":
             `--format jsonl`; `train_plan` or `eval_plan`, for `--dry-run`; `error`, for what stderr holds.
 
     Raises:
-        ValueError: there is no such schema.
+        ValueError: an unknown schema.
     """
     import json
     from pathlib import Path
@@ -27,6 +27,6 @@ def schema(name: str) -> "dict[str, Any]":
     folder = Path(__file__).parent / "schemas"
     known = sorted(file.stem for file in folder.glob("*.json"))
     if name not in known:
-        raise ValueError(f"there is no schema {name!r}; known: {', '.join(known)}")
+        raise ValueError(f"unknown schema {name!r}; known: {', '.join(known)}")
     found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return found

@@ -14,6 +14,6 @@ class ErrorReport:
     error: str
     """What went wrong."""
     hint: str
-    """What to do about it; empty where there is nothing to suggest."""
+    """A suggestion; may be empty."""
     exit_code: "Count"
     """The exit code of the process (docs/exit-codes.md)."""

@@ -1,4 +1,4 @@
-"""Where a search fails: what an evaluation tells beside the scores."""
+"""Error analysis of an evaluation: failures, confused products, groups."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

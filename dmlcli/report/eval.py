@@ -136,7 +136,7 @@ class EvalReport:
     published: tuple[PublishedRow, ...] = ()
     """Published results on the data set of `--published`."""
     failed: tuple[str, ...] = ()
-    """What `--fail-under` asked for and did not get, in words."""
+    """The scores below `--fail-under`, in words."""
     page: str | None = None
     """Path of the page that `--html` wrote; null without."""
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -146,5 +146,5 @@ class EvalReport:
 
     @property
     def says_no(self) -> bool:
-        """Whether there was nothing to score, or a score is lower than was asked for."""
+        """Whether nothing was scored, or a score is below `--fail-under`."""
         return bool(self.failed) or all(value is None for value in self.metrics.values())

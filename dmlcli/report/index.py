@@ -24,7 +24,7 @@ class IndexReport:
     kind: str
     """Factory string of FAISS, or what the collection uses."""
     model: str | None
-    """Folder of the model that made the embeddings; null for bare embeddings."""
+    """Folder of the model that made the embeddings; null for embeddings of another tool."""
     recall: "Share"
     """Share of the ten nearest that a search finds, as measured; 1 where the index is exact."""
     microseconds: "Microseconds | None"

@@ -85,7 +85,7 @@ def test_a_filter_that_leaves_nothing_answers_no(ask: Any) -> None:
 
 def test_a_filter_that_is_none_is_named(place: Path, cli: Cli) -> None:
     found = cli("query", place / image(1), "--where", "prise < 20", "-w", place / ".dmlcli")
-    assert found.code == 2 and "no column prise" in found.err and "price" in found.err.splitlines()[1]
+    assert found.code == 2 and "unknown column prise" in found.err and "price" in found.err.splitlines()[1]
 
 
 def test_what_is_indexed_can_be_searched_with(ask: Any, place: Path) -> None:
@@ -336,7 +336,7 @@ def test_an_index_that_may_not_be_written_to_is_calibrated_all_the_same(place: P
         (["--like", ""], 2, "'' not found in the index"),
         (["x.png", "--sheet", "out.nonsense"], 2, ".png"),
         (["x.png", "--sheet", "shop"], 2, ".png"),
-        (["x.png", "--index", "shop.csv"], 4, "there is no index in shop.csv"),
+        (["x.png", "--index", "shop.csv"], 4, "index not found in shop.csv"),
     ],
 )
 def test_what_a_script_may_get_wrong_is_reported(

@@ -317,10 +317,10 @@ def test_no_pattern_runs_away(tmp_path: Path, pattern: str) -> None:
 @pytest.mark.parametrize(
     ("text", "named", "hint"),
     [
-        ("pricee < 20", "there is no column pricee", "price"),
-        ("categori = 'mug'", "there is no column categori", "category"),
-        ('category = "mug"', 'there is no column "mug"', "single quotes: 'mug'"),
-        ("tow_words = 'a'", "there is no column tow_words", '"two words"'),
+        ("pricee < 20", "unknown column pricee", "price"),
+        ("categori = 'mug'", "unknown column categori", "category"),
+        ('category = "mug"', 'unknown column "mug"', "single quotes: 'mug'"),
+        ("tow_words = 'a'", "unknown column tow_words", '"two words"'),
         ("length(product) > 3", "length", "--where"),
     ],
 )

@@ -215,5 +215,5 @@ def test_an_update_by_another_model_is_refused(make: Make) -> None:
 
 
 def test_nothing_to_search_in_is_reported(make: Make) -> None:
-    with pytest.raises(IndexFileError, match="there is nothing to"):
+    with pytest.raises(IndexFileError, match="nothing to"):
         make(Embeddings(Path(), [], [], np.zeros((0, 4), np.float32), ""), "nothing")

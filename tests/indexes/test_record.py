@@ -12,7 +12,7 @@ from dmlcli.indexes.record import IndexRecord, KindCandidate, SearchCost
 
 RECORD = IndexRecord(
     kind="HNSW32",
-    why="asked for",
+    why="requested",
     images=30,
     products=7,
     dim=6,

@@ -31,23 +31,27 @@ def test_without_a_budget_time_never_ends() -> None:
 
 
 def test_epochs_that_fit_are_counted_and_the_end_is_kept_free(now: list[float]) -> None:
-    planner = EpochPlanner(TimeBudget(300), after=60, judging=10, again=False)
+    planner = EpochPlanner(TimeBudget(300), after=60, evaluation=10, refit_ratio=False)
     assert planner.until() == 1000 + 300 - EXPORT - 60 - 10
     now[0] += 60  # ten of them before the first epoch: 40 s of batches, 10 of judgement
-    assert planner.epochs(1, 20, fitting=40, judging=10) == 1 + 3  # 160 s are left: three more, and not a fifth of one
-    assert planner.epochs(1, 2, fitting=40, judging=10) == 2  # never more than were asked for
+    assert (
+        planner.epochs(1, 20, fitting=40, evaluation=10) == 1 + 3
+    )  # 160 s are left: three more, and not a fifth of one
+    assert planner.epochs(1, 2, fitting=40, evaluation=10) == 2  # never more than were asked for
     now[0] += 150
-    assert planner.epochs(4, 20, fitting=40, judging=10) == 4
+    assert planner.epochs(4, 20, fitting=40, evaluation=10) == 4
 
 
 def test_a_part_of_an_epoch_is_worth_starting_from_a_third_on(now: list[float]) -> None:
-    planner = EpochPlanner(TimeBudget(200 + EXPORT), after=0, judging=0, again=False)
+    planner = EpochPlanner(TimeBudget(200 + EXPORT), after=0, evaluation=0, refit_ratio=False)
     now[0] += 100
-    assert planner.epochs(1, 20, fitting=250, judging=0) == 2  # four tenths of one
-    assert planner.epochs(1, 20, fitting=400, judging=0) == 1
+    assert planner.epochs(1, 20, fitting=250, evaluation=0) == 2  # four tenths of one
+    assert planner.epochs(1, 20, fitting=400, evaluation=0) == 1
 
 
 def test_a_head_is_trained_twice(now: list[float]) -> None:
-    planner = EpochPlanner(TimeBudget(100 + EXPORT), after=0, judging=0, again=True)
+    planner = EpochPlanner(TimeBudget(100 + EXPORT), after=0, evaluation=0, refit_ratio=True)
     now[0] += 10
-    assert planner.epochs(1, 50, fitting=10, judging=0) == 1 + 4  # of the 90 s that are left, 10 go to the first, again
+    assert (
+        planner.epochs(1, 50, fitting=10, evaluation=0) == 1 + 4
+    )  # of the 90 s that are left, 10 go to the first, again

@@ -88,7 +88,13 @@ class Collection:
         return self.record.as_text().encode()
 
     def search(self, vectors: Vectors, k: int, *, among: Condition | None = None) -> list[list[Found]]:
-        """The k images closest to each of the unit vectors (Q, D), best first."""
+        """Return the k images closest to each vector, best first.
+
+        Args:
+            vectors: (Q, D), unit length.
+            k: number of images.
+            among: a condition; None: all images.
+        """
         if vectors.shape[1] != self.dim:
             raise UsageError(f"the query has {vectors.shape[1]} dimensions, the collection {self.dim}")
         self._seen.clear()

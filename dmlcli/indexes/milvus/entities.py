@@ -1,10 +1,10 @@
-"""What a row of a collection holds, and the record that tells whose collection it is.
+"""The fields of a row of a collection, and the record that identifies a collection of dmlcli.
 
 A row is an image: `id`, `vector`, `path`, `product`, `category`, the user's own columns as `own_…`, typed as in the
-item table, the `box` that it is of its file, and two marks: `content` tells what it shows, `state` all that is said of
-it, so a push knows what changed.
+item table, its `box` in its file, and two keys: `content` identifies the image, `state` also its
+values, from which a push finds what has changed.
 
-The record is a property of the collection: what it holds and which model made it travels with it, whoever renames it.
+The record is a property of the collection, so it stays with the collection when that is renamed.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _MOST_COLUMNS = (
 class Record:
     """What a collection is."""
 
-    model: str  # fingerprint, "" for bare embeddings
+    model: str  # fingerprint, "" for embeddings of another tool
     model_folder: str  # where that model lay, "" where there was none
     views: str
     root: str
@@ -52,7 +52,7 @@ class Record:
     columns: list[list[str]]  # of the user: name, field, kind
     next_id: int  # ids are never used twice
     whole: bool  # whether the last push came to its end
-    pushed: str  # when, which tells one state from the next
+    pushed: str  # when: differs between any two pushes
 
     @property
     def fields(self) -> list[Field]:
@@ -83,7 +83,7 @@ def columns_of(embeddings: Embeddings) -> tuple[list[item_table.Column], list[li
     if len(own) > _MOST_COLUMNS:
         raise CannotRun(
             f"the catalog has {len(own)} columns of its own, and a collection takes {_MOST_COLUMNS}",
-            hint="leave out those that nobody filters by",
+            hint="omit columns that are not used in filters",
         )
     taken: set[str] = set()
     named = []

@@ -18,7 +18,7 @@ def check(kind: str) -> str:
     """The kind as Milvus spells it; raises UsageError for one that is not known here."""
     known = [EXACT, GRAPH, CHOSEN]
     if kind.upper() not in known:
-        raise UsageError(f"--factory {kind} is no kind of index for a collection", hint=nearest(kind.upper(), known))
+        raise UsageError(f"invalid --factory {kind} for a collection", hint=nearest(kind.upper(), known))
     return kind.upper()
 
 

@@ -25,11 +25,13 @@ class Parity:
 
 
 def measure(collection: Collection, vectors: Vectors, ids: Ids, seed: int = 0) -> Parity:
-    """Search with images drawn from those that were pushed; a hit is right by its place and by its score.
+    """Compare searches in a collection with exact search, by the rank and the score of each hit.
 
     Args:
-        vectors: (N, D) what was pushed.
-        ids: (N,) under which ids.
+        collection: to which the vectors were pushed.
+        vectors: (N, D), those that were pushed.
+        ids: (N,) of the vectors.
+        seed: of the drawn queries.
     """
     import faiss
 

@@ -2,7 +2,7 @@
 
 Every push does the same, the first, the next and the one after an interruption: it compares the marks of the rows that
 are there with those that should be, and writes the difference. Ids are those that an index folder would have: by row
-where it is made anew, by content where it is brought up to date.
+when it is rebuilt, by content when it is updated.
 """
 
 from collections import defaultdict
@@ -50,11 +50,11 @@ class _There:
 
 
 def connect(address: Address, update: bool) -> tuple[Server, Record | None]:
-    """The server, and the record of the collection where there is one; raises CannotRun where there is no server."""
+    """Return the server, and the record of the collection if it exists; raise CannotRun if no server answers."""
     server = Server(address, make=True)
     if not server.is_there():
         if update:
-            progress.note(f"there is no {address} yet: it is made")
+            progress.note(f"collection {address} does not exist yet and is created")
         return server, None
     server.load()
     return server, read_record(server)
@@ -77,7 +77,7 @@ def push(
         server: the collection's server, from `connect`.
         there: the record of the collection as it is, from `connect`.
         embeddings: what the collection is to hold.
-        model_folder: the model that made them, None where nobody knows.
+        model_folder: the model that made them; None: not known.
         kind: Milvus's name of a kind of index; None: exact below 100,000 images, else as Milvus chooses.
         update: keep the ids of images that are there already.
         replacing: drop a collection that holds vectors of another model.
@@ -92,7 +92,7 @@ def push(
             would remove more than a fifth of the images or a whole folder, and `prune` is not set.
     """
     if not embeddings.items:
-        raise IndexFileError("there is nothing to push: no image could be embedded")
+        raise IndexFileError("nothing to push: no image could be embedded")
     content = entities.contents(embeddings)
     made = Rows(embeddings, content)
     record = Record(
@@ -136,7 +136,7 @@ def push(
 
 def _why(kind: str, asked: bool) -> str:
     if asked:
-        return "asked for"
+        return "requested"
     return f"exact search is quick below {AUTO_FROM:,} images" if kind == index_params.EXACT else "as Milvus chooses"
 
 
@@ -145,7 +145,7 @@ def _fitting(server: Server, there: Record, wanted: Record, update: bool, replac
     another = (there.model, there.views, there.dim) != (wanted.model, wanted.views, wanted.dim)
     if another and not replacing:
         raise MismatchError(
-            f"{server.address} holds vectors of another model ({there.model or 'bare embeddings'}, {there.dim} long)",
+            f"{server.address} holds vectors of another model ({there.model or 'unknown'}, {there.dim} dimensions)",
             hint="name another collection with --to, or --replace drops what is there",
         )
     if not another and (there.columns, there.kind) == (wanted.columns, wanted.kind):

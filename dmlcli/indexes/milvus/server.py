@@ -54,7 +54,7 @@ class Server:
             ) from error
         self._milvus = pymilvus
         if address.is_file and not make and not Path(address.server).exists():
-            raise IndexFileError(f"there is no {address.server}", hint=f"dmlcli index CATALOG --to {address}")
+            raise IndexFileError(f"file not found: {address.server}", hint=f"dmlcli index CATALOG --to {address}")
         _reach_this_machine_directly()
         self._client = self._ask(
             lambda: pymilvus.MilvusClient(
@@ -64,7 +64,7 @@ class Server:
         )
 
     def close(self) -> None:
-        """Let go of the server, and of the file."""
+        """Close the connection, or the file."""
         with suppress(Exception):  # what was asked is answered
             self._client.close()
             if self.address.is_file:
@@ -88,16 +88,22 @@ class Server:
         return True
 
     def need(self) -> None:
-        """Raise IndexFileError where there is no such collection, with those there are."""
+        """Raise IndexFileError with the existing collections if this one does not exist."""
         if not self.is_there():
             known = self.names()
             raise IndexFileError(
-                f"there is no collection {self.address.collection} in {self.address.shown}",
+                f"collection {self.address.collection} not found in {self.address.shown}",
                 hint=nearest(self.address.collection, known) if known else f"dmlcli index CATALOG --to {self.address}",
             )
 
     def create(self, dim: int, columns: Sequence[Sequence[str]], kind: str) -> None:
-        """Make the collection, empty, with an index of this kind."""
+        """Create the empty collection, with an index.
+
+        Args:
+            dim: length of the vectors.
+            columns: names and types of the user's columns.
+            kind: of the index.
+        """
         of = self._milvus.DataType
         types = {"INTEGER": of.INT64, "REAL": of.DOUBLE, "TEXT": of.VARCHAR}
         schema = self._milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -179,7 +185,13 @@ class Server:
             yield list(found)
 
     def some(self, condition: str, fields: Sequence[str], most: int = MOST) -> list[dict[str, Any]]:
-        """Some of the images for which a condition holds."""
+        """Return some of the images that satisfy a condition.
+
+        Args:
+            condition: in Milvus' syntax.
+            fields: that are returned.
+            most: the number of images.
+        """
         found = self._ask(
             lambda: self._client.query(
                 self.address.collection,
@@ -209,7 +221,16 @@ class Server:
         condition: str = "",
         strong: bool = False,
     ) -> list[list[dict[str, Any]]]:
-        """The k nearest of each vector (Q, D): `id`, `distance` (the inner product) and `entity` (the fields)."""
+        """Return the k nearest images of each vector: `id`, `distance` (the inner product) and `entity` (the fields).
+
+        Args:
+            vectors: (Q, D), unit length.
+            k: number of images.
+            settings: search parameters of the index.
+            fields: that are returned.
+            condition: in Milvus' syntax; empty: all images.
+            strong: read all writes of other clients.
+        """
         consistency = {"consistency_level": "Strong"} if strong else {}
         found = self._ask(
             lambda: self._client.search(
@@ -260,7 +281,7 @@ class Server:
             hint = "is another process using the file?" if self.address.is_file else "is it up, and is this its port?"
             return CannotRun(f"{self.address.shown} does not answer: {said}", hint=hint)
         if any(word in lower for word in _FULL):
-            return CannotRun(f"{self.address.shown} takes no more: {said}", hint="make room there, then push again")
+            return CannotRun(f"{self.address.shown} is full: {said}", hint="free space there, then push again")
         if any(word in lower for word in _REFUSED):
             return CannotRun(f"{self.address.shown} refuses: {said}", hint=f"{TOKEN}=user:password says who you are")
         return CannotRun(f"{self.address} cannot be used: {said}", hint="--debug shows the whole trace")

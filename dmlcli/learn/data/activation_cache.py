@@ -121,7 +121,14 @@ class ActivationCache:
 
 
 def taken(maps: Sequence[Rows], views: Iterable[int], rows: Iterable[int], device: torch.device) -> Tensor:
-    """Return the maps (B, ...) of some rows, each in a view of its own, as float32 where they are needed."""
+    """Return the maps (B, ...) of some rows as float32, each from a view of its own.
+
+    Args:
+        maps: (N, ...) of each view.
+        views: (B,) the view of each row.
+        rows: (B,).
+        device: of the result.
+    """
     found = np.stack([maps[view][row] for view, row in zip(views, rows, strict=True)])
     tensor = torch.from_numpy(found).to(device).float()
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

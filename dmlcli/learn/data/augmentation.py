@@ -58,7 +58,13 @@ def preset(name: str) -> Preset | None:
 
 
 def view_names(count: int, seed: int, augment: str = "light") -> list[str]:
-    """Return the first `count` views of every image: as it is, mirrored, then random ones that depend on the seed."""
+    """Return the names of the first views of every image: plain, mirrored, then random ones.
+
+    Args:
+        count: number of views.
+        seed: of the random views.
+        augment: the preset of the random views; `none`: the plain view alone.
+    """
     if preset(augment) is None:
         return ["plain"]
     return ["plain", "flip", *(f"{augment}{number}-seed{seed}" for number in range(1, count - 1))][:count]
@@ -86,9 +92,12 @@ def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augmen
     """Return one random view of an image file: (3, crop, crop) float32, normalized.
 
     Args:
+        data: the bytes of the file.
+        settings: size and normalization.
+        rng: the random numbers.
         augment: the name of a preset.
 
-    Errors: ImageError with the reason.
+    Raises: ImageError with the reason.
     """
     how = preset(augment)
     if how is None:

@@ -1,6 +1,6 @@
 """What a catalog is like, many photos of a product or few, all alike or of several sources, and what follows from it.
 
-Nothing in here has to be asked for: it is how much each photo counts, and how batches are drawn where the recipe leaves
+These are defaults: the weight of each photo, and how batches are drawn where the recipe leaves
 that open. No torch in here.
 """
 
@@ -43,7 +43,13 @@ def repeats(labels: Sequence[Hashable], sources: Sequence[str]) -> list[float]:
 
 
 def sampler(needed: str, labels: Sequence[Hashable], sources: Sequence[str]) -> str:
-    """Return the sampler: the one that the loss needs; `balanced` where it needs none and the catalog is uneven."""
+    """Return the sampler: the one that the loss needs; `balanced` where it needs none and the catalog is uneven.
+
+    Args:
+        needed: the sampler of the loss.
+        labels: (N,) of the images.
+        sources: (N,) of the images.
+    """
     return "balanced" if needed == "random" and max(repeats(labels, sources)) >= _UNBALANCED else needed
 
 

@@ -18,6 +18,13 @@ def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, workspac
     """Return unit features of one view of every readable image, from the cache where their content is unchanged.
 
     What is computed before an interruption is kept beside the cache, part by part, and taken from there the next time.
+
+    Args:
+        photos: the catalog.
+        view: the name of the view.
+        frozen: the frozen backbone.
+        forward: its function from pixels to features.
+        workspace: has the cache.
     """
     folder = workspace.features(frozen.record.fingerprint, view)
     name = frozen.record.fingerprint if view == "plain" else f"{frozen.record.fingerprint}/{view}"
@@ -38,7 +45,15 @@ def cached(photos: Catalog, view: str, frozen: Model, forward: Forward, workspac
 
 
 def stacked(photos: Catalog, views: Sequence[str], frozen: Model, forward: Forward, workspace: Workspace) -> Tensor:
-    """Return features (V, N, F) of several views of images that were readable a moment ago."""
+    """Return features (V, N, F) of several views of images that were readable a moment ago.
+
+    Args:
+        photos: a catalog of readable images.
+        views: the names of the views.
+        frozen: the frozen backbone.
+        forward: its function from pixels to features.
+        workspace: has the cache.
+    """
     computed = [cached(photos, view, frozen, forward, workspace).embeddings for view in views]
     if any(len(embeddings.items) != len(photos.items) for embeddings in computed):
         raise CatalogError(f"images in {photos.root} went away while they were being read", hint="run it again")

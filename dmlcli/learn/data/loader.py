@@ -20,7 +20,13 @@ _BATCH = 64
 
 
 def features_of(files: Sequence[Photo], settings: ImageSettings, forward: Forward) -> Tensor:
-    """Return what `forward` makes of the plain view of each file: (N, D)."""
+    """Return the features (N, D) of the plain view of each file.
+
+    Args:
+        files: (N,) photos.
+        settings: size and normalization.
+        forward: the function from pixels to features.
+    """
     with closing(prefetch.in_order(lambda file: view(file.read_bytes(), settings), files, 2 * _BATCH)) as read:
         rows: list[Vectors] = [forward(np.stack(batch)) for batch in _grouped((one.result() for one in read), _BATCH)]
     return torch.from_numpy(np.concatenate(rows))
@@ -29,7 +35,15 @@ def features_of(files: Sequence[Photo], settings: ImageSettings, forward: Forwar
 def random_views(
     batched: Iterable[list[int]], files: Sequence[Photo], settings: ImageSettings, seed: str, augment: str
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Read batches of random views in threads, one batch ahead of the one in use."""
+    """Read batches of random views in threads, one batch ahead of the one in use.
+
+    Args:
+        batched: the rows of each batch.
+        files: the photos of all rows.
+        settings: size and normalization.
+        seed: of the views.
+        augment: the name of a preset.
+    """
 
     def read(row: int) -> Vectors:
         return random_view(files[row].read_bytes(), settings, random.Random(f"{seed}/{row}"), augment)

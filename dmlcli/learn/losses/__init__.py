@@ -179,7 +179,13 @@ def load(name: str) -> "type[Loss]":
 
 
 def build(spec: str, num_labels: int, embedding_dim: int) -> "Loss":
-    """Build the loss of `spec`, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`."""
+    """Build the loss of `spec`, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`.
+
+    Args:
+        spec: names of losses with their settings.
+        num_labels: number of products.
+        embedding_dim: length of an embedding.
+    """
     terms = parse(spec)
     losses = [load(term.name)(num_labels, embedding_dim, **term.settings) for term in terms]
     if len(terms) == 1 and terms[0].weight == 1:

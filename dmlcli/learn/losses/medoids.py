@@ -19,6 +19,12 @@ def search(distance: Tensor, labels: Tensor, gamma: float, sweeps: int) -> tuple
     As many medoids as labels are found, to maximize gamma * (1 - NMI) - sum of each image's distance to its medoid.
     Args: distance (B, B), symmetric; gamma; how often all medoids are refined. Returns: 1 - NMI in [0, 1] at last.
 
+    Args:
+        distance: (B, B), symmetric.
+        labels: (B,).
+        gamma: weight of the clustering score.
+        sweeps: number of times that all medoids are refined.
+
     Source: Song et al., Deep Metric Learning via Facility Location, CVPR 2017, algorithms 1 and 2.
     """
     away: Floats = distance.cpu().double().numpy()
@@ -106,7 +112,7 @@ def _first_best(score: Floats) -> int:
 
 
 class _Clusters:
-    """The cluster `of` (B,) each image, and how much that tells of its label; counts are kept as images move."""
+    """The cluster (B,) of each image and its mutual information with the labels, updated as images move."""
 
     def __init__(self, truth: Ints, of: Ints) -> None:
         self.truth, self.of = truth, of

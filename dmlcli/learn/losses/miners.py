@@ -15,6 +15,12 @@ def multi_similarity_pairs(
     """Keep the pairs (B, Q) that are hard for their anchor: a positive less similar than the closest negative plus
     `epsilon`, a negative more similar than the farthest positive minus `epsilon`; all of them for None.
 
+    Args:
+        similarities: (B, Q).
+        positive: (B, Q) mask.
+        negative: (B, Q) mask.
+        epsilon: margin; None: keep all pairs.
+
     Source: Wang et al., Multi-Similarity Loss, CVPR 2019, equations 7 and 8.
     """
     if epsilon is None:
@@ -29,7 +35,12 @@ def multi_similarity_pairs(
 
 
 def batch_hard(distance: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Columns (B,) of each anchor's farthest positive and nearest negative, and which anchors (B,) have both.
+    """Return the columns (B,) of each anchor's farthest positive and nearest negative, and whether it has both (B,).
+
+    Args:
+        distance: (B, Q).
+        positive: (B, Q) mask.
+        negative: (B, Q) mask.
 
     Source: Hermans et al., In Defense of the Triplet Loss for Person Re-Identification, 2017, equation 5.
     """
@@ -41,10 +52,17 @@ def batch_hard(distance: Tensor, positive: Tensor, negative: Tensor) -> tuple[Te
 def distance_weights(
     distance: Tensor, negative: Tensor, dim: int, cutoff: float = 0.5, nonzero_loss_cutoff: float = 1.4
 ) -> Tensor:
-    """Chances (B, Q) of each negative, the inverse of how common its distance is on the sphere in `dim` dimensions.
+    """Return the probabilities (B, Q) of negatives: the inverse density of their distance on the unit sphere.
 
     Distances below `cutoff` count as that; those beyond `nonzero_loss_cutoff` get no chance, unless an anchor has
     nothing else: then all its negatives are alike. A row without negatives is zero.
+
+    Args:
+        distance: (B, Q).
+        negative: (B, Q) mask.
+        dim: of the embeddings.
+        cutoff: lower bound of distances.
+        nonzero_loss_cutoff: distance beyond which negatives are not drawn.
 
     Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 1 and 2.
     """
@@ -81,7 +99,13 @@ def nearest_first(distance: Tensor, mask: Tensor) -> Tensor:
 
 
 def next_farther(distance: Tensor, mask: Tensor, thresholds: Tensor) -> Tensor:
-    """For each threshold (B, K) the column of the nearest masked entry strictly farther, else of the farthest one."""
+    """Return, for each threshold (B, K), the column of the nearest masked entry beyond it, or else of the farthest one.
+
+    Args:
+        distance: (B, Q).
+        mask: (B, Q).
+        thresholds: (B, K).
+    """
     order = nearest_first(distance, mask)  # (B, Q)
     ordered = distance.detach().masked_fill(~mask, torch.inf).gather(1, order)
     place = torch.searchsorted(ordered, thresholds.detach(), right=True)  # (B, K)

@@ -51,7 +51,13 @@ class _Unit(torch.autograd.Function):
 
 
 def sides(embeddings: Tensor, references: Tensor | None, *, normalize: bool) -> tuple[Tensor, Tensor]:
-    """Images (B, D), and what they are compared with: references (Q, D), which learn nothing, or the images again."""
+    """Return the anchors (B, D), and what they are compared with: the references, or the anchors again.
+
+    Args:
+        embeddings: (B, D).
+        references: (Q, D), which get no gradient; None: the embeddings.
+        normalize: whether both are scaled to unit length.
+    """
     images = prepare(embeddings, normalize=normalize)
     return images, images if references is None else prepare(references.detach(), normalize=normalize)
 

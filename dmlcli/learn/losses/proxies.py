@@ -18,9 +18,15 @@ def start(num_labels: int, *shape: int) -> nn.Parameter:
 
 
 def by_slices(function: Callable[[Tensor, Tensor], Tensor], rows: Tensor, keys: Tensor, width: int) -> Tensor:
-    """`function(rows (R, D), keys (R,)) -> (R, ...)`, which makes matrices (R, width), on slices that fit in memory.
+    """Apply a function to slices of the rows whose matrices (R, width) fit in memory, and return the joined results.
 
     Slices are recomputed in the backward pass; where all rows fit at once it is a plain call.
+
+    Args:
+        function: from rows (R, D) and keys (R,) to (R, ...).
+        rows: (N, D).
+        keys: (N,).
+        width: columns of the matrices that the function creates.
     """
     size = max(LARGEST // width, 1)
     if len(rows) <= size:

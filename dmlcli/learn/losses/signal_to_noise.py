@@ -1,4 +1,4 @@
-"""Contrastive on the noise that tells two embeddings apart, relative to the signal of the anchor.
+"""Contrastive on the difference of two embeddings (noise), relative to the anchor (signal).
 
 Formula: d_ij = var(x_j - x_i) / var(x_i); mean over positives of [d - pos_margin]+ + mean over negatives of
     [neg_margin - d]+, each over its active pairs, + zero_mean * mean of |sum of the entries of x|

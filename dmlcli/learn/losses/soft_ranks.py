@@ -6,9 +6,14 @@ from torch.utils.checkpoint import checkpoint
 
 
 def soft_ranks(values: Tensor, field: Tensor, temperature: float) -> Tensor:
-    """Rank (B, K), from 1, that each of `values` (B, K) has in its row of `field` (B, Q), of which it is an entry.
+    """Return the soft ranks (B, K), from 1, of values in their row of `field`.
 
     One value of every row at a time, recomputed in the backward pass: memory B x Q, whatever K is.
+
+    Args:
+        values: (B, K), entries of `field`.
+        field: (B, Q).
+        temperature: of the sigmoid.
     """
 
     def count_ahead(field: Tensor, value: Tensor) -> Tensor:
@@ -19,9 +24,15 @@ def soft_ranks(values: Tensor, field: Tensor, temperature: float) -> Tensor:
 
 
 def soft_histograms(values: Tensor, positive: Tensor, negative: Tensor, bins: int) -> Tensor:
-    """Counts (B, 2, bins + 1) of the negative and of the positive `values` (B, Q), which lie in [0, 1].
+    """Return histograms (B, 2, bins + 1) of the negative and of the positive values.
 
     Each value is shared between the two of the bins + 1 equally spaced nodes that it lies between.
+
+    Args:
+        values: (B, Q), in [0, 1].
+        positive: (B, Q) mask.
+        negative: (B, Q) mask.
+        bins: number of intervals between the nodes.
     """
     place = values.clamp(0, 1) * bins
     lower = place.detach().floor().clamp_max(bins - 1)  # so that a value of 1 falls into the last node

@@ -88,7 +88,7 @@ class SoftTriple(Loss):
 class _Relaxed(torch.autograd.Function):
     """The mean (B, C) of similarities (B, C, K), weighted by their softmax over K.
 
-    A few images at a time, so that beside the similarities and their gradient there is no third matrix; with C as the
+    A few images at a time, so that no matrix is needed besides the similarities and their gradient; with C as the
     last dimension, since torch's softmax over a short last one takes twenty times as long.
     """
 

@@ -69,7 +69,8 @@ def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Networ
     """Return the network of a frozen backbone: its features are its embeddings.
 
     Args:
-        seed: of random weights; unused where weights are loaded.
+        weights: of the backbone.
+        seed: of random weights; unused if weights are loaded.
         pooling: None: as published.
     """
     torch.manual_seed(seed)
@@ -85,7 +86,13 @@ def fingerprint(frozen: Network, weights: Weights) -> str:
 
 
 def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
-    """Pixels to features: on a CPU by the graph that queries use, so that training and search see the same."""
+    """Return the function from pixels to features: on a CPU the inference graph, so that training and search see the same.
+
+    Args:
+        saved: the feature extractor as a model.
+        frozen: the feature extractor.
+        device: on which it runs.
+    """
     if device.type != "cpu":
         return inference.forward_of(frozen, device)
     return open_graph(saved.graph) if saved.graph is not None else inference.open_network(saved)

@@ -22,7 +22,7 @@ def pick_device(name: str) -> torch.device:
     if name.startswith("cuda") and dist_env.world() > 1:
         if name != "cuda":
             raise UsageError(
-                f"--device {name} is one GPU, and each process takes its own", hint="--device cuda, or leave it out"
+                f"--device {name} is one GPU, and each process takes its own", hint="--device cuda, or omit --device"
             )
         name = f"cuda:{dist_env.place()}"
     try:

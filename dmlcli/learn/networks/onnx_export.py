@@ -33,10 +33,13 @@ def save(
     """Save a network as a model.
 
     Args:
-        record: all but the fingerprint, the head, the length of the vectors and the versions, which are filled in here.
+        folder: of the model.
+        network: weights and layers.
+        record: all but the fingerprint, the head, the length of the vectors and the versions, which are filled in
+            here.
         samples: (B, 3, H, W) real images on which the graph must agree with the network.
-        backbone_graph: a graph that gives the features of this very backbone, if there is one: it is built upon, which
-            takes a second instead of the ten of a whole export.
+        backbone_graph: a graph that gives the features of this very backbone, if there is one: it is built upon,
+            which takes a second instead of the ten of a whole export.
     """
     network = network.cpu().eval().to(memory_format=torch.contiguous_format)
     weights = {name: value.detach().contiguous().numpy() for name, value in network.state_dict().items()}

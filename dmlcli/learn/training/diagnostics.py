@@ -74,7 +74,14 @@ def share_active(embeddings: Tensor) -> float:
 
 
 def measure(embeddings: Tensor, labels: Tensor, loss: nn.Module, active: float) -> Diagnostics:
-    """Look at a batch (B, D), (B,) after its backward pass."""
+    """Measure a batch after its backward pass.
+
+    Args:
+        embeddings: (B, D) with their gradient.
+        labels: (B,).
+        loss: with the proxies, if it has any.
+        active: share of the images that had a gradient in this epoch, in [0, 1].
+    """
     with torch.no_grad():
         unit = F.normalize(embeddings.float(), dim=-1)
         apart = labels[:, None] != labels[None, :]

@@ -63,7 +63,7 @@ def share_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def take_all_cores() -> None:
-    """Whoever works alone works on all processors; torchrun gives each process one."""
+    """Use all processors in a single process; torchrun gives each process one."""
     if dist_env.world() > 1:
         torch.set_num_threads(prefetch.cores())
 
@@ -149,7 +149,7 @@ def rank_rng(moment: str) -> Iterator[None]:
     """Inside, random numbers are this process's own (what dropout drops); outside, all draw the same (a loss's pairs).
 
     Args:
-        moment: what tells this use from all others.
+        moment: differs for each use.
     """
     if size() == 1:
         yield

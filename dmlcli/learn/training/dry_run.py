@@ -71,7 +71,7 @@ def plan_run(
     Args:
         photos: the catalog.
         recipe: all settings.
-        workspace: has features that need not be computed; None: there is no workspace yet.
+        workspace: has features that need not be computed; None: no workspace exists yet.
         device: as for `train`.
         time_budget: as for `train`.
 
@@ -99,7 +99,15 @@ def plan_run(
 def estimate(
     photos: Catalog, recipe: Recipe, workspace: Workspace | None, device: torch.device, time_budget: TimeBudget
 ) -> Estimate:
-    """Try out the parts of a run; arguments as those of `plan_run`."""
+    """Estimate the time and the memory of a run by doing a little of each part.
+
+    Args:
+        photos: the catalog.
+        recipe: all settings.
+        workspace: has features that need not be computed; None: no workspace exists yet.
+        device: on which it trains.
+        time_budget: when training should end.
+    """
     found, count = Estimate(), len(photos.items)
     weights, feature_extractor = frozen.build_feature_extractor(recipe)
     with _saved(workspace, feature_extractor, weights, photos) as (model, export, is_there):

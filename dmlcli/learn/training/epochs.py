@@ -133,7 +133,7 @@ class GradientTraining:
         if self._time_budget.is_limited and recipe.tune != "head":
             evaluation = stage_selection.evaluation_seconds(network, fold, self.device)
         final_passes = stage_selection.PASSES * evaluation
-        return EpochPlanner(self._time_budget, final_passes, evaluation, again=_refit_ratio(recipe, fold))
+        return EpochPlanner(self._time_budget, final_passes, evaluation, refit_ratio=_refit_ratio(recipe, fold))
 
     def _score(self, stage: Stage, epoch: Epoch) -> ScoredEpoch:
         """Score the state after an epoch, or its moving average."""

@@ -1,8 +1,8 @@
 """The loss over a batch too large for memory, in two passes: the same gradient, the memory of a chunk.
 
-First all chunks go forward without a graph, and the loss tells each embedding its gradient; then each chunk goes
+First all chunks go forward without a graph, and the loss gives the gradient of each embedding; then each chunk goes
 forward again with a graph, and takes its own gradients backwards. It costs one more forward pass. Exact where an
-image's embedding depends on that image alone: batch norm has to stand still.
+image's embedding depends on that image alone: batch norm must be frozen.
 
 Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021; Patel et al.,
 Recall@k Surrogate Loss with Large Batches and Similarity Mixup, CVPR 2022, section 4.
@@ -30,8 +30,11 @@ def backward(
     """Add the gradient of `loss(embed(inputs), labels)` to the parameters of both, `chunk` images at a time.
 
     Args:
+        embed: from inputs to embeddings.
+        loss: of all embeddings.
         inputs: (B, ...), on whatever device `embed` takes them from; of several processes each has its part.
         labels: (B,).
+        chunk: images in memory at a time.
         last: used for `embed` in the second pass of the last chunk, where several processes add up their gradients.
         rng: inside it random numbers are those of `embed`, where they are not the loss's too.
 

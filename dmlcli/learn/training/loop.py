@@ -38,6 +38,7 @@ def fit(
 
     Args:
         embed: inputs (B, ...) to embeddings (B, D), not normalized: losses do that themselves.
+        trainer: the modules and the optimizer.
         feed: the batches of epoch n.
         until: when to stop, in `time.monotonic()`: an epoch ends with the batch that passes it.
 

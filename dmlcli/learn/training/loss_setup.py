@@ -71,7 +71,13 @@ def note_small_products(train: TrainPart, recipe: Recipe) -> None:
 
 
 def start_from_means(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
-    """Set a loss's own proxies, class weights or centers (C, [K,] D) to the mean embedding of each label."""
+    """Set a loss's own proxies, class weights or centers (C, [K,] D) to the mean embedding of each label.
+
+    Args:
+        loss: changed in place.
+        embeddings: (N, D).
+        labels: (N,).
+    """
     for module in loss.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if name not in ("proxies", "weight", "centers") or parameter.shape[-1] != embeddings.shape[1]:

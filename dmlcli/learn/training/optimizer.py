@@ -32,6 +32,12 @@ def groups(recipe: Recipe, head: nn.Module, backbone: nn.Module | None, loss: nn
     """Return the parameter groups: the head, the backbone by depth, and the loss's parameters at the rate it states.
 
     Parameters that are frozen now stay out.
+
+    Args:
+        recipe: learning rates and weight decay.
+        head: the trained part of the head.
+        backbone: None: not trained.
+        loss: with its parameters.
     """
     rate, decay = recipe.learning_rate, recipe.weight_decay
     found: Groups = [{"params": list(head.parameters()), "lr": rate, "weight_decay": decay}]

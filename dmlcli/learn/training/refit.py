@@ -22,7 +22,7 @@ from dmlcli.learn.validation.training_data import TrainingData
 
 
 def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str, float] | None:
-    """Return the cosine that the photos of unseen products stay below, as model.json keeps it; None where nobody knows.
+    """Return the cosine that the photos of unseen products stay below, as model.json keeps it; None: not known.
 
     That is where folds hold out no products (`--for seen`), and with a backbone that was trained, whose features
     would have to be computed once more.
@@ -55,6 +55,11 @@ def finish(
     backbone is not trained again.
 
     Args:
+        data: all photos.
+        plan: the selected hyperparameters of the LDA head.
+        best: the selected candidate.
+        recipe: all settings.
+        device: on which it trains.
         again: False after an interruption: a last stage is not trained again either.
     """
     whole = data.fold(final_fit_rows(data.photos.items, data.split), {})

@@ -25,7 +25,7 @@ PARTS = ("head", "top", "all")  # what can be trained
 PASSES = 2.2  # looks at all photos after the last epoch: to solve the head, and by the slower graph to embed
 _PROBE = 64  # photos that tell how long one takes
 _BATCH = 32  # photos in the batches that tell how long one takes to train on
-_LEAST_IMAGES = 200  # to fit on; with fewer, a backbone learns them by heart
+_LEAST_IMAGES = 200  # to fit on; with fewer, a backbone overfits
 _MANY_IMAGES = 1000  # from which on a GPU trains the whole network
 _WORTH_EPOCHS = {"all": 8, "top": 4}  # that must fit into a budget
 
@@ -39,7 +39,15 @@ class Choice:
 
 
 def make_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device) -> Stage:
-    """Return the stage of the recipe."""
+    """Return the stage of the recipe.
+
+    Args:
+        network: with the LDA head of the fold.
+        fold: what to fit on, and what to score with.
+        head_params: of the LDA head.
+        recipe: with `tune` as the stage: head, top or all.
+        device: on which it trains.
+    """
     if recipe.tune == "head":
         assert isinstance(network.head, BlendHead)
         return HeadStage(network.head, fold, recipe)
@@ -79,7 +87,17 @@ def next_stage(
     device: torch.device,
     time_budget: TimeBudget,
 ) -> Choice:
-    """Return where `--tune auto` goes after the head."""
+    """Return the stage that `--tune auto` trains after another one.
+
+    Args:
+        done: the finished stage.
+        network: with the LDA head of the fold.
+        fold: what to fit on, and what to score with.
+        head_params: of the LDA head.
+        recipe: all settings.
+        device: on which it trains.
+        time_budget: decides how deep to train on a CPU.
+    """
     if recipe.tune != "auto" or done != "head":
         return Choice("none", "")
     if not any(True for _ in network.backbone.parameters()):
@@ -135,7 +153,13 @@ def _in_time(
 
 
 def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:
-    """Return seconds that all photos of a fold take to go through the backbone: the cost of scoring an epoch."""
+    """Return the seconds that scoring an epoch takes: all photos of a fold pass the backbone.
+
+    Args:
+        network: its backbone is timed.
+        fold: its photos.
+        device: on which it runs.
+    """
     forward = forward_of(copy.deepcopy(network).headless(), device, search_dtype(device))
     files = fold.train.files[:_PROBE]
     features_of(files[:16], network.image, forward)
@@ -147,7 +171,15 @@ def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> fl
 def seconds_an_image(
     network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device
 ) -> float:
-    """Return seconds that training on one image takes, found by training on a few."""
+    """Return the seconds that training on one image takes, measured on a few.
+
+    Args:
+        network: with the LDA head of the fold.
+        fold: its photos.
+        head_params: of the LDA head.
+        recipe: with `tune` as the stage.
+        device: on which it trains.
+    """
     if recipe.tune == "top":
         return _seconds_a_map(network, fold, recipe, device)
     few = replace(recipe, epochs=1, warmup=0, batch_size=_BATCH, chunk=None, accumulate=1, ema=None)

@@ -1,4 +1,4 @@
-"""What metrics.jsonl tells, for TensorBoard too (`train --tensorboard`); needs the extra `dmlcli[tensorboard]`."""
+"""The rows of metrics.jsonl for TensorBoard (`train --tensorboard`); needs the extra `dmlcli[tensorboard]`."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

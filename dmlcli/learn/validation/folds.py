@@ -45,8 +45,10 @@ def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str,
     """Return the folds of a training run, none where too little can be held out.
 
     Args:
-        items: what the rows of `split` speak of.
+        items: the images; the rows of `split` are their positions.
+        split: rows to fit on, and rows to validate with.
         purpose: which products will be searched for: `seen`, `unseen` or `both`.
+        seed: of the folds.
     """
     fit = final_fit_rows(items, split)
     given = sorted({*split.queries} - {*fit})  # photos that are never fitted on

@@ -48,7 +48,14 @@ def solve(head: BlendHead, fold: Fold) -> ShrinkageLDA:
 
 
 def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, spec: HeadSpec) -> Network:
-    """Return the frozen backbone with a head for a fold, set by LDA."""
+    """Return the frozen backbone with a head for a fold, set by LDA.
+
+    Args:
+        data: has the backbone.
+        fold: what the head is fitted on.
+        head_params: of the LDA head.
+        spec: kind and dimension of the head.
+    """
     feature_extractor = data.backbone.feature_extractor
     head = IdentityHead(data.views.shape[-1]) if spec.kind == "identity" else new_head(fold, spec)
     if isinstance(head, BlendHead):
@@ -110,6 +117,11 @@ def choose(folds: Sequence[Fold], spec: HeadSpec, fold_scores: FoldScores | None
     Scores are multiplied: 10 % more in one search and 10 % less in another cancel out.
     One that is below the frozen backbone in either search is chosen only where all are; the caller then keeps the
     frozen backbone, unless gradient training finds something better.
+
+    Args:
+        folds: of cross-validation.
+        spec: kind and dimension of the head.
+        fold_scores: keeps the scores of finished folds.
     """
     if not folds:
         return Choice(CONSERVATIVE, [], [])

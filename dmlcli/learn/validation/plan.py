@@ -28,7 +28,13 @@ class ValidationPlan:
 
 
 def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None = None) -> ValidationPlan:
-    """Cross-validate the LDA head and select its hyperparameters; `fold_scores` keeps the scores of each fold."""
+    """Cross-validate the LDA head and select its hyperparameters.
+
+    Args:
+        data: all photos with their features.
+        recipe: all settings.
+        fold_scores: keeps the scores of finished folds.
+    """
     items, spec = data.photos.items, HeadSpec(recipe.head, recipe.dim)
     made = validation_splits(items, data.split, recipe.purpose, recipe.seed)
     folds = [data.fold(validation_split.fit, validation_split.searches) for validation_split in made]

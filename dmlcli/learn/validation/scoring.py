@@ -14,7 +14,7 @@ class Searches:
     """The validation searches of one fold; false where nothing is held out."""
 
     def __init__(self, products: Sequence[str], searches: Mapping[str, Search]) -> None:
-        """`products` (N,) of all rows that the searches speak of."""
+        """`products` (N,) of all images; the rows of `searches` are their positions."""
         every = [row for search in searches.values() for row in (*search.queries, *search.gallery)]
         self.rows = sorted(set(every))  # what has to be embedded for a score
         self._products, self._searches = products, searches

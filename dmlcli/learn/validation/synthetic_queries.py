@@ -31,8 +31,12 @@ SUMMARY = (
 def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
     """Return whether nothing real can be held out, though there are enough products for a score.
 
-    False where the backbone is trained too: it would learn the augmented views by heart, so their score would be too
-    high.
+    False where the backbone is trained too: it would overfit to the augmented views, so their score would be too high.
+
+    Args:
+        photos: the readable ones.
+        split: of their rows.
+        recipe: all settings.
     """
     items = photos.items
     products = {items[row].product for row in final_fit_rows(items, split)}

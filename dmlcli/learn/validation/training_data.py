@@ -150,7 +150,14 @@ class TrainingData:
 
 
 def read(photos: Catalog, backbone: FrozenBackbone, workspace: Workspace, device: torch.device) -> ReadPhotos:
-    """Return the photos that can be read, with the features of their plain view, cached in the workspace."""
+    """Return the photos that can be read, with the features of their plain view, cached in the workspace.
+
+    Args:
+        photos: the catalog.
+        backbone: computes the features.
+        workspace: has the cache.
+        device: on which it runs.
+    """
     started = time.monotonic()
     plain = feature_cache.cached(photos, "plain", backbone.model, backbone.forward(device), workspace)
     seconds = time.monotonic() - started if plain.fresh else 0.0

@@ -45,7 +45,13 @@ def width(text: str, size: int) -> float:
 
 
 def fitting(text: str, size: int, most: int) -> str:
-    """Return a text as it is printable, its middle left out where it is wider than `most` pixels."""
+    """Return a printable text, with its middle left out if it is too wide.
+
+    Args:
+        text: any text.
+        size: of the letters, in pixels.
+        most: width in pixels.
+    """
     whole = len(text) <= most  # no letter is narrower than a pixel
     shown = printable(text if whole else text[:most] + text[-most:])
     if whole and width(shown, size) <= most:
@@ -61,7 +67,15 @@ def fitting(text: str, size: int, most: int) -> str:
 
 
 def write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, size: int, color: str) -> None:
-    """Draw a printable text, `corner` being the left end of the top of its line."""
+    """Draw a printable text.
+
+    Args:
+        pen: draws on an image.
+        corner: left end of the top of the line, in pixels.
+        text: any text.
+        size: of the letters, in pixels.
+        color: of the text.
+    """
     left, top = corner
     baseline = top + _opened(_OWN, size).getmetrics()[0]
     for font, part in _runs(text, size):

@@ -207,10 +207,10 @@ def test_a_push_that_was_stopped_is_gone_on_with(place: str, cli: Cli) -> None:
 
 def test_what_is_not_there_is_reported(place: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     found = cli("query", "--like", "p3", "--index", place)
-    assert found.code == 4 and "there is no ./f.db" in found.err and not Path("f.db").exists()
+    assert found.code == 4 and "file not found: ./f.db" in found.err and not Path("f.db").exists()
     cli("index", goods("shop"), "-w", "w", "--to", place)
     found = cli("query", "--like", "p3", "--index", "milvus:f.db/shpo")
-    assert found.code == 4 and "no collection shpo" in found.err and "did you mean shop?" in found.err
+    assert found.code == 4 and "collection shpo not found" in found.err and "did you mean shop?" in found.err
     found = cli("query", "--like", "p3", "--index", "milvus:f.db/zzz")
     assert found.code == 4 and "known: shop" in found.err
     found = cli("query", "--like", "p3", "--index", place, "--where", "color like 'porcelain%'")
@@ -364,7 +364,7 @@ def test_a_full_server_is_reported_and_what_was_pushed_stays(
     full = Served(tmp_path / "full.db", largest=400_000)
     found = cli("index", goods("big", 0, 12_000, dim=16), "-w", "w", "--to", full.place)
     full.stop()
-    assert found.code == 4 and "takes no more" in found.err and "hint: make room" in found.err
+    assert found.code == 4 and "is full" in found.err and "hint: free space" in found.err
     roomy = Served(tmp_path / "full.db")
     report = report_of(cli("index", "big", "-w", "w", "--to", roomy.place, "--format", "json"))
     roomy.stop()

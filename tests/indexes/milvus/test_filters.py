@@ -148,7 +148,7 @@ def test_half_an_expression_is_refused(asked: str) -> None:
 def test_what_no_filter_may_do_is_refused_as_in_a_folder() -> None:
     with pytest.raises(UsageError, match="functions are not run"):
         translate("length(product) > 2", FIELDS)
-    with pytest.raises(UsageError, match="no column color"):
+    with pytest.raises(UsageError, match="unknown column color"):
         translate("color = 'red'", FIELDS)
 
 
