@@ -21,7 +21,7 @@ from dmlcli.embeddings.store import DAMAGE, DType
 from dmlcli.errors import CannotRun, EmbeddingsError
 from dmlcli.types import Vectors
 
-SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")
+SUFFIXES = (".npz", ".npy", ".parquet", ".jsonl")  # of files of embeddings
 _PATHS = ("path", "image_path", "image", "file", "key")  # names of a column of paths
 _PRODUCTS = ("product", "label")
 _NPZ_VECTORS = ("embeddings", "embedding", "features", "feats", "vectors", "emb", "X")  # names of the array

@@ -138,7 +138,7 @@ def thin(sample: Sample) -> Sample:
 
 
 def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], SearchCost]:
-    """Set the fastest search settings that reach the target (by more than chance), or else the most accurate; return them.
+    """Set the fastest search settings that reach the target significantly, or else the most accurate; return them.
 
     Args:
         near: the approximate index.

@@ -130,7 +130,7 @@ class EvalReport:
     insight: Insight | None = None
     """Where the search fails."""
     against: Against | None = None
-    """The comparison that `--against` asks for; null without."""
+    """The comparison of `--against`; null without."""
     reranked: tuple[Reranked, ...] = ()
     """What each `--rerank` gains."""
     published: tuple[PublishedRow, ...] = ()

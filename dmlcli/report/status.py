@@ -19,7 +19,7 @@ class RunRow:
     started: str
     """When it was started (UTC, ISO 8601)."""
     state: RunState
-    """running, interrupted (`--resume` continues it), or done."""
+    """Whether it is running, was interrupted (`--resume` continues it), or is done."""
     epochs: "Count"
     """Epochs of gradient training so far."""
     score: "Share | None"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SAMPLE, Cli, process
+from tests.conftest import SAMPLE, Cli, make_shop, process
 
 NETWORK = ["--backbone", "descriptor", "--dim", "32"]
 
@@ -29,6 +29,15 @@ def test_a_plan_is_reported_and_nothing_is_made(cli: Cli, catalog: Path, tmp_pat
     )
     assert report["seconds"] == pytest.approx(sum(report["parts"].values())) and report["parts"]["features"] > 0
     assert report["memory"] > 2**26
+
+
+def test_a_plan_in_which_no_stage_is_trained(cli: Cli, tmp_path: Path) -> None:
+    """Too few products to validate gradient steps: the head is solved, and that is all."""
+    found = cli(
+        "train", make_shop(tmp_path / "shop", 6), *NETWORK, "--dry-run", "-w", tmp_path / "w", "--format", "json"
+    )
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["parts"]["embedding"] == 0.0
 
 
 def test_a_budget_that_is_no_time_is_refused(cli: Cli, shop: Path, tmp_path: Path) -> None:

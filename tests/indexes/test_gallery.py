@@ -158,7 +158,7 @@ def test_a_product_or_a_path_can_be_named(shop: Opened, monkeypatch: pytest.Monk
     for path in ("9.png", "/shop/9.png"):
         ids, shown = shop.items.named(path)
         assert (ids.tolist(), shown.path, shown.box) == ([9], Path("/shop/9.png"), (0.0, 1.5, 9.0, 40.0))
-    with pytest.raises(UsageError, match=r"nothing in the .* is called 'produkt 2'") as caught:
+    with pytest.raises(UsageError, match="'produkt 2'") as caught:
         shop.items.named("produkt 2")
     assert "product 2" in caught.value.hint
 

@@ -57,7 +57,7 @@ def test_a_record_without_checksums_is_of_an_earlier_version(tmp_path: Path) -> 
     ],
 )
 def test_an_entry_that_is_wrong_is_named(entry: str, value: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"the entry '{entry}' is not"):
+    with pytest.raises(ValueError, match=f"entry '{entry}'"):
         edited(tmp_path, lambda values: values.update({entry: value}))
 
 

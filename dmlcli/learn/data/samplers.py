@@ -26,10 +26,11 @@ def batches(
             that have few; `pk` puts P labels with K = `per_label` images each into a batch, their sources mixed;
             `category-pk` does so within one category at a time, where look-alikes live; `n-pair` is K = 2.
         labels: (N,) the label of each row.
-        size: images in a batch; fewer where there are not as many. categories, sources: (N,) of each row, for those
-            that heed them.
+        size: images in a batch; fewer where there are not as many.
         seed: of the draw.
         per_label: K of `pk` and `category-pk`.
+        categories: (N,) of each row, for `category-pk`.
+        sources: (N,) of each row, for `balanced` and `pk`.
     """
     rng, sources = random.Random(seed), sources or [""] * len(labels)
     if kind == "random":

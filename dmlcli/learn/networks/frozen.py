@@ -86,7 +86,7 @@ def fingerprint(frozen: Network, weights: Weights) -> str:
 
 
 def forward(saved: Model, frozen: Network, device: torch.device) -> Forward:
-    """Return the function from pixels to features: on a CPU the inference graph, so that training and search see the same.
+    """Return the function from pixels to features; on a CPU it is the inference graph that search uses.
 
     Args:
         saved: the feature extractor as a model.

@@ -130,6 +130,7 @@ def estimate(
     plan = _timed_plan(data, recipe, found)
     fold, at = plan.folds[0], stage_selection.first(recipe, plan.lda_only)
     network = initial_network(data, fold, plan.head_params, plan.head_spec)
+    backbone_stays = True
     while at != "none":
         found.add(_gradient(network, plan, stage_selection.for_stage(recipe, at), device, each))
         backbone_stays = at == "head"
