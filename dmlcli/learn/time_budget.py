@@ -71,8 +71,8 @@ def seconds(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise UsageError(f"'{text}' is not a duration", hint="--budget 10m, 90s or 1h30m")
+        raise UsageError(f"invalid --budget '{text}': not a duration", hint="--budget 10m, 90s or 1h30m")
     found = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if found < LEAST:
-        raise UsageError(f"--budget {text} is not enough for anything", hint=f"--budget {LEAST:.0f}s at the least")
+        raise UsageError(f"invalid --budget {text}: too short", hint=f"--budget {LEAST:.0f}s at the least")
     return found

@@ -58,7 +58,7 @@ def test_an_address_is_no_path(cli: Cli, project: Path) -> None:
     ("text", "code", "named"),
     [
         ("sede = 3", 2, "did you mean seed"),
-        ("[eval]\nepochs = 3", 2, "[eval] sets 'epochs'"),
+        ("[eval]\nepochs = 3", 2, "[eval]: unknown option 'epochs'"),
         ("[trian]\nepochs = 3", 2, "did you mean train"),
         ("seed = ", 4, "cannot be read"),
         ("seed = 'three'", 2, 'dmlcli.toml seed = "three": expected a whole number'),
@@ -67,7 +67,7 @@ def test_an_address_is_no_path(cli: Cli, project: Path) -> None:
         ("seed = [1]", 2, "seed = [1]: expected one value"),
         ("strict = 'perhaps'", 2, 'strict = "perhaps": expected true or false'),
         ("[eval]\nformat = 'jsno'", 2, "did you mean json"),
-        ("[eval.x]\nseed = 1", 2, "sets 'x'"),
+        ("[eval.x]\nseed = 1", 2, "unknown option 'x'"),
         ("root = 3\nmetrics = 'recal@1'", 2, "(set by"),
     ],
 )
@@ -83,7 +83,7 @@ def test_an_unknown_variable_is_answered_with_the_nearest(
 ) -> None:
     monkeypatch.setenv("DMLCLI_SEDE", "1")
     found = cli("status")
-    assert found.code == 2 and "DMLCLI_SEDE sets 'sede'" in found.err and "did you mean seed" in found.err
+    assert found.code == 2 and "DMLCLI_SEDE: unknown option 'sede'" in found.err and "did you mean seed" in found.err
 
 
 def test_settings_of_a_recipe_come_before_the_recipe_that_is_named(
