@@ -7,7 +7,7 @@ norm:3                        short for the only setting that a word has
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dmlcli.errors import UsageError, nearest
 
@@ -15,8 +15,7 @@ Value = float | bool | tuple[float, ...]
 Words = Mapping[str, Mapping[str, Value]]  # word -> its settings with their defaults
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """A word and all of its settings, as given or by default."""
 
     word: str

@@ -1,6 +1,5 @@
 """dmlcli train: photos in, a model and a searchable index out."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +53,8 @@ def train(
         from dmlcli.learn.training import worker
 
         worker.run_and_exit(device)
+    import shlex
+
     from dmlcli import runs, storage
     from dmlcli.catalog import Columns, open_catalog, split_for_training
     from dmlcli.learn.recipe import check_used, given

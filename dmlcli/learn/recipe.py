@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 
 from dmlcli import spec_strings
 from dmlcli.errors import UsageError
-from dmlcli.learn import losses
 from dmlcli.learn.setting import Setting, fields_of, format_value
 from dmlcli.spec_strings import Spec, Value, Words
 
@@ -41,6 +40,8 @@ class MemorySpec(NamedTuple):
 
 
 def _complete_loss(incomplete: str) -> list[str]:
+    from dmlcli.learn import losses
+
     return [name for name in losses.names() if name.startswith(incomplete)]
 
 
@@ -275,6 +276,8 @@ class Recipe:
         """Raise UsageError for an unknown word, a number out of range, or settings that exclude each other."""
         for name, field in FIELDS.items():
             field.check(getattr(self, name))
+        from dmlcli.learn import losses  # `--help` needs none of it
+
         losses.parse(self.loss)
         _ = self.optimizer_spec, self.clip_spec, self.memory_spec
         if self.schedule_spec.word == "step" and not (

@@ -1,7 +1,7 @@
 """Declarations of the settings of a recipe: command line, help, recipe files and checks derive from them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from dmlcli.errors import UsageError, nearest
@@ -9,8 +9,7 @@ from dmlcli.errors import UsageError, nearest
 Scope = Literal["always", "training", "backbone"]
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting of a recipe, declared as `dim: Annotated[int, Setting("Network", "…", min=2)] = 256`.
 
     Nine fields, as every consumer needs others: the help, the parser, recipe files, checks.
