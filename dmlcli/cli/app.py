@@ -7,13 +7,14 @@ of what stands beside the verbs, whose values it would check with a library that
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, get_args, get_origin
+from contextlib import suppress
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 import dmlcli
-from dmlcli import dist_env, interrupts
+from dmlcli import dist_env, interrupts, option_values
 from dmlcli.cli import global_options, next_step, settings
 from dmlcli.cli.error_handler import asked_format, ended, failed, guarded, pipe_closed
 from dmlcli.errors import DmlcliError, UsageError
@@ -77,6 +78,8 @@ def run(arguments: list[str]) -> int:
             return ended(error, asked_format(arguments), "--debug" in arguments)
         if dist_env.rank() > 0:
             return 2
+        if verb and (wrong := _invalid_value(error, verb)):
+            return failed(str(wrong), wrong.hint, 2, asked_format(arguments), debug=False)
         message = error.format_message().rstrip(".")
         if not arguments:  # the message is the help
             print(message, file=sys.stderr)
@@ -91,6 +94,29 @@ def _settings(verb: str | None, arguments: list[str]) -> settings.Found:
     if verb is None or not settings.is_there() or {"-h", "--help"} & {*arguments}:
         return {}
     return settings.read({name: _known(name) for name in global_options.VERBS}, verb)
+
+
+def _invalid_value(error: Any, verb: str) -> UsageError | None:
+    """What Typer says of the value of an option, as every other check words it; None for any other error."""
+    details: list[Any] = getattr(error.__cause__, "errors", list)()  # of pydantic, with which Typer converts values
+    wrong = getattr(error, "param", None)
+    if wrong is None or not details:
+        return None
+    parameter = next(own for own in _parameters(verb) if own.name == wrong.name)
+    annotated, spelt = get_args(parameter.annotation)
+    kind, value, limits = spec.without_none(annotated), details[0]["input"], spelt.settings
+    choices = tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
+    if kind not in (int, float) and not choices:
+        return None
+    with suppress(ValueError):
+        value = value if choices else kind(value)
+    option = max(spelt.names or ("--" + parameter.name.replace("_", "-"),), key=len)
+    least, most, hint = limits.get("min"), limits.get("max"), limits["help"]
+    try:
+        option_values.check(option, kind, value, choices=choices, least=least, most=most, hint=hint)
+    except UsageError as found:
+        return found
+    return None
 
 
 def _version(wanted: bool) -> None:

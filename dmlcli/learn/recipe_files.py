@@ -72,15 +72,15 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def _checked(file: Path, key: str, value: object) -> object:
-    """Return a value in the kind of its setting; raise UsageError for an unknown setting or another kind."""
+    """Return a value in the kind of its setting; raise UsageError for an unknown setting or an invalid value."""
     if key not in FIELDS:
         raise UsageError(f"{file}: unknown setting '{key}'", hint=nearest(key, list(FIELDS)))
-    kind = FIELDS[key].kind
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise UsageError(f"{file}: {key} takes {kind.__name__}, not {value!r}")
-    return value
+    try:
+        FIELDS[key].check(value)
+    except UsageError as error:
+        error.args = (f"{file}: {error}",)
+        raise
+    return float(value) if FIELDS[key].kind is float and isinstance(value, int) else value
 
 
 def _unreadable(file: Path, error: Exception) -> CannotRun:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from dmlcli.errors import UsageError, nearest
+from dmlcli import option_values
+from dmlcli.errors import UsageError
 
 Scope = Literal["always", "training", "backbone"]
 
@@ -46,22 +47,24 @@ class Field(NamedTuple):
         return self.setting.help + (f"  [default: {default}]" if default else "")
 
     def check(self, value: object) -> None:
-        """Raise UsageError where a value is not one of the choices, out of range or not valid UTF-8."""
+        """Raise UsageError where a value is of another type, not one of the choices, or out of range."""
         setting = self.setting
-        if isinstance(value, int | float):
-            low, high = setting.min, setting.max
-            if low is not None and not value >= low:
-                raise UsageError(f"invalid {self.option} {value:g}: must be at least {low:g}")
-            if high is not None and not value <= high:
-                raise UsageError(f"invalid {self.option} {value:g}: must be at most {high:g}")
-        elif isinstance(value, str):
-            if not _is_utf8(value):
-                raise UsageError(
-                    f"{self.option} {value!r} is not valid UTF-8, and a run records its settings as text",
-                    hint="rename the file, or name a link to it",
-                )
-            if setting.choices and value not in setting.choices:
-                raise UsageError(f"invalid {self.option} '{value}'", hint=nearest(value, list(setting.choices)))
+        if value is None and self.default is None:
+            return
+        option_values.check(
+            self.option,
+            self.kind,
+            value,
+            choices=setting.choices,
+            least=setting.min,
+            most=setting.max,
+            hint=self.help,
+        )
+        if isinstance(value, str) and not _is_utf8(value):
+            raise UsageError(
+                f"{self.option} {value!r} is not valid UTF-8, and a run records its settings as text",
+                hint="rename the file, or name a link to it",
+            )
 
 
 def fields_of(recipe: type) -> Mapping[str, Field]:

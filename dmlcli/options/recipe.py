@@ -1,5 +1,6 @@
 """The settings of a recipe as options of a command: declared in learn/recipe.py, added to a signature here."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -7,10 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from dmlcli.learn.recipe import FIELDS
 from dmlcli.options.spec import Option
 
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
-def with_recipe(*names: str, **defaults: Any) -> Callable[[F], F]:
+def with_recipe(*names: str, **defaults: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Replace `**settings` in the signature of a command by the settings of a recipe, all None where not given.
 
     Args:
@@ -18,7 +19,7 @@ def with_recipe(*names: str, **defaults: Any) -> Callable[[F], F]:
         defaults: defaults of the command that are not those of the recipe, for the help.
     """
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
         signature = inspect.signature(function)
         parameters = []
         for parameter in signature.parameters.values():
@@ -26,8 +27,15 @@ def with_recipe(*names: str, **defaults: Any) -> Callable[[F], F]:
                 parameters += [_parameter(name, defaults.get(name)) for name in names or FIELDS]
             else:
                 parameters.append(parameter)
-        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return function
+        shown = signature.replace(parameters=parameters)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **options: Any) -> R:
+            shown.bind(*args, **options)  # raises TypeError for a parameter that does not exist
+            return function(*args, **options)
+
+        checked.__signature__ = shown  # type: ignore[attr-defined]
+        return checked
 
     return decorate
 

@@ -110,6 +110,23 @@ def test_what_is_typed_wrong_exits_2_with_a_hint(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["train", "x", "--tune", "hed"], "invalid value for --tune: 'hed' (choose from none, head, ", "mean head?"),
+        (["train", "x", "--for", "known"], "invalid value for --for: 'known' (choose from seen, ", "known: seen, "),
+        (["train", "x", "--dim", "1"], "invalid --dim 1: must be at least 2", "Embedding dimension."),
+        (["train", "x", "--dim", "many"], "invalid value for --dim: 'many' (expected an integer)", "Embedding "),
+        (["query", "x", "-k", "0"], "invalid --top-k 0: must be at least 1", "Number of hits"),
+        (["query", "x", "--format", "xml"], "invalid value for --format: 'xml' (choose from table, ", "known: "),
+        (["duplicates", "--threshold", "2"], "invalid --threshold 2: must be at most 1", "Cosine similarity"),
+    ],
+)
+def test_an_invalid_value_is_named_with_what_is_valid(arguments: list[str], message: str, hint: str, cli: Cli) -> None:
+    found = cli(*arguments)
+    assert found.code == 2 and message in found.err and hint in found.err.split("hint: ")[1]
+
+
 def test_usage_errors_are_json_where_json_is_asked_for(cli: Cli) -> None:
     for arguments in (["query", "x.jpg", "-k", "0", "--format", "json"], ["eval", "--nonsense", "--format=json"]):
         report = json.loads(cli(*arguments).err)

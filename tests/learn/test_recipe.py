@@ -9,6 +9,7 @@ import pytest
 import dmlcli
 from dmlcli import options
 from dmlcli.cli import app
+from dmlcli.commands.compare import compare
 from dmlcli.commands.train import train
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.learn import losses, recipe, recipe_files
@@ -40,7 +41,7 @@ def test_every_setting_has_a_heading_of_the_help_and_range_and_choices_are_check
     for name, field in recipe.FIELDS.items():
         assert field.setting.group in app._PANELS, name
         for wrong in (*(["none of them"] if field.setting.choices else []), *_outside(field)):
-            with pytest.raises(UsageError, match=f"invalid {field.option}"):
+            with pytest.raises(UsageError, match=f"invalid (value for )?{field.option}"):
                 Recipe(**{name: wrong}).check()  # type: ignore[arg-type]
 
 
@@ -97,9 +98,9 @@ def test_a_saved_recipe_is_read_back_as_it_was(tmp_path: Path) -> None:
     ("text", "named"),
     [
         ("epocs = 3", "did you mean epochs"),
-        ("epochs = 3.5", "epochs takes int, not 3.5"),
-        ("epochs = true", "epochs takes int, not True"),
-        ("learning-rate = 'fast'", "learning_rate takes float"),
+        ("epochs = 3.5", "mine.toml: invalid value for --epochs: 3.5 (expected an integer)"),
+        ("epochs = true", "invalid value for --epochs: True (expected an integer)"),
+        ("learning-rate = 'fast'", "invalid value for --learning-rate: 'fast' (expected a number)"),
         ("epochs = -1", "invalid --epochs -1: must be at least 0"),
         ("tune = 'al'", "did you mean all"),
         ("ema = 1.0", "invalid --ema 1: must be below 1"),
@@ -136,3 +137,29 @@ def test_a_path_that_is_not_utf8_is_refused() -> None:
     """A file name of other bytes, as Python reads it; TOML is UTF-8."""
     with pytest.raises(UsageError, match=r"^--weights .* is not valid UTF-8"):
         recipe_files.resolve(None, {"weights": "w\udce9.pth"})
+
+
+@pytest.mark.parametrize("unknown", [{"epocs": 3}, {"loss_": "triplet"}])
+def test_a_parameter_that_does_not_exist_is_refused(unknown: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        train(tmp_path, **unknown)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'head'"):
+        compare(tmp_path, head="mlp")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": "many"}, "invalid value for --epochs: 'many' (expected an integer)"),
+        ({"epochs": 2.5}, "invalid value for --epochs: 2.5 (expected an integer)"),
+        ({"epochs": None}, "invalid value for --epochs: None (expected an integer)"),
+        ({"tune": 3}, "invalid value for --tune: 3 (choose from none, head, top, all, auto)"),
+        ({"backbone": 18}, "invalid value for --backbone: 18 (expected text)"),
+        ({"learning_rate": float("nan")}, "invalid --learning-rate nan: must be at least 0"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
+    Recipe(learning_rate=1, ema=None).check()
+    with pytest.raises(UsageError) as caught:
+        Recipe(**settings).check()
+    assert str(caught.value) == message
