@@ -1,4 +1,4 @@
-"""The grammar of words with settings, `name:key=value,key=value`: that of --loss, --optimizer, --clip, --rerank, …
+"""The parser of words with settings, `name:key=value,key=value`: --loss, --optimizer, --clip, --memory, --rerank, …
 
 step:at=20,40,factor=0.5      a comma that no `key=` follows belongs to a list
 norm:3                        short for the only setting that a word has
@@ -6,83 +6,160 @@ norm:3                        short for the only setting that a word has
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from dmlcli.errors import UsageError, nearest
 
-Value = float | bool | tuple[float, ...]
-Words = Mapping[str, Mapping[str, Value]]  # word -> its settings with their defaults
+Value = float | int | bool | str | tuple[float, ...] | None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+_CONVERTERS: Mapping[str, Callable[[str], Value]] = {
+    "int": int,
+    "float": _finite,
+    "ints": lambda text: tuple(int(part) for part in text.split(",")),
+    "floats": lambda text: tuple(_finite(part) for part in text.split(",")),
+}
+_EXPECTED = {
+    "int": "an integer",
+    "float": "a number",
+    "ints": "integers separated by commas",
+    "floats": "numbers separated by commas",
+    "bool": "true or false",
+    "None": "none",
+}
+
+
+class Setting(NamedTuple):
+    """One setting of a word.
+
+    `kinds` are those of its values: `float`, `int`, `ints`, `floats`, `bool`, `None` or words.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    default: Value
+    meaning: str = ""
+    least: float = -math.inf
+    most: float = math.inf
+
+    def parse(self, text: str) -> Value:
+        """Return the value that was typed; raise ValueError stating what is expected."""
+        if text.lower() in ("none", "null") and "None" in self.kinds:
+            return None
+        if "bool" in self.kinds and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        for kind, convert in _CONVERTERS.items():
+            if kind in self.kinds:
+                try:
+                    return self._in_range(convert(text))
+                except ValueError:
+                    continue
+        if text in self.choices:
+            return text
+        raise ValueError(f"expected {self._expected()}")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it takes."""
+        return tuple(kind for kind in self.kinds if kind not in _EXPECTED)
+
+    def _in_range(self, value: Value) -> Value:
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, int | float) or not self.least <= number <= self.most:
+                raise ValueError
+        return value
+
+    def _expected(self) -> str:
+        *kinds, last = (_EXPECTED.get(kind, kind) for kind in self.kinds)
+        text = f"{', '.join(kinds)} or {last}" if kinds else last
+        if self.most < math.inf:
+            return f"{text} from {self.least:g} to {self.most:g}"
+        return text if self.least == -math.inf else f"{text} of at least {self.least:g}"
 
 
 class Spec(NamedTuple):
-    """A word and all of its settings, as given or by default."""
+    """A word with its settings: those that were given, and the defaults of all."""
 
     word: str
-    settings: Mapping[str, Value]
+    given: Mapping[str, Value]
+    defaults: Mapping[str, Value]
 
-    def number(self, name: str) -> float:
+    def number(self, setting: str) -> float:
         """Return a setting that is one number."""
-        value = self.settings[name]
-        assert isinstance(value, float)
+        value = self._value(setting)
+        assert isinstance(value, int | float)
         return value
 
-    def numbers(self, name: str) -> tuple[float, ...]:
+    def numbers(self, setting: str) -> tuple[float, ...]:
         """Return a setting that is a list of numbers."""
-        value = self.settings[name]
+        value = self._value(setting)
         assert isinstance(value, tuple)
         return value
 
+    def flag(self, setting: str) -> bool:
+        """Return a setting that is true or false."""
+        value = self._value(setting)
+        assert isinstance(value, bool)
+        return value
 
-def split(text: str) -> tuple[str, dict[str, str | None]]:
-    """Return the word and its settings as they are written; None as the value of a setting without `=`."""
-    word, _, rest = text.partition(":")
-    pairs = [pair.partition("=") for pair in re.split(r",(?=[^,=]*=)", rest) if pair]
-    return word, {key: value if equals else None for key, equals, value in pairs}
+    def _value(self, setting: str) -> Value:
+        return self.given.get(setting, self.defaults[setting])
 
 
-def parse(option: str, text: str, words: Words) -> Spec:
-    """Read a word with its settings.
+def declare(**defaults: Value) -> tuple[Setting, ...]:
+    """Return settings with these defaults, each of the kind of its default; numbers are at least 0."""
+    kinds = {bool: "bool", int: "int", float: "float", tuple: "floats"}
+    found = []
+    for name, value in defaults.items():
+        least = -math.inf if isinstance(value, bool) else 0
+        found.append(Setting(name, (kinds[type(value)],), value, least=least))
+    return tuple(found)
+
+
+def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: str = "") -> Spec:
+    """Parse a word with its settings.
 
     Args:
         option: as it is typed, for messages.
-        text: its value.
-        words: the words that the option takes.
+        text: the value of the option.
+        words: the valid words, with the settings of each.
+        hint: for a value that is invalid; "": an example.
 
     Raises:
-        UsageError: an unknown word or setting, or a value of another kind.
+        UsageError: an unknown word or setting, or a value of another kind or out of range.
     """
-    word, given = split(text)
+    word, colon, rest = text.partition(":")
     if word not in words:
-        raise UsageError(f"invalid {option} '{word}'", hint=nearest(word, list(words)))
-    defaults = words[word]
-    settings = dict(defaults)
-    if len(defaults) == 1 and list(given.values()) == [None]:
-        given = dict.fromkeys(defaults, next(iter(given)))
-    for key, value in given.items():
-        if key not in defaults or value is None:
-            hint = nearest(key, list(defaults)) if defaults else f"{word} has no settings"
-            raise UsageError(f"invalid {option} '{text}': {word} has no setting '{key}'", hint=hint)
+        message = f"invalid value for {option}: '{word}' (choose from {', '.join(words)})"
+        raise UsageError(message, hint=nearest(word, list(words)))
+    settings = {setting.name: setting for setting in words[word]}
+    if rest and "=" not in rest and len(settings) == 1:
+        rest = f"{next(iter(settings))}={rest}"
+    given = {}
+    for pair in re.split(r",(?=[^,=]*=)", rest) if colon else []:  # a comma before no `key=` belongs to a list
+        key, equals, value = pair.partition("=")
+        if key not in settings or not equals:
+            known = nearest(key, list(settings)) if settings else f"{word} has no settings"
+            raise UsageError(f"invalid value for {option}: {word} has no setting '{key}'", hint=known)
         try:
-            settings[key] = _read(value, defaults[key])
+            given[key] = settings[key].parse(value)
         except ValueError as error:
-            raise UsageError(f"invalid {option} '{text}': {key} takes {_kind(defaults[key])}") from error
-    return Spec(word, settings)
+            example = f"{option} {word}:{key}={_shown(settings[key].default)}"
+            raise UsageError(
+                f"invalid value for {option}: {word}:{key}={value} ({error})", hint=hint or example
+            ) from error
+    return Spec(word, given, {setting.name: setting.default for setting in settings.values()})
 
 
-def _read(text: str, like: Value) -> Value:
-    if isinstance(like, bool):
-        if text.lower() not in ("true", "false"):
-            raise ValueError(text)
-        return text.lower() == "true"
-    numbers = tuple(float(part) for part in text.split(","))
-    if not all(math.isfinite(number) and number >= 0 for number in numbers):
-        raise ValueError(text)
-    if isinstance(like, tuple):
-        return numbers
-    (number,) = numbers
-    return number
-
-
-def _kind(like: Value) -> str:
-    return {bool: "true or false", tuple: "numbers separated by commas"}.get(type(like), "a number from 0 up")
+def _shown(value: Value) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{number:g}" for number in value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()

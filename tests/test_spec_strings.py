@@ -1,41 +1,61 @@
-"""Words with settings are read in full, and what is wrong in them is answered with what would be right."""
+"""Words with settings are parsed in full, and what is invalid is answered with what is valid."""
 
 import pytest
 
-from dmlcli import spec_strings
 from dmlcli.errors import UsageError
-from dmlcli.learn.recipe import CLIPS, OPTIMIZERS, SCHEDULES, Recipe
+from dmlcli.learn.recipe import Recipe
+from dmlcli.spec_strings import Setting, declare, parse
+
+NAMES = {
+    "step": (*declare(every=0.0, at=(), factor=0.1),),
+    "norm": declare(max=1.0),
+    "none": (),
+    "adam": declare(eps=1e-8, amsgrad=False),
+    "aqe": (Setting("k", ("int",), 5, least=1, most=100), Setting("mode", ("None", "hard", "soft"), None)),
+}
 
 
-def test_settings_come_over_the_defaults() -> None:
-    found = spec_strings.parse("--schedule", "step:at=20,40,factor=0.5", SCHEDULES)
-    assert (found.word, found.numbers("at"), found.number("factor"), found.number("ramp")) == ("step", (20, 40), 0.5, 0)
-    assert spec_strings.parse("--optimizer", "adam:amsgrad=true", OPTIMIZERS).settings["amsgrad"] is True
+def test_what_is_given_replaces_the_defaults() -> None:
+    found = parse("--schedule", "step:at=20,40,factor=0.5", NAMES)
+    assert (found.word, found.numbers("at"), found.number("factor"), found.number("every")) == (
+        "step",
+        (20, 40),
+        0.5,
+        0,
+    )
+    assert found.given == {"at": (20, 40), "factor": 0.5}
+    assert parse("--optimizer", "adam:amsgrad=true", NAMES).flag("amsgrad") is True
+    assert parse("--optimizer", "adam", NAMES).flag("amsgrad") is False
 
 
 def test_a_single_setting_needs_no_name() -> None:
-    assert spec_strings.parse("--clip", "norm:3", CLIPS).number("max") == 3
-    assert spec_strings.parse("--clip", "norm:max=3", CLIPS).number("max") == 3
+    assert parse("--clip", "norm:3", NAMES).number("max") == parse("--clip", "norm:max=3", NAMES).number("max") == 3
 
 
 @pytest.mark.parametrize(
-    ("option", "text", "words", "named"),
+    ("text", "message", "hint"),
     [
-        ("--optimizer", "adamx", OPTIMIZERS, "did you mean adam"),
-        ("--optimizer", "adam:esp=1", OPTIMIZERS, "did you mean eps"),
-        ("--optimizer", "sgd:nesterov=2", OPTIMIZERS, "true or false"),
-        ("--schedule", "step:every=ten", SCHEDULES, "a number from 0 up"),
-        ("--schedule", "step:every=nan", SCHEDULES, "a number from 0 up"),
-        ("--clip", "none:3", CLIPS, "none has no settings"),
-        ("--clip", "value:-1", CLIPS, "a number from 0 up"),
+        ("adma", "invalid value for --x: 'adma' (choose from step, norm, none, adam, aqe)", "did you mean adam"),
+        ("adam:esp=1", "adam has no setting 'esp'", "did you mean eps"),
+        ("adam:", "adam has no setting ''", "known: eps, amsgrad"),
+        ("adam:eps", "adam has no setting 'eps'", "eps"),
+        ("adam:amsgrad=2", "adam:amsgrad=2 (expected true or false)", "--x adam:amsgrad=false"),
+        ("step:every=ten", "step:every=ten (expected a number of at least 0)", "--x step:every=0"),
+        ("step:every=nan", "a number of at least 0", "--x step"),
+        ("step:at=1,x", "expected numbers separated by commas of at least 0", "--x step:at="),
+        ("none:3", "none has no setting '3'", "none has no settings"),
+        ("norm:-1", "norm:max=-1 (expected a number of at least 0)", "--x norm:max=1"),
+        ("aqe:k=0", "aqe:k=0 (expected an integer from 1 to 100)", "--x aqe:k=5"),
+        ("aqe:k=101", "from 1 to 100", "--x aqe:k=5"),
+        ("aqe:k=1.5", "expected an integer", "--x aqe:k=5"),
+        ("aqe:mode=odd", "expected none, hard or soft", "--x aqe:mode=none"),
+        ("", "invalid value for --x: ''", "known: step"),
     ],
 )
-def test_what_is_wrong_is_answered_with_what_is_right(
-    option: str, text: str, words: spec_strings.Words, named: str
-) -> None:
+def test_what_is_invalid_is_named_with_what_would_be_right(text: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        spec_strings.parse(option, text, words)
-    assert option in str(caught.value) and named in f"{caught.value} {caught.value.hint}"
+        parse("--x", text, NAMES)
+    assert message in str(caught.value) and hint in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -7,29 +7,33 @@ the declarations of the fields.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from dmlcli import spec_strings
 from dmlcli.errors import UsageError
 from dmlcli.learn.setting import Setting, fields_of, format_value
-from dmlcli.spec_strings import Spec, Value, Words
+from dmlcli.spec_strings import Spec, declare
+
+if TYPE_CHECKING:
+    from dmlcli.learn.losses import Term
 
 DEEP_BATCH = 64  # the default batch size where the backbone is trained
 
-_RAMP: Mapping[str, Value] = {"ramp": 0.0}  # epochs in which the rate climbs from a hundredth to its full height
-OPTIMIZERS: Words = {
-    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
-    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False},  # decay is added to the gradient
-    "sgd": {"momentum": 0.9, "nesterov": False},
+_RAMP = declare(ramp=0.0)  # epochs in which the rate climbs from a hundredth to its full height
+OPTIMIZERS = {
+    "adamw": declare(beta1=0.9, beta2=0.999, eps=1e-8),
+    "adam": declare(beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False),  # decay is added to the gradient
+    "sgd": declare(momentum=0.9, nesterov=False),
 }
-SCHEDULES: Words = {
+SCHEDULES = {
     "constant": _RAMP,
-    "cosine": {"to": 0.0, **_RAMP},  # falls along half a cosine to this share of the rate
-    "step": {"every": 0.0, "at": (), "factor": 0.1, **_RAMP},  # epochs; below 1 they are shares of the run
-    "one-cycle": {"rise": 0.1},  # share of the run in which the rate rises, then it falls along half a cosine
-    "plateau": {"patience": 4.0, "factor": 0.1, "threshold": 0.001, **_RAMP},  # epochs without a better score
+    "cosine": (*declare(to=0.0), *_RAMP),  # falls along half a cosine to this share of the rate
+    "step": (*declare(every=0.0, at=(), factor=0.1), *_RAMP),  # epochs; below 1 they are shares of the run
+    "one-cycle": declare(rise=0.1),  # share of the run in which the rate rises, then it falls along half a cosine
+    "plateau": (*declare(patience=4.0, factor=0.1, threshold=0.001), *_RAMP),  # epochs without a better score
 }
-CLIPS: Words = {"value": {"max": 10.0}, "norm": {"max": 1.0}, "none": {}}
+CLIPS = {"value": declare(max=10.0), "norm": declare(max=1.0), "none": ()}
+_MEMORY = "--memory 8192 or --memory 8192:start=1000"
 
 
 class MemorySpec(NamedTuple):
@@ -241,6 +245,13 @@ class Recipe:
     ] = 0
 
     @cached_property
+    def loss_terms(self) -> "tuple[Term, ...]":
+        """The losses that are added, with their weights and settings."""
+        from dmlcli.learn import losses
+
+        return losses.parse(self.loss)
+
+    @cached_property
     def optimizer_spec(self) -> Spec:
         """The optimizer with its settings."""
         return spec_strings.parse("--optimizer", self.optimizer, OPTIMIZERS)
@@ -260,26 +271,18 @@ class Recipe:
         """The cross-batch memory; None: there is none."""
         if self.memory is None:
             return None
-        size, given = spec_strings.split(self.memory)
-        start = given.get("start", "0") or ""
-        if (
-            not size.isdecimal()
-            or int(size) < 1
-            or not start.isdecimal()
-            or {*given} - {"start"}
-            or self.memory.endswith(":")
-        ):
-            raise UsageError(f"invalid --memory '{self.memory}'", hint="--memory 8192 or --memory 8192:start=1000")
-        return MemorySpec(int(size), int(start)) if given else MemorySpec(int(size))
+        size = self.memory.partition(":")[0]
+        if not size.isdecimal() or int(size) < 1:
+            message = f"invalid value for --memory: '{self.memory}' (expected a number of embeddings)"
+            raise UsageError(message, hint=_MEMORY)
+        spec = spec_strings.parse("--memory", self.memory, {size: declare(start=1000)}, hint=_MEMORY)
+        return MemorySpec(int(size), int(spec.number("start")) if spec.given else None)
 
     def check(self) -> None:
         """Raise UsageError for an unknown word, a number out of range, or settings that exclude each other."""
         for name, field in FIELDS.items():
             field.check(getattr(self, name))
-        from dmlcli.learn import losses  # `--help` needs none of it
-
-        losses.parse(self.loss)
-        _ = self.optimizer_spec, self.clip_spec, self.memory_spec
+        _ = self.loss_terms, self.optimizer_spec, self.clip_spec, self.memory_spec
         if self.schedule_spec.word == "step" and not (
             self.schedule_spec.number("every") or self.schedule_spec.numbers("at")
         ):

@@ -10,7 +10,7 @@ share:
 Memory is depth x depth for one query; nothing is ever computed for the whole gallery.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlcli import spec_strings
-from dmlcli.errors import UsageError, nearest
+from dmlcli.errors import UsageError
+from dmlcli.spec_strings import Setting
 
 Array = NDArray[np.float32]
 DEPTH = 200  # candidates of one query
@@ -108,31 +109,21 @@ WAYS: dict[str, type[Rerank]] = {way.name: way for way in (QueryExpansion, Datab
 
 
 def parse(text: str) -> Rerank:
-    """Parse `aqe` or `aqe:k=5,alpha=3`; raises UsageError with the nearest valid name."""
-    name, given = spec_strings.split(text)
-    way = WAYS.get(name)
-    if way is None:
-        raise UsageError(f"unknown re-ranking method '{name}'", hint=nearest(name, list(WAYS)))
-    kinds: dict[str, Callable[[str], Any]] = {
-        field.name: float if isinstance(field.default, float) else int for field in fields(way)
-    }
-    settings: dict[str, Any] = {}
-    for key, value in given.items():
-        if key not in kinds or value is None:
-            raise UsageError(f"unknown setting '{key}' of {name}", hint=nearest(key, list(kinds)))
-        try:
-            settings[key] = kinds[key](value)
-        except ValueError as error:
-            raise UsageError(
-                f"invalid {name}:{key}: '{value}' is not a number", hint=f"--rerank {name}:{key}=5"
-            ) from error
-        if not 0 <= settings[key] <= 10_000 or (key in ("k", "k1", "k2", "depth") and not settings[key]):
-            raise UsageError(f"invalid {name}:{key}: {value} is out of range", hint=f"--rerank {name}:{key}=5")
-    if settings.get("keep", 0) > 1:
-        raise UsageError(
-            f"invalid {name}:keep: {settings['keep']} is not between 0 and 1", hint=f"--rerank {name}:keep=0.3"
-        )
-    return way(**settings)
+    """Parse `aqe` or `aqe:k=5,alpha=3`; raises UsageError with what is valid."""
+    spec = spec_strings.parse("--rerank", text, {name: _settings(way) for name, way in WAYS.items()})
+    settings: Any = spec.given
+    return WAYS[spec.word](**settings)
+
+
+def _settings(way: type[Rerank]) -> list[Setting]:
+    """Return the settings of a method: counts of images from 1, a share up to 1, exponents from 0."""
+    found = []
+    for field in fields(way):
+        default: Any = field.default
+        kind = "float" if isinstance(default, float) else "int"
+        most = 1 if field.name == "keep" else 10_000
+        found.append(Setting(field.name, (kind,), default, least=int(kind == "int"), most=most))
+    return found
 
 
 def parse_all(texts: Sequence[str]) -> list[Rerank]:

@@ -92,7 +92,7 @@ def test_settings_of_a_recipe_come_before_the_recipe_that_is_named(
     """As if typed: the file's clip is wrong, and takes the place of the recipe's."""
     (project / "dmlcli.toml").write_text('[train]\nclip = "mean:3"\n')
     found = cli("train", shop, "--recipe", "ms")
-    assert found.code == 2 and "invalid --clip 'mean'" in found.err
+    assert found.code == 2 and "invalid value for --clip: 'mean'" in found.err
     assert f'(set by {project / "dmlcli.toml"} [train] clip = "mean:3")' in found.err
     typed = cli("train", shop, "--recipe", "ms", "--clip", "mean:4")
     assert typed.code == 2 and "set by" not in typed.err
@@ -170,7 +170,7 @@ def test_a_deleted_folder_holds_no_settings(
 @pytest.mark.parametrize(
     ("option", "value", "message", "named"),
     [
-        ("clip", "mean:3", "invalid --clip 'mean'", True),
+        ("clip", "mean:3", "invalid value for --clip: 'mean'", True),
         ("catalog", "photos.csv", "there is no folder /shop/photos.csv", True),
         ("backbone", "resnet5", "unknown backbone 'resnet5'", True),
         ("format", "json", "there is no file x.json", False),

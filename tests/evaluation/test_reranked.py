@@ -190,7 +190,7 @@ def test_words_that_name_no_re_ranking_are_reported_at_once(cli: Cli, tmp_path: 
 def test_several_ways_stand_in_one_word() -> None:
     assert rerank.parse_all(["aqe:k=3,alpha=2,dba", "aqe"]) == [*map(rerank.parse, ("aqe:k=3,alpha=2", "dba", "aqe"))]
     assert [way.name for way in rerank.parse_all(["all,aqe"])] == list(rerank.WAYS)
-    with pytest.raises(UsageError, match="unknown re-ranking method 'k=3'"):
+    with pytest.raises(UsageError, match="invalid value for --rerank: 'k=3'"):
         rerank.parse_all(["k=3"])
 
 

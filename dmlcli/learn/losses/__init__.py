@@ -11,7 +11,7 @@ A sum of losses is written as one: `softmax+0.5*triplet:margin=0.3`.
 import ast
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli import spec_strings
 from dmlcli.errors import UsageError, nearest
+from dmlcli.spec_strings import Setting, Value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,9 +31,7 @@ __all__ = [
     "SAMPLERS",
     "LossInfo",
     "Parameter",
-    "Setting",
     "Term",
-    "Value",
     "build",
     "describe",
     "load",
@@ -40,53 +39,7 @@ __all__ = [
     "parameter_groups",
     "parse",
 ]
-Value = float | int | bool | str | tuple[int, ...] | None  # of a setting
 SAMPLERS = ("random", "pk", "n-pair")  # what a loss can need of a batch, each satisfying those before it
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of a loss: the kinds it takes (`float`, `int`, `ints`, `bool`, `None` or words) and what it means."""
-
-    name: str
-    kinds: tuple[str, ...]
-    default: Value
-    meaning: str
-
-    def parse(self, text: str) -> Value:
-        """Turn what was typed into a value; raises ValueError naming the kinds that are accepted."""
-        if text.lower() in ("none", "null") and "None" in self.kinds:
-            return None
-        if "bool" in self.kinds and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        for kind, convert in _CONVERTERS.items():
-            if kind in self.kinds:
-                try:
-                    return convert(text)
-                except ValueError:
-                    continue
-        if text in self.choices:
-            return text
-        raise ValueError(f"{self.name} takes {', '.join(self.kinds)}, not '{text}'")
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The words it takes."""
-        return tuple(kind for kind in self.kinds if kind not in (*_CONVERTERS, "bool", "None"))
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a finite number")
-    return value
-
-
-_CONVERTERS: dict[str, Callable[[str], Value]] = {
-    "int": int,
-    "float": _finite,
-    "ints": lambda text: tuple(int(part) for part in text.split(",")),
-}
 
 
 @dataclass(frozen=True)
@@ -124,7 +77,7 @@ class Term:
 
     weight: float
     name: str
-    settings: dict[str, Value]
+    settings: Mapping[str, Value]
 
 
 @cache
@@ -178,15 +131,15 @@ def load(name: str) -> "type[Loss]":
     return loss
 
 
-def build(spec: str, num_labels: int, embedding_dim: int) -> "Loss":
+def build(spec: str | Sequence[Term], num_labels: int, embedding_dim: int) -> "Loss":
     """Build the loss of `spec`, e.g. `triplet:margin=0.2` or `softmax+0.5*triplet`.
 
     Args:
-        spec: names of losses with their settings.
+        spec: names of losses with their settings, or the terms that `parse` returns.
         num_labels: number of products.
         embedding_dim: length of an embedding.
     """
-    terms = parse(spec)
+    terms = parse(spec) if isinstance(spec, str) else spec
     losses = [load(term.name)(num_labels, embedding_dim, **term.settings) for term in terms]
     if len(terms) == 1 and terms[0].weight == 1:
         return losses[0]
@@ -208,20 +161,15 @@ def parameter_groups(loss: "nn.Module", learning_rate: float) -> list[dict[str, 
 
 def _parse_term(text: str) -> Term:
     weight, star, rest = text.rpartition("*")
-    name, given = spec_strings.split(rest)
-    known = {setting.name: setting for setting in describe(name).settings}
-    settings: dict[str, Value] = {}
-    for key, value in given.items():
-        if key not in known or value is None:
-            raise UsageError(f"loss {name} has no setting '{key}'", hint=nearest(key, list(known)))
-        try:
-            settings[key] = known[key].parse(value)
-        except ValueError as error:
-            raise UsageError(f"loss {name}: {error}", hint=f"dmlcli losses {name}") from error
+    name = rest.partition(":")[0]
+    spec = spec_strings.parse("--loss", rest, {name: describe(name).settings}, hint=f"dmlcli losses {name}")
     try:
-        return Term(_finite(weight) if star else 1.0, name, settings)
+        factor = float(weight) if star else 1.0
+        if not math.isfinite(factor):
+            raise ValueError
     except ValueError as error:
         raise UsageError(f"'{weight}' is not a valid weight for loss {name}", hint=f"0.5*{rest}") from error
+    return Term(factor, name, spec.given)
 
 
 def _class_name(name: str) -> str:

@@ -32,7 +32,7 @@ def build_loss(recipe: Recipe, num_labels: int, embedding_dim: int, images: int 
     Raises:
         UsageError: loss and memory do not go together.
     """
-    module = losses.build(recipe.loss, num_labels, embedding_dim)
+    module = losses.build(recipe.loss_terms, num_labels, embedding_dim)
     spec = recipe.memory_spec
     if spec is None:
         return module

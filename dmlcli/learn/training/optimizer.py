@@ -19,11 +19,11 @@ def build(recipe: Recipe, groups: Groups) -> torch.optim.Optimizer:
     """Return the optimizer of the recipe; each group brings its own learning rate and decay."""
     spec = recipe.optimizer_spec
     if spec.word == "sgd":
-        momentum, nesterov = spec.number("momentum"), bool(spec.settings["nesterov"])
+        momentum, nesterov = spec.number("momentum"), spec.flag("nesterov")
         return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=_fused(groups))
     betas, eps, fused = (spec.number("beta1"), spec.number("beta2")), spec.number("eps"), _fused(groups)
     if spec.word == "adam":
-        amsgrad = bool(spec.settings["amsgrad"])
+        amsgrad = spec.flag("amsgrad")
         return torch.optim.Adam(groups, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused)
     return torch.optim.AdamW(groups, betas=betas, eps=eps, fused=fused)
 

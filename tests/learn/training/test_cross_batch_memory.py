@@ -113,7 +113,7 @@ def test_the_spec() -> None:
 def test_a_wrong_spec_is_answered_with_a_right_one(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         Recipe(memory=spec).check()
-    assert "--memory 8192:start=1000" in caught.value.hint
+    assert "start" in caught.value.hint and "--memory" in str(caught.value)
 
 
 def test_a_saved_memory_compares_with_what_it_would_have_compared_with() -> None:
