@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 import dmlcli
 from dmlcli import dist_env, interrupts, option_values
 from dmlcli.cli import global_options, next_step, settings
 from dmlcli.cli.error_handler import asked_format, ended, failed, guarded, pipe_closed
+from dmlcli.cli.help_panels import PanelCommand
 from dmlcli.errors import DmlcliError, UsageError
 from dmlcli.options import spec
 
@@ -45,7 +46,6 @@ _SUMMARIES = {  # for the list of verbs, which imports none of them; each fits a
     "doctor": "Check a catalog: broken photos, duplicates, leaks.",
     "duplicates": "Group near-identical images or products.",
 }
-_PANELS = ("Arguments", "Options", "Catalog", "Network", "Loss", "Optimization", "Validation", "Run", "Output")
 
 
 def run(arguments: list[str]) -> int:
@@ -133,22 +133,6 @@ class _Verbs(TyperGroup):
         return name, typer.main.get_command(_app(name)) if name and listed else None, rest
 
 
-class _Verb(TyperCommand):
-    """A verb whose help lists its options under headings."""
-
-    def format_options(self, context: Any, formatter: Any) -> None:
-        panels: dict[str, list[tuple[str, str]]] = {title: [] for title in _PANELS}
-        for parameter in self.get_params(context):
-            record = parameter.get_help_record(context)
-            title = getattr(parameter, "rich_help_panel", "") or "Options"
-            if record is not None:
-                panels["Arguments" if parameter.param_type_name == "argument" else title].append(record)
-        for title, records in panels.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
-
-
 def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
     """A verb, with what is set for it, as the one command there is; or the list of verbs."""
     app = typer.Typer(
@@ -163,7 +147,7 @@ def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     if verb is not None:
-        app.command(name=verb, cls=_Verb)(_command(verb, found or {}))
+        app.command(name=verb, cls=PanelCommand)(_command(verb, found or {}))
         return app
     app.callback()(_root)
     for name in global_options.VERBS:
@@ -230,7 +214,7 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     """A parameter whose spelling is Typer's."""
     kind, spelt = get_args(parameter.annotation)
     make = typer.Option if isinstance(spelt, spec.Option) else typer.Argument
-    made = make(*spelt.names, rich_help_panel=spelt.panel, **spelt.settings)
+    made = make(*spelt.names, rich_help_panel=spelt.panel or None, **spelt.settings)
     return parameter.replace(annotation=Annotated[kind, made])
 
 

@@ -32,7 +32,7 @@ def printing(verb: str) -> Taken:
         "format": (
             Annotated[
                 _FORMATS[verb] | None,
-                Option(panel="Output", help=f"Output format.  [default: {usual}]", show_default=False),
+                Option(panel="Output", help=f"Output format.  [default: {usual}]"),
             ],
             None,
         ),
@@ -60,10 +60,9 @@ def before(verb: str) -> Taken:
     taken: Taken = {}
     if verb in _DECODES:
         spelt = Option(
-            panel="Catalog",
+            panel="Input" if verb == "query" else "Catalog",
             min=1,
             help="Reject larger images without decoding them.  [default: 200 million]",
-            show_default=False,
         )
         taken["max_pixels"] = (Annotated[int | None, spelt], None)
     if verb in _SHARES:
@@ -71,7 +70,6 @@ def before(verb: str) -> Taken:
             panel="Run",
             min=1,
             help="Number of processes on this machine, started with torchrun.  [default: 1]",
-            show_default=False,
         )
         taken["processes"] = (Annotated[int | None, spelt], None)
     return taken

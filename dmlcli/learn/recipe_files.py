@@ -5,7 +5,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from dmlcli.errors import CannotRun, UsageError, nearest
 from dmlcli.learn.recipe import DEEP_BATCH, FIELDS, Recipe
 
 _PUBLISHED = Path(__file__).parent / "recipes"
+_KEYS = {field.key: field for field in FIELDS.values()}
 
 
 def resolve(named: str | None, given: Mapping[str, Any]) -> Recipe:
@@ -61,26 +61,28 @@ def from_toml(text: str, file: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except ValueError as error:
         raise _unreadable(file, error) from error
-    return {key.replace("-", "_"): _checked(file, key.replace("-", "_"), value) for key, value in values.items()}
+    return dict(_setting(file, key.replace("-", "_"), value) for key, value in values.items())
 
 
 def to_toml(recipe: Recipe) -> str:
     """Return the text of a recipe file that `read` takes; settings without a value are left out."""
     import tomli_w
 
-    return tomli_w.dumps({key: value for key, value in asdict(recipe).items() if value is not None})
+    values = {key: getattr(recipe, field.name) for key, field in _KEYS.items()}
+    return tomli_w.dumps({key: value for key, value in values.items() if value is not None})
 
 
-def _checked(file: Path, key: str, value: object) -> object:
-    """Return a value in the kind of its setting; raise UsageError for an unknown setting or an invalid value."""
-    if key not in FIELDS:
-        raise UsageError(f"{file}: unknown setting '{key}'", hint=nearest(key, list(FIELDS)))
+def _setting(file: Path, key: str, value: object) -> tuple[str, object]:
+    """Return name and value of the setting in a line of a file; raise UsageError where one of them is invalid."""
+    if key not in _KEYS:
+        raise UsageError(f"{file}: unknown setting '{key}'", hint=nearest(key, list(_KEYS)))
+    field = _KEYS[key]
     try:
-        FIELDS[key].check(value)
+        field.check(value)
     except UsageError as error:
         error.args = (f"{file}: {error}",)
         raise
-    return float(value) if FIELDS[key].kind is float and isinstance(value, int) else value
+    return field.name, float(value) if field.kind is float and isinstance(value, int) else value
 
 
 def _unreadable(file: Path, error: Exception) -> CannotRun:

@@ -41,6 +41,11 @@ class Field(NamedTuple):
         return self.setting.option or "--" + self.name.replace("_", "-")
 
     @property
+    def key(self) -> str:
+        """The key of recipe files, which is the option with underscores."""
+        return self.option.removeprefix("--").replace("-", "_")
+
+    @property
     def help(self) -> str:
         """The help text with the default."""
         default = self.setting.default or ("" if self.default is None else format_value(self.default))

@@ -5,50 +5,38 @@ from typing import Annotated
 
 from dmlcli.options.spec import Argument, Option
 
-CatalogPath = Annotated[
-    Path, Argument(help="Folder of products, table of images, or unpacked data set.", show_default=False)
-]
+CatalogPath = Annotated[Path, Argument(help="Folder of products, table of images, or unpacked data set.")]
 CatalogOrEmbeddings = Annotated[
     Path | None,
     Argument(
-        help="Folder of products, table of images, or embeddings (a folder, or a file: .npz, .npy, .parquet, .jsonl).",
-        show_default=False,
+        help="Folder of products, table of images, or embeddings (a folder, or a file: .npz, .npy, .parquet, .jsonl)."
     ),
 ]
-Split = Annotated[str | None, Option(panel="Catalog", help="Use only the images of this split.", show_default=False)]
-ImageColumn = Annotated[str | None, Option(panel="Catalog", help="Column with the image paths.", show_default=False)]
-ProductColumn = Annotated[
-    str | None, Option(panel="Catalog", help="Column with the product of each image.", show_default=False)
-]
+Split = Annotated[str | None, Option(panel="Catalog", help="Use only the images of this split.")]
+ImageColumn = Annotated[str | None, Option(panel="Catalog", help="Column with the image paths.")]
+ProductColumn = Annotated[str | None, Option(panel="Catalog", help="Column with the product of each image.")]
 CategoryColumn = Annotated[
     str | None,
-    Option(
-        panel="Catalog", help="Column with the category of each image (the level above product).", show_default=False
-    ),
+    Option(panel="Catalog", help="Column with the category of each image (the level above product)."),
 ]
 SplitColumn = Annotated[
     str | None,
-    Option(panel="Catalog", help="Column with the split of each image: train, val, test, …", show_default=False),
+    Option(panel="Catalog", help="Column with the split of each image: train, val, test, …"),
 ]
 SourceColumn = Annotated[
     str | None,
-    Option(panel="Catalog", help="Column with the source of each image: its session or camera.", show_default=False),
+    Option(panel="Catalog", help="Column with the source of each image: its session or camera."),
 ]
 BoxColumn = Annotated[
     str | None,
     Option(
         panel="Catalog",
         help="Column with a box to crop from each image: left top right bottom; or four columns, with commas.",
-        show_default=False,
     ),
 ]
 Root = Annotated[
     Path | None,
-    Option(
-        panel="Catalog",
-        help="Folder that the table's paths are relative to; default: its own folder.",
-        show_default=False,
-    ),
+    Option(panel="Catalog", help="Folder that the table's paths are relative to; default: its own folder."),
 ]
 Strict = Annotated[
     bool,

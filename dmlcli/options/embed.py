@@ -11,25 +11,25 @@ else:  # what the command line reads
 
 EmbedInputs = Annotated[
     _Names,
-    Argument(
-        help="Folder of products or table of images; or image files; or - for the bytes of one image on stdin.",
-        show_default=False,
-    ),
+    Argument(help="Folder of products or table of images; or image files; or - for the bytes of one image on stdin."),
 ]
 EmbedPrecision = Annotated[
     Literal["float32", "bfloat16"],
     Option(
+        panel="Network",
         help="Number format of the backbone. bfloat16 takes two thirds of the time where backbones are heavy and "
-        "processors have it, and turns vectors a little (cosine 0.99 to 1)."
+        "processors have it, and turns vectors a little (cosine 0.99 to 1).",
     ),
 ]
 Average = Annotated[
     Literal["flip", "crops"] | None,
-    Option(help="Average the embeddings of several views: flip (mirrored too), or five crops.", show_default=False),
+    Option(panel="Network", help="Average the embeddings of several views: flip (mirrored too), or five crops."),
 ]
 DTypeName = Literal["float32", "float16"]
-DType = Annotated[DTypeName, Option(help="Number format of the stored vectors; float16 takes half the space.")]
-Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(help="Layout of an output folder.")]
+DType = Annotated[
+    DTypeName, Option(panel="Output", help="Number format of the stored vectors; float16 takes half the space.")
+]
+Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(panel="Output", help="Layout of an output folder.")]
 EmbedDevice = Annotated[
-    str, Option("--device", help="Device: cpu (without torch), auto (a GPU, if any), cuda, cuda:N or mps.")
+    str, Option("--device", panel="Run", help="Device: cpu (without torch), auto (a GPU, if any), cuda, cuda:N or mps.")
 ]

@@ -13,50 +13,55 @@ else:  # what the command line reads
     _Names = list[str] | None
     _WithCommas = str | None
 
-Queries = Annotated[Path | None, Option(help="Catalog or embeddings whose images are the queries.", show_default=False)]
-QuerySplit = Annotated[str | None, Option(help="Use the images of this split as queries …", show_default=False)]
-GallerySplit = Annotated[str | None, Option(help="… and the images of this one as gallery.", show_default=False)]
+Queries = Annotated[Path | None, Option(panel="Protocol", help="Catalog or embeddings whose images are the queries.")]
+QuerySplit = Annotated[str | None, Option(panel="Protocol", help="Use the images of this split as queries …")]
+GallerySplit = Annotated[str | None, Option(panel="Protocol", help="… and the images of this one as gallery.")]
 Everything = Annotated[
-    bool, Option("--all", help="Search all images, also of products that the model was trained on; the report says so.")
+    bool,
+    Option(
+        "--all",
+        panel="Protocol",
+        help="Search all images, also of products that the model was trained on; the report says so.",
+    ),
 ]
 ExcludeSame = Annotated[
     Literal["camera", "session"] | None,
     Option(
+        panel="Protocol",
         help="Exclude from a query's gallery its product from its own source (camera), or its whole source (session).",
-        show_default=False,
     ),
 ]
 Metrics = Annotated[
-    _WithCommas, Option(help="Metrics: all, or names with commas: recall@100,map,minp,nmi …", show_default=False)
+    _WithCommas, Option(panel="Metrics", help="Metrics: all, or names with commas: recall@100,map,minp,nmi …")
 ]
 CountMissingAsZero = Annotated[
-    bool, Option("--count-missing-as-zero", help="Count queries without a relevant image as 0.")
+    bool, Option("--count-missing-as-zero", panel="Metrics", help="Count queries without a relevant image as 0.")
 ]
 AgainstPath = Annotated[
     Path | None,
-    Option("--against", help="Compare with another model or embeddings on the same queries.", show_default=False),
+    Option("--against", panel="Metrics", help="Compare with another model or embeddings on the same queries."),
 ]
 Reranks = Annotated[
     _Names,
     Option(
         "--rerank",
+        panel="Protocol",
         help="Measure re-ranking of the top lists: all, or some of aqe, dba, k-reciprocal, with settings: aqe:k=3,dba.",
-        show_default=False,
     ),
 ]
 PublishedOn = Annotated[
     Literal["sop", "cub", "cars", "inshop"] | None,
-    Option("--published", help="Show the published scores of this data set beside it.", show_default=False),
+    Option("--published", panel="Metrics", help="Show the published scores of this data set beside it."),
 ]
 Ranked = Annotated[
     Path | None,
-    Option(help="Evaluate these ranked lists (what query prints, or another tool) instead.", show_default=False),
+    Option(panel="Protocol", help="Evaluate these ranked lists (what query prints, or another tool) instead."),
 ]
 FailUnder = Annotated[
     _Names,
-    Option(help="Exit 1 if a score is lower, e.g. recall@1=0.8; repeatable.", show_default=False),
+    Option(panel="Metrics", help="Exit 1 if a score is lower, e.g. recall@1=0.8; repeatable."),
 ]
 ReportPage = Annotated[
-    Path | None, Option("--html", help="Also write the report as one HTML page, with images.", show_default=False)
+    Path | None, Option("--html", panel="Output", help="Also write the report as one HTML page, with images.")
 ]
-EvalDryRun = Annotated[bool, Option("--dry-run", help="Show queries, gallery, time and memory, and exit.")]
+EvalDryRun = Annotated[bool, Option("--dry-run", panel="Run", help="Show queries, gallery, time and memory, and exit.")]

@@ -24,35 +24,34 @@ Recipe = Annotated[
         panel="Run",
         help="As published: proxy-anchor, ms, xbm, proxynca-pp, recall-at-k, reid-baseline; or a file of settings; "
         "other options win.",
-        show_default=False,
         autocompletion=_complete_recipe,
     ),
 ]
-Losses = Annotated[_WithCommas, Option(help="Losses to compare: all, or some, separated by commas.")]
-LossName = Annotated[str | None, Argument(help="Show the details of one loss.", show_default=False)]
+Losses = Annotated[_WithCommas, Option(panel="Loss", help="Losses to compare: all, or some, separated by commas.")]
+LossName = Annotated[str | None, Argument(help="Show the details of one loss.")]
 
 # of `index` and `embed`, which search without a trained model; those of a training are in learn/recipe.py
 PretrainedBackbone = Annotated[
     str | None,
     Option(
         "--backbone",
+        panel="Network",
         help="Without a trained model: torchvision network, timm:NAME, or descriptor (needs no weights).  "
         "[default: mobilenet_v3_large]",
-        show_default=False,
     ),
 ]
 Weights = Annotated[
     str | None,
     Option(
+        panel="Network",
         help="auto (cache, download, else descriptor), pretrained, none, or a file.  [default: auto]",
-        show_default=False,
     ),
 ]
 Pooling = Annotated[
     Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
     Option(
+        panel="Network",
         help="Pooling of the last map, of two, or of two beside the descriptor.  [default: the last that the backbone "
         "supports]",
-        show_default=False,
     ),
 ]

@@ -20,56 +20,52 @@ else:  # what the command line reads
 
 Images = Annotated[
     _Photos,
-    Argument(help="Image files, folders of images, or - for the bytes of one image on stdin.", show_default=False),
+    Argument(help="Image files, folders of images, or - for the bytes of one image on stdin."),
 ]
 Like = Annotated[
     _Names,
-    Option(help="Search with an indexed product, or an indexed image by its path.", show_default=False),
+    Option(panel="Input", help="Search with an indexed product, or an indexed image by its path."),
 ]
-VectorFile = Annotated[
-    _Vectors, Option("--vector", help="Search with vectors: .npy, .npz or .json.", show_default=False)
-]
+VectorFile = Annotated[_Vectors, Option("--vector", panel="Input", help="Search with vectors: .npy, .npz or .json.")]
 Minus = Annotated[
     _Names,
-    Option(
-        help="Exclude this indexed product; for a photo or an indexed image: search away from it.", show_default=False
-    ),
+    Option(panel="Input", help="Exclude this indexed product; for a photo or an indexed image: search away from it."),
 ]
-Crop = Annotated[str | None, Option(help="Crop each photo: x,y,width,height in pixels or percent.", show_default=False)]
-Fuse = Annotated[bool, Option("--fuse", help="All photos show one product: answer them together.")]
-FilesFrom = Annotated[str | None, Option(help="File with one image path per line, or - for stdin.", show_default=False)]
-Null = Annotated[bool, Option("--null", help="The paths of --files-from end with NUL instead of newline.")]
-TopK = Annotated[int, Option("--top-k", "-k", min=1, help="Number of hits for each query.")]
+Crop = Annotated[str | None, Option(panel="Input", help="Crop each photo: x,y,width,height in pixels or percent.")]
+Fuse = Annotated[bool, Option("--fuse", panel="Input", help="All photos show one product: answer them together.")]
+FilesFrom = Annotated[str | None, Option(panel="Input", help="File with one image path per line, or - for stdin.")]
+Null = Annotated[
+    bool, Option("--null", panel="Input", help="The paths of --files-from end with NUL instead of newline.")
+]
+TopK = Annotated[int, Option("--top-k", "-k", panel="Search", min=1, help="Number of hits for each query.")]
 MinScore = Annotated[
     Any,  # a number or "auto"; Typer knows no such union
     Option(
+        panel="Search",
         parser=str,
         metavar="COSINE|auto",
         help="Leave out images below this cosine; exit 1 if none is left. auto: rejects 95 % of unknown products.",
-        show_default=False,
     ),
 ]
 Where = Annotated[
     str | None,
     Option(
-        help="Search only items that satisfy this SQL expression: \"category = 'mug' and price < 20\".",
-        show_default=False,
+        panel="Search", help="Search only items that satisfy this SQL expression: \"category = 'mug' and price < 20\"."
     ),
 ]
-By = Annotated[Literal["image", "product"], Option(help="Rank images or products.")]
+By = Annotated[Literal["image", "product"], Option(panel="Search", help="Rank images or products.")]
 Pool = Annotated[
     Literal["max", "mean", "vote"] | None,
     Option(
-        help="Score of a product: best image, mean of all, or share of the 20 closest.  [default: max]",
-        show_default=False,
+        panel="Search", help="Score of a product: best image, mean of all, or share of the 20 closest.  [default: max]"
     ),
 ]
 Rerank = Annotated[
     str | None,
-    Option(help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5.", show_default=False),
+    Option(panel="Search", help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5."),
 ]
-Explain = Annotated[bool, Option("--explain", help="Show stages with candidates and timings.")]
-Sheet = Annotated[Path | None, Option(help="Also write queries and hits as one image (PNG).", show_default=False)]
+Explain = Annotated[bool, Option("--explain", panel="Output", help="Show stages with candidates and timings.")]
+Sheet = Annotated[Path | None, Option(panel="Output", help="Also write queries and hits as one image (PNG).")]
 AnswerPage = Annotated[
-    Path | None, Option("--html", help="Also write queries and hits as one HTML page.", show_default=False)
+    Path | None, Option("--html", panel="Output", help="Also write queries and hits as one HTML page.")
 ]

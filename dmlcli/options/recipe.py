@@ -47,7 +47,6 @@ def _parameter(name: str, default: Any) -> inspect.Parameter:
     option = Option(
         *([setting.option] if setting.option else []),
         help=field.help,
-        show_default=False,
         panel=setting.group,
         **{key: value for key, value in limits.items() if value is not None},
         **({"autocompletion": setting.complete} if setting.complete else {}),

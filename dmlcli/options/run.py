@@ -5,10 +5,10 @@ from typing import Annotated
 
 from dmlcli.options.spec import Option
 
-Seed = Annotated[int, Option(help="Random seed.")]
+Seed = Annotated[int, Option(panel="Run", help="Random seed.")]
 Budget = Annotated[
     str | None,
-    Option(panel="Run", help="Time limit for the whole run: 10m, 90s or 1h30m.", show_default=False),
+    Option(panel="Run", help="Time limit for the whole run: 10m, 90s or 1h30m."),
 ]
 DryRun = Annotated[bool, Option("--dry-run", panel="Run", help="Show the plan with its time and memory, and exit.")]
 TensorBoard = Annotated[
@@ -17,7 +17,7 @@ TensorBoard = Annotated[
 Resume = Annotated[bool, Option("--resume", panel="Run", help="Resume the run that was interrupted last.")]
 RunId = Annotated[
     str | None,
-    Option("--run", panel="Run", help="With --resume: the run to resume (see dmlcli status).", show_default=False),
+    Option("--run", panel="Run", help="With --resume: the run to resume (see dmlcli status)."),
 ]
 Device = Annotated[str, Option(panel="Run", help="Device: auto, cpu, cuda, cuda:N or mps.")]
 NoIndex = Annotated[
@@ -25,10 +25,5 @@ NoIndex = Annotated[
 ]
 TrainPage = Annotated[
     Path | None,
-    Option(
-        "--html",
-        panel="Output",
-        help="Also write curves, a map of the products and confusions as one HTML page.",
-        show_default=False,
-    ),
+    Option("--html", panel="Output", help="Also write curves, a map of the products and confusions as one HTML page."),
 ]

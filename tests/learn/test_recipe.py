@@ -1,20 +1,23 @@
 """Recipes: the published ones hold together, files are checked, and what a run leaves repeats it."""
 
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pytest
 
 import dmlcli
 from dmlcli import options
-from dmlcli.cli import app
+from dmlcli.cli import app, global_options, help_panels
 from dmlcli.commands.compare import compare
 from dmlcli.commands.train import train
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.learn import losses, recipe, recipe_files
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.setting import Field, format_value
+from dmlcli.learn.setting import Field, Setting, fields_of, format_value
+from dmlcli.options.recipe import with_recipe
+from dmlcli.options.spec import Argument
 
 
 def test_every_setting_is_an_option_of_train_and_nothing_when_left_out() -> None:
@@ -39,7 +42,7 @@ def test_help_in_python_explains_every_parameter() -> None:
 
 def test_every_setting_has_a_heading_of_the_help_and_range_and_choices_are_checked() -> None:
     for name, field in recipe.FIELDS.items():
-        assert field.setting.group in app._PANELS, name
+        assert field.setting.group in help_panels.PANELS, name
         for wrong in (*(["none of them"] if field.setting.choices else []), *_outside(field)):
             with pytest.raises(UsageError, match=f"invalid (value for )?{field.option}"):
                 Recipe(**{name: wrong}).check()  # type: ignore[arg-type]
@@ -51,10 +54,42 @@ def _outside(field: Field) -> list[float]:
     return limits if field.kind is not str else []
 
 
-def test_an_option_of_index_takes_the_poolings_of_training() -> None:
+def test_a_new_field_is_an_option_with_help_and_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other file names it."""
+
+    @dataclass(frozen=True)
+    class Extended(Recipe):
+        mixing: Annotated[str, Setting("Loss", "Mixing of images.", choices=("none", "half"))] = "none"
+
+    extended = fields_of(Extended)
+    monkeypatch.setattr("dmlcli.options.recipe.FIELDS", extended)
+
+    @with_recipe()
+    def command(**settings: Any) -> dict[str, Any]:
+        return settings
+
+    kind, option = get_args(inspect.signature(command).parameters["mixing"].annotation)
+    assert kind == Literal["none", "half"] | None and option.panel == "Loss"
+    assert option.settings["help"] == "Mixing of images.  [default: none]" and command(mixing="half") == {
+        "mixing": "half"
+    }
+    with pytest.raises(UsageError, match="invalid value for --mixing: 'all'"):
+        extended["mixing"].check("all")
+
+
+def test_options_of_index_are_those_of_training() -> None:
     """Written twice, because `index --help` loads nothing of training."""
-    kind, _ = get_args(options.Pooling)
-    assert get_args(get_args(kind)[0]) == recipe.FIELDS["pooling"].setting.choices
+    pooling, weights = get_args(options.Pooling), get_args(options.Weights)
+    assert get_args(get_args(pooling[0])[0]) == recipe.FIELDS["pooling"].setting.choices
+    assert pooling[1].settings["help"] == recipe.FIELDS["pooling"].help
+    assert weights[1].settings["help"] == recipe.FIELDS["weights"].help
+
+
+def test_every_option_of_the_command_line_has_a_heading() -> None:
+    for verb in global_options.VERBS:
+        for parameter in app._parameters(verb):
+            _, spelt = get_args(parameter.annotation)
+            assert isinstance(spelt, Argument) or spelt.panel in help_panels.PANELS, parameter.name
 
 
 @pytest.mark.parametrize("name", recipe_files.published())
@@ -89,9 +124,19 @@ def test_what_is_asked_for_wins() -> None:
 
 
 def test_a_saved_recipe_is_read_back_as_it_was(tmp_path: Path) -> None:
-    odd = Recipe(loss='a"b', epochs=7, learning_rate=3e-5, ema=0.999, memory=None, weights="/tmp/ä.pth", patience=0)
+    odd = Recipe(
+        purpose="seen",
+        loss='a"b',
+        epochs=7,
+        learning_rate=3e-5,
+        ema=0.999,
+        memory=None,
+        weights="/tmp/ä.pth",
+        patience=0,
+    )
     (tmp_path / "recipe.toml").write_text(recipe_files.to_toml(odd))
     assert Recipe(**recipe_files.read(str(tmp_path / "recipe.toml"))) == odd
+    assert 'for = "seen"\n' in (tmp_path / "recipe.toml").read_text()  # as typed
 
 
 @pytest.mark.parametrize(
