@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """The content of model.json."""
+    """The content of model.json, one field for each key."""
 
     fingerprint: str  # of weights, head and image settings: equal fingerprints give equal embeddings
     backbone: str

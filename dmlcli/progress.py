@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over the training images, as a person follows it."""
+    """One row of the table of epochs on the terminal, one field for each column."""
 
     depth: str  # of training: head, top or all
     number: int  # from 1

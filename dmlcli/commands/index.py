@@ -66,7 +66,6 @@ def index(
     from dmlcli import embeddings, indexes, model_history, storage
     from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.encoder import EncoderOptions
-    from dmlcli.report.index import IndexReport
     from dmlcli.workspace import make, need
 
     if prune and not update:
@@ -108,6 +107,14 @@ def index(
             added, removed = built.images, 0
         if made_by and target == place.index and made_by.folder.resolve().parent == place.models.resolve():
             model_history.place(place.models, made_by, place.model)  # back to a model that train replaced
+    return _report(built, folder, skipped, added, removed)
+
+
+def _report(
+    built: "Index", folder: Path | None, skipped: "tuple[Skipped, ...]", added: int, removed: int
+) -> "IndexReport":
+    from dmlcli.report.index import IndexReport
+
     measured = built.record.measured
     return IndexReport(
         output=str(built.folder),

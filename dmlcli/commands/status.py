@@ -71,13 +71,8 @@ def status(*, workspace: options.WorkspacePath = None) -> "StatusReport":
     past = _runs(place.runs)
     if past and past[-1].state == "interrupted":
         cautions.append(f"run {past[-1].id} was interrupted: dmlcli train CATALOG --resume continues it")
-    if index:
-        following = "dmlcli query img.jpg"
-    elif model:
-        following = "dmlcli index CATALOG"
-    else:
-        following = "dmlcli train CATALOG"
-    return StatusReport(str(place.folder), model, embeddings, index, following, tuple(cautions), past)
+    next_command = "query img.jpg" if index else "index CATALOG" if model else "train CATALOG"
+    return StatusReport(str(place.folder), model, embeddings, index, f"dmlcli {next_command}", tuple(cautions), past)
 
 
 def _runs(folder: Path) -> "tuple[RunRow, ...]":

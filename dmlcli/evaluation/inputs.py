@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """The options of `eval`."""
+    """The options of `eval`, one field for each."""
 
     path: Path | None
     queries: Path | None

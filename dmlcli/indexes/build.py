@@ -32,7 +32,7 @@ class Updated:
 
 @dataclass(frozen=True)
 class _Made:
-    """An index in memory, and what is to be said of it."""
+    """An index in memory, and the fields of its record that depend on how it was built."""
 
     near: Any
     rows: Any

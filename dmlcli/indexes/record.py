@@ -72,7 +72,7 @@ class KindCandidate:
 
 @dataclass(frozen=True)
 class IndexRecord:
-    """All that an index says of itself, as it stands in index.json."""
+    """The content of index.json, one field for each key."""
 
     kind: str  # a FAISS factory string
     why: str  # it was chosen

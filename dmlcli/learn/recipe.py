@@ -51,7 +51,7 @@ def _complete_loss(incomplete: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of one training run, named as on the command line, with their defaults."""
+    """The settings of one training run, one field for each option, with their defaults."""
 
     loss: Annotated[
         str,

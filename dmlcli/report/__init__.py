@@ -1,5 +1,7 @@
 """What each command returns: frozen records that `cli/views/` shows, one module for each command.
 
+Records are as flat as the JSON output, with one field for each key.
+
 `schema` gives the JSON Schema of what `--format json` prints. Nothing else is handed out from here: making a record's
 class takes half a millisecond, and a verb loads only its own.
 """

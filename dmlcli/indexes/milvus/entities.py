@@ -41,7 +41,7 @@ _MOST_COLUMNS = (
 
 @dataclass(frozen=True)
 class Record:
-    """What a collection is."""
+    """The record of a collection: one field for each key of its property."""
 
     model: str  # fingerprint, "" for embeddings of another tool
     model_folder: str  # where that model lay, "" where there was none

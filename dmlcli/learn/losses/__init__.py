@@ -52,7 +52,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class LossInfo:
-    """What a loss file says of itself, without importing it.
+    """The description of a loss, read from its file without importing it: one field for each section.
 
     `published` is Recall@1 in percent, with a † where it is from memory of the paper and was not read again.
     """
