@@ -117,7 +117,7 @@ def random_view(data: bytes, settings: ImageSettings, rng: random.Random, augmen
 
 
 def _random_box(picture: Picture, area: tuple[float, float], rng: random.Random) -> Box:
-    """Return a box of random area and shape inside the picture; the largest centerd square where ten tries fail."""
+    """Return a box of random area and shape inside the picture; the largest centered square where ten tries fail."""
     width, height = picture.width, picture.height
     for _ in range(10):
         wide, high = _random_sides(width * height * rng.uniform(*area), rng)

@@ -62,7 +62,7 @@ class BinomialDeviance(Loss):
 
 
 def definition(loss: BinomialDeviance, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return one pair after the other."""
+    """Compute the formula pair by pair."""
     x = F.normalize(embeddings)
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for i in range(len(x)):

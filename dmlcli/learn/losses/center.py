@@ -49,6 +49,6 @@ class Center(Loss):
 
 
 def definition(loss: Center, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return one image after the other."""
+    """Compute the formula image by image."""
     x = F.normalize(embeddings) if loss.normalize else embeddings
     return torch.stack([(x[i] - loss.centers[labels[i]]).square().sum() for i in range(len(x))]).mean()

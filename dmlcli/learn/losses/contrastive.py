@@ -88,7 +88,7 @@ class Contrastive(Loss):
 
 
 def definition(loss: Contrastive, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return one pair after the other."""
+    """Compute the formula pair by pair."""
     x = F.normalize(embeddings)
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for i in range(len(x)):

@@ -79,7 +79,7 @@ class LiftedStructure(Loss):
 
 
 def definition(loss: LiftedStructure, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return each form as printed."""
+    """Compute each form as printed."""
     x = F.normalize(embeddings) if loss.normalize else embeddings
     rows = range(len(x))
     positives = {i: [j for j in rows if j != i and labels[j] == labels[i]] for i in rows}

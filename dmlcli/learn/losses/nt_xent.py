@@ -52,7 +52,7 @@ class NtXent(Loss):
 
 
 def definition(loss: NtXent, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return one positive pair after the other."""
+    """Compute the formula by positive pairs."""
     x = F.normalize(embeddings)
     values = []
     for i in range(len(x)):

@@ -58,7 +58,7 @@ class Softmax(Loss):
 
 
 def definition(loss: Softmax, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return one image after the other."""
+    """Compute the formula image by image."""
     total, count = embeddings.sum() * 0, len(loss.weight)
     for image, y in zip(embeddings, labels.tolist(), strict=True):
         terms = torch.stack([torch.exp(image @ w + b) for w, b in zip(loss.weight, loss.bias, strict=True)])

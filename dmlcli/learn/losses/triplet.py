@@ -130,7 +130,7 @@ class Triplet(Loss):
 
 
 def definition(loss: Triplet, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return every triplet looked at one by one."""
+    """Compute the formula triplet by triplet."""
     x = F.normalize(embeddings)
     rows = range(len(x))
 

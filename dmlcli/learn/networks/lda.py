@@ -79,8 +79,8 @@ class ShrinkageLDA:
     def fill_whitened(self, head: BlendHead) -> None:
         """Set the whitened part, which does not depend on the hyperparameters."""
         factor = self._factor(_WHITENED_SHRINKAGE)
-        centerd = self._features - self._center.float()
-        white = torch.linalg.solve_triangular(factor.float(), centerd.T, upper=False).T  # (N, F)
+        centered = self._features - self._center.float()
+        white = torch.linalg.solve_triangular(factor.float(), centered.T, upper=False).T  # (N, F)
         components = _strongest(white, head.whitened.out_features).double()  # (F, K)
         self._set(head.whitened, torch.linalg.solve_triangular(factor.T, components, upper=True))
 
@@ -89,7 +89,7 @@ class ShrinkageLDA:
         solved = torch.cholesky_solve(self._means.T, self._factor(shrinkage))  # S^-1 M', (F, C)
         strengths, directions = torch.linalg.eigh(self._means @ solved)  # of M S^-1 M', weakest first
         strengths, directions = strengths.flip(0), directions.flip(1)
-        kept = strengths > 1e-9 * strengths[0]  # C - 1 at most: the means are centerd
+        kept = strengths > 1e-9 * strengths[0]  # C - 1 at most: the means are centered
         self._set(head.discriminative.linear, solved @ (directions[:, kept] * strengths[kept].rsqrt()))
         with torch.no_grad():  # raw embeddings of length about 1, for the losses that do not normalize
             length = head.discriminative.linear(self._features).norm(dim=-1).mean()
@@ -106,7 +106,7 @@ class ShrinkageLDA:
         return factor
 
     def _set(self, layer: nn.Linear, directions: Tensor) -> None:
-        """Project what is centerd on the first columns of `directions` (F, K); outputs left over stay 0."""
+        """Project what is centered on the first columns of `directions` (F, K); outputs left over stay 0."""
         weight = torch.zeros(layer.out_features, len(self._center), dtype=directions.dtype)
         kept = directions.T[: layer.out_features]
         weight[: len(kept)] = kept
@@ -116,7 +116,7 @@ class ShrinkageLDA:
 
 
 def _strongest(rows: Tensor, count: int) -> Tensor:
-    """Return the first principal components (F, count or fewer) of centerd rows (N, F)."""
+    """Return the first principal components (F, count or fewer) of centered rows (N, F)."""
     count = min(count, *rows.shape)
     if min(rows.shape) <= 4 * count:
         exact: Tensor = torch.linalg.svd(rows, full_matrices=False).Vh

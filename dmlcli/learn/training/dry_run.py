@@ -45,7 +45,7 @@ from dmlcli.report.train_plan import PlanReport
 from dmlcli.workspace import Workspace
 
 _PHOTOS = 96  # that are read to tell how long one takes
-_TENSORS = 3  # copies of the features that are alive at a time: of all, of a fold, centerd
+_TENSORS = 3  # copies of the features that are alive at a time: of all, of a fold, centered
 
 
 @dataclass

@@ -76,8 +76,8 @@ def train(
 
     Example:
 
-        catalog, recipe, workspace = open_catalog(Path("photos")), Recipe(tune="head"), make_workspace()
-        with runs.start(workspace.runs, to_toml(recipe), "photos", workspace.model) as run:
+        catalog, recipe, place = open_catalog(Path("photos")), Recipe(tune="head"), workspace.make()
+        with runs.start(place.runs, to_toml(recipe), "photos", place.model) as run:
             trained = train(catalog, recipe, run)
 
     Args:

@@ -41,17 +41,17 @@ def test_weights_count_as_copies_would() -> None:
 
 
 def test_the_base_part_whitens_what_varies_within_products() -> None:
-    """All components together: x S^-1 x' is left of the centerd features, S with a shrinkage of 1."""
+    """All components together: x S^-1 x' is left of the centered features, S with a shrinkage of 1."""
     x, y = sample()
     head = BlendHead(6, 6, 3)
     ShrinkageLDA(x, y).fill(head, HeadParams(1.0, 0.5, 0.0))
-    centerd = (x - x.mean(0)).double()
+    centered = (x - x.mean(0)).double()
     within = x.double() - torch.stack([x[y == label].double().mean(0) for label in range(4)])[y]
     scatter = within.T @ within / len(x)
     scatter += scatter.diagonal().mean() * torch.eye(6)
     with torch.no_grad():
         z = head.whitened(x).double()
-    assert torch.allclose(z @ z.T, centerd @ torch.linalg.inv(scatter) @ centerd.T, atol=1e-3)
+    assert torch.allclose(z @ z.T, centered @ torch.linalg.inv(scatter) @ centered.T, atol=1e-3)
 
 
 def test_many_features_give_the_components_that_few_give() -> None:
