@@ -56,8 +56,8 @@ def main() -> None:
     photos = _everything(asked.data)
     place = make(asked.workspace)
     device, backbone = torch.device("cpu"), frozen.open_backbone(recipe, place.frozen, photos)
-    read = training_data.read(photos, backbone, place, device)
-    data = training_data.gather(read, _NOTHING, backbone, recipe, place, device=device)
+    readable = training_data.read_photos(photos, backbone, place, device)
+    data = training_data.gather(readable, _NOTHING, backbone, recipe, place, device=device)
     products = sorted({item.product for item in data.photos.items})
     if asked.pictures:
         return _unseen_products(data, recipe, products, ACROSS, pictures=True)
@@ -97,7 +97,7 @@ def _trained(
     plan = make_plan(own, recipe)
     head = refit.finish(own, plan, lda_candidate(plan), recipe, torch.device("cpu")).head
     with torch.no_grad():
-        return head(data.seen).numpy(), str(plan.head_params)
+        return head(data.search_features).numpy(), str(plan.head_params)
 
 
 def _sourced(item: Item) -> Item:

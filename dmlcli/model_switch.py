@@ -18,7 +18,7 @@ from dmlcli.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Switched:
+class SwitchResult:
     """What was embedded and indexed, and where the replaced model is kept (None: there was none, or the same)."""
 
     embeddings: Embeddings | None
@@ -34,10 +34,10 @@ def switch(
     *,
     embedded: Sequence[Embeddings] = (),
     index: bool = True,
-) -> Switched:
+) -> SwitchResult:
     """Embed and index a catalog with a new model, then make it the current one.
 
-    Queries use the old model and index until then; at any moment the model of the index is in `models/`.
+    Queries use the old model and index until then. `models/` keeps the model of the index at all times.
 
     Args:
         catalog: the photos.
@@ -65,4 +65,4 @@ def switch(
     with contextlib.suppress(CannotRun):
         in_use.add(indexes.open_index(workspace.index).model)
     model_history.prune(workspace.models, in_use)
-    return Switched(embeddings, skipped, replaced)
+    return SwitchResult(embeddings, skipped, replaced)

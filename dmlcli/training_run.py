@@ -1,4 +1,4 @@
-"""A whole training run: train, embed and index with the new model, make it the current one, and report."""
+"""What `dmlcli train` does: train, embed and index with the new model, make it the current one, and report."""
 
 import time
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Destination:
 
     model: Path
     index: bool
-    command: str  # what is typed after `dmlcli train` and `dmlcli index`, for hints
+    arguments: str  # what is typed after `dmlcli train` and `dmlcli index`, for hints
 
 
 def carry_out(
@@ -32,7 +32,7 @@ def carry_out(
     Args:
         catalog: the photos.
         recipe: all settings.
-        run: entered by `with`; it is finished here.
+        run: entered by `with`; it is finished here unless it is interrupted.
         destination: of the model.
         device: `auto`, `cpu`, `cuda` or `mps`.
         time_budget: when training should end.
@@ -42,7 +42,7 @@ def carry_out(
     """
     started, workspace, target = time.perf_counter(), run.workspace, destination.model
     trained = train(catalog, recipe, run, device, time_budget=time_budget)
-    model, named = model_history.adopt(workspace.models, trained.model), destination.command
+    model, named = model_history.adopt(workspace.models, trained.model), destination.arguments
     if trained.interrupted:
         model_history.place(workspace.models, model, target)
         raise Interrupted(

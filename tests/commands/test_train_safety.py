@@ -125,14 +125,14 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    done, counted = head_selection._all_head_params, list[int]()
+    done, counted = head_selection._try_all, list[int]()
 
-    def one_fold(*given: Any) -> list[head_selection.Tried]:
+    def one_fold(*given: Any) -> list[head_selection.HeadScores]:
         if list(workspace.glob("runs/*/folds.json")):
             raise KeyboardInterrupt
         return done(*given)
 
-    def counting(*given: Any) -> list[head_selection.Tried]:
+    def counting(*given: Any) -> list[head_selection.HeadScores]:
         counted.append(1)
         return done(*given)
 
@@ -141,12 +141,12 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
         if moment == "features":
             patch.setattr(feature_cache, "stacked", interrupted)
         else:
-            patch.setattr(head_selection, "_all_head_params", one_fold)
+            patch.setattr(head_selection, "_try_all", one_fold)
         found = train("--epochs", 1, catalog=catalog, code=130)
     assert "can be resumed" in found.err and "--resume" in found.err and str(workspace) in found.err
     assert (workspace / "features").is_dir() and not (workspace / "model").exists()
     copy = shutil.copytree(workspace, tmp_path / "copy")
-    monkeypatch.setattr(head_selection, "_all_head_params", counting)
+    monkeypatch.setattr(head_selection, "_try_all", counting)
     train("--resume", "--no-index", catalog=catalog, place=copy)
     assert (copy / "model").is_dir() and not (workspace / "model").exists()
     assert len(counted) == (2 if moment == "features" else 1)

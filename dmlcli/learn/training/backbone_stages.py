@@ -42,7 +42,7 @@ class BackboneStage(Stage):
         self.head_params, self.device, self._dtype = head_params, device, fast_dtype(device, recipe.precision)
         distributed.share_batch_norm(self.network, device)
 
-    def _trainer(self) -> TrainerState:
+    def _make_trainer(self) -> TrainerState:
         """Return the trainer of head and backbone, with proxies at the means of the fold's features."""
         train, head = self.fold.train, self.network.head
         features, labels = train.features[0].to(self.device), train.labels.to(self.device)
@@ -50,7 +50,7 @@ class BackboneStage(Stage):
         trained = head.discriminative if isinstance(head, BlendHead) else head
         return TrainerState(self.recipe, loss, head=trained, backbone=self.network.backbone)
 
-    def _scored(
+    def _score(
         self, fitted: Sequence[T], validation: Sequence[T], features: Callable[[Sequence[T]], Tensor]
     ) -> tuple[Vectors | None, State]:
         """Solve the head of a copy of the network for its present features, and embed the validation images.
@@ -85,7 +85,7 @@ class TopStage(BackboneStage):
         backbone.requires_grad_(False)
         parts.top.requires_grad_(True)
         self._top, self._maps = parts.top, fold.maps.kept(parts.stem, device)
-        self.trainer = self._trainer()
+        self.trainer = self._make_trainer()
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Return embeddings of maps (B, ...)."""
@@ -104,14 +104,14 @@ class TopStage(BackboneStage):
     @torch.no_grad()
     def evaluate(self) -> tuple[Vectors | None, State]:
         """Score the state as that of a whole network, from the cached maps."""
-        return self._scored(self.fold.train.rows, self.fold.validation.searches.rows, self._seen)
+        return self._score(self.fold.train.rows, self.fold.validation.searches.rows, self._search_features)
 
     def _features(self, maps: Tensor, dtype: torch.dtype | None) -> Tensor:
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             features: Tensor = self._top(maps)
         return F.normalize(features.float(), dim=-1)
 
-    def _seen(self, rows: Sequence[int]) -> Tensor:
+    def _search_features(self, rows: Sequence[int]) -> Tensor:
         """Return features (N, F) as search sees images."""
         self._top.eval()
         dtype, found = search_dtype(self.device), []
@@ -132,7 +132,7 @@ class WholeStage(BackboneStage):
         self, network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device
     ) -> None:
         super().__init__(network, fold, head_params, recipe, device)
-        self.trainer = self._trainer()
+        self.trainer = self._make_trainer()
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Return embeddings of images (B, 3, H, W)."""
@@ -158,7 +158,7 @@ class WholeStage(BackboneStage):
         def features(files: Sequence[Photo]) -> Tensor:
             return features_of(files, self.network.image, forward)
 
-        return self._scored(self.fold.train.files, self.fold.validation.files, features)
+        return self._score(self.fold.train.files, self.fold.validation.files, features)
 
 
 @torch.no_grad()

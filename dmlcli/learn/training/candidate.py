@@ -81,6 +81,23 @@ def frozen_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
     return Candidate("frozen backbone", mean(plan.frozen_scores[:1] if first else plan.frozen_scores))
 
 
+def select(plan: ValidationPlan, epoch: Candidate) -> tuple[Candidate, Candidate]:
+    """Return the candidate to keep if it beats the frozen backbone, and the frozen backbone scored in the same folds.
+
+    Epochs are scored in the first fold alone. If the best of them does not beat the frozen backbone there, an LDA head
+    that beats it over all folds is kept.
+
+    Args:
+        plan: the scores of the frozen backbone and the LDA head in each fold.
+        epoch: the best candidate of gradient training; the LDA head where no epoch was better than that.
+    """
+    lda, frozen = lda_candidate(plan), frozen_candidate(plan)
+    frozen_there = frozen_candidate(plan, first=True)
+    if epoch.trained and (epoch.beats(frozen_there) or not lda.beats(frozen)):
+        return epoch, frozen_there
+    return lda, frozen
+
+
 def lda_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
     """Return the LDA head as a candidate, scored in all folds or in the first alone."""
     scores = mean(plan.lda_scores[:1] if first else plan.lda_scores)

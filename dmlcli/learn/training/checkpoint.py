@@ -36,7 +36,8 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """Return the state that was written last; None where the run did not come so far.
 
-        Errors: CannotRun where the file is damaged.
+        Raises:
+            CannotRun: the file is damaged.
         """
         if self.file is None or not self.file.exists():
             return None

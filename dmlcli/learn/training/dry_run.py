@@ -37,7 +37,7 @@ from dmlcli.learn.training import stage_selection
 from dmlcli.learn.training.loss_setup import check_loss
 from dmlcli.learn.validation import synthetic_queries
 from dmlcli.learn.validation.folds import ValidationSplit, describe, validation_splits
-from dmlcli.learn.validation.head_selection import Choice, choose, initial_network
+from dmlcli.learn.validation.head_selection import HeadChoice, choose, initial_network
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
 from dmlcli.learn.validation.training_data import TrainingData
 from dmlcli.model import Model, open_model
@@ -201,8 +201,8 @@ def _first_of(data: TrainingData, recipe: Recipe, made: list[ValidationSplit]) -
     """Return the plan after the first of several folds: the others take as long."""
     fold = data.fold(made[0].fit, made[0].searches)
     spec = HeadSpec(recipe.head, recipe.dim)
-    choice = Choice(CONSERVATIVE, [], []) if spec.kind == "identity" else choose([fold], spec)
     baseline = [fold.validation.searches.scores(fold.validation.baseline.numpy())]
+    choice = HeadChoice(CONSERVATIVE, [], []) if spec.kind == "identity" else choose([fold], spec, baseline)
     return ValidationPlan([fold], "", spec, choice.head_params, baseline, choice.scores, choice.open_set)
 
 

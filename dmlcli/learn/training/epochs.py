@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from dmlcli import progress
-from dmlcli.embeddings import Vectors
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import EpochPlanner, TimeBudget
@@ -18,12 +17,12 @@ from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.training.loop import Epoch
 from dmlcli.learn.training.loss_setup import note_small_products
-from dmlcli.learn.training.stages import Stage, State
+from dmlcli.learn.training.stages import Stage
 from dmlcli.learn.training.worker import WorkerTask
 from dmlcli.learn.validation.plan import ValidationPlan
 from dmlcli.learn.validation.training_data import Fold
 
-_OUTCOMES = {
+_STAGE_NOTES = {
     "none": "fine-tuning the backbone was skipped",
     "top": "fine-tuning the last stage",
     "all": "fine-tuning the whole network",
@@ -61,12 +60,12 @@ class GradientTraining:
         """
         self.network, self.plan, self.recipe, self.device = network, plan, recipe, device
         self._checkpoint, self._time_budget = checkpoint or Checkpoint(None), time_budget or TimeBudget()
-        self.best, self._stage = lda_candidate(plan, first=True), stage_selection.first(recipe, plan.lda_only)
+        self.best, self._stage_name = lda_candidate(plan, first=True), stage_selection.first(recipe, plan.lda_only)
         self._saved = self._checkpoint.load()
         if self._saved is not None:
             with self._checkpoint.reading():
                 self.best = _saved_candidate(self._saved["best"], network)
-                self._stage = stage_selection.check(self._saved["stage"])
+                self._stage_name = stage_selection.check(self._saved["stage"])
 
     @property
     def is_resumed(self) -> bool:
@@ -79,19 +78,19 @@ class GradientTraining:
         Raises:
             TrainingError: training diverges.
         """
-        stage, fold = self._stage, self.plan.folds[0]
-        while stage != "none":
-            recipe = stage_selection.for_stage(self.recipe, stage)
-            if stage != "head" or fold.validation:  # a head that nothing can score keeps its LDA weights
+        stage_name, fold = self._stage_name, self.plan.folds[0]
+        while stage_name != "none":
+            recipe = stage_selection.for_stage(self.recipe, stage_name)
+            if stage_name != "head" or fold.validation:  # a head that nothing can score keeps its LDA weights
                 yield from self._train(recipe)
             with distributed.single_process():
                 choice = stage_selection.next_stage(
-                    stage, self.network, fold, self.plan.head_params, self.recipe, self.device, self._time_budget
+                    stage_name, self.network, fold, self.plan.head_params, self.recipe, self.device, self._time_budget
                 )
             self._saved = None
             if choice.why:
-                progress.note(f"{_OUTCOMES[choice.stage]}: {choice.why}")
-            stage = choice.stage
+                progress.note(f"{_STAGE_NOTES[choice.stage]}: {choice.why}")
+            stage_name = choice.stage
 
     def _train(self, recipe: Recipe) -> Iterator[ScoredEpoch]:
         """Train one stage until its last epoch, or until scores no longer improve."""
@@ -102,6 +101,7 @@ class GradientTraining:
         if self._saved is not None:
             with self._checkpoint.reading():
                 stage.trainer.load_state_dict(self._saved["trainer"])
+                stage.trainer.epochs = recipe.epochs  # a time budget of the interrupted run may have left fewer
                 stale = int(self._saved["stale"])
         if recipe.patience and stale >= recipe.patience:
             return
@@ -109,7 +109,7 @@ class GradientTraining:
         distributed.broadcast(WorkerTask(network, fold, self.plan.head_params, recipe, stage.trainer.state_dict()))
         for epoch in stage.fit(planner.until):
             started = time.monotonic()
-            scored = self._score(stage, epoch)
+            scored = self._evaluate(stage, epoch)
             stage.trainer.report_score(scored.candidate.score)
             if self._time_budget.is_limited:
                 seconds = epoch.seconds, time.monotonic() - started
@@ -135,20 +135,17 @@ class GradientTraining:
         final_passes = stage_selection.PASSES * evaluation
         return EpochPlanner(self._time_budget, final_passes, evaluation, refit_ratio=_refit_ratio(recipe, fold))
 
-    def _score(self, stage: Stage, epoch: Epoch) -> ScoredEpoch:
+    def _evaluate(self, stage: Stage, epoch: Epoch) -> ScoredEpoch:
         """Score the state after an epoch, or its moving average."""
         with stage.trainer.averaged():
             vectors, state = stage.evaluate()
-        return self._scored(epoch, stage.recipe.tune, vectors, state)
-
-    def _scored(self, epoch: Epoch, stage: str, vectors: Vectors | None, state: State) -> ScoredEpoch:
-        origin = f"epoch {epoch.number}"
+        origin, stage_name = f"epoch {epoch.number}", stage.recipe.tune
         if vectors is None:
-            return ScoredEpoch(Candidate(origin, {}, state, epoch.number, stage), epoch, {})
+            return ScoredEpoch(Candidate(origin, {}, state, epoch.number, stage_name), epoch, {})
         check_finite(f"after {origin}", validation_embeddings=[torch.from_numpy(vectors)])
         scores, intervals = self.plan.folds[0].validation.searches.scores_with_intervals(vectors)
         below = behind(scores, frozen_candidate(self.plan, first=True).scores)
-        return ScoredEpoch(Candidate(origin, scores, state, epoch.number, stage, below), epoch, intervals)
+        return ScoredEpoch(Candidate(origin, scores, state, epoch.number, stage_name, below), epoch, intervals)
 
     def _save(self, stage: Stage, stale: int) -> None:
         best = vars(self.best)

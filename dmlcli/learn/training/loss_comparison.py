@@ -47,9 +47,9 @@ def compare_losses(catalog: Catalog, recipe: Recipe, workspace: Workspace, specs
     """
     device = pick_device("cpu")
     backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
-    read = training_data.read(catalog, backbone, workspace, device)
-    split = split_for_comparison(read.photos, recipe.seed)
-    data = training_data.gather(read, split, backbone, recipe, workspace, device=device)
+    readable = training_data.read_photos(catalog, backbone, workspace, device)
+    split = split_for_comparison(readable.photos, recipe.seed)
+    data = training_data.gather(readable, split, backbone, recipe, workspace, device=device)
     halves = half_split(data.photos.items, data.split)
     fold = data.fold(halves.fit, halves.searches)
     contenders = sorted(_contenders(fold, recipe, specs), key=_rank)

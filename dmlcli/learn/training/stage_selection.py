@@ -31,7 +31,7 @@ _WORTH_EPOCHS = {"all": 8, "top": 4}  # that must fit into a budget
 
 
 @dataclass(frozen=True)
-class Choice:
+class StageChoice:
     """The stage that is trained next, or `none`, and the reason."""
 
     stage: str
@@ -86,7 +86,7 @@ def next_stage(
     recipe: Recipe,
     device: torch.device,
     time_budget: TimeBudget,
-) -> Choice:
+) -> StageChoice:
     """Return the stage that `--tune auto` trains after another one.
 
     Args:
@@ -99,21 +99,21 @@ def next_stage(
         time_budget: decides how deep to train on a CPU.
     """
     if recipe.tune != "auto" or done != "head":
-        return Choice("none", "")
+        return StageChoice("none", "")
     if not any(True for _ in network.backbone.parameters()):
-        return Choice("none", "the backbone has no weights to train")
+        return StageChoice("none", "the backbone has no weights to train")
     if not fold.validation:
-        return Choice("none", "nothing could be held out to validate it")
+        return StageChoice("none", "nothing could be held out to validate it")
     if len(fold.train.labels) < _LEAST_IMAGES:
-        return Choice("none", f"{len(fold.train.labels)} images are too few to train a backbone on")
+        return StageChoice("none", f"{len(fold.train.labels)} images are too few to train a backbone on")
     reachable = _reachable(network, fold)
     if time_budget.is_limited:
         return _in_time(reachable, network, fold, head_params, recipe, device, time_budget)
     if device.type == "cpu":
-        return Choice("none", f"on a CPU that takes minutes: --tune {reachable[-1]}, or --budget 10m, allows it")
+        return StageChoice("none", f"on a CPU that takes minutes: --tune {reachable[-1]}, or --budget 10m, allows it")
     if len(fold.train.labels) < _MANY_IMAGES and "top" in reachable:
-        return Choice("top", f"a GPU, and fewer than {_MANY_IMAGES} images: the last stage")
-    return Choice("all", "a GPU: the whole network")
+        return StageChoice("top", f"a GPU, and fewer than {_MANY_IMAGES} images: the last stage")
+    return StageChoice("all", "a GPU: the whole network")
 
 
 def _reachable(network: Network, fold: Fold) -> list[str]:
@@ -133,7 +133,7 @@ def _in_time(
     recipe: Recipe,
     device: torch.device,
     time_budget: TimeBudget,
-) -> Choice:
+) -> StageChoice:
     """Return the deepest stage of which enough epochs fit into the rest of a time budget."""
     look = evaluation_seconds(network, fold, device)
     reasons = []
@@ -147,9 +147,9 @@ def _in_time(
         epoch = each * len(fold.train.labels) + look
         possible = int(left / epoch)
         if possible >= _WORTH_EPOCHS[stage]:
-            return Choice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
+            return StageChoice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
         reasons.append(f"{stage} takes {epoch:.0f} s an epoch")
-    return Choice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
+    return StageChoice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
 
 
 def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:

@@ -49,11 +49,11 @@ class Stage(ABC):
     def evaluate(self) -> tuple[Vectors | None, State]:
         """Return unit embeddings (V, D) of the validation images, and the weights that gave them.
 
-        None in place of embeddings where nothing is held out, and in all processes but the main one.
+        None in place of embeddings where nothing is held out; worker processes return None and no weights.
         """
 
     def fit(self, until: Callable[[], float] = lambda: math.inf) -> Iterator[Epoch]:
-        """Train to the last epoch of the recipe, or until `until()` in `time.monotonic()`; yield each epoch."""
+        """Train, and yield each epoch, until `trainer.epochs` are done or `time.monotonic()` reaches `until()`."""
         return fit(self.embed, self.trainer, self.batches, until)
 
     def _rows(self, epoch: int) -> Iterator[list[int]]:
@@ -89,6 +89,8 @@ class HeadStage(Stage):
         """Set the prototypes of the head, then embed the cached features of the validation images."""
         self.head.eval()
         self.head.set_prototypes(self._flat, self._labels)
+        if not distributed.is_main():
+            return None, {}
         validation = self.fold.validation
         return self.head(validation.features).numpy() if validation else None, copy_state(self.head, "head.")
 

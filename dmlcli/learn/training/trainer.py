@@ -1,4 +1,7 @@
-"""One training run: features, cross-validation, gradient training, and the best candidate fitted on all photos."""
+"""Train a model: features, cross-validation, gradient training, and the best candidate fitted on all photos.
+
+`dmlcli.training_run` adds what a command does with the model: it embeds and indexes the catalog, and reports.
+"""
 
 from dataclasses import asdict, dataclass, field, replace
 
@@ -10,11 +13,10 @@ from dmlcli.embeddings import Embeddings
 from dmlcli.learn.data import class_balance
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
-from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import distributed, refit, worker
-from dmlcli.learn.training.candidate import Candidate, frozen_candidate, lda_candidate
+from dmlcli.learn.training.candidate import Candidate, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.loss_setup import check_loss
@@ -106,7 +108,7 @@ def train(
     run.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
     plan = make_plan(data, recipe, FoldScores(run.folds))
     _show_plan(data, plan, recipe)
-    selection = _select(data, plan, recipe, run, chosen, time_budget)
+    selection = _train_and_select(data, plan, recipe, run, chosen, time_budget)
     return _save(data, plan, selection, recipe, run, chosen)
 
 
@@ -126,11 +128,11 @@ def load_data(
         CatalogError: fewer than two products can be fitted on.
     """
     backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
-    read = training_data.read(catalog, backbone, workspace, device)
-    split = split_for_training(read.photos, recipe.seed)
-    synthetic = synthetic_queries.is_needed(read.photos, split, recipe)
+    readable = training_data.read_photos(catalog, backbone, workspace, device)
+    split = split_for_training(readable.photos, recipe.seed)
+    synthetic = synthetic_queries.is_needed(readable.photos, split, recipe)
     return training_data.gather(
-        read,
+        readable,
         split,
         backbone,
         recipe,
@@ -154,7 +156,7 @@ def _show_plan(data: TrainingData, plan: ValidationPlan, recipe: Recipe) -> None
     progress.note(f"fitting on {len(train.labels)} images of {train.products} products; validation: {plan.summary}")
 
 
-def _select(
+def _train_and_select(
     data: TrainingData,
     plan: ValidationPlan,
     recipe: Recipe,
@@ -163,9 +165,9 @@ def _select(
     time_budget: TimeBudget,
 ) -> _Selection:
     """Train by gradients in the first fold, and select the best of its epochs, the LDA head and the frozen backbone."""
-    baseline, best = frozen_candidate(plan), lda_candidate(plan)
-    _note_if_better(best, baseline)
-    run.log(best.metrics() | {"best": best.beats(baseline)})
+    lda, frozen_backbone = lda_candidate(plan), frozen_candidate(plan)
+    _note_if_better(lda, frozen_backbone)
+    run.log(lda.metrics() | {"best": lda.beats(frozen_backbone)})
     network, interrupted = initial_network(data, plan.folds[0], plan.head_params, plan.head_spec), False
     training = GradientTraining(network, plan, recipe, device, Checkpoint(run.checkpoint), time_budget)
     if training.is_resumed:
@@ -177,9 +179,7 @@ def _select(
     except KeyboardInterrupt:
         interrupted = True
         progress.note("interrupted: saving the best model so far")
-    if training.best.trained:
-        best, baseline = training.best, frozen_candidate(plan, first=True)
-    return _Selection(best, baseline, interrupted)
+    return _Selection(*select(plan, training.best), interrupted)
 
 
 def _save(
@@ -209,18 +209,16 @@ def _save(
     same_backbone = not selection.is_frozen and (best.stage == "head" or not best.trained)
     samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
     model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
+    # The index is built on the CPU. Features of another device differ from its own in the last digits.
+    embedded = [data.embedded(network.head, model.record.fingerprint)] if same_backbone and device.type == "cpu" else []
     return TrainedModel(
         model=model,
         origin=best.origin,
         validation=validation,
         skipped=tuple(data.skipped),
         interrupted=selection.interrupted,
-        embedded=_embedded(data, network, model) if same_backbone and device.type == "cpu" else (),
+        embedded=tuple(embedded),
     )
-
-
-def _embedded(data: TrainingData, network: Network, model: Model) -> tuple[Embeddings, ...]:
-    return (data.embedded(network.head, model.record.fingerprint),)
 
 
 def _record(

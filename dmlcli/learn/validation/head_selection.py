@@ -24,7 +24,7 @@ from dmlcli.storage import records
 _MOST_PROTOTYPES = 20_000  # products; the means of more would weigh more than the backbone
 
 
-class Choice(NamedTuple):
+class HeadChoice(NamedTuple):
     """A setting, and what the folds say of it."""
 
     head_params: HeadParams
@@ -69,7 +69,7 @@ def initial_network(data: TrainingData, fold: Fold, head_params: HeadParams, spe
     ).eval()
 
 
-class Tried(NamedTuple):
+class HeadScores(NamedTuple):
     """One setting in one fold."""
 
     head_params: HeadParams
@@ -86,12 +86,14 @@ class FoldScores:
     def __init__(self, file: Path | None = None) -> None:
         """`file`: None where nothing is to be kept."""
         self._file = file
-        self._done: list[list[Tried]] = []
+        self._done: list[list[HeadScores]] = []
         if file is not None and file.exists():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                self._done = [[_tried(row) for row in fold] for fold in records.read_object(file)["folds"]]
+                self._done = [[_read_head_scores(row) for row in fold] for fold in records.read_object(file)["folds"]]
 
-    def of(self, number: int, names: Sequence[str], compute: Callable[[], list[Tried]]) -> list[Tried]:
+    def get_or_compute(
+        self, number: int, names: Sequence[str], compute: Callable[[], list[HeadScores]]
+    ) -> list[HeadScores]:
         """Return the scores of one fold, as kept or else as `compute` finds them.
 
         Args:
@@ -111,37 +113,40 @@ class FoldScores:
 
 
 @torch.no_grad()
-def choose(folds: Sequence[Fold], spec: HeadSpec, fold_scores: FoldScores | None = None) -> Choice:
+def choose(
+    folds: Sequence[Fold], spec: HeadSpec, frozen: Sequence[dict[str, float]], fold_scores: FoldScores | None = None
+) -> HeadChoice:
     """Return the setting with the best score over all folds.
 
-    Scores are multiplied: 10 % more in one search and 10 % less in another cancel out.
-    One that is below the frozen backbone in either search is chosen only where all are; the caller then keeps the
-    frozen backbone, unless gradient training finds something better.
+    Settings are compared by the geometric mean of their scores, so that no search outweighs another. One that is below
+    the frozen backbone in either search is chosen only where all are; the caller then keeps the frozen backbone, unless
+    gradient training finds something better.
 
     Args:
         folds: of cross-validation.
         spec: kind and dimension of the head.
+        frozen: scores of the frozen backbone in each fold.
         fold_scores: keeps the scores of finished folds.
     """
     if not folds:
-        return Choice(CONSERVATIVE, [], [])
+        return HeadChoice(CONSERVATIVE, [], [])
     fold_scores = fold_scores or FoldScores()
     tried: dict[HeadParams, list[dict[str, float]]] = defaultdict(list)
     closest: dict[HeadParams, list[float]] = defaultdict(list)
     for number, fold in enumerate(progress.track(folds, "folds")):
-        for one in fold_scores.of(number, fold.validation.searches.names, partial(_all_head_params, fold, spec)):
+        for one in fold_scores.get_or_compute(number, fold.validation.searches.names, partial(_try_all, fold, spec)):
             tried[one.head_params].append(one.scores)
             if one.closest is not None:
                 closest[one.head_params].append(one.closest)
-    frozen = mean([fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds])
-    harmless = [one for one in tried if all(score >= frozen[name] for name, score in mean(tried[one]).items())]
+    floor = mean(frozen)
+    harmless = [one for one in tried if all(score >= floor[name] for name, score in mean(tried[one]).items())]
     best = max(
         harmless or tried, key=lambda one: geometric_mean(score for found in tried[one] for score in found.values())
     )
-    return Choice(best, tried[best], closest[best])
+    return HeadChoice(best, tried[best], closest[best])
 
 
-def _all_head_params(fold: Fold, spec: HeadSpec) -> list[Tried]:
+def _try_all(fold: Fold, spec: HeadSpec) -> list[HeadScores]:
     """Return every setting, tried in one fold."""
     found = []
     head = new_head(fold, spec)
@@ -165,14 +170,14 @@ def _all_head_params(fold: Fold, spec: HeadSpec) -> list[Tried]:
                 scores, closest = fold.validation.searches.scores(joined.numpy()), None
                 if open_set:
                     closest = open_set.threshold(joined, head.joined(gallery_whitened, gallery_discriminative))
-                found.append(Tried(head_params, scores, closest))
+                found.append(HeadScores(head_params, scores, closest))
     return found
 
 
-def _tried(row: list[Any]) -> Tried:
+def _read_head_scores(row: list[Any]) -> HeadScores:
     """Return a line of folds.json; raises ValueError or TypeError where it is not one."""
     head_params, scores, closest = row
-    found = Tried(
+    found = HeadScores(
         HeadParams(*map(float, head_params)), {str(name): float(score) for name, score in scores.items()}, closest
     )
     if found.head_params not in HEAD_PARAMS or not (closest is None or isinstance(closest, float)):

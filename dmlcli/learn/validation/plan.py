@@ -9,7 +9,7 @@ from dmlcli.learn.networks.lda import CONSERVATIVE, HeadParams
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation import synthetic_queries
 from dmlcli.learn.validation.folds import describe, final_fit_rows, validation_splits
-from dmlcli.learn.validation.head_selection import Choice, FoldScores, choose, new_head, solve
+from dmlcli.learn.validation.head_selection import FoldScores, HeadChoice, choose, new_head, solve
 from dmlcli.learn.validation.training_data import Fold, TrainingData
 
 
@@ -44,12 +44,12 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
     frozen = [fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds]
     one_sided = recipe.purpose == "both" and not any("unseen" in fold.validation.searches.names for fold in folds)
     if spec.kind == "identity":
-        choice = Choice(CONSERVATIVE, [], [])
+        choice = HeadChoice(CONSERVATIVE, [], [])
     elif folds and one_sided:
-        choice = Choice(CONSERVATIVE, [_scores(fold, CONSERVATIVE, spec) for fold in folds], [])
+        choice = HeadChoice(CONSERVATIVE, [_scores(fold, CONSERVATIVE, spec) for fold in folds], [])
         summary += "; too few products to hold any out: the most conservative setting"
     else:
-        choice = choose(folds, spec, fold_scores)
+        choice = choose(folds, spec, frozen, fold_scores)
     if not folds:
         folds = [data.fold(final_fit_rows(items, data.split), {})]
     lda_only = one_sided or data.uses_synthetic_queries

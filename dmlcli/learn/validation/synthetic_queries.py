@@ -49,11 +49,11 @@ def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:
     rows = final_fit_rows(data.photos.items, data.split)
     names = sorted({data.photos.items[row].product for row in rows})
     random.Random(recipe.seed).shuffle(names)
-    families = [name for name in data.names if name.startswith(tuple(augmentation.FAMILIES))]
+    families = [name for name in data.view_names if name.startswith(tuple(augmentation.FAMILIES))]
     made = []
     for turn, family in enumerate(families):
         unseen = {*names[turn :: len(families)]} if recipe.purpose != "seen" else set()
-        made.append(_fold(data, rows, unseen, data.names.index(family), recipe))
+        made.append(_fold(data, rows, unseen, data.view_names.index(family), recipe))
     return made
 
 
@@ -73,7 +73,7 @@ def _fold(data: TrainingData, rows: Sequence[int], unseen: set[str], family: int
     }
     searches = Searches([item.product for item in items] * 2, named)
     views, width = data.views[family], data.baseline.shape[1]
-    seen = torch.cat([data.seen, views])  # (2N, F)
+    seen = torch.cat([data.search_features, views])  # (2N, F)
     plain = torch.cat([data.baseline, F.normalize(views[:, :width], dim=-1)])
     validation = ValidationPart(searches, seen[searches.rows], [], plain[searches.rows])
     whole, shown = data.fold(kept, {}), [number for number in range(len(data.views)) if number != family]

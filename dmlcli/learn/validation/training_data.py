@@ -1,7 +1,7 @@
 """The data of a training run: features of all photos that can be read, and the part of them that one fold uses.
 
-`read` computes the plain features and finds the photos that can be read; the caller splits these; `gather` adds the
-features of the other views.
+`read_photos` finds the photos that can be read, and computes the features of their plain view; the caller splits them;
+`gather` adds the features of the other views.
 """
 
 import time
@@ -35,7 +35,7 @@ class TrainPart:
     """The images of a fold that a network is fitted on."""
 
     rows: Sequence[int]  # (N,) in the training data
-    features: Tensor  # (V, N, F), of each view
+    features: Tensor  # (V, N, F), of V views
     labels: Tensor  # (N,)
     files: list[Photo]  # (N,)
     categories: list[str]  # (N,)
@@ -54,12 +54,12 @@ class TrainPart:
 
 @dataclass(frozen=True)
 class ValidationPart:
-    """The images of a fold that a network is scored on, V of them; false where nothing is held out."""
+    """The images of a fold that a network is scored on, M of them; false where nothing is held out."""
 
     searches: Searches
-    features: Tensor  # (V, F), as search sees images
-    files: list[Photo]  # (V,); of synthetic queries none, as they are features alone
-    baseline: Tensor  # (V, P), features of the backbone as published
+    features: Tensor  # (M, F), as search sees images
+    files: list[Photo]  # (M,); of synthetic queries none, as they are features alone
+    baseline: Tensor  # (M, D), features of the backbone as published
 
     def __bool__(self) -> bool:
         return bool(self.searches)
@@ -91,7 +91,7 @@ class TrainingData:
     backbone: FrozenBackbone
     photos: Catalog
     split: TrainingSplit
-    names: Sequence[str]  # (V,) of the views
+    view_names: Sequence[str]  # (V,)
     views: Tensor  # (V, N, F)
     plain: Embeddings  # of the first view
     skipped: list[Skipped]
@@ -100,21 +100,21 @@ class TrainingData:
     @property
     def mirror(self) -> bool:
         """Whether search looks at an image and its mirror image."""
-        return "flip" in self.names
+        return "flip" in self.view_names
 
     @property
     def uses_synthetic_queries(self) -> bool:
         """Whether the last views are queries, because no photo can be held out."""
-        return any(name.startswith(tuple(augmentation.FAMILIES)) for name in self.names)
+        return any(name.startswith(tuple(augmentation.FAMILIES)) for name in self.view_names)
 
     @property
-    def seen(self) -> Tensor:
+    def search_features(self) -> Tensor:
         """Features (N, F) as search sees images: the mean of an image and its mirror image, where it looks at both."""
         return F.normalize(self.views[:2].sum(0), dim=-1) if self.mirror else self.views[0]
 
     @property
     def baseline(self) -> Tensor:
-        """Features (N, P) of the backbone as published: the plain view, and one pooling."""
+        """Features (N, D) of the backbone as published: the plain view, and one pooling."""
         if self.backbone.feature_extractor.pooling not in _SEVERAL_POOLINGS:
             return self.views[0]
         return F.normalize(self.views[0, :, : self.backbone.published.head.dim], dim=-1)
@@ -125,7 +125,7 @@ class TrainingData:
         scored = Searches([item.product for item in items], searches)
         validation = ValidationPart(
             searches=scored,
-            features=self.seen[scored.rows],
+            features=self.search_features[scored.rows],
             files=[self.photos.photo(items[row]) for row in scored.rows],
             baseline=self.baseline[scored.rows],
         )
@@ -145,11 +145,11 @@ class TrainingData:
     def embedded(self, head: nn.Module, fingerprint: str) -> Embeddings:
         """Return the embeddings that a head makes of all photos, as those of the model with this fingerprint."""
         with torch.inference_mode():
-            vectors = head(self.seen).numpy()
+            vectors = head(self.search_features).numpy()
         return replace(self.plain, vectors=vectors, model=fingerprint)
 
 
-def read(photos: Catalog, backbone: FrozenBackbone, workspace: Workspace, device: torch.device) -> ReadPhotos:
+def read_photos(photos: Catalog, backbone: FrozenBackbone, workspace: Workspace, device: torch.device) -> ReadPhotos:
     """Return the photos that can be read, with the features of their plain view, cached in the workspace.
 
     Args:
@@ -165,7 +165,7 @@ def read(photos: Catalog, backbone: FrozenBackbone, workspace: Workspace, device
 
 
 def gather(
-    read: ReadPhotos,
+    readable: ReadPhotos,
     split: TrainingSplit,
     backbone: FrozenBackbone,
     recipe: Recipe,
@@ -178,7 +178,7 @@ def gather(
     """Return the features of every view of every photo, from the workspace's cache or computed.
 
     Args:
-        read: the photos.
+        readable: the photos.
         split: which of its rows training may use.
         backbone: computes the features.
         recipe: names the views.
@@ -190,23 +190,24 @@ def gather(
     Raises:
         CannotRun: the backbone computes values that are not finite.
     """
-    names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
-    if time_budget is not None and time_budget.is_limited and read.seconds:
-        names = names[: 1 + max(0, int(time_budget.left * _SHARE / read.seconds))]
-        if len(names) < recipe.views:
-            progress.note(f"the budget has time for {len(names)} of {recipe.views} views of each photo")
-    names = [*names, *(augmentation.family_names(recipe.seed) if synthetic_queries else [])]
-    views = feature_cache.stacked(read.photos, names, backbone.model, backbone.forward(device), workspace)
-    _check_finite(views, read.photos)
+    view_names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
+    if time_budget is not None and time_budget.is_limited and readable.seconds:
+        affordable = 1 + max(0, int(time_budget.left * _SHARE / readable.seconds))
+        if affordable < len(view_names):
+            progress.note(f"the budget has time for {affordable} of {len(view_names)} views of each photo")
+        view_names = view_names[:affordable]
+    view_names = [*view_names, *(augmentation.family_names(recipe.seed) if synthetic_queries else [])]
+    views = feature_cache.stacked(readable.photos, view_names, backbone.model, backbone.forward(device), workspace)
+    _check_finite(views, readable.photos)
     maps = ActivationCache(
-        files=[read.photos.photo(item) for item in read.photos.items],
-        digests=[state.digest for state in read.plain.states],
-        views=names,
+        files=[readable.photos.photo(item) for item in readable.photos.items],
+        digests=[state.digest for state in readable.plain.states],
+        views=view_names,
         model=backbone.model,
         folder=workspace.maps,
-        mirror="flip" in names,
+        mirror="flip" in view_names,
     )
-    return TrainingData(backbone, read.photos, split, names, views, read.plain, read.skipped, maps)
+    return TrainingData(backbone, readable.photos, split, view_names, views, readable.plain, readable.skipped, maps)
 
 
 def _check_finite(views: Tensor, photos: Catalog) -> None:

@@ -24,8 +24,8 @@ from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
-from dmlcli.learn.training import refit
-from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate, lda_candidate
+from dmlcli.learn.training import refit, stage_selection
+from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.trainer import why_frozen
@@ -86,7 +86,7 @@ def gathered(root: Path, products: int = PRODUCTS, *, mirror: bool = False) -> T
         plain=made,
         skipped=[],
         maps=ActivationCache(files, digests, names, nothing, root / "maps", mirror="flip" in names),
-        names=names,
+        view_names=names,
     )
 
 
@@ -118,9 +118,9 @@ def test_labels_and_files_stand_in_the_order_of_the_features(tmp_path: Path) -> 
 
 def test_search_sees_the_mean_of_an_image_and_its_mirror_image(tmp_path: Path) -> None:
     data = gathered(tmp_path)
-    assert torch.equal(data.seen, data.views[0])
-    data = replace(data, names=["plain", "flip"])
-    assert torch.allclose(data.seen, F.normalize(data.views.mean(0), dim=-1))
+    assert torch.equal(data.search_features, data.views[0])
+    data = replace(data, view_names=["plain", "flip"])
+    assert torch.allclose(data.search_features, F.normalize(data.views.mean(0), dim=-1))
 
 
 def test_the_baseline_is_the_backbone_as_published(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path
         products = {data.photos.items[row].product for row in rows}
         new = [row for row, item in enumerate(data.photos.items) if item.product and item.product not in products]
         with torch.no_grad():
-            gallery, open_set = network.head(data.seen[rows]), network.head(data.seen[new])
+            gallery, open_set = network.head(data.search_features[rows]), network.head(data.search_features[new])
         found.append(float(np.quantile((open_set @ gallery.T).max(1).values.numpy(), 0.95)))
     assert plan.open_set == pytest.approx(found, abs=1e-5)
     report = refit.unknown_product_threshold(plan, lda_candidate(plan))
@@ -162,7 +162,7 @@ def test_unknown_products_are_as_close_as_a_search_for_them_finds(tmp_path: Path
 def test_without_folds_the_conservative_head_is_taken_and_no_gradient(tmp_path: Path) -> None:
     data, plan, network = planned(tmp_path, recipe(), products=3)
     assert plan.head_params == CONSERVATIVE and frozen_candidate(plan).score is None and "none" in plan.summary
-    assert choose([], HeadSpec("linear", 8)) == (CONSERVATIVE, [], [])
+    assert choose([], HeadSpec("linear", 8), []) == (CONSERVATIVE, [], [])
     assert trained(network, plan, recipe()) == []
     closed = lda_candidate(plan)
     assert closed.beats(frozen_candidate(plan))
@@ -175,6 +175,20 @@ def test_gradient_training_must_be_clearly_better_than_the_lda_head() -> None:
     slightly, clearly = (Candidate("epoch 1", {"unseen": score}, {}, 1) for score in (0.501, 0.51))
     assert not slightly.beats(closed) and clearly.beats(closed) and clearly.beats(slightly)
     assert Candidate("LDA head", {"unseen": 0.501}).beats(closed)
+
+
+def test_an_lda_head_that_is_better_in_all_folds_survives_an_epoch_that_is_not_in_the_first(tmp_path: Path) -> None:
+    _, made, _ = planned(tmp_path, recipe())
+    frozen, lda = [{"seen": 0.6}, {"seen": 0.3}], [{"seen": 0.5}, {"seen": 0.7}]
+    plan = replace(made, frozen_scores=frozen, lda_scores=lda)
+    epoch = Candidate("epoch 1", {"seen": 0.55}, trained=1, stage="head", behind=("seen",))
+    assert epoch.beats(lda_candidate(plan, first=True)) and lda_candidate(plan).beats(frozen_candidate(plan))
+    assert select(plan, epoch) == (lda_candidate(plan), frozen_candidate(plan))
+    better = replace(epoch, scores={"seen": 0.65}, behind=())
+    assert select(plan, better) == (better, frozen_candidate(plan, first=True))
+    nothing = replace(plan, frozen_scores=[{"seen": 0.9}, {"seen": 0.9}])
+    assert select(nothing, epoch) == (epoch, frozen_candidate(nothing, first=True))  # the reason names what was trained
+    assert select(plan, lda_candidate(plan, first=True)) == (lda_candidate(plan), frozen_candidate(plan))
 
 
 def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_not() -> None:
@@ -354,6 +368,30 @@ def halfway(tmp_path_factory: pytest.TempPathFactory) -> tuple[ValidationPlan, N
     file = folder / "checkpoint.pt"
     (trained(deepcopy(network), plan, asked, Checkpoint(file)))
     return plan, network, file.read_bytes()
+
+
+def test_a_resumed_run_trains_all_epochs_of_its_recipe(tmp_path: Path) -> None:
+    """Though the time budget of the interrupted run had left fewer."""
+    _, plan, network = planned(tmp_path, recipe(epochs=4, patience=0))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt")
+    training = GradientTraining(network, plan, recipe(epochs=4, patience=0), CPU, checkpoint)
+    next(epochs := training.epochs())
+    next(epochs)  # the state after the first epoch is written when the second is asked for
+    state = checkpoint.load()
+    assert state is not None and state["trainer"]["epoch"] == 1
+    state["trainer"]["epochs"] = 2
+    torch.save(state, tmp_path / "checkpoint.pt")
+    resumed = GradientTraining(network, plan, recipe(epochs=4, patience=0), CPU, Checkpoint(tmp_path / "checkpoint.pt"))
+    assert [scored.epoch.number for scored in resumed.epochs()] == [2, 3, 4]
+
+
+def test_a_worker_process_scores_no_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, plan, network = planned(tmp_path, recipe())
+    stage = stage_selection.make_stage(network, plan.folds[0], plan.head_params, recipe(), CPU)
+    vectors, state = stage.evaluate()
+    assert vectors is not None and state
+    monkeypatch.setattr("dmlcli.learn.training.distributed.is_main", lambda: False)
+    assert stage.evaluate() == (None, {})
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

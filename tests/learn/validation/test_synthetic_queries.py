@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> TrainingData:
         photos=Catalog(whole.photos.root, items),
         split=TrainingSplit(rows, [], [], [], ""),
         views=F.normalize(plain + 0.05 * noise, dim=-1),
-        names=["plain", "flip", *augmentation.family_names(0)],
+        view_names=["plain", "flip", *augmentation.family_names(0)],
     )
 
 
