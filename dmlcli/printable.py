@@ -11,7 +11,6 @@ Cells of TSV and CSV, and JSON, are read by programs: they keep zero-width joine
 a spreadsheet would take for a formula has an apostrophe before it.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -49,6 +48,8 @@ def csv(cells: Iterable[str]) -> str:
 
 def dumps(value: Any) -> str:
     """Return a value as one line of JSON, in which control characters and bytes that are not UTF-8 are escaped."""
+    import json  # here, because the help needs none of it
+
     line = json.dumps(value, ensure_ascii=False)
     if line.isprintable():
         return line

@@ -6,14 +6,12 @@ listener that draws the bar and writes to stderr.
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """One row of the table of epochs on the terminal, one field for each column."""
 
     depth: str  # of training: head, top or all

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from dmlcli import printable, progress
 from dmlcli.cli import next_step
-from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from dmlcli.report.skipped import Skipped
 
 SCHEMA = 1  # of all JSON that is printed
 _LISTED = 10  # skipped inputs listed for each reason
@@ -142,7 +143,7 @@ def span(interval: tuple[float, float] | None, form: str = ".1f") -> str:
     return f"{100 * interval[0]:{form}} … {100 * interval[1]:{form}}" if interval else "-"
 
 
-def skipped(failures: Sequence[Skipped]) -> None:
+def skipped(failures: "Sequence[Skipped]") -> None:
     """List skipped inputs on stderr, those with the same reason together."""
     groups = defaultdict(list)
     for failure in failures:
@@ -155,6 +156,6 @@ def skipped(failures: Sequence[Skipped]) -> None:
             err(f"  … and {len(paths) - _LISTED} more (--format json lists all)")
 
 
-def exit_code(failures: Sequence[Skipped], *, says_no: bool) -> int:
+def exit_code(failures: "Sequence[Skipped]", *, says_no: bool) -> int:
     """Return 3 if inputs were skipped, 1 if all went well and the answer is no, else 0."""
     return 3 if failures else int(says_no)
