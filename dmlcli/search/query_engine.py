@@ -28,13 +28,13 @@ class QueryPlan(NamedTuple):
     """The settings for all queries of one command."""
 
     top_k: int
-    min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
+    min_score: float | None = None  # images with a lower cosine are no hits, and no score of a product counts them
     among: Among | None = None  # what --where left
     rerank: "Rerank | None" = None
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
-    without: frozenset[int] = frozenset()  # ids of images that are not searched for
+    without: frozenset[int] = frozenset()  # ids of images that are no hits, and that no score of a product counts
 
 
 class _Query(NamedTuple):
@@ -139,11 +139,16 @@ class QueryEngine:
         return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
 
     def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean cosine of all images of each product that the filter left."""
-        means = []
+        """Return the mean cosine of each product with the query, over those of its images that may be hits."""
+        plan, means = self._plan, []
+        removed = np.array(sorted(plan.without), dtype=np.int64)
         for product in products:
-            kept = self._items.of_product(product, self._plan.among)
-            means.append(float((self._index.vectors(kept) @ vector).mean()))
+            kept = np.setdiff1d(self._items.of_product(product, plan.among), removed)
+            cosines = self._index.vectors(kept) @ vector
+            if plan.min_score is not None:
+                # the best image is a hit already, even if its cosine is rounded differently here
+                cosines = cosines[cosines >= min(plan.min_score, float(cosines.max()))]
+            means.append(float(cosines.mean()))
         return np.array(means, dtype=np.float32)
 
     def _hit(self, rank: int, found: Candidate) -> Hit:
