@@ -104,16 +104,17 @@ def _invalid_value(error: Any, verb: str) -> UsageError | None:
         return None
     parameter = next(own for own in _parameters(verb) if own.name == wrong.name)
     annotated, spelt = get_args(parameter.annotation)
-    kind, value, limits = spec.without_none(annotated), details[0]["input"], spelt.settings
+    kind, typed, limits = spec.without_none(annotated), details[0]["input"], spelt.settings
+    value: Any = typed
     choices = tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
     if kind not in (int, float) and not choices:
         return None
     with suppress(ValueError):
-        value = value if choices else kind(value)
+        value = typed if choices else kind(typed)
     option = max(spelt.names or ("--" + parameter.name.replace("_", "-"),), key=len)
     least, most, hint = limits.get("min"), limits.get("max"), limits["help"]
     try:
-        option_values.check(option, kind, value, choices=choices, least=least, most=most, hint=hint)
+        option_values.check(option, kind, value, choices=choices, least=least, most=most, typed=str(typed), hint=hint)
     except UsageError as found:
         return found
     return None

@@ -200,7 +200,7 @@ def test_a_parameter_that_does_not_exist_is_refused(unknown: dict[str, Any], tmp
         ({"epochs": None}, "invalid value for --epochs: None (expected an integer)"),
         ({"tune": 3}, "invalid value for --tune: 3 (choose from none, head, top, all, auto)"),
         ({"backbone": 18}, "invalid value for --backbone: 18 (expected text)"),
-        ({"learning_rate": float("nan")}, "invalid --learning-rate nan: must be at least 0"),
+        ({"learning_rate": float("nan")}, "invalid --learning-rate nan: must be a finite number"),
     ],
 )
 def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
