@@ -134,7 +134,7 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
         hint: for a value that is invalid; "": an example.
 
     Raises:
-        UsageError: an unknown word or setting, or a value of another kind or out of range.
+        UsageError: an unknown word or setting, a setting that is given twice, or a value of another kind or out of range.
     """
     word, colon, rest = text.partition(":")
     if word not in words:
@@ -149,6 +149,8 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
         if key not in settings or not equals:
             known = nearest(key, list(settings)) if settings else f"{word} has no settings"
             raise UsageError(f"invalid value for {option}: {word} has no setting '{key}'", hint=known)
+        if key in given:
+            raise UsageError(f"invalid value for {option}: {word}:{key} is given twice", hint=f"remove one {key}=")
         try:
             given[key] = settings[key].parse(value)
         except ValueError as error:
@@ -160,6 +162,7 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
 
 
 def _shown(value: Value) -> str:
+    """Return a default as an example of what to type; an empty list is none, so it is shown as two numbers."""
     if isinstance(value, tuple):
-        return ",".join(f"{number:g}" for number in value)
+        return ",".join(f"{number:g}" for number in value or (20, 40))
     return f"{value:g}" if isinstance(value, float) else str(value).lower()

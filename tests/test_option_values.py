@@ -11,7 +11,7 @@ from dmlcli.option_values import check
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("limits", [{}, {"least": 0}, {"most": 1}, {"least": 0, "most": 1}])
-def test_numbers_are_finite(value: float, limits: dict[str, float]) -> None:
+def test_numbers_are_finite(value: float, limits: Any) -> None:
     with pytest.raises(UsageError, match=rf"^invalid --x {value}: must be a finite number$"):
         check("--x", float, value, **limits)
 

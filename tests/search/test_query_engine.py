@@ -19,7 +19,7 @@ class Shelf:
     """Six images of three products, the closest first, whoever asks."""
 
     place, kind, images, most = "shelf", "Flat", 6, 6
-    products = ("mug", "mug", "cup", "cup", "jar", "jar")
+    products: tuple[str, ...] = ("mug", "mug", "cup", "cup", "jar", "jar")
 
     def __init__(self, scores: list[float] | None = None) -> None:
         self.scores = scores or [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
