@@ -134,7 +134,8 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
         hint: for a value that is invalid; "": an example.
 
     Raises:
-        UsageError: an unknown word or setting, a setting that is given twice, or a value of another kind or out of range.
+        UsageError: an unknown word or setting, a setting that is given twice, or a value of another kind or out of
+            range.
     """
     word, colon, rest = text.partition(":")
     if word not in words:

@@ -33,8 +33,8 @@ def fold(
 
     Args:
         candidates: best first.
-        pool: max: score of the best image; mean: mean cosine of the images of the product that may be hits; vote: share of
-            the scores of the 20 closest images that belong to the product.
+        pool: max: score of the best image; mean: mean cosine of the images of the product that may be hits; vote: share
+            of the scores of the 20 closest images that belong to the product.
         mean_of: returns the mean cosine with the query of the images of each product.
     """
     groups: dict[str, list[Candidate]] = defaultdict(list)
