@@ -37,7 +37,7 @@ _EXPECTED = {
 }
 
 
-class Setting(NamedTuple):
+class WordSetting(NamedTuple):
     """One setting of a word.
 
     `kinds` are those of its values: `float`, `int`, `ints`, `floats`, `bool`, `None` or words.
@@ -114,17 +114,17 @@ class Spec(NamedTuple):
         return self.given.get(setting, self.defaults[setting])
 
 
-def declare(**defaults: Value) -> tuple[Setting, ...]:
+def declare(**defaults: Value) -> tuple[WordSetting, ...]:
     """Return settings with these defaults, each of the kind of its default; numbers are at least 0."""
     kinds = {bool: "bool", int: "int", float: "float", tuple: "floats"}
     found = []
     for name, value in defaults.items():
         least = -math.inf if isinstance(value, bool) else 0
-        found.append(Setting(name, (kinds[type(value)],), value, least=least))
+        found.append(WordSetting(name, (kinds[type(value)],), value, least=least))
     return tuple(found)
 
 
-def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: str = "") -> Spec:
+def parse(option: str, text: str, words: Mapping[str, Iterable[WordSetting]], hint: str = "") -> Spec:
     """Parse a word with its settings.
 
     Args:

@@ -4,14 +4,14 @@ import pytest
 
 from dmlcli.errors import UsageError
 from dmlcli.learn.recipe import Recipe
-from dmlcli.spec_strings import Setting, declare, parse
+from dmlcli.spec_strings import WordSetting, declare, parse
 
 NAMES = {
     "step": (*declare(every=0.0, at=(), factor=0.1),),
     "norm": declare(max=1.0),
     "none": (),
     "adam": declare(eps=1e-8, amsgrad=False),
-    "aqe": (Setting("k", ("int",), 5, least=1, most=100), Setting("mode", ("None", "hard", "soft"), None)),
+    "aqe": (WordSetting("k", ("int",), 5, least=1, most=100), WordSetting("mode", ("None", "hard", "soft"), None)),
 }
 
 

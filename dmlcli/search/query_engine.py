@@ -14,7 +14,7 @@ from dmlcli.indexes.gallery import Among, Gallery, ItemTable
 from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
 from dmlcli.search.encoding import Encode
-from dmlcli.search.product_grouping import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
+from dmlcli.search.product_grouping import COMPARED, VOTERS, ImageCandidate, Pool, fold, unit_mean
 from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Vectors
 
@@ -105,7 +105,7 @@ class QueryEngine:
         explained = tuple(stages) if plan.explain else ()
         return Answer(query.name, hits, closest, plan.min_score, query.photos, explained)
 
-    def _search(self, vector: Vectors) -> list[Candidate]:
+    def _search(self, vector: Vectors) -> list[ImageCandidate]:
         """Return as many of the closest images as the later stages need."""
         plan = self._plan
         most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
@@ -121,7 +121,7 @@ class QueryEngine:
                     hint="dmlcli index CATALOG",
                 )
             kept = [row for row in rows if row.id not in plan.without][:depth]
-            found = [Candidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
+            found = [ImageCandidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
             distinct = len({one.product or one.id for one in found})
             enough = plan.pool in (None, "vote") or distinct >= plan.top_k or len(rows) < wanted
             too_far = plan.min_score is not None and found and found[-1].cosine < plan.min_score
@@ -130,7 +130,7 @@ class QueryEngine:
             depth *= 4
         return []
 
-    def _reranked(self, vector: Vectors, found: list[Candidate], rerank: "Rerank") -> list[Candidate]:
+    def _reranked(self, vector: Vectors, found: list[ImageCandidate], rerank: "Rerank") -> list[ImageCandidate]:
         """Return the first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""
         top, rest = found[: rerank.depth], found[rerank.depth :]
         scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))
@@ -151,7 +151,7 @@ class QueryEngine:
             means.append(float(cosines.mean()))
         return np.array(means, dtype=np.float32)
 
-    def _hit(self, rank: int, found: Candidate) -> Hit:
+    def _hit(self, rank: int, found: ImageCandidate) -> Hit:
         category, columns = self._items.row(found.id)
         image, box = _from_here(found.image), self._items.box(found.id)
         return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)

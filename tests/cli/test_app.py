@@ -11,7 +11,7 @@ import pytest
 import dmlcli
 from tests.conftest import Cli, Mission, process
 
-VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
+COMMANDS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
 LOADED = (
     "import json, sys\n"
     "from dmlcli.cli.main import run\n"
@@ -43,10 +43,10 @@ def test_start_up_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> N
 
 
 def test_help_loads_no_more_than_it_shows(tmp_path: Path) -> None:
-    """No records, no views, nothing that checks values; and one verb where one is asked for."""
-    for arguments, verbs in ((["--help"], set()), (["train", "--help"], {"train"})):
+    """No records, no views, nothing that checks values; and one command where one is asked for."""
+    for arguments, commands in ((["--help"], set()), (["train", "--help"], {"train"})):
         names = loaded(*arguments, cwd=tmp_path)
-        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and modules(names, "commands") == verbs
+        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and modules(names, "commands") == commands
         assert modules(names, "report") == {"skipped"} and not modules(names, "cli.views")
 
 
@@ -66,10 +66,10 @@ def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
 
 def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:
     shown = cli("--help")
-    assert shown.code == 0 and all(f"\n  {verb} " in shown.out for verb in VERBS) and shown.err == ""
-    for verb in VERBS:
-        report = cli(verb, "--help")
-        assert report.code == 0 and "Examples:" in report.out and f"dmlcli {verb}" in report.out
+    assert shown.code == 0 and all(f"\n  {command} " in shown.out for command in COMMANDS) and shown.err == ""
+    for command in COMMANDS:
+        report = cli(command, "--help")
+        assert report.code == 0 and "Examples:" in report.out and f"dmlcli {command}" in report.out
 
 
 def test_no_arguments_show_the_help(cli: Cli) -> None:

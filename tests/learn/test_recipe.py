@@ -86,8 +86,8 @@ def test_options_of_index_are_those_of_training() -> None:
 
 
 def test_every_option_of_the_command_line_has_a_heading() -> None:
-    for verb in global_options.VERBS:
-        for parameter in app._parameters(verb):
+    for command in global_options.COMMANDS:
+        for parameter in app._parameters(command):
             _, spelt = get_args(parameter.annotation)
             assert isinstance(spelt, Argument) or spelt.panel in help_panels.PANELS, parameter.name
 
