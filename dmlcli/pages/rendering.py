@@ -28,7 +28,7 @@ def render(template: str, **values: object) -> str:
 
     Raises:
         jinja2.UndefinedError: the template uses a variable that is missing in `values`.
-        jinja2.TemplateNotFound: there is no such file.
+        jinja2.TemplateNotFound: the file does not exist.
     """
     return _environment().get_template(template).render(values)
 

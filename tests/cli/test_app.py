@@ -64,7 +64,7 @@ def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     assert modules(names, "storage") == {"checksums", "paths", "readers", "records"}
 
 
-def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:
+def test_help_names_every_command_with_its_summary(cli: Cli) -> None:
     shown = cli("--help")
     assert shown.code == 0 and all(f"\n  {command} " in shown.out for command in COMMANDS) and shown.err == ""
     for command in COMMANDS:
@@ -131,7 +131,7 @@ def test_an_invalid_value_is_named_with_what_is_valid(arguments: list[str], mess
     assert found.code == 2 and message in found.err and hint in found.err.split("hint: ")[1]
 
 
-def test_usage_errors_are_json_where_json_is_asked_for(cli: Cli) -> None:
+def test_usage_errors_are_json_if_json_is_requested(cli: Cli) -> None:
     for arguments in (["query", "x.jpg", "-k", "0", "--format", "json"], ["eval", "--nonsense", "--format=json"]):
         report = json.loads(cli(*arguments).err)
         assert report["exit_code"] == 2 and report["error"] and report["hint"]
@@ -193,16 +193,16 @@ def test_what_is_not_there_exits_4_with_a_hint_and_leaves_no_workspace(
         ("dmlcli train --loss tri", 3, "triplet"),
     ],
 )
-def test_completion_knows_verbs_options_and_values(words: str, last: int, offered: str, tmp_path: Path) -> None:
+def test_completion_knows_commands_options_and_values(words: str, last: int, offered: str, tmp_path: Path) -> None:
     done = process(cwd=tmp_path, _DMLCLI_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(last))
     assert done.stdout.decode().split() == [offered]
 
 
-def test_a_verb_behind_dashes_is_a_verb(cli: Cli) -> None:
+def test_a_command_behind_dashes_is_a_command(cli: Cli) -> None:
     assert "triplet" in cli("--", "losses", "triplet").out
 
 
-def test_a_trace_is_shown_only_when_asked_for(cli: Cli, tmp_path: Path) -> None:
+def test_a_trace_is_shown_only_if_requested(cli: Cli, tmp_path: Path) -> None:
     assert "Traceback" not in cli("train", tmp_path / "nowhere").err
     report = cli("train", tmp_path / "nowhere", "--debug").err
     assert "Traceback" in report and "dmlcli: error: " in report and "'nowhere' not found" in report
@@ -241,7 +241,7 @@ def test_quiet_says_nothing_beside_the_result(cli: Cli, shop: Path, plain_model:
     assert found.code == 0 and found.err == "" and "12" in found.out
 
 
-def test_the_verbs_are_functions_of_the_package(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_the_commands_are_functions_of_the_package(shop: Path, plain_model: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     made = dmlcli.index(shop, model=plain_model, workspace=place)
     assert (made.images, made.products) == (12, 4)

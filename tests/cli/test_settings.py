@@ -107,7 +107,7 @@ def test_settings_of_a_recipe_come_before_the_recipe_that_is_named(
         ("DMLCLI_DUPLICATES_THRESHOLD", "2", 'THRESHOLD="2": expected a number from -1 to 1'),
     ],
 )
-def test_a_wrong_value_of_a_variable_is_named_by_the_verb_that_uses_it(
+def test_a_wrong_value_of_a_variable_is_named_by_the_command_that_uses_it(
     name: str, value: str, said: str, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)

@@ -114,7 +114,7 @@ def test_a_product_of_many_images_does_not_crowd_out_the_others(pool: Any) -> No
     assert len(shelf.asked) > 1 and shelf.asked[-1] >= 3002
 
 
-def test_nobody_looks_deeper_than_the_least_score_or_the_voters() -> None:
+def test_no_search_looks_deeper_than_the_least_score_or_the_voters() -> None:
     shelf = Crowd(3000)
     assert ask(QueryPlan(3, pool="max", min_score=0.999), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
     shelf = Crowd(3000)
