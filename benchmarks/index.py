@@ -107,9 +107,9 @@ def named(vectors: Vectors, first: int) -> Embeddings:
 
 def show(index: indexes.Index, queries: Vectors, vectors: Vectors, first: int = 0) -> None:
     """Recall against exact search, and the time of a batch beside that of FAISS alone: as numbers, and with names."""
-    near, again = index.searcher.near, index.searcher.again
+    raw_index, factor = index.searcher.index, index.searcher.rescore_factor
     raw, numbers, shown = median_of(
-        lambda: near.search(queries, K * max(again, 1)),
+        lambda: raw_index.search(queries, K * max(factor, 1)),
         lambda: index.nearest(queries, K),
         lambda: index.search(queries, K),
     )

@@ -167,7 +167,7 @@ def measured(photos: Path, rows: int) -> Rates:
             graph_build=graph_build,
             graph_search=graph_search,
             graph_memory=graph.record.memory / rows,
-            cells_memory=faiss_kinds.memory(cells.searcher.near, FURTHER) / FURTHER,
+            cells_memory=faiss_kinds.memory(cells.searcher.index, FURTHER) / FURTHER,
             push=push,
             pushed=pushed,
         )

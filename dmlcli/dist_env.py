@@ -49,11 +49,11 @@ def were_restarted() -> bool:
     return world() > 1 and any(int(count) > 0 for count in counts)
 
 
-def check_alone(verb: str) -> None:
+def check_alone(command: str) -> None:
     """Raise UsageError if torchrun starts a command that cannot use several processes."""
     if world() > 1:
         raise UsageError(
-            f"torchrun started dmlcli {verb} {world()} times, but it cannot use several processes",
+            f"torchrun started dmlcli {command} {world()} times, but it cannot use several processes",
             hint="only train and embed use several processes; run other commands without torchrun",
         )
 

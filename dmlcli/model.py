@@ -19,7 +19,7 @@ SCHEMA = 2
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
 _DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
-FILES = (_RECORD, *_DATA, checksums.SEEN)
+FILES = (_RECORD, *_DATA, checksums.CHECKED)
 Arrays = Mapping[str, NDArray[Any]]
 
 

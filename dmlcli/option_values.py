@@ -1,5 +1,6 @@
 """The check of an option's value, with one wording for the command line, recipe files and Python."""
 
+import math
 from typing import Any
 
 from dmlcli.errors import UsageError, nearest
@@ -15,9 +16,10 @@ def check(
     choices: tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
+    typed: str = "",
     hint: str = "",
 ) -> None:
-    """Raise UsageError where a value is of another type, none of the choices, or out of range.
+    """Raise UsageError where a value is of another type, none of the choices, not finite, or out of range.
 
     Args:
         option: as it is typed, for messages.
@@ -26,6 +28,7 @@ def check(
         choices: the valid values; none: any.
         least: the smallest valid number; None: no limit.
         most: the largest valid number; None: no limit.
+        typed: the number as it was typed, for messages; "": as Python writes it.
         hint: of a wrong type or number.
     """
     if choices:
@@ -35,7 +38,12 @@ def check(
     elif isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
         raise UsageError(f"invalid value for {option}: {value!r} (expected {_EXPECTED[kind]})", hint=hint)
     elif isinstance(value, int | float):
-        if least is not None and not value >= least:
-            raise UsageError(f"invalid {option} {value:g}: must be at least {least:g}", hint=hint)
-        if most is not None and not value <= most:
-            raise UsageError(f"invalid {option} {value:g}: must be at most {most:g}", hint=hint)
+        problem = ""
+        if isinstance(value, float) and not math.isfinite(value):
+            problem = "a finite number"
+        elif least is not None and value < least:
+            problem = f"at least {least:g}"
+        elif most is not None and value > most:
+            problem = f"at most {most:g}"
+        if problem:
+            raise UsageError(f"invalid {option} {typed or value}: must be {problem}", hint=hint)

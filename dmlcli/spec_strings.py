@@ -37,7 +37,7 @@ _EXPECTED = {
 }
 
 
-class Setting(NamedTuple):
+class WordSetting(NamedTuple):
     """One setting of a word.
 
     `kinds` are those of its values: `float`, `int`, `ints`, `floats`, `bool`, `None` or words.
@@ -114,17 +114,17 @@ class Spec(NamedTuple):
         return self.given.get(setting, self.defaults[setting])
 
 
-def declare(**defaults: Value) -> tuple[Setting, ...]:
+def declare(**defaults: Value) -> tuple[WordSetting, ...]:
     """Return settings with these defaults, each of the kind of its default; numbers are at least 0."""
     kinds = {bool: "bool", int: "int", float: "float", tuple: "floats"}
     found = []
     for name, value in defaults.items():
         least = -math.inf if isinstance(value, bool) else 0
-        found.append(Setting(name, (kinds[type(value)],), value, least=least))
+        found.append(WordSetting(name, (kinds[type(value)],), value, least=least))
     return tuple(found)
 
 
-def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: str = "") -> Spec:
+def parse(option: str, text: str, words: Mapping[str, Iterable[WordSetting]], hint: str = "") -> Spec:
     """Parse a word with its settings.
 
     Args:
@@ -134,7 +134,8 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
         hint: for a value that is invalid; "": an example.
 
     Raises:
-        UsageError: an unknown word or setting, or a value of another kind or out of range.
+        UsageError: an unknown word or setting, a setting that is given twice, or a value of another kind or out of
+            range.
     """
     word, colon, rest = text.partition(":")
     if word not in words:
@@ -149,6 +150,8 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
         if key not in settings or not equals:
             known = nearest(key, list(settings)) if settings else f"{word} has no settings"
             raise UsageError(f"invalid value for {option}: {word} has no setting '{key}'", hint=known)
+        if key in given:
+            raise UsageError(f"invalid value for {option}: {word}:{key} is given twice", hint=f"remove one {key}=")
         try:
             given[key] = settings[key].parse(value)
         except ValueError as error:
@@ -160,6 +163,7 @@ def parse(option: str, text: str, words: Mapping[str, Iterable[Setting]], hint: 
 
 
 def _shown(value: Value) -> str:
+    """Return a default as an example of what to type; an empty list is none, so it is shown as two numbers."""
     if isinstance(value, tuple):
-        return ",".join(f"{number:g}" for number in value)
+        return ",".join(f"{number:g}" for number in value or (20, 40))
     return f"{value:g}" if isinstance(value, float) else str(value).lower()

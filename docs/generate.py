@@ -15,18 +15,18 @@ from dmlcli.learn import losses
 from docs import schemas
 
 DOCS = Path(__file__).parent
-VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
+COMMANDS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
 
 
 def cli() -> str:
-    """The help text of every verb."""
+    """The help text of every command."""
     parts = ["# The command line", "Generated from `--help` by `make docs`."]
-    for verb in ("", *VERBS):
-        command = ["dmlcli", *filter(None, [verb]), "--help"]
+    for command in ("", *COMMANDS):
+        line = ["dmlcli", *filter(None, [command]), "--help"]
         environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
-        arguments = [sys.executable, "-m", *command]
+        arguments = [sys.executable, "-m", *line]
         done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
-        parts.append(f"## {' '.join(command[:-1])}\n\n```\n{done.stdout.rstrip()}\n```")
+        parts.append(f"## {' '.join(line[:-1])}\n\n```\n{done.stdout.rstrip()}\n```")
     return "\n\n".join(parts) + "\n"
 
 

@@ -88,7 +88,7 @@ def test_the_named_model_wins_over_the_workspace(mission: Mission, plain_model: 
         find_or_make_model(mission.folder / "nowhere", place, photos)
 
 
-def test_a_model_left_by_a_crash_is_taken_back_and_not_made_anew(workspace: Path, mission: Mission) -> None:
+def test_a_model_left_by_a_crash_is_used_and_not_trained_again(workspace: Path, mission: Mission) -> None:
     """A writer was killed between its two renames."""
     (workspace / "model").rename(workspace / ".model.previous")
     fingerprint = open_model(mission.workspace / "model").record.fingerprint
@@ -129,7 +129,7 @@ def test_a_model_that_is_there_is_not_passed_off_as_another(
         asked.check(None)
 
 
-def test_what_is_asked_for_may_be_what_is_there(plain_model: Path, shop: Path, tmp_path: Path) -> None:
+def test_the_requested_model_may_be_the_current_one(plain_model: Path, shop: Path, tmp_path: Path) -> None:
     photos, place = open_catalog(shop), Workspace(tmp_path / "w")
     for asked in (EncoderOptions(backbone="descriptor"), EncoderOptions(weights="auto"), EncoderOptions(device="cpu")):
         assert find_or_make_model(plain_model, place, photos, asked).folder == plain_model

@@ -143,7 +143,7 @@ def test_in_a_copied_or_moved_workspace_the_model_goes_there(tmp_path: Path) -> 
     assert runs.resume(tmp_path / "moved" / "runs", None).output == tmp_path / "moved" / "model"
 
 
-def test_an_output_outside_a_workspace_that_was_copied_is_asked_for_again(tmp_path: Path) -> None:
+def test_an_output_outside_a_workspace_that_was_copied_is_required_again(tmp_path: Path) -> None:
     (tmp_path / "first" / "runs").mkdir(parents=True)
     run = runs.start(tmp_path / "first" / "runs", "", "catalog", tmp_path / "model")
     assert run.output == tmp_path / "model"

@@ -4,14 +4,14 @@ import pytest
 
 from dmlcli.errors import UsageError
 from dmlcli.learn.recipe import Recipe
-from dmlcli.spec_strings import Setting, declare, parse
+from dmlcli.spec_strings import WordSetting, declare, parse
 
 NAMES = {
     "step": (*declare(every=0.0, at=(), factor=0.1),),
     "norm": declare(max=1.0),
     "none": (),
     "adam": declare(eps=1e-8, amsgrad=False),
-    "aqe": (Setting("k", ("int",), 5, least=1, most=100), Setting("mode", ("None", "hard", "soft"), None)),
+    "aqe": (WordSetting("k", ("int",), 5, least=1, most=100), WordSetting("mode", ("None", "hard", "soft"), None)),
 }
 
 
@@ -42,7 +42,9 @@ def test_a_single_setting_needs_no_name() -> None:
         ("adam:amsgrad=2", "adam:amsgrad=2 (expected true or false)", "--x adam:amsgrad=false"),
         ("step:every=ten", "step:every=ten (expected a number of at least 0)", "--x step:every=0"),
         ("step:every=nan", "a number of at least 0", "--x step"),
-        ("step:at=1,x", "expected numbers separated by commas of at least 0", "--x step:at="),
+        ("step:at=1,x", "expected numbers separated by commas of at least 0", "--x step:at=20,40"),
+        ("step:every=10,every=20", "step:every is given twice", "remove one every="),
+        ("step:at=1,2,every=3,at=4", "step:at is given twice", "remove one at="),
         ("none:3", "none has no setting '3'", "none has no settings"),
         ("norm:-1", "norm:max=-1 (expected a number of at least 0)", "--x norm:max=1"),
         ("aqe:k=0", "aqe:k=0 (expected an integer from 1 to 100)", "--x aqe:k=5"),

@@ -95,7 +95,7 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
         skipped: receives the folders that cannot be read.
         leave_out: folders, relative to the root, that are not listed.
     """
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     again: list[str] = []
     unread: list[str] = []
     system: list[str] = []
@@ -105,10 +105,10 @@ def walk(root: Path, skipped: list[Skipped], leave_out: Collection[str] = ()) ->
         full = f"{root}/{here}" if here else str(root)
         try:
             status = Path(full).stat()
-            if (status.st_dev, status.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in visited:
                 again.append(here)
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            visited.add((status.st_dev, status.st_ino))
             with os.scandir(full) as found:
                 entries = {entry.name: entry for entry in found}
         except OSError as error:

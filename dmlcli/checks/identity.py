@@ -21,7 +21,7 @@ def file_identity(path: Path) -> tuple[int, int] | str:
 
 def distinct(photos: Sequence[Photo]) -> list[int]:
     """Return the positions of the photos without repeated ones (the same part of the same file)."""
-    seen: dict[tuple[tuple[int, int] | str, Box | None], int] = {}
+    first_of: dict[tuple[tuple[int, int] | str, Box | None], int] = {}
     for place, photo in enumerate(photos):
-        seen.setdefault((file_identity(photo.path), photo.box), place)
-    return list(seen.values())
+        first_of.setdefault((file_identity(photo.path), photo.box), place)
+    return list(first_of.values())

@@ -1,7 +1,7 @@
-"""The verbs as commands of Typer: it parses, completes, shows the help, and says what is wrong with a command line.
+"""The commands as Typer commands: Typer parses, completes, shows the help and finds the errors of a command line.
 
-Typer builds a command from every option that is registered, so a line that names its verb registers no other verb; nor
-of what stands beside the verbs, whose values it would check with a library that takes longer to import than all else.
+Typer builds every command that is registered: it imports their modules, and the library that checks their values. This
+takes longer than many commands, so a command line registers only the command that it names.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from dmlcli.cli.help_panels import PanelCommand
 from dmlcli.errors import DmlcliError, UsageError
 from dmlcli.options import spec
 
-_MEANT = {  # what other programs call a verb
+_SYNONYMS = {  # names that other programs have for a command, or for an option
     **dict.fromkeys(("search", "find", "lookup", "ask"), "query"),
     **dict.fromkeys(("fit", "finetune", "fine-tune", "learn"), "train"),
     **dict.fromkeys(("evaluate", "test", "score", "validate", "benchmark"), "eval"),
@@ -34,7 +34,7 @@ _MEANT = {  # what other programs call a verb
     "loss": "losses",
     "version": "--version",
 }
-_SUMMARIES = {  # for the list of verbs, which imports none of them; each fits a line of 80 columns
+_SUMMARIES = {  # for the list of commands, which imports none of them; each fits a line of 80 columns
     "train": "Fine-tune a model on your own photos, and index them.",
     "embed": "Compute embeddings of a catalog or of images.",
     "index": "Index a catalog, with or without a trained model.",
@@ -55,16 +55,16 @@ def run(arguments: list[str]) -> int:
         del arguments[0]
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:2], "--help"]
-    verb = arguments[0] if arguments and arguments[0] in global_options.VERBS else None
+    command = arguments[0] if arguments and arguments[0] in global_options.COMMANDS else None
     try:
-        if arguments and arguments[0] in _MEANT:
-            raise UsageError(f"no such command '{arguments[0]}'", hint=f"dmlcli {_MEANT[arguments[0]]}")
-        found = _settings(verb, arguments)
-        code = _app(verb, found)(
-            arguments[1:] if verb else arguments,
-            prog_name=f"dmlcli {verb}" if verb else "dmlcli",
+        if arguments and arguments[0] in _SYNONYMS:
+            raise UsageError(f"no such command '{arguments[0]}'", hint=f"dmlcli {_SYNONYMS[arguments[0]]}")
+        configured = _settings(command, arguments)
+        code = _app(command, configured)(
+            arguments[1:] if command else arguments,
+            prog_name=f"dmlcli {command}" if command else "dmlcli",
             standalone_mode=False,
-            default_map=settings.values(found, _known(verb)) if verb and found else None,
+            default_map=settings.values(configured, _known(command)) if command and configured else None,
             obj=arguments,
         )
         if sys.stdout is not None:
@@ -78,7 +78,7 @@ def run(arguments: list[str]) -> int:
             return ended(error, asked_format(arguments), "--debug" in arguments)
         if dist_env.rank() > 0:
             return 2
-        if verb and (wrong := _invalid_value(error, verb)):
+        if command and (wrong := _invalid_value(error, command)):
             return failed(str(wrong), wrong.hint, 2, asked_format(arguments), debug=False)
         message = error.format_message().rstrip(".")
         if not arguments:  # the message is the help
@@ -89,31 +89,32 @@ def run(arguments: list[str]) -> int:
         return failed(message, hint, 2, asked_format(arguments), debug=False)
 
 
-def _settings(verb: str | None, arguments: list[str]) -> settings.Found:
-    """What dmlcli.toml and the environment set for the verb; help shows the command as it is."""
-    if verb is None or not settings.is_there() or {"-h", "--help"} & {*arguments}:
+def _settings(command: str | None, arguments: list[str]) -> settings.Configured:
+    """Return what dmlcli.toml and the environment set for a command; nothing for --help, which shows the defaults."""
+    if command is None or not settings.is_there() or {"-h", "--help"} & {*arguments}:
         return {}
-    return settings.read({name: _known(name) for name in global_options.VERBS}, verb)
+    return settings.read({name: _known(name) for name in global_options.COMMANDS}, command)
 
 
-def _invalid_value(error: Any, verb: str) -> UsageError | None:
-    """What Typer says of the value of an option, as every other check words it; None for any other error."""
+def _invalid_value(error: Any, command: str) -> UsageError | None:
+    """Return an error of Typer about the value of an option, worded as by all other checks; None for other errors."""
     details: list[Any] = getattr(error.__cause__, "errors", list)()  # of pydantic, with which Typer converts values
     wrong = getattr(error, "param", None)
     if wrong is None or not details:
         return None
-    parameter = next(own for own in _parameters(verb) if own.name == wrong.name)
-    annotated, spelt = get_args(parameter.annotation)
-    kind, value, limits = spec.without_none(annotated), details[0]["input"], spelt.settings
+    parameter = next(own for own in _parameters(command) if own.name == wrong.name)
+    annotated, option_spec = get_args(parameter.annotation)
+    kind, typed, limits = spec.without_none(annotated), details[0]["input"], option_spec.settings
+    value: Any = typed
     choices = tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
     if kind not in (int, float) and not choices:
         return None
     with suppress(ValueError):
-        value = value if choices else kind(value)
-    option = max(spelt.names or ("--" + parameter.name.replace("_", "-"),), key=len)
+        value = typed if choices else kind(typed)
+    option = max(option_spec.names or ("--" + parameter.name.replace("_", "-"),), key=len)
     least, most, hint = limits.get("min"), limits.get("max"), limits["help"]
     try:
-        option_values.check(option, kind, value, choices=choices, least=least, most=most, hint=hint)
+        option_values.check(option, kind, value, choices=choices, least=least, most=most, typed=str(typed), hint=hint)
     except UsageError as found:
         return found
     return None
@@ -125,32 +126,32 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-class _Verbs(TyperGroup):
-    """All verbs by name and summary; the one that a line comes to is made a command then."""
+class _Commands(TyperGroup):
+    """All commands with their summaries; only the one that is called is built in full."""
 
     def resolve_command(self, context: Any, words: list[str]) -> Any:
         name, listed, rest = super().resolve_command(context, words)
         return name, typer.main.get_command(_app(name)) if name and listed else None, rest
 
 
-def _app(verb: str | None, found: settings.Found | None = None) -> typer.Typer:
-    """A verb, with what is set for it, as the one command there is; or the list of verbs."""
+def _app(command: str | None, configured: settings.Configured | None = None) -> typer.Typer:
+    """Return an app with one command and the settings for it, or with the list of all commands."""
     app = typer.Typer(
         name="dmlcli",
-        cls=_Verbs,
+        cls=_Commands,
         help="Product image retrieval from the terminal: train on your own photos, then search by photo.",
         epilog="dmlcli train ./catalog && dmlcli query img.jpg",
         no_args_is_help=True,
-        add_completion=verb is None,
+        add_completion=command is None,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    if verb is not None:
-        app.command(name=verb, cls=PanelCommand)(_command(verb, found or {}))
+    if command is not None:
+        app.command(name=command, cls=PanelCommand)(_command(command, configured or {}))
         return app
     app.callback()(_root)
-    for name in global_options.VERBS:
+    for name in global_options.COMMANDS:
         app.command(name=name, help=_SUMMARIES[name])(lambda: None)
     return app
 
@@ -163,47 +164,51 @@ def _root(
     pass
 
 
-def _command(verb: str, found: settings.Found) -> Callable[..., int]:
-    """A verb as Typer takes it: its own signature, and the options of the terminal."""
-    function, printing, before = getattr(dmlcli, verb), global_options.printing(verb), global_options.before(verb)
+def _command(command: str, configured: settings.Configured) -> Callable[..., int]:
+    """Return a command as Typer takes it: its own signature, and the options of the terminal."""
+    function, printing, startup = (
+        getattr(dmlcli, command),
+        global_options.printing(command),
+        global_options.startup(command),
+    )
 
-    def command(context: typer.Context, **options: Any) -> int:
-        if "processes" not in before:
-            dist_env.check_alone(verb)
-        elif (wanted := _to_start(options.pop("processes"))) > 1:
+    def invoke(context: typer.Context, **options: Any) -> int:
+        if "processes" not in startup:
+            dist_env.check_alone(command)
+        elif (wanted := _processes_to_start(options.pop("processes"))) > 1:
             from dmlcli.learn.training.launcher import launch  # torch starts here
 
             return launch(context.obj, wanted)
-        if "max_pixels" in before:
+        if "max_pixels" in startup:
             from dmlcli.image import allow_pixels
 
             allow_pixels(options.pop("max_pixels"))
         asked = {name: options.pop(name) for name in printing}
-        next_step.remember(verb, options, context.obj)
+        next_step.remember(command, options, context.obj)
 
         def call() -> Any:
             try:
                 return function(**options)
             except DmlcliError as error:
-                known = _known(verb)
-                used = [name for name in found if _is_from_settings(context, known[name].name)]
-                settings.name_source(error, found, used)
+                known = _known(command)
+                used = [name for name in configured if _is_from_settings(context, known[name].name)]
+                settings.name_source(error, configured, used)
                 raise
 
         return guarded(call, **asked)
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [first, *map(_for_typer, _parameters(verb))]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__doc__ = function.summary
-    return command
+    parameters = [first, *map(_for_typer, _parameters(command))]
+    invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    invoke.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    invoke.__doc__ = function.summary
+    return invoke
 
 
-def _parameters(verb: str) -> list[inspect.Parameter]:
-    """What a verb takes at the terminal: its own options, then those of the terminal."""
-    own = inspect.signature(getattr(dmlcli, verb)).parameters.values()
-    beside = global_options.printing(verb) | global_options.before(verb)
+def _parameters(command: str) -> list[inspect.Parameter]:
+    """Return the parameters of a command: its own, then those of the terminal."""
+    own = inspect.signature(getattr(dmlcli, command)).parameters.values()
+    beside = global_options.printing(command) | global_options.startup(command)
     return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in beside.items()
@@ -211,25 +216,25 @@ def _parameters(verb: str) -> list[inspect.Parameter]:
 
 
 def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
-    """A parameter whose spelling is Typer's."""
-    kind, spelt = get_args(parameter.annotation)
-    make = typer.Option if isinstance(spelt, spec.Option) else typer.Argument
-    made = make(*spelt.names, rich_help_panel=spelt.panel or None, **spelt.settings)
+    """Return a parameter with the option or argument class of Typer."""
+    kind, option_spec = get_args(parameter.annotation)
+    make = typer.Option if isinstance(option_spec, spec.Option) else typer.Argument
+    made = make(*option_spec.names, rich_help_panel=option_spec.panel or None, **option_spec.settings)
     return parameter.replace(annotation=Annotated[kind, made])
 
 
-def _known(verb: str) -> dict[str, settings.Parameter]:
-    """The options of a verb as they are typed, for dmlcli.toml and variables."""
-    return dict(map(_settable, _parameters(verb)))
+def _known(command: str) -> dict[str, settings.Parameter]:
+    """Return the options of a command by their names in dmlcli.toml and variables."""
+    return dict(map(_settable, _parameters(command)))
 
 
 def _settable(parameter: inspect.Parameter) -> tuple[str, settings.Parameter]:
-    """A parameter by the name it is typed as."""
-    kind, spelt = get_args(parameter.annotation)
+    """Return the name of a parameter in dmlcli.toml, and what values it takes."""
+    kind, option_spec = get_args(parameter.annotation)
     kind = spec.without_none(kind)
     many = get_origin(kind) is list
-    name = max(spelt.names or (parameter.name,), key=len)
-    least, most = spelt.settings.get("min"), spelt.settings.get("max")
+    name = max(option_spec.names or (parameter.name,), key=len)
+    least, most = option_spec.settings.get("min"), option_spec.settings.get("max")
     one = get_args(kind)[0] if many else kind
     return name.lstrip("-").replace("-", "_"), settings.Parameter(parameter.name, one, many, least, most)
 
@@ -239,8 +244,8 @@ def _is_from_settings(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "DEFAULT_MAP"
 
 
-def _to_start(wanted: int | None) -> int:
-    """How many processes are to be started; 1 where they are there already."""
+def _processes_to_start(wanted: int | None) -> int:
+    """Return how many processes are to be started; 1 where torchrun has started them."""
     if dist_env.world() == 1:
         return wanted or 1
     if wanted not in (None, dist_env.world()):

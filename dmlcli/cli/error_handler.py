@@ -13,7 +13,7 @@ from dmlcli.errors import DmlcliError, Interrupted, UsageError
 
 
 def guarded(
-    verb: Callable[[], Any],
+    command: Callable[[], Any],
     format: str | None = None,
     quiet: bool = False,
     debug: bool = False,
@@ -23,7 +23,7 @@ def guarded(
     """Run a command, print its report, and return the exit code; print errors as messages.
 
     Args:
-        verb: runs the command and returns its report.
+        command: runs the command and returns its report.
         format: as `--format`.
         quiet: suppress progress and notes.
         debug: print the traceback of an error.
@@ -41,7 +41,7 @@ def guarded(
                 "--show only works with tables on a terminal", hint="use --sheet out.png to draw into a file"
             )
         try:
-            report = verb()
+            report = command()
         finally:
             teller.close()
         try:

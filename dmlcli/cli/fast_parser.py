@@ -1,6 +1,6 @@
 """A query that is plainly right, read without Typer: its import alone would double the time to an answer.
 
-The signature of the verb is the command line here too. Whatever is not understood (a mistake, an abbreviation, help)
+The signature of the command is the command line here too. Whatever is not understood (a mistake, an abbreviation, help)
 is left to Typer, which reads the same signature and knows how to say what is wrong.
 """
 
@@ -17,19 +17,19 @@ class _NotPlain(Exception):
     """The line is not plainly right."""
 
 
-def read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The values of the verb's own options and of the terminal's, as far as they are given; None: ask Typer."""
+def read(command: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The values of the command's own options and of the terminal's, as far as they are given; None: ask Typer."""
     if settings.is_there():
         return None
     try:
-        return _read(verb, [settings.expand_home(word) for word in words])
+        return _read(command, [settings.expand_home(word) for word in words])
     except (_NotPlain, StopIteration):
         return None
 
 
-def _read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    beside = global_options.printing(verb.__name__)
-    options, arguments = _spellings(verb, beside)
+def _read(command: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    beside = global_options.printing(command.__name__)
+    options, arguments = _spellings(command, beside)
     values: dict[str, Any] = {}
     free: list[str] = []
     rest = iter(words)
@@ -51,11 +51,11 @@ def _read(verb: Callable[..., Any], words: list[str]) -> tuple[dict[str, Any], d
 
 
 def _spellings(
-    verb: Callable[..., Any], beside: global_options.Taken
+    command: Callable[..., Any], beside: global_options.Taken
 ) -> tuple[dict[str, tuple[str, Any, dict[str, Any]]], list[tuple[str, Any]]]:
     """Every name of an option with its parameter, kind and settings; and the arguments."""
     options, arguments = {}, []
-    own = [(name, parameter.annotation) for name, parameter in inspect.signature(verb).parameters.items()]
+    own = [(name, parameter.annotation) for name, parameter in inspect.signature(command).parameters.items()]
     for name, annotation in (*own, *((name, annotation) for name, (annotation, _) in beside.items())):
         kind, spelling = get_args(annotation)
         kind = without_none(kind)

@@ -20,18 +20,18 @@ _FORMATS: dict[str, Any] = {
     "doctor": Literal["table", "jsonl", "json"],
     "duplicates": _ANSWERS,
 }
-VERBS = tuple(_FORMATS)  # in the order of the help
+COMMANDS = tuple(_FORMATS)  # in the order of the help
 _DECODES = ("train", "embed", "index", "eval", "compare", "query", "doctor")
 _SHARES = ("train", "embed")
 
 
-def printing(verb: str) -> Taken:
+def printing(command: str) -> Taken:
     """Return the options for output: format, progress and errors."""
-    usual = "table on a terminal, else tsv" if _FORMATS[verb] is _ANSWERS else "table"
+    usual = "table on a terminal, else tsv" if _FORMATS[command] is _ANSWERS else "table"
     taken: Taken = {
         "format": (
             Annotated[
-                _FORMATS[verb] | None,
+                _FORMATS[command] | None,
                 Option(panel="Output", help=f"Output format.  [default: {usual}]"),
             ],
             None,
@@ -42,12 +42,12 @@ def printing(verb: str) -> Taken:
         ),
         "debug": (Annotated[bool, Option("--debug", panel="Output", help="Show the traceback of an error.")], False),
     }
-    if _FORMATS[verb] is _ANSWERS:
+    if _FORMATS[command] is _ANSWERS:
         taken["nul"] = (
             Annotated[bool, Option("-0", "--print0", panel="Output", help="End each path of --format paths with NUL.")],
             False,
         )
-    if verb == "query":
+    if command == "query":
         taken["show"] = (
             Annotated[bool, Option("--show", panel="Output", help="Also draw the images in the terminal.")],
             False,
@@ -55,17 +55,17 @@ def printing(verb: str) -> Taken:
     return taken
 
 
-def before(verb: str) -> Taken:
+def startup(command: str) -> Taken:
     """Return the options that are handled before the command starts."""
     taken: Taken = {}
-    if verb in _DECODES:
+    if command in _DECODES:
         spelt = Option(
-            panel="Input" if verb == "query" else "Catalog",
+            panel="Input" if command == "query" else "Catalog",
             min=1,
             help="Reject larger images without decoding them.  [default: 200 million]",
         )
         taken["max_pixels"] = (Annotated[int | None, spelt], None)
-    if verb in _SHARES:
+    if command in _SHARES:
         spelt = Option(
             panel="Run",
             min=1,

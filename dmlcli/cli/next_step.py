@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Patterns are text, so that they are compiled when a hint is printed and not before each query.
-_COMMAND = r"\bdmlcli (?P<verb>train|embed|index|query|eval|compare|duplicates|status)\b(?P<rest>.*?)(?=\bdmlcli |;|$)"
+_COMMAND = (
+    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|duplicates|status)\b(?P<rest>.*?)(?=\bdmlcli |;|$)"
+)
 _OF_TABLES = (
     "image_column",
     "product_column",
@@ -21,21 +23,21 @@ _OF_TABLES = (
 )
 _OF_NETWORKS = ("backbone", "weights", "dim")
 _ADDRESS = r"milvuss?:"
-_verb = ""
+_command = ""
 _typed: dict[str, str] = {}
 _words: list[str] = []
 
 
-def remember(verb: str, options: Mapping[str, Any], words: Sequence[str]) -> None:
+def remember(command: str, options: Mapping[str, Any], words: Sequence[str]) -> None:
     """Store the command line, so that hints can repeat its options.
 
     Args:
-        verb: the command.
+        command: the command.
         options: the values of its options, None for those that are not given.
         words: the command line after `dmlcli`.
     """
-    global _verb
-    _verb = verb
+    global _command
+    _command = command
     _typed.clear()
     _typed.update({name: str(value) for name, value in options.items() if isinstance(value, str) or _is_path(value)})
     _typed.update({name: str(value) for name, value in options.items() if name == "dim" and value is not None})
@@ -57,27 +59,27 @@ def complete(text: str) -> str:
 def _completed(found: re.Match[str]) -> str:
     import shlex
 
-    verb, rest = found["verb"], found["rest"]
-    added = [word for option, value in _options(verb) if not _names(option, rest) for word in (option, value)]
-    if _verb in ("train", "compare") and "catalog" in _typed and "CATALOG" in rest:
+    command, rest = found["command"], found["rest"]
+    added = [word for option, value in _options(command) if not _names(option, rest) for word in (option, value)]
+    if _command in ("train", "compare") and "catalog" in _typed and "CATALOG" in rest:
         rest = rest.replace("CATALOG", shlex.quote(_typed["catalog"]))
-        names = [*_OF_TABLES, *(_OF_NETWORKS if (_verb, verb) == ("compare", "train") else ())]
+        names = [*_OF_TABLES, *(_OF_NETWORKS if (_command, command) == ("compare", "train") else ())]
         added += [word for name in names if name in _typed for word in (f"--{name.replace('_', '-')}", _typed[name])]
-    return " ".join([f"dmlcli {verb}", shlex.join(added)]) + rest if added else f"dmlcli {verb}{rest}"
+    return " ".join([f"dmlcli {command}", shlex.join(added)]) + rest if added else f"dmlcli {command}{rest}"
 
 
-def _options(verb: str) -> list[tuple[str, str]]:
+def _options(command: str) -> list[tuple[str, str]]:
     """Return the options of a command that say where things are, as they were typed."""
-    index = _typed.get("to") or _typed.get("index") or (_typed.get("output") if _verb == "index" else None)
-    model = _typed.get("model") or (_typed.get("output") if _verb == "train" else None)
+    index = _typed.get("to") or _typed.get("index") or (_typed.get("output") if _command == "index" else None)
+    model = _typed.get("model") or (_typed.get("output") if _command == "train" else None)
     found = [("-w", _typed["workspace"])] if "workspace" in _typed else []
-    if index and verb in ("query", "duplicates"):
+    if index and command in ("query", "duplicates"):
         found.append(("--index", index))
-    if index and verb == "index":
+    if index and command == "index":
         found.append(("--to" if re.match(_ADDRESS, index) else "-o", index))
-    if model and (verb in ("embed", "index", "eval") or verb == _verb == "query"):
+    if model and (command in ("embed", "index", "eval") or command == _command == "query"):
         found.append(("--model", model))
-    if model and verb == "train":
+    if model and command == "train":
         found.append(("-o", model))
     return found
 

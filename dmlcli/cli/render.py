@@ -17,7 +17,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code.
 
     Args:
-        report: what the verb returned.
+        report: what the command returned.
         format: the value of --format, None for the usual one.
         nul: end paths with NUL instead of a newline.
         pictures: draw the pictures of a query in the terminal too.

@@ -1,11 +1,11 @@
 """Settings that need not be typed: `dmlcli.toml` (here or above) and `DMLCLI_*` variables; options win over both.
 
-    backbone = "resnet50"        # of every verb that has the option
+    backbone = "resnet50"        # of every command that has the option
     [train]
-    loss = "triplet:margin=0.3"  # of one verb; paths are relative to the file's folder
+    loss = "triplet:margin=0.3"  # of one command; paths are relative to the file's folder
 
-`DMLCLI_BACKBONE=resnet50` and `DMLCLI_TRAIN_LOSS=triplet` say the same, and win over the file; what is said of one verb
-wins over what is said of all. A file that belongs to another user is refused (`ownership`).
+`DMLCLI_BACKBONE=resnet50` and `DMLCLI_TRAIN_LOSS=triplet` do the same and win over the file. A setting of one command
+wins over one of all commands. A file that belongs to another user is refused (`ownership`).
 """
 
 import os
@@ -24,7 +24,7 @@ _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 class Parameter(NamedTuple):
-    """What an option is called in the signature of its verb, and what values it takes."""
+    """What an option is called in the signature of its command, and what values it takes."""
 
     name: str
     kind: Any  # bool, int, float, str, Path, a Literal, or Any (passed on as text)
@@ -33,7 +33,7 @@ class Parameter(NamedTuple):
     most: float | None = None
 
 
-class Setting(NamedTuple):
+class ConfiguredValue(NamedTuple):
     """The value of an option, and where it was set: `/shop/dmlcli.toml [train] epochs = "many"`."""
 
     value: Any
@@ -41,8 +41,8 @@ class Setting(NamedTuple):
     folder: Path | None  # that a path is relative to
 
 
-Known = Mapping[str, Mapping[str, Parameter]]  # verb -> option as it is typed, with underscores for dashes
-Found = dict[str, Setting]  # option -> what is set, of one verb
+Known = Mapping[str, Mapping[str, Parameter]]  # command -> option as it is typed, with underscores for dashes
+Configured = dict[str, ConfiguredValue]  # option -> what is set, of one command
 
 
 def is_there() -> bool:
@@ -50,39 +50,45 @@ def is_there() -> bool:
     return _file() is not None or any(_variables())
 
 
-def read(known: Known, verb: str) -> Found:
-    """Return what file and variables set for a verb.
+def read(known: Known, command: str) -> Configured:
+    """Return what file and variables set for a command.
 
     Args:
-        known: the options of all verbs: a name that none of them has is refused whichever verb is run.
-        verb: the one that is run.
+        known: the options of all commands: a name that none of them has is refused whichever command is run.
+        command: the one that is run.
 
     Raises:
-        UsageError: a name that no verb has.
+        UsageError: a name that no command has.
         CannotRun: the file is damaged, or belongs to another user.
     """
-    found: Found = {}
+    found: Configured = {}
     file = _file()
     if file is not None:
         ownership.check_owner(file, "settings")
-        _read_file(file, known, verb, found)
+        _read_file(file, known, command, found)
     split = [(*_split(name.removeprefix(PREFIX).lower(), known), name) for name in _variables()]
-    for of, option, name in sorted(split, key=lambda one: one[0] is not None):  # those of one verb win
-        _set(found, known, (verb, of, option), Setting(os.environ[name], f'{name}="{os.environ[name]}"', None), name)
+    for of, option, name in sorted(split, key=lambda one: one[0] is not None):  # those of one command win
+        _set(
+            found,
+            known,
+            (command, of, option),
+            ConfiguredValue(os.environ[name], f'{name}="{os.environ[name]}"', None),
+            name,
+        )
     return found
 
 
-def values(found: Found, known: Mapping[str, Parameter]) -> dict[str, Any]:
+def values(found: Configured, known: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return the settings by parameter, as click's `default_map` takes them; raise UsageError for a wrong value."""
     return {known[option].name: _value(setting, known[option]) for option, setting in found.items()}
 
 
-def name_source(error: DmlcliError, found: Found, used: Collection[str]) -> None:
+def name_source(error: DmlcliError, found: Configured, used: Collection[str]) -> None:
     """Add to an error where the value that it complains of was set.
 
     Args:
         error: changed in place.
-        found: what is set for the verb.
+        found: what is set for the command.
         used: the options whose values come from there, not from the command line.
     """
     message = str(error)
@@ -102,7 +108,7 @@ def expand_home(word: str) -> str:
     return found[1] + arguments.expand_home(found[2]) if found else word
 
 
-def _read_file(file: Path, known: Known, verb: str, found: Found) -> None:
+def _read_file(file: Path, known: Known, command: str, found: Configured) -> None:
     import tomllib
 
     try:
@@ -112,50 +118,59 @@ def _read_file(file: Path, known: Known, verb: str, found: Found) -> None:
     tables = {name: table for name, table in content.items() if isinstance(table, dict)}
     for key in content.keys() - tables.keys():
         value = content[key]
-        _set(found, known, (verb, None, key), Setting(value, f"{file} {key} = {_toml(value)}", file.parent), str(file))
+        _set(
+            found,
+            known,
+            (command, None, key),
+            ConfiguredValue(value, f"{file} {key} = {_toml(value)}", file.parent),
+            str(file),
+        )
     for of, table in tables.items():
         if of not in known:
             raise UsageError(f"{file}: unknown section [{of}]", hint=nearest(of, [*known]))
         for key, value in table.items():
-            setting = Setting(value, f"{file} [{of}] {key} = {_toml(value)}", file.parent)
-            _set(found, known, (verb, of, key), setting, f"{file} [{of}]")
+            setting = ConfiguredValue(value, f"{file} [{of}] {key} = {_toml(value)}", file.parent)
+            _set(found, known, (command, of, key), setting, f"{file} [{of}]")
 
 
-def _set(found: Found, known: Known, what: tuple[str, str | None, str], setting: Setting, place: str) -> None:
-    """Keep a setting where the verb that is run has the option.
+def _set(
+    found: Configured, known: Known, what: tuple[str, str | None, str], setting: ConfiguredValue, place: str
+) -> None:
+    """Keep a setting where the command that is run has the option.
 
     Args:
         found: added to.
-        known: the options of all verbs.
-        what: the verb that is run, the verb that is meant (None: all of them), and the option.
+        known: the options of all commands.
+        what: the command that is run, the command that is meant (None: all of them), and the option.
         setting: the value.
         place: file and section, or variable, for the message about an option that does not exist.
     """
-    verb, of, key = what
+    command, of, key = what
     option = key.replace("-", "_")
     meant = [of] if of else list(known)
     if not any(option in known[one] for one in meant):
         names = sorted({name for one in meant for name in known[one]})
         raise UsageError(f"{place}: unknown option '{key}'", hint=nearest(option, names))
-    if verb in meant and option in known[verb]:
+    if command in meant and option in known[command]:
         found[option] = setting
 
 
 def _split(name: str, known: Known) -> tuple[str | None, str]:
-    """The verb and the option of a variable such as TRAIN_LOSS; no verb in LOSS, which is every verb's."""
-    verb, _, option = name.partition("_")
+    """The command and the option of a variable such as TRAIN_LOSS; no command in LOSS, which is every command's."""
+    command, _, option = name.partition("_")
     is_whole = any(name in options for options in known.values())  # QUERY_SPLIT is an option of eval
-    return (verb, option) if verb in known and option and not (is_whole and option not in known[verb]) else (None, name)
+    names_command = command in known and option and not (is_whole and option not in known[command])
+    return (command, option) if names_command else (None, name)
 
 
-def _value(setting: Setting, parameter: Parameter) -> Any:
+def _value(setting: ConfiguredValue, parameter: Parameter) -> Any:
     if not parameter.many:
         return _single(setting, parameter, setting.value)
     listed = setting.value if isinstance(setting.value, list) else [setting.value]
     return [_single(setting, parameter, value) for value in listed]
 
 
-def _single(setting: Setting, parameter: Parameter, value: Any) -> Any:
+def _single(setting: ConfiguredValue, parameter: Parameter, value: Any) -> Any:
     """One value in the kind that the option takes; raises UsageError where it is of another, or out of range."""
     kind, where = parameter.kind, setting.where
     if isinstance(value, list | dict):
@@ -180,7 +195,7 @@ def _single(setting: Setting, parameter: Parameter, value: Any) -> Any:
     return text
 
 
-def _number(setting: Setting, parameter: Parameter, value: Any) -> Any:
+def _number(setting: ConfiguredValue, parameter: Parameter, value: Any) -> Any:
     low, high = parameter.least, parameter.most
     try:
         if isinstance(value, bool) or (parameter.kind is int and isinstance(value, float) and value != int(value)):

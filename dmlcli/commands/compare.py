@@ -57,11 +57,11 @@ def compare(
     """
     from dmlcli.catalog import Columns, open_catalog, split_for_comparison
     from dmlcli.learn import losses as known
-    from dmlcli.learn.recipe import given
+    from dmlcli.learn.recipe import overrides
     from dmlcli.learn.recipe_files import resolve
     from dmlcli.workspace import make
 
-    recipe = resolve(None, {"epochs": _EPOCHS} | given(settings))
+    recipe = resolve(None, {"epochs": _EPOCHS} | overrides(settings))
     listed = ",".join(names(losses, "losses"))
     specs = known.names() if losses == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", listed)
     for spec in specs:

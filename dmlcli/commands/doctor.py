@@ -49,9 +49,9 @@ def _examine(photos: "Catalog") -> Iterator["Problem"]:
     yield from (
         image_files.unreadable(str(Path(skipped.path).absolute()), skipped.reason) for skipped in photos.skipped
     )
-    seen = Scan(len(photos.items))
-    for shot in scan(photos, seen):
+    scanned = Scan(len(photos.items))
+    for shot in scan(photos, scanned):
         yield from image_files.problems(shot)
-    yield from duplicates.problems(photos, seen)
-    yield from series.problems(photos, seen)
+    yield from duplicates.problems(photos, scanned)
+    yield from series.problems(photos, scanned)
     yield from product_counts.problems(photos)

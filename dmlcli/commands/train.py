@@ -57,7 +57,7 @@ def train(
 
     from dmlcli import runs, storage
     from dmlcli.catalog import Columns, open_catalog, split_for_training
-    from dmlcli.learn.recipe import check_used, given
+    from dmlcli.learn.recipe import check_used, overrides
     from dmlcli.learn.recipe_files import resolve, to_toml
     from dmlcli.learn.resumed_recipe import resumed_recipe
     from dmlcli.learn.time_budget import TimeBudget, seconds
@@ -69,7 +69,7 @@ def train(
     if run is not None and not resume:
         raise UsageError(f"--run {run} without --resume", hint="train --recipe FILE repeats a run from the start")
     resumed = runs.resume(need(workspace).runs, run) if resume else None
-    typed = given(settings)
+    typed = overrides(settings)
     resolved = resumed_recipe(resumed, recipe, typed) if resumed else resolve(recipe, typed)
     if not resumed:
         check_used(resolved, typed)

@@ -94,13 +94,13 @@ def retire(folder: Path, new: Embeddings, *, earlier: bool) -> None:
     """
     aside = gone_folder(folder)
     held = [found for path in [folder, *([aside] if earlier else [])] if (found := _opened(path, new)) is not None]
-    seen = {state.digest for state in new.states} | {""}
+    held_digests = {state.digest for state in new.states} | {""}
     parts = []
     for found in held:
         rows = []
         for row, state in enumerate(found.states):
-            if state.digest not in seen:
-                seen.add(state.digest)
+            if state.digest not in held_digests:
+                held_digests.add(state.digest)
                 rows.append(row)
         parts.append(found.take(rows))
     kept = [part for part in parts if part.items]

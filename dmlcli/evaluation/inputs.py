@@ -142,20 +142,20 @@ def comparison_sides(request: Request, sides: EvalSides, path: Path) -> EvalSide
         raise CannotRun(
             f"{path} is neither a model nor embeddings", hint="--against takes a model folder or embeddings"
         )
-    seen: list[EvalSide] = []
+    embedded: list[EvalSide] = []
     for role, side in (("gallery", sides.gallery), ("queries", sides.queries)):
         if role == "queries" and sides.queries is sides.gallery:
-            seen.append(seen[0])
+            embedded.append(embedded[0])
         elif model is None:
-            seen.append(_matched(open_embeddings(path), side, path))
+            embedded.append(_matched(open_embeddings(path), side, path))
         else:
             eval_input = EvalInput(side.root, side.items)
             loaded = _embed(eval_input, range(len(side.items)), f"against-{role}", request, model)
             if loaded.skipped:
                 failure = loaded.skipped[0]
                 raise CannotRun(f"{failure.path} cannot be read again: {failure.reason}")
-            seen.append(loaded.side)
-    gallery, queries = seen
+            embedded.append(loaded.side)
+    gallery, queries = embedded
     return EvalSides(
         sides.protocol, sides.scope, queries, gallery, sides.own_rows, sides.includes_training, same=sides.same
     )
@@ -169,7 +169,7 @@ def made_by(sides: EvalSides, request: Request) -> Model | None:
 def unknown_images(request: Request, chosen: Inputs) -> int:
     """Return how many images would have to be embedded, by path only."""
     known = request.place.known() if request.place else []
-    seen = {embeddings.root / item.path for embeddings in known for item in embeddings.items}
+    known_images = {embeddings.root / item.path for embeddings in known for item in embeddings.items}
     count = 0
     both = [(chosen.gallery_input, {*chosen.protocol.gallery})]
     if chosen.query_input is chosen.gallery_input:
@@ -178,7 +178,7 @@ def unknown_images(request: Request, chosen: Inputs) -> int:
         both.append((chosen.query_input, {*chosen.protocol.queries}))
     for eval_input, rows in both:
         if eval_input.embeddings is None:
-            count += sum(eval_input.root / eval_input.items[row].path not in seen for row in rows)
+            count += sum(eval_input.root / eval_input.items[row].path not in known_images for row in rows)
     return count
 
 

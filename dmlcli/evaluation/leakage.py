@@ -36,7 +36,7 @@ class LeakageDetector:
         _, self._series = np.unique(np.array(["\0".join(key) for key in series]), return_inverse=True)
         self._numbers = np.array(self._number)
         kinds: tuple[InflationKind, ...] = ("series", "neighbor", "copy")
-        self._seen: dict[InflationKind, list[bool]] = {kind: [] for kind in kinds}  # of each right hit: was it one?
+        self._kin_first: dict[InflationKind, list[bool]] = {kind: [] for kind in kinds}  # is the first right hit one?
         self._chance: dict[InflationKind, list[float]] = {
             kind: [] for kind in kinds
         }  # ... and how many of the right photos are
@@ -66,22 +66,22 @@ class LeakageDetector:
             if kind != "series" or len(others):  # a product of one series says nothing about others
                 self._without[kind].append(bool(len(others) and others[0] - TIE > found.wrong))
                 if right:
-                    self._seen[kind].append(bool(alike[0]))
+                    self._kin_first[kind].append(bool(alike[0]))
                     self._chance[kind].append(float(alike.mean()))
 
     def evidence(self) -> Inflation | None:
         """Return the evidence for series or copies; None if there is none."""
         recall = float(np.mean(self._right)) if self._right else 0.0
         for kind, measured in self._without.items():
-            seen, by_chance = np.array(self._seen[kind]), np.array(self._chance[kind])
-            if len(seen) < _FEWEST:
+            kin_first, by_chance = np.array(self._kin_first[kind]), np.array(self._chance[kind])
+            if len(kin_first) < _FEWEST:
                 continue
-            share, expected = float(seen.mean()), float(by_chance.mean())
+            share, expected = float(kin_first.mean()), float(by_chance.mean())
             without = float(np.mean(measured))
             if kind == "copy":
-                sound = share > _COPIES and self._wrong_copies < 0.2 * seen.sum()
+                sound = share > _COPIES and self._wrong_copies < 0.2 * kin_first.sum()
             else:
-                sigma = float(np.sqrt((by_chance * (1 - by_chance)).sum())) / len(seen)
+                sigma = float(np.sqrt((by_chance * (1 - by_chance)).sum())) / len(kin_first)
                 sound = share >= _LIFT * expected and share - expected > _SURE * sigma
             if sound and recall - without >= _FALL:
                 return Inflation(kind, share, expected, recall, without, len(measured))

@@ -136,8 +136,8 @@ def _apart(
     used = (
         row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS
     )
-    seen = any(items[row].product in trained for row in used)
-    return Protocol(QUERY_GALLERY, f"split {query_name} in split {gallery_name}", queries, gallery, seen)
+    includes_training = any(items[row].product in trained for row in used)
+    return Protocol(QUERY_GALLERY, f"split {query_name} in split {gallery_name}", queries, gallery, includes_training)
 
 
 def _of(items: Sequence[Item], split: str) -> list[int]:

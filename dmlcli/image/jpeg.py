@@ -149,7 +149,8 @@ def memory(coding: Coding, width: int, height: int, reduction: int = 1) -> int:
 def segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments of a JPEG up to its end marker, whatever lies between them, as decoders find them.
 
-    Errors: ImageError for a JPEG of so many segments that reading them would take minutes.
+    Raises:
+        ImageError: the JPEG has so many segments that reading them would take minutes.
     """
     place = 2
     for _ in range(_MOST_SEGMENTS):

@@ -29,11 +29,11 @@ from dmlcli.types import Ids, Vectors
 AUTO_FROM = 100_000  # images; with fewer, exact search is quick enough by itself
 TARGET = 0.98  # default of --target-recall: recall of the ten nearest neighbors
 _TRIAL = 50_000  # rows on which candidates are tried
-_QUERIES, _NEAREST = 400, 10
+_QUERIES, _nearEST = 400, 10
 _TIMED = 50  # queries that are timed, one by one
 _QUICK = 2_000  # microseconds; what exact search answers in this is not worth less
 _ASKED = 100_000  # queries, whose time counts as much as that of building an index for them
-_AGAIN = (2, 8, 32)  # factors of top-k: candidates that are scored again with exact vectors
+_RESCORE_FACTORS = (2, 8, 32)  # factors of top-k: candidates that are scored again with exact vectors
 _TIE = 1e-6
 _SAME = 1e-4  # what a vector's product with itself may be below 1
 
@@ -54,7 +54,7 @@ class IndexRequirements:
 class Filled(NamedTuple):
     """An index of all rows, with the processor's seconds that it took."""
 
-    near: Any
+    index: Any
     rows: Any  # the exact rows beside it, None where the kind keeps them
     trained: float
     added: float
@@ -114,7 +114,7 @@ def draw(vectors: Vectors, ids: Ids, seed: int = 0) -> Sample:
     import faiss
 
     asking = np.sort(np.random.default_rng(seed).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False))
-    nearest = min(_NEAREST, len(vectors) - 1)
+    nearest = min(_nearEST, len(vectors) - 1)
     queries = np.ascontiguousarray(vectors[asking], dtype=np.float32)
     faiss_kinds.use_all_cores()
     rows = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -137,11 +137,11 @@ def thin(sample: Sample) -> Sample:
     return Sample(vectors, np.arange(len(kept)), asking, others, sample.tenth)
 
 
-def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], SearchCost]:
+def fit(index: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS) -> tuple[dict[str, int], SearchCost]:
     """Set the fastest search settings that reach the target significantly, or else the most accurate; return them.
 
     Args:
-        near: the approximate index.
+        index: the approximate index.
         rows: the exact vectors, if the index does not keep them.
         sample: queries with their true neighbors.
         target: recall in [0, 1].
@@ -149,26 +149,26 @@ def fit(near: Any, rows: Any, sample: Sample, target: float, dead: Ids = NO_IDS)
     """
     reached: list[tuple[dict[str, int], SearchCost]] = []
     best: tuple[dict[str, int], SearchCost] | None = None
-    for again in (0,) if faiss_kinds.scores_exactly(near) else _AGAIN:
+    for factor in (0,) if faiss_kinds.scores_exactly(index) else _RESCORE_FACTORS:
         before = 0.0
-        for setting in faiss_kinds.choices(near):
-            faiss_kinds.tune(near, setting)
-            searcher = Searcher(near, rows, again, dead)
+        for setting in faiss_kinds.choices(index):
+            faiss_kinds.tune(index, setting)
+            searcher = Searcher(index, rows, factor, dead)
             found = sample.measure(searcher, timed=False)
-            settings = setting | ({"again": again} if again else {})
+            settings = setting | ({"again": factor} if factor else {})
             if best is None or found.recall > best[1].recall:
                 best = settings, found
             if found.itself == 1 and (found.recall - found.error >= target or found.recall == 1):
                 reached.append((settings, sample.measure(searcher)))
                 break
             if before > 0.5 and found.itself == 1 and found.recall - before < 0.002:
-                break  # going further does not help; scoring more of it again may
+                break  # more effort does not help; scoring more candidates again may
             before = found.recall
     assert best is not None
     settings, measured = min(reached, key=lambda pair: pair[1].microseconds) if reached else best
-    faiss_kinds.tune(near, settings)
+    faiss_kinds.tune(index, settings)
     if not reached:
-        measured = sample.measure(Searcher(near, rows, settings.get("again", 0), dead))
+        measured = sample.measure(Searcher(index, rows, settings.get("again", 0), dead))
     return settings, measured
 
 
@@ -185,7 +185,8 @@ def kinds(count: int, dim: int) -> list[str]:
 def choose(vectors: Vectors, requirements: IndexRequirements) -> list[KindCandidate]:
     """What was tried, the best first; those that are no choice last, with the reason.
 
-    Errors: CannotRun where nothing keeps the wish, with the least memory that would do.
+    Raises:
+        CannotRun: no kind meets the requirements; the hint is the least memory with which one would.
     """
     count, dim = vectors.shape
     sample = thin(draw(vectors, np.arange(count), seed=1))
@@ -236,7 +237,7 @@ def _measured(kind: str, small: str, sample: Sample, count: int, requirements: I
     """Build a candidate on the sample, measure it, and scale that to all rows."""
     growth = count / len(sample.ids)
     made = make(small, sample.vectors, sample.ids)
-    _, found = fit(made.near, made.rows, sample, requirements.recall)
+    _, found = fit(made.index, made.rows, sample, requirements.recall)
     # a scan grows with the rows; with cells, their number and their length grow as the root; a graph hardly
     slower = 0.6 if kind.startswith("IVF") else 0.3 if kind.startswith("HNSW") else 1
     # as many rows for each cell, and each row held against all cells; a graph is searched for every row
@@ -261,15 +262,15 @@ def make(kind: str, vectors: Vectors, ids: Ids) -> Filled:
         ordered, sorted_ids = vectors, ids
     else:
         ordered, sorted_ids = vectors[order], ids[order]
-    near, rows = faiss_kinds.create(kind, vectors.shape[1]), None
+    index, rows = faiss_kinds.create(kind, vectors.shape[1]), None
     started = time.process_time()
-    faiss_kinds.train(near, ordered)
+    faiss_kinds.train(index, ordered)
     trained = time.process_time()
-    faiss_kinds.add(near, ordered, sorted_ids)
-    if not faiss_kinds.keeps_rows(near):
+    faiss_kinds.add(index, ordered, sorted_ids)
+    if not faiss_kinds.keeps_rows(index):
         rows = faiss_kinds.create(faiss_kinds.ROWS, vectors.shape[1])
         faiss_kinds.add(rows, ordered, sorted_ids, "keeping rows")
-    return Filled(near, rows, trained - started, time.process_time() - trained)
+    return Filled(index, rows, trained - started, time.process_time() - trained)
 
 
 def in_order(requirements: IndexRequirements, vectors: Vectors) -> Iterator[tuple[str, str, list[KindCandidate]]]:

@@ -34,7 +34,7 @@ class Updated:
 class _Made:
     """An index in memory, and the fields of its record that depend on how it was built."""
 
-    near: Any
+    index: Any
     rows: Any
     kind: str
     why: str
@@ -124,17 +124,17 @@ def _check_something(embeddings: Embeddings) -> None:
 
 
 def _make(kind: str, why: str, trials: list[KindCandidate], embeddings: Embeddings, ids: Ids, target: float) -> _Made:
-    near, rows, *_ = make(kind, embeddings.vectors, ids)
-    settings, measured = _fitted(near, rows, embeddings, ids, target)
-    return _Made(near, rows, kind, why, settings, measured, target, trials, NO_IDS)
+    index, rows, *_ = make(kind, embeddings.vectors, ids)
+    settings, measured = _fitted(index, rows, embeddings, ids, target)
+    return _Made(index, rows, kind, why, settings, measured, target, trials, NO_IDS)
 
 
 def _fitted(
-    near: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float, dead: Ids = NO_IDS
+    index: Any, rows: Any, embeddings: Embeddings, ids: Ids, target: float, dead: Ids = NO_IDS
 ) -> tuple[dict[str, int], SearchCost | None]:
-    if faiss_kinds.is_exact(near):
+    if faiss_kinds.is_exact(index):
         return {}, None
-    return fit(near, rows, draw(embeddings.vectors, ids), target, dead)
+    return fit(index, rows, draw(embeddings.vectors, ids), target, dead)
 
 
 def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
@@ -153,35 +153,35 @@ def _assign(old: Index, embeddings: Embeddings) -> tuple[Ids, Ids]:
 
 
 def _changed(old: Index, embeddings: Embeddings, ids: Ids, new: Ids, gone: Ids) -> _Made:
-    near = faiss_kinds.read(old.folder / VECTORS, mapped=False)
+    index = faiss_kinds.read(old.folder / VECTORS, mapped=False)
     rows = faiss_kinds.read(old.folder / ROWS, mapped=False) if old.record.rows else None
     target, dead = old.record.target, old.searcher.dead
-    if faiss_kinds.can_remove(near):
-        for index in (near, rows):
-            if index is not None and len(gone):
-                faiss_kinds.remove(index, gone)
+    if faiss_kinds.can_remove(index):
+        for part in (index, rows):
+            if part is not None and len(gone):
+                faiss_kinds.remove(part, gone)
     else:
         dead = np.union1d(dead, gone)
-    if len(dead) > _MANY_DEAD * near.ntotal:
-        progress.note(f"{len(dead)} of {near.ntotal} rows are gone, which {old.kind} cannot remove: it is rebuilt")
+    if len(dead) > _MANY_DEAD * index.ntotal:
+        progress.note(f"{len(dead)} of {index.ntotal} rows are gone, which {old.kind} cannot remove: it is rebuilt")
         return _make(old.kind, old.record.why, [], embeddings, ids, target)
     try:
-        for index in (near, rows):
-            if index is not None:
-                faiss_kinds.add(index, embeddings.vectors[new], ids[new], "adding")
+        for part in (index, rows):
+            if part is not None:
+                faiss_kinds.add(part, embeddings.vectors[new], ids[new], "adding")
     except RuntimeError:  # a kind that can only be made whole
         progress.note(f"rows cannot be added to {old.kind}: the index is rebuilt")
         return _make(old.kind, old.record.why, [], embeddings, ids, target)
-    settings, measured = _fitted(near, rows, embeddings, ids, target, dead)
+    settings, measured = _fitted(index, rows, embeddings, ids, target, dead)
     if measured is not None and measured.recall < target:
         progress.warn(f"recall@10 is {measured.recall:.3f} by now, below {target}: without --update it is rebuilt")
-    return _Made(near, rows, old.kind, old.record.why, settings, measured, target, old.record.tried, dead)
+    return _Made(index, rows, old.kind, old.record.why, settings, measured, target, old.record.tried, dead)
 
 
 def _as_it_is(old: Index) -> _Made:
     record = old.record
     return _Made(
-        near=faiss_kinds.read(old.folder / VECTORS),
+        index=faiss_kinds.read(old.folder / VECTORS),
         rows=faiss_kinds.read(old.folder / ROWS) if record.rows else None,
         kind=old.kind,
         why=record.why,
@@ -197,7 +197,7 @@ def _write(
     folder: Path, made: _Made, embeddings: Embeddings, ids: Ids, next_id: int, model_folder: Path | None
 ) -> None:
     with storage.new_folder(folder, FILES) as draft:
-        faiss_kinds.write(made.near, draft / VECTORS)
+        faiss_kinds.write(made.index, draft / VECTORS)
         if made.rows is not None:
             faiss_kinds.write(made.rows, draft / ROWS)
         item_table.write(draft / ITEMS, embeddings, ids)
@@ -212,7 +212,7 @@ def _write(
             model=embeddings.model,
             model_folder=model_folder,
             views=embeddings.views,
-            memory=faiss_kinds.memory(made.near, len(ids)),
+            memory=faiss_kinds.memory(made.index, len(ids)),
             measured=made.measured,
             target=made.target,
             settings=made.settings,

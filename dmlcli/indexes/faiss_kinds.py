@@ -205,13 +205,13 @@ def search(index: Any, queries: Vectors, k: int, given: Any = None) -> tuple[Vec
     return found
 
 
-def parameters(index: Any, selector: Any, further: int) -> Any:
+def parameters(index: Any, selector: Any, effort: int) -> Any:
     """Return the parameters of a search restricted by a selector; None: those that are set.
 
     Args:
         index: of FAISS.
         selector: of FAISS; None: all rows.
-        further: factor on the effort of the search.
+        effort: factor on the cells or links that a search visits.
     """
     import faiss
 
@@ -219,11 +219,11 @@ def parameters(index: Any, selector: Any, further: int) -> Any:
     if selector is None:
         return None
     if isinstance(index, faiss.IndexPreTransform):
-        return faiss.SearchParametersPreTransform(index_params=parameters(index.index, selector, further))
+        return faiss.SearchParametersPreTransform(index_params=parameters(index.index, selector, effort))
     if isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(sel=selector, nprobe=min(index.nprobe * further, index.nlist))
+        return faiss.SearchParametersIVF(sel=selector, nprobe=min(index.nprobe * effort, index.nlist))
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch * further)
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch * effort)
     return faiss.SearchParameters(sel=selector)
 
 

@@ -57,8 +57,9 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
     Args:
         table: a connection of its own to the item table; it can do nothing else from here on.
 
-    Errors: UsageError that names the word which is not understood, and the nearest column; or the column that has
-        text where it is compared with a number; or, where nothing is found, a column that is empty in all rows.
+    Raises:
+        UsageError: a word is not understood (the hint names the nearest column), a column of text is compared with a
+            number, or nothing is found and a column is empty in all rows.
     """
     kinds = {row[1]: row[2] for row in table.execute("PRAGMA table_info(items)")}
     check(expression, list(kinds))

@@ -60,12 +60,12 @@ class Flat:
         return Searcher(faiss.read_index(faiss.PyCallbackIOReader(self._bytes.read)))
 
     @property
-    def near(self) -> Any:
+    def index(self) -> Any:
         """The FAISS index."""
-        return self._searcher.near
+        return self._searcher.index
 
     @property
-    def again(self) -> int:
+    def rescore_factor(self) -> int:
         """Nothing is scored again."""
         return 0
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VECTORS, ROWS, ITEMS = "vectors.faiss", "rows.faiss", "items.sqlite"
 CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
-FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.SEEN)  # of the folder
+FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.CHECKED)  # of the folder
 _LONGEST = 20.0  # seconds that one statement may take while an index is opened
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock
 
@@ -108,7 +108,9 @@ class Index:
         return [found[start:end] for start, end in pairwise([0, *ends])]
 
     def nearest(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> "tuple[Scores, Ids]":
-        """Return scores and ids (Q, k) of the nearest images, without their names; id -1 where there are fewer than k.
+        """Return scores and ids of the nearest images, best first, without their names: two arrays (Q, n).
+
+        n is k, or less if fewer images may be found.
 
         Args:
             vectors: (Q, D), unit length.
@@ -224,12 +226,12 @@ def _searcher(folder: Path, record: IndexRecord) -> "Searcher | Flat":
     from dmlcli.indexes import faiss_kinds
     from dmlcli.indexes.searcher import Searcher
 
-    near = faiss_kinds.read(folder / VECTORS)
-    faiss_kinds.tune(near, record.settings)
+    vectors = faiss_kinds.read(folder / VECTORS)
+    faiss_kinds.tune(vectors, record.settings)
     rows = faiss_kinds.read(folder / ROWS) if record.rows else None
-    if rows is not None and (rows.ntotal, rows.d) != (near.ntotal, near.d):
-        raise ValueError(f"{rows.ntotal} rows of {rows.d} for {near.ntotal} vectors of {near.d}")
-    return Searcher(near, rows, record.settings.get("again", 0), np.asarray(record.dead, dtype=np.int64))
+    if rows is not None and (rows.ntotal, rows.d) != (vectors.ntotal, vectors.d):
+        raise ValueError(f"{rows.ntotal} rows of {rows.d} for {vectors.ntotal} vectors of {vectors.d}")
+    return Searcher(vectors, rows, record.settings.get("again", 0), np.asarray(record.dead, dtype=np.int64))
 
 
 def _damaged(folder: Path, error: Exception) -> IndexFileError:

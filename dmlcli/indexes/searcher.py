@@ -1,8 +1,8 @@
-"""FAISS: which ids are near, exactly or nearly.
+"""Search with FAISS: the nearest ids, exact or approximate.
 
-A searcher is a FAISS index of any kind over ids. Where that keeps less than the vectors, or keeps them where one row
-cannot be had alone, the rows lie beside it in a second, exact one, and what the first proposes is scored again by them:
-so every score is a cosine of vectors, whatever the kind, and an indexed image finds itself.
+A searcher is a FAISS index of any kind over ids. If that index does not keep whole vectors, or cannot return a single
+one, a second, exact index holds them, and the hits of the first are scored again by the second. So every score is a
+cosine of vectors, whatever the kind, and an indexed image finds itself.
 """
 
 from dataclasses import dataclass, field
@@ -28,42 +28,45 @@ class Searcher:
     """An opened FAISS index over ids.
 
     Args:
-        near: the FAISS index, whatever its kind.
-        rows: an exact one over the same ids, None where `near` gives its rows itself.
-        again: factor of top-k: candidates that are scored again by `rows`; 0: none, `near` scores exactly.
-        dead: ids that `near` still holds because its kind cannot remove.
+        index: the FAISS index, of any kind.
+        rows: an exact FAISS index of the same ids; None: `index` returns its vectors itself.
+        rescore_factor: for k neighbors, this factor times k are taken from `index` and scored again by `rows`; 0: none,
+            because `index` scores exactly.
+        dead: ids that were removed but that `index` still holds, because its kind cannot remove them.
     """
 
-    near: Any
+    index: Any
     rows: Any = None
-    again: int = 0
+    rescore_factor: int = 0
     dead: Ids = field(default_factory=lambda: NO_IDS)
 
     @property
     def total(self) -> int:
         """How many ids can be found."""
-        return int(self.near.ntotal) - len(self.dead)
+        return int(self.index.ntotal) - len(self.dead)
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self.near.d)
+        return int(self.index.d)
 
     @cached_property
     def ids(self) -> Ids:
         """The ids in the order of the exact rows, ascending."""
         import faiss
 
-        return faiss.vector_to_array((self.rows or self.near).id_map)  # type: ignore[no-any-return]
+        return faiss.vector_to_array((self.rows or self.index).id_map)  # type: ignore[no-any-return]
 
     @cached_property
     def _flat(self) -> Any:
         """The exact rows, by place."""
-        inner = faiss_kinds.inner(self.rows or self.near)
+        inner = faiss_kinds.inner(self.rows or self.index)
         return faiss_kinds.downcast(inner.storage) if hasattr(inner, "storage") else inner
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Scores, Ids]:
-        """Return scores and ids (Q, k) of the nearest rows, best first; id -1 where there are fewer than k.
+        """Return scores and ids of the nearest vectors, best first: two arrays (Q, n).
+
+        n is k, or less if fewer ids may be found.
 
         Args:
             queries: (Q, D), unit length.
@@ -72,29 +75,30 @@ class Searcher:
         """
         faiss_kinds.use_all_cores(len(queries) >= _TEAM)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        allowed = self._alive if among is None and len(self.dead) else among if among is None else self._among(among)
+        allowed = self._allowed(among)
         count = self.total if allowed is None else int(np.count_nonzero(allowed))
         k = min(k, count)
         if not k or not len(queries):
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
         if allowed is not None and count < _FEW * self.total:
             return self._score(queries, k, np.flatnonzero(allowed))
-        wanted = max(k, LEAST) * max(self.again, 1)
-        # a search among some passes by the others, and must go further to find as many
-        further = min(8, -(-self.total // count))
-        scores, ids = self._near(queries, min(wanted, self.near.ntotal), allowed, further)
-        if self.again:
-            scores, ids = self._again(queries, ids)
+        wanted = max(k, LEAST) * max(self.rescore_factor, 1)
+        # a search among a share of the ids visits the others too, so it needs more effort to find as many
+        effort = min(8, -(-self.total // count))
+        scores, ids = self._search_index(queries, min(wanted, self.index.ntotal), allowed, effort)
+        if self.rescore_factor:
+            scores, ids = self._rescored(queries, ids)
         scores, ids = scores[:, :k], ids[:, :k]
         short = (ids[:, k - 1] < 0).nonzero()[0]
-        if len(short):  # the nearest cells held too few
+        if len(short):  # the visited cells held fewer than k
             scores[short], ids[short] = self._scan(queries[short], k, allowed)
         return scores, ids
 
     def vectors(self, ids: Ids) -> Vectors:
         """The unit vectors (n, D) of the ids, rounded to float16 where the rows are kept so.
 
-        Errors: KeyError for an id that is not in the index, or was removed from it.
+        Raises:
+            KeyError: an id that is not in the index, or was removed from it.
         """
         known = (ids >= 0) & (ids < len(self._alive))
         known[known] = self._alive[ids[known]]
@@ -115,9 +119,12 @@ class Searcher:
         alive[self.dead] = False
         return alive
 
-    def _among(self, ids: Ids) -> Allowed:
+    def _allowed(self, among: Ids | None) -> Allowed | None:
+        """Return which ids may be found; None: all that the index holds."""
+        if among is None:
+            return self._alive if len(self.dead) else None
         allowed = np.zeros_like(self._alive)
-        ids = np.asarray(ids, dtype=np.int64)
+        ids = np.asarray(among, dtype=np.int64)
         allowed[ids[(ids >= 0) & (ids < len(allowed))]] = True
         return allowed & self._alive
 
@@ -128,21 +135,21 @@ class Searcher:
         places: Ids = np.searchsorted(self.ids, ids)
         return places
 
-    def _near(self, queries: Vectors, k: int, allowed: Allowed | None, further: int) -> tuple[Scores, Ids]:
+    def _search_index(self, queries: Vectors, k: int, allowed: Allowed | None, effort: int) -> tuple[Scores, Ids]:
         if allowed is None:
-            return faiss_kinds.search(self.near, queries, k)
+            return faiss_kinds.search(self.index, queries, k)
         try:
             return faiss_kinds.search(
-                self.near, queries, k, faiss_kinds.parameters(self.near, faiss_kinds.selector(allowed), further)
+                self.index, queries, k, faiss_kinds.parameters(self.index, faiss_kinds.selector(allowed), effort)
             )
         except RuntimeError:  # kinds without selectors return more rows, which are filtered here
-            scores, ids = faiss_kinds.search(self.near, queries, min(2 * further * k, self.near.ntotal))
+            scores, ids = faiss_kinds.search(self.index, queries, min(2 * effort * k, self.index.ntotal))
         ids[~allowed[ids]] = -1
         best = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
 
-    def _again(self, queries: Vectors, ids: Ids) -> tuple[Scores, Ids]:
-        """Score what was proposed (Q, R) by the exact rows, and order it by that."""
+    def _rescored(self, queries: Vectors, ids: Ids) -> tuple[Scores, Ids]:
+        """Return scores by the exact rows of the ids (Q, R), and the ids, best first."""
         scores = np.empty(ids.shape, np.float32)
         step = max(1, _BLOCK // (ids.shape[1] * self.dim))
         for start in range(0, len(queries), step):

@@ -4,7 +4,7 @@ The command line, its help, recipe files (recipe_files.py), dmlcli.toml, environ
 the declarations of the fields.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -129,9 +129,10 @@ class Recipe:
         str | None,
         Setting(
             "Network",
-            "Pooling of the last map, of two, or of two beside the descriptor.",
+            "Pooling of the last feature map; two-maps: also of a map twice its size; two-maps+descriptor: with the "
+            "built-in descriptor, too.",
             choices=("avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"),
-            default="the last that the backbone supports",
+            default="the last of these that the backbone supports",
             scope="always",
         ),
     ] = None
@@ -306,15 +307,15 @@ class Recipe:
 FIELDS = fields_of(Recipe)
 
 
-def given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a recipe that have a value."""
+def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe that are not None: they replace those of a recipe file, or the defaults."""
     return {name: settings[name] for name in FIELDS if settings.get(name) is not None}
 
 
-def check_used(recipe: Recipe, given: Mapping[str, Any]) -> None:
-    """Raise UsageError where one of the given settings has no effect on the layers that are trained."""
+def check_used(recipe: Recipe, names: Iterable[str]) -> None:
+    """Raise UsageError if one of these settings has no effect on the layers that `recipe` trains."""
     scopes = {"none": ("training", "backbone"), "head": ("backbone",)}.get(recipe.tune, ())
-    unused = [FIELDS[name].option for name in given if FIELDS[name].setting.scope in scopes]
+    unused = [FIELDS[name].option for name in names if FIELDS[name].setting.scope in scopes]
     if unused:
         named = ", ".join(unused)
         what = "trains nothing" if recipe.tune == "none" else "trains the head alone"

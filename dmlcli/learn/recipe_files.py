@@ -15,18 +15,18 @@ _PUBLISHED = Path(__file__).parent / "recipes"
 _KEYS = {field.key: field for field in FIELDS.values()}
 
 
-def resolve(named: str | None, given: Mapping[str, Any]) -> Recipe:
+def resolve(named: str | None, overrides: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a name or file, with other settings in place of its own, checked.
 
     Args:
         named: a published recipe or a file; None: the defaults.
-        given: settings by name.
+        overrides: settings by name.
 
     Raises:
         UsageError: an unknown recipe, or a setting that is not valid.
         CannotRun: the file cannot be read.
     """
-    settings = (read(named) if named else {}) | dict(given)
+    settings = (read(named) if named else {}) | dict(overrides)
     if "weights" in settings:
         settings["weights"] = str(settings["weights"])  # a path, from Python
     if settings.get("tune") in ("top", "all"):

@@ -10,13 +10,13 @@ from dmlcli.learn.recipe_files import from_toml, resolve
 from dmlcli.runs import Run
 
 
-def resumed_recipe(run: Run, named: str | None, given: Mapping[str, Any]) -> Recipe:
+def resumed_recipe(run: Run, named: str | None, overrides: Mapping[str, Any]) -> Recipe:
     """Return the recipe that a run was started with.
 
     Args:
         run: the run that is resumed.
         named: the value of `--recipe`, if given.
-        given: other settings on the command line.
+        overrides: other settings on the command line.
 
     Raises:
         MismatchError: its recipe.toml was edited since, or other settings are given now.
@@ -27,7 +27,7 @@ def resumed_recipe(run: Run, named: str | None, given: Mapping[str, Any]) -> Rec
             f"{run.recipe} was edited since run {run.record.id} began: {'; '.join(edited)}",
             hint=f"undo that to resume, or start a new run with it: dmlcli train CATALOG --recipe {run.recipe}",
         )
-    now = resolve(named, given) if named else resolve(None, asdict(before) | dict(given))
+    now = resolve(named, overrides) if named else resolve(None, asdict(before) | dict(overrides))
     if changes := differences(now, before):
         raise MismatchError(
             f"run {run.record.id} was started with other settings: {'; '.join(changes)}",

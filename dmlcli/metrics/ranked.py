@@ -54,8 +54,8 @@ def map_at_r(ranks: Ranks) -> float:
 
 def average_precision_at(k: int, ranks: Ranks) -> float:
     """Return the sum of the precision at relevant images among the first k, divided by min(k, R)."""
-    seen = ranks[ranks <= k]
-    return float((np.arange(1, len(seen) + 1) / seen).sum() / min(k, len(ranks)))
+    within = ranks[ranks <= k]
+    return float((np.arange(1, len(within) + 1) / within).sum() / min(k, len(ranks)))
 
 
 def average_precision(ranks: Ranks) -> float:

@@ -51,7 +51,7 @@ Pooling = Annotated[
     Literal["avg", "max", "gem", "avg+max", "two-maps", "two-maps+descriptor"] | None,
     Option(
         panel="Network",
-        help="Pooling of the last map, of two, or of two beside the descriptor.  [default: the last that the backbone "
-        "supports]",
+        help="Pooling of the last feature map; two-maps: also of a map twice its size; two-maps+descriptor: with the "
+        "built-in descriptor, too.  [default: the last of these that the backbone supports]",
     ),
 ]

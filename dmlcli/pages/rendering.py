@@ -1,7 +1,8 @@
-"""Make one HTML page of a template and plain data.
+"""HTML pages from Jinja2 templates and plain data.
 
-The templates are Jinja2 files in `templates/`. Each includes its CSS and JavaScript from files of the same name. All
-text that a template prints is escaped, and a value that it is not given is an error.
+The templates are in `templates/`. Each includes its CSS and JavaScript from files of the same name. A page is one file
+that loads nothing else. All text that a template prints is escaped, so names from a catalog cannot add markup. Filters
+of all templates are `percent`, `points`, `interval` and `counted`.
 """
 
 import re
@@ -19,12 +20,21 @@ _BREAKS = r"[\t\n\r]+"
 
 
 def render(template: str, **values: object) -> str:
-    """Return the page that a template makes of these values."""
+    """Return an HTML page.
+
+    Args:
+        template: the name of a file in `templates/`, such as `hits.html`.
+        values: the variables of the template.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a variable that is missing in `values`.
+        jinja2.TemplateNotFound: the file does not exist.
+    """
     return _environment().get_template(template).render(values)
 
 
 def percent(share: float | None) -> str:
-    """Return a share in [0, 1] as percent, or a dash for None."""
+    """Return a share in [0, 1] as percent with one decimal, or a dash for None."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
@@ -34,24 +44,24 @@ def points(difference: float | None) -> str:
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """Return the ends of an interval of shares in percent, or a dash for None."""
+    """Return an interval of shares in [0, 1] in percent, lower end first, or a dash for None."""
     return "-" if ends is None else f"{100 * ends[0]:.1f} … {100 * ends[1]:.1f}"
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """Return a number with the singular or the plural of a noun.
+    """Return a number with its noun: `1 photo`, `2,000 photos`.
 
     Args:
-        number: the count.
-        one: the singular.
-        many: the plural.
+        number: the count, at least 0.
+        one: the singular of the noun.
+        many: the plural of the noun.
     """
     return f"{number:,} {one if number == 1 else many}"
 
 
 @cache
 def _environment() -> "Environment":
-    """Return the settings of Jinja2 for all templates."""
+    """Return the Jinja2 environment of all templates."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -67,9 +77,9 @@ def _environment() -> "Environment":
 
 
 def _printable(value: object) -> object:
-    """Return what a template prints for a value: control characters in text are shown, not acted on.
+    """Return a value as a template prints it: control characters in text are shown as escapes, line breaks as spaces.
 
-    Line breaks become blanks, which is how HTML shows them. What a macro returns is markup already.
+    Markup, such as the result of a macro, and values that are not text stay as they are.
     """
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value

@@ -3,7 +3,7 @@
 Records are as flat as the JSON output, with one field for each key.
 
 `schema` gives the JSON Schema of what `--format json` prints. Nothing else is handed out from here: making a record's
-class takes half a millisecond, and a verb loads only its own.
+class takes half a millisecond, and a command loads only its own.
 """
 
 TYPE_CHECKING = False  # as in `dmlcli`: every command line loads this package

@@ -1,4 +1,4 @@
-"""Inputs that could not be used, reported by every verb that continues without them."""
+"""Inputs that could not be used, reported by every command that continues without them."""
 
 from dataclasses import dataclass
 

@@ -92,14 +92,14 @@ def calibrate(rows: FetchVectors, products: Sequence[str], training: Training | 
             hint="use a number, for example --min-score 0.6",
         )
     asked = _sample(np.flatnonzero(askable[codes]), codes)
-    seen = _closest(rows, codes, asked)
-    threshold = _threshold(seen, codes[asked])
+    found = _closest(rows, codes, asked)
+    threshold = _threshold(found, codes[asked])
     basis: Basis = "unseen" if fresh and trained.any() else "all" if fresh or not trained.any() else "trained"
     if basis == "trained" and training.open_set is not None:
         threshold, basis = max(threshold, training.open_set), "cross_validated"
-    several = np.isfinite(seen.own)
+    several = np.isfinite(found.own)
     held_out = basis in ("all", "unseen")  # photos that the model was fitted on say nothing about those to come
-    kept = float((seen.own[several] >= threshold).mean()) if held_out and several.any() else None
+    kept = float((found.own[several] >= threshold).mean()) if held_out and several.any() else None
     return Calibration(
         threshold=round(threshold, 6),
         refused=REFUSED,
@@ -144,8 +144,8 @@ def _sample(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int
     return np.sort(shuffled[order][np.argsort(turn, kind="stable")[:_ASKED]])
 
 
-class _Seen(NamedTuple):
-    """What each asked image sees when its own product is forgotten; all (Q,), -inf where there is nothing."""
+class _BestScores(NamedTuple):
+    """The best scores of each query image, searched without its own product; all (Q,), -inf where there is nothing."""
 
     wrong: Scores  # cosine of the best image of another product
     whose: NDArray[np.int64]  # which product that is
@@ -153,7 +153,7 @@ class _Seen(NamedTuple):
     own: Scores  # cosine of the best other image of its own product
 
 
-def _closest(rows: FetchVectors, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _Seen:
+def _closest(rows: FetchVectors, codes: NDArray[np.int64], asked: NDArray[np.int64]) -> _BestScores:
     queries = rows(asked)
     each = np.arange(len(asked))
     wrong, second, own = (np.full(len(asked), -np.inf, dtype=np.float32) for _ in range(3))
@@ -176,10 +176,10 @@ def _closest(rows: FetchVectors, codes: NDArray[np.int64], asked: NDArray[np.int
         four[owners == whose] = -np.inf
         then = four.argmax(axis=0)
         second, second_of = four[then, each], owners[then, each]
-    return _Seen(wrong, whose, second, own)
+    return _BestScores(wrong, whose, second, own)
 
 
-def _threshold(seen: _Seen, product: NDArray[np.int64]) -> float:
+def _threshold(found: _BestScores, product: NDArray[np.int64]) -> float:
     """Return the lowest threshold that rejects held-out products as often as promised."""
     left_out = np.unique(product)
     if len(left_out) > _LEFT_OUT:
@@ -189,10 +189,10 @@ def _threshold(seen: _Seen, product: NDArray[np.int64]) -> float:
     photos = 0
     for one in left_out:
         mine = product == one
-        others = np.where(seen.whose == one, seen.second, seen.wrong)[~mine]
-        refused = seen.wrong[mine][:, None] < np.quantile(others, levels)  # (photos of this product, levels)
+        others = np.where(found.whose == one, found.second, found.wrong)[~mine]
+        refused = found.wrong[mine][:, None] < np.quantile(others, levels)  # (photos of this product, levels)
         by_photo += refused.sum(axis=0)
         by_product += refused.mean(axis=0)
         photos += int(mine.sum())
     enough = np.flatnonzero(np.minimum(by_photo / photos, by_product / len(left_out)) >= REFUSED + _SPARE)
-    return float(np.quantile(seen.wrong, levels[enough[0] if len(enough) else -1]))
+    return float(np.quantile(found.wrong, levels[enough[0] if len(enough) else -1]))

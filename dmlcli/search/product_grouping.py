@@ -15,7 +15,7 @@ VOTERS = 20  # closest images that vote
 COMPARED = 200  # closest images whose products are compared by their means
 
 
-class Candidate(NamedTuple):
+class ImageCandidate(NamedTuple):
     """One image that may become a hit; `cosine` is how close it is, `score` what it is ranked by."""
 
     id: int
@@ -27,17 +27,17 @@ class Candidate(NamedTuple):
 
 
 def fold(
-    candidates: Sequence[Candidate], pool: Pool, mean_of: Callable[[Sequence[str]], NDArray[np.float32]]
-) -> list[Candidate]:
+    candidates: Sequence[ImageCandidate], pool: Pool, mean_of: Callable[[Sequence[str]], NDArray[np.float32]]
+) -> list[ImageCandidate]:
     """Return one candidate per product, best first, shown by its best image; images without a product stay separate.
 
     Args:
         candidates: best first.
-        pool: max: score of the best image; mean: mean cosine of all images of the product; vote: share of the scores of
-            the 20 closest images that belong to the product.
-        mean_of: returns the mean cosine of all images of each product with the query.
+        pool: max: score of the best image; mean: mean cosine of the images of the product that may be hits; vote: share
+            of the scores of the 20 closest images that belong to the product.
+        mean_of: returns the mean cosine with the query of the images of each product.
     """
-    groups: dict[str, list[Candidate]] = defaultdict(list)
+    groups: dict[str, list[ImageCandidate]] = defaultdict(list)
     for candidate in candidates if pool != "vote" else candidates[:VOTERS]:
         groups[candidate.product or f"\0{candidate.id}"].append(candidate)
     best = [group[0]._replace(images=len(group)) for group in groups.values()]

@@ -14,7 +14,7 @@ from dmlcli.indexes.gallery import Among, Gallery, ItemTable
 from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
 from dmlcli.search.encoding import Encode
-from dmlcli.search.product_grouping import COMPARED, VOTERS, Candidate, Pool, fold, unit_mean
+from dmlcli.search.product_grouping import COMPARED, VOTERS, ImageCandidate, Pool, fold, unit_mean
 from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Vectors
 
@@ -28,13 +28,13 @@ class QueryPlan(NamedTuple):
     """The settings for all queries of one command."""
 
     top_k: int
-    min_score: float | None = None  # cosine that an image must have to be a hit or to count for its product
+    min_score: float | None = None  # images with a lower cosine are no hits, and no score of a product counts them
     among: Among | None = None  # what --where left
     rerank: "Rerank | None" = None
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
-    without: frozenset[int] = frozenset()  # ids of images that are not searched for
+    without: frozenset[int] = frozenset()  # ids of images that are no hits, and that no score of a product counts
 
 
 class _Query(NamedTuple):
@@ -105,7 +105,7 @@ class QueryEngine:
         explained = tuple(stages) if plan.explain else ()
         return Answer(query.name, hits, closest, plan.min_score, query.photos, explained)
 
-    def _search(self, vector: Vectors) -> list[Candidate]:
+    def _search(self, vector: Vectors) -> list[ImageCandidate]:
         """Return as many of the closest images as the later stages need."""
         plan = self._plan
         most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
@@ -121,7 +121,7 @@ class QueryEngine:
                     hint="dmlcli index CATALOG",
                 )
             kept = [row for row in rows if row.id not in plan.without][:depth]
-            found = [Candidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
+            found = [ImageCandidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
             distinct = len({one.product or one.id for one in found})
             enough = plan.pool in (None, "vote") or distinct >= plan.top_k or len(rows) < wanted
             too_far = plan.min_score is not None and found and found[-1].cosine < plan.min_score
@@ -130,7 +130,7 @@ class QueryEngine:
             depth *= 4
         return []
 
-    def _reranked(self, vector: Vectors, found: list[Candidate], rerank: "Rerank") -> list[Candidate]:
+    def _reranked(self, vector: Vectors, found: list[ImageCandidate], rerank: "Rerank") -> list[ImageCandidate]:
         """Return the first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""
         top, rest = found[: rerank.depth], found[rerank.depth :]
         scores = rerank(vector, self._index.vectors(np.array([one.id for one in top], dtype=np.int64)))
@@ -139,14 +139,19 @@ class QueryEngine:
         return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
 
     def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean cosine of all images of each product that the filter left."""
-        means = []
+        """Return the mean cosine of each product with the query, over those of its images that may be hits."""
+        plan, means = self._plan, []
+        removed = np.array(sorted(plan.without), dtype=np.int64)
         for product in products:
-            kept = self._items.of_product(product, self._plan.among)
-            means.append(float((self._index.vectors(kept) @ vector).mean()))
+            kept = np.setdiff1d(self._items.of_product(product, plan.among), removed)
+            cosines = self._index.vectors(kept) @ vector
+            if plan.min_score is not None:
+                # the best image is a hit already, even if its cosine is rounded differently here
+                cosines = cosines[cosines >= min(plan.min_score, float(cosines.max()))]
+            means.append(float(cosines.mean()))
         return np.array(means, dtype=np.float32)
 
-    def _hit(self, rank: int, found: Candidate) -> Hit:
+    def _hit(self, rank: int, found: ImageCandidate) -> Hit:
         category, columns = self._items.row(found.id)
         image, box = _from_here(found.image), self._items.box(found.id)
         return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dmlcli import spec_strings
 from dmlcli.errors import UsageError
-from dmlcli.spec_strings import Setting
+from dmlcli.spec_strings import WordSetting
 
 Array = NDArray[np.float32]
 DEPTH = 200  # candidates of one query
@@ -115,14 +115,14 @@ def parse(text: str) -> Rerank:
     return WAYS[spec.word](**settings)
 
 
-def _settings(way: type[Rerank]) -> list[Setting]:
+def _settings(way: type[Rerank]) -> list[WordSetting]:
     """Return the settings of a method: counts of images from 1, a share up to 1, exponents from 0."""
     found = []
     for field in fields(way):
         default: Any = field.default
         kind = "float" if isinstance(default, float) else "int"
         most = 1 if field.name == "keep" else 10_000
-        found.append(Setting(field.name, (kind,), default, least=int(kind == "int"), most=most))
+        found.append(WordSetting(field.name, (kind,), default, least=int(kind == "int"), most=most))
     return found
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from dmlcli import storage
 from dmlcli.storage import records
 
-SEEN = "checked.json"
+CHECKED = "checked.json"
 _BLOCK = 1 << 20
-_SEEN = {"files": records.mapping_of(records.list_of(records.whole(least=-(1 << 63)), length=3))}
+_NOTE = {"files": records.mapping_of(records.list_of(records.whole(least=-(1 << 63)), length=3))}
 _SCHEMA = 1
 
 
@@ -28,7 +28,7 @@ def sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
 def note(folder: Path, names: Iterable[str]) -> None:
     """Note that these files hold what they should, right after they were written."""
     files = {name: _state(folder / name) for name in sorted(names)}
-    storage.write_json(folder / SEEN, {"schema": _SCHEMA, "files": files})
+    storage.write_json(folder / CHECKED, {"schema": _SCHEMA, "files": files})
 
 
 def check(folder: Path, expected: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ def check(folder: Path, expected: Mapping[str, str]) -> None:
         ValueError: one is not a regular file, or does not hold what was written.
     """
     states = {name: _state(folder / name) for name in expected}
-    if not states or states == _seen(folder):
+    if not states or states == _checked(folder):
         return
     for name, written in expected.items():
         size = written.partition("-")[0]
@@ -52,15 +52,15 @@ def check(folder: Path, expected: Mapping[str, str]) -> None:
         if _sum(folder / name) != written:
             raise ValueError(f"{name} does not hold what was written (its checksum differs)")
     with suppress(OSError):  # a workspace that may only be read is checked each time
-        storage.write_json(folder / SEEN, {"schema": _SCHEMA, "files": states})
+        storage.write_json(folder / CHECKED, {"schema": _SCHEMA, "files": states})
 
 
-def _seen(folder: Path) -> dict[str, list[int]] | None:
+def _checked(folder: Path) -> dict[str, list[int]] | None:
     try:
-        seen: Any = records.read(folder / SEEN, _SCHEMA, _SEEN)["files"]
+        states: Any = records.read(folder / CHECKED, _SCHEMA, _NOTE)["files"]
     except (OSError, ValueError):
         return None
-    return seen  # type: ignore[no-any-return]
+    return states  # type: ignore[no-any-return]
 
 
 def _state(file: Path) -> list[int]:

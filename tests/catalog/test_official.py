@@ -80,7 +80,7 @@ def test_strict_holds_a_data_set_to_its_published_counts(writer: Writer, tmp_pat
         open_catalog(tmp_path, strict=True)
 
 
-def test_protocols_and_what_recall_is_asked_for() -> None:
+def test_protocols_and_the_requested_recall() -> None:
     known = {known.BENCHMARK.name: known.BENCHMARK for known in DATA_SETS}
     assert set(known) == set(COUNTS)
     assert {name: benchmark.recall_at for name, benchmark in known.items() if len(benchmark.recall_at) == 4} == {

@@ -73,7 +73,7 @@ def test_unread_files_are_no_copies_of_each_other() -> None:
         (Item("b.jpg", "", split="train"), "duplicate"),
     ],
 )
-def test_a_copy_is_judged_by_where_it_lies(second: Item, expected: str) -> None:
+def test_a_copy_is_classified_by_its_place(second: Item, expected: str) -> None:
     scan = scanned(pictures(2))
     scan.digests[1] = scan.digests[0]
     (problem,) = duplicates.problems(Catalog(Path("/shop"), [Item("a.jpg", "mug", split="train"), second]), scan)

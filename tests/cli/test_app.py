@@ -11,7 +11,7 @@ import pytest
 import dmlcli
 from tests.conftest import Cli, Mission, process
 
-VERBS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
+COMMANDS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
 LOADED = (
     "import json, sys\n"
     "from dmlcli.cli.main import run\n"
@@ -43,10 +43,10 @@ def test_start_up_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> N
 
 
 def test_help_loads_no_more_than_it_shows(tmp_path: Path) -> None:
-    """No records, no views, nothing that checks values; and one verb where one is asked for."""
-    for arguments, verbs in ((["--help"], set()), (["train", "--help"], {"train"})):
+    """No records, no views, nothing that checks values; and one command where one is asked for."""
+    for arguments, commands in ((["--help"], set()), (["train", "--help"], {"train"})):
         names = loaded(*arguments, cwd=tmp_path)
-        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and modules(names, "commands") == verbs
+        assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and modules(names, "commands") == commands
         assert not modules(names, "report") and not modules(names, "cli.views")
 
 
@@ -64,12 +64,12 @@ def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     assert modules(names, "storage") == {"checksums", "paths", "readers", "records"}
 
 
-def test_help_names_every_verb_with_its_summary(cli: Cli) -> None:
+def test_help_names_every_command_with_its_summary(cli: Cli) -> None:
     shown = cli("--help")
-    assert shown.code == 0 and all(f"\n  {verb} " in shown.out for verb in VERBS) and shown.err == ""
-    for verb in VERBS:
-        report = cli(verb, "--help")
-        assert report.code == 0 and "Examples:" in report.out and f"dmlcli {verb}" in report.out
+    assert shown.code == 0 and all(f"\n  {command} " in shown.out for command in COMMANDS) and shown.err == ""
+    for command in COMMANDS:
+        report = cli(command, "--help")
+        assert report.code == 0 and "Examples:" in report.out and f"dmlcli {command}" in report.out
 
 
 def test_no_arguments_show_the_help(cli: Cli) -> None:
@@ -117,6 +117,10 @@ def test_what_is_typed_wrong_exits_2_with_a_hint(
         (["train", "x", "--for", "known"], "invalid value for --for: 'known' (choose from seen, ", "known: seen, "),
         (["train", "x", "--dim", "1"], "invalid --dim 1: must be at least 2", "Embedding dimension."),
         (["train", "x", "--dim", "many"], "invalid value for --dim: 'many' (expected an integer)", "Embedding "),
+        (["train", "x", "--batch-size", "-12345678"], "invalid --batch-size -12345678: must be at least 2", "Batch"),
+        (["train", "x", "--learning-rate", "-1e-07"], "invalid --learning-rate -1e-07: must be at least 0", "Learn"),
+        (["train", "x", "--learning-rate", "inf"], "invalid --learning-rate inf: must be a finite number", "Learn"),
+        (["index", "x", "--target-recall", "nan"], "invalid --target-recall nan: must be a finite number", "Recall"),
         (["query", "x", "-k", "0"], "invalid --top-k 0: must be at least 1", "Number of hits"),
         (["query", "x", "--format", "xml"], "invalid value for --format: 'xml' (choose from table, ", "known: "),
         (["duplicates", "--threshold", "2"], "invalid --threshold 2: must be at most 1", "Cosine similarity"),
@@ -127,7 +131,7 @@ def test_an_invalid_value_is_named_with_what_is_valid(arguments: list[str], mess
     assert found.code == 2 and message in found.err and hint in found.err.split("hint: ")[1]
 
 
-def test_usage_errors_are_json_where_json_is_asked_for(cli: Cli) -> None:
+def test_usage_errors_are_json_if_json_is_requested(cli: Cli) -> None:
     for arguments in (["query", "x.jpg", "-k", "0", "--format", "json"], ["eval", "--nonsense", "--format=json"]):
         report = json.loads(cli(*arguments).err)
         assert report["exit_code"] == 2 and report["error"] and report["hint"]
@@ -189,16 +193,16 @@ def test_what_is_not_there_exits_4_with_a_hint_and_leaves_no_workspace(
         ("dmlcli train --loss tri", 3, "triplet"),
     ],
 )
-def test_completion_knows_verbs_options_and_values(words: str, last: int, offered: str, tmp_path: Path) -> None:
+def test_completion_knows_commands_options_and_values(words: str, last: int, offered: str, tmp_path: Path) -> None:
     done = process(cwd=tmp_path, _DMLCLI_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(last))
     assert done.stdout.decode().split() == [offered]
 
 
-def test_a_verb_behind_dashes_is_a_verb(cli: Cli) -> None:
+def test_a_command_behind_dashes_is_a_command(cli: Cli) -> None:
     assert "triplet" in cli("--", "losses", "triplet").out
 
 
-def test_a_trace_is_shown_only_when_asked_for(cli: Cli, tmp_path: Path) -> None:
+def test_a_trace_is_shown_only_if_requested(cli: Cli, tmp_path: Path) -> None:
     assert "Traceback" not in cli("train", tmp_path / "nowhere").err
     report = cli("train", tmp_path / "nowhere", "--debug").err
     assert "Traceback" in report and "dmlcli: error: " in report and "'nowhere' not found" in report
@@ -237,7 +241,7 @@ def test_quiet_says_nothing_beside_the_result(cli: Cli, shop: Path, plain_model:
     assert found.code == 0 and found.err == "" and "12" in found.out
 
 
-def test_the_verbs_are_functions_of_the_package(shop: Path, plain_model: Path, tmp_path: Path) -> None:
+def test_the_commands_are_functions_of_the_package(shop: Path, plain_model: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     made = dmlcli.index(shop, model=plain_model, workspace=place)
     assert (made.images, made.products) == (12, 4)

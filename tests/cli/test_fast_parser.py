@@ -59,11 +59,11 @@ WORDS: list[list[str]] = [
 
 @pytest.fixture
 def by_typer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What Typer hands to the verb and to the edge; None where it does not come so far."""
+    """What Typer hands to the command and to the edge; None where it does not come so far."""
     seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
-    def guarded(verb: Any, **edge: Any) -> int:
-        own = verb.__closure__[verb.__code__.co_freevars.index("options")].cell_contents
+    def guarded(command: Any, **edge: Any) -> int:
+        own = command.__closure__[command.__code__.co_freevars.index("options")].cell_contents
         seen.append((own, edge))
         return 0
 

@@ -59,8 +59,8 @@ def reports() -> list[tuple[str, str | None]]:
     rooms = [name for _, name, _ in iter_modules(report_package.__path__) if name not in beside]
     listed = []
     for room in rooms:
-        verb = room.removesuffix("_plan")
-        formats = [None, *get_args(get_args(global_options.printing(verb)["format"][0])[0])]
+        command = room.removesuffix("_plan")
+        formats = [None, *get_args(get_args(global_options.printing(command)["format"][0])[0])]
         listed += [
             (room, format)
             for kind in formats

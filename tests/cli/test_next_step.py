@@ -15,7 +15,7 @@ from tests.conftest import Cli, make_shop
 
 
 @pytest.mark.parametrize(
-    ("verb", "typed", "hint", "completed"),
+    ("command", "typed", "hint", "completed"),
     [
         ("index", {}, "dmlcli query img.jpg", "dmlcli query img.jpg"),
         ("index", {"workspace": Path("a b")}, "dmlcli query img.jpg", "dmlcli query -w 'a b' img.jpg"),
@@ -43,8 +43,8 @@ from tests.conftest import Cli, make_shop
         ("query", {"workspace": "w"}, "dmlcli status; dmlcli losses NAME", "dmlcli status -w w; dmlcli losses NAME"),
     ],
 )
-def test_commands_are_completed(verb: str, typed: dict[str, Any], hint: str, completed: str) -> None:
-    next_step.remember(verb, typed | {"images": ["x"], "top_k": 3, "where": None}, [verb])
+def test_commands_are_completed(command: str, typed: dict[str, Any], hint: str, completed: str) -> None:
+    next_step.remember(command, typed | {"images": ["x"], "top_k": 3, "where": None}, [command])
     assert next_step.complete(hint) == completed
 
 

@@ -107,12 +107,12 @@ def test_settings_of_a_recipe_come_before_the_recipe_that_is_named(
         ("DMLCLI_DUPLICATES_THRESHOLD", "2", 'THRESHOLD="2": expected a number from -1 to 1'),
     ],
 )
-def test_a_wrong_value_of_a_variable_is_named_by_the_verb_that_uses_it(
+def test_a_wrong_value_of_a_variable_is_named_by_the_command_that_uses_it(
     name: str, value: str, said: str, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    verb = "query" if "TOP_K" in name else "duplicates" if "DUPL" in name else "eval"
-    found = cli(verb, *([] if verb == "duplicates" else [project / "vectors.npz"]))
+    command = "query" if "TOP_K" in name else "duplicates" if "DUPL" in name else "eval"
+    found = cli(command, *([] if command == "duplicates" else [project / "vectors.npz"]))
     assert found.code == 2 and said in found.err, found.err
     other = cli("losses")
     assert other.code == 0, other.err
@@ -125,7 +125,7 @@ def test_numbers_flags_and_lists_are_taken(cli: Cli, project: Path, monkeypatch:
     assert cli("eval", project / "vectors.npz").code == 1
     (project / "dmlcli.toml").write_text("[eval]\nfail_under = ['recall@1=0', 'map@r=0']\nformat = 'json'\n")
     assert report(cli, project)["failed"] == []
-    monkeypatch.setenv("DMLCLI_QUERY_SPLIT", "none")  # an option of eval, although query is a verb
+    monkeypatch.setenv("DMLCLI_QUERY_SPLIT", "none")  # an option of eval, although query is a command
     found = cli("eval", project / "vectors.npz")
     assert found.code == 2 and "--query-split and --gallery-split" in found.err
 
@@ -180,7 +180,7 @@ def test_a_deleted_folder_holds_no_settings(
 )
 def test_an_error_names_the_setting_that_it_complains_of(option: str, value: Any, message: str, named: bool) -> None:
     error = UsageError(message, "hint")
-    found = {option: settings.Setting(value, "dmlcli.toml", None)}
+    found = {option: settings.ConfiguredValue(value, "dmlcli.toml", None)}
     settings.name_source(error, found, [])
     assert str(error) == message  # typed after all
     settings.name_source(error, found, [option])

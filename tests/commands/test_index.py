@@ -148,7 +148,7 @@ def vectors(file: Path, first: int, last: int) -> Path:
     return file
 
 
-def test_a_kind_may_be_asked_for_and_an_update_keeps_it(cli: Cli, tmp_path: Path) -> None:
+def test_a_kind_may_be_requested_and_an_update_keeps_it(cli: Cli, tmp_path: Path) -> None:
     common = ["-o", tmp_path / "i", "-w", tmp_path / "w", "--format", "json"]
     report = json.loads(cli("index", vectors(tmp_path / "a.npz", 0, 500), "--factory", "IVF8,Flat", *common).out)
     assert (report["kind"], report["added"], report["removed"]) == ("IVF8,Flat", 500, 0)

@@ -63,7 +63,7 @@ def test_a_missing_photo_is_an_error_with_a_hint(photo: str, cli: Cli) -> None:
     assert found.err.splitlines()[1].startswith("hint: ")
 
 
-def test_an_error_is_json_where_json_is_asked_for(photo: str, cli: Cli) -> None:
+def test_an_error_is_json_if_json_is_requested(photo: str, cli: Cli) -> None:
     for format in ("json", "jsonl"):
         found = cli("query", "missing.jpg", "--format", format)
         assert (found.code, found.out) == (4, "")

@@ -327,7 +327,7 @@ def test_what_was_kept_now_and_then_is_taken_up(shop: Path, tmp_path: Path, monk
     assert not list(embeddings.open_shards(target)) and {path.name for path in tmp_path.iterdir()} == {"shop", "e"}
 
 
-def test_other_views_are_computed_anew(shop: Path) -> None:
+def test_other_views_are_computed_again(shop: Path) -> None:
     first = embed(shop).embeddings
     catalog = open_catalog(shop)
     again = compute(catalog, lambda data: view(data, SMALL), forward, "m", views="flip", known=[first])
@@ -421,7 +421,7 @@ def test_a_pipe_in_place_of_a_file_is_reported(tmp_path: Path, name: str) -> Non
         open_embeddings(tmp_path / "e")
 
 
-def test_what_was_removed_is_kept_until_everything_is_made_anew(tmp_path: Path) -> None:
+def test_removed_images_are_kept_until_everything_is_rebuilt(tmp_path: Path) -> None:
     made = make_embeddings(np.eye(4), list("abcd"), model="m")
     folder = tmp_path / "e"
     embeddings.save(folder, made)

@@ -11,7 +11,7 @@ def images(*folders: str, count: int = 16) -> list[missing_images.Image]:
     return [(f"{folder}/{number}.png", f"{folder}{number}") for folder in folders for number in range(count)]
 
 
-def test_an_unmounted_disk_is_asked_for() -> None:
+def test_an_unmounted_disk_is_reported() -> None:
     before = images("disk1/a", "disk2/a", "disk2/b", "disk2/c")
     with pytest.raises(CannotRun) as caught:
         missing_images.check(before, before[:16], "the index in i")
@@ -20,7 +20,7 @@ def test_an_unmounted_disk_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("gone, refused", [(4, False), (5, True)])
-def test_more_than_a_fifth_is_asked_for(gone: int, refused: bool) -> None:
+def test_more_than_a_fifth_needs_confirmation(gone: int, refused: bool) -> None:
     before = images("a", count=20)
     if not refused:
         missing_images.check(before, before[gone:], "it")
@@ -29,7 +29,7 @@ def test_more_than_a_fifth_is_asked_for(gone: int, refused: bool) -> None:
         missing_images.check(before, before[gone:], "it")
 
 
-def test_a_whole_folder_is_asked_for_however_small() -> None:
+def test_a_whole_folder_needs_confirmation_however_small() -> None:
     before = images(*"abcdefgh", count=10)
     with pytest.raises(CannotRun, match="all 10 of c"):
         missing_images.check(before, [image for image in before if not image[0].startswith("c/")], "it")

@@ -87,7 +87,7 @@ def test_gains_are_those_of_plain_loops(cli: Cli, tmp_path: Path, protocol: str)
     assert report["reranked"][0]["difference"]["map@r"] > 0.01
 
 
-def test_eval_judges_what_query_does(cli: Cli, tmp_path: Path) -> None:
+def test_eval_measures_what_query_does(cli: Cli, tmp_path: Path) -> None:
     """The lists that `query --rerank` prints, judged as they are, score what `eval --rerank` tells."""
     for name, (vectors, products) in (("g", gallery_items(1)), ("q", gallery_items(2, images=3))):
         paths = np.array([f"{name}{row}.png" for row in range(len(products))])

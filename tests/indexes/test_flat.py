@@ -25,7 +25,7 @@ def test_single_queries_get_what_faiss_gives(tmp_path: Path, k: int) -> None:
     assert isinstance(searcher, Flat)
     query = make_embeddings(np.random.default_rng(1).normal(size=(1, 24)), ["?"]).vectors
     scores, ids = searcher.search(query, k)
-    expected_scores, expected_ids = Searcher(searcher.near).search(query, k)
+    expected_scores, expected_ids = Searcher(searcher.index).search(query, k)
     assert np.array_equal(ids, expected_ids) and np.allclose(scores, expected_scores, atol=1e-6)
 
 

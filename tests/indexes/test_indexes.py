@@ -236,7 +236,7 @@ def test_rows_that_cannot_be_removed_are_cleared_once_they_are_many(tmp_path: Pa
     index = indexes.update(tmp_path / "i", part(made, range(50, 400)), None).index
     assert len(index.record.dead) == 50
     index = indexes.update(tmp_path / "i", part(made, range(150, 400)), None, prune=True).index
-    assert index.record.dead == [] and index.searcher.near.ntotal == 250
+    assert index.record.dead == [] and index.searcher.index.ntotal == 250
     assert index.search(made.vectors[200:201], 1)[0][0].id == 200
 
 
@@ -290,7 +290,7 @@ def test_a_sample_keeps_the_neighbors_of_what_is_asked(monkeypatch: pytest.Monke
     assert np.array_equal(thin.vectors[thin.asking], whole.vectors[whole.asking])
     assert np.array_equal(thin.vectors[thin.others], whole.vectors[whole.others])
     found = auto_kind.make("Flat", thin.vectors, thin.ids)
-    assert thin.measure(Searcher(found.near)).recall == 1
+    assert thin.measure(Searcher(found.index)).recall == 1
 
 
 def test_building_counts_as_much_as_the_first_queries() -> None:

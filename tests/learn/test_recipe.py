@@ -86,8 +86,8 @@ def test_options_of_index_are_those_of_training() -> None:
 
 
 def test_every_option_of_the_command_line_has_a_heading() -> None:
-    for verb in global_options.VERBS:
-        for parameter in app._parameters(verb):
+    for command in global_options.COMMANDS:
+        for parameter in app._parameters(command):
             _, spelt = get_args(parameter.annotation)
             assert isinstance(spelt, Argument) or spelt.panel in help_panels.PANELS, parameter.name
 
@@ -200,7 +200,7 @@ def test_a_parameter_that_does_not_exist_is_refused(unknown: dict[str, Any], tmp
         ({"epochs": None}, "invalid value for --epochs: None (expected an integer)"),
         ({"tune": 3}, "invalid value for --tune: 3 (choose from none, head, top, all, auto)"),
         ({"backbone": 18}, "invalid value for --backbone: 18 (expected text)"),
-        ({"learning_rate": float("nan")}, "invalid --learning-rate nan: must be at least 0"),
+        ({"learning_rate": float("nan")}, "invalid --learning-rate nan: must be a finite number"),
     ],
 )
 def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -48,7 +48,7 @@ def test_what_is_excluded_is_neither_right_nor_wrong() -> None:
     assert rank_of(found.right, found.wrong).tolist() == [1]
 
 
-def test_a_name_that_is_not_known_is_nobodys() -> None:
+def test_an_unknown_name_belongs_to_no_one() -> None:
     groups = Groups(["", "a"], ["", "a", "", "a"])
     assert groups.rows(0).tolist() == [] and groups.rows(1).tolist() == [1, 3]
 

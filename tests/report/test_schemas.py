@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import dmlcli
-from dmlcli.cli.global_options import VERBS
+from dmlcli.cli.global_options import COMMANDS
 from dmlcli.report import schema
 from docs.schemas import RECORDS
 from tests.conftest import SAMPLE, Cli, Mission
@@ -46,7 +46,7 @@ LINES = {
     "losses": "losses",
     "status": "status",
 }
-JSONL = {f"{verb}_line": LINES[verb] for verb in ("query", "doctor", "duplicates")}
+JSONL = {f"{command}_line": LINES[command] for command in ("query", "doctor", "duplicates")}
 TRAININGS = {
     "train": "train catalog --backbone descriptor --views 1 --epochs 1 -o trained --no-index",
     "train_plan": "train catalog --backbone descriptor --views 1 --epochs 1 --dry-run",
@@ -59,7 +59,7 @@ def mistakes(name: str, value: Any) -> list[str]:
 
 
 def test_every_command_is_tried() -> None:
-    assert {*LINES, *JSONL, "error"} == RECORDS.keys() and {*VERBS} <= LINES.keys()
+    assert {*LINES, *JSONL, "error"} == RECORDS.keys() and {*COMMANDS} <= LINES.keys()
 
 
 @pytest.mark.parametrize("name", RECORDS)

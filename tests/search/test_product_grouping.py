@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmlcli.search.product_grouping import VOTERS, Candidate, Pool, fold
+from dmlcli.search.product_grouping import VOTERS, ImageCandidate, Pool, fold
 
 
 def folded(pool: Pool, rows: list[tuple[str, float]], means: dict[str, float] | None = None) -> list[tuple[str, float]]:
@@ -16,7 +16,7 @@ def folded(pool: Pool, rows: list[tuple[str, float]], means: dict[str, float] | 
     def mean_of(products: Sequence[str]) -> NDArray[np.float32]:
         return np.array([(means or {})[product] for product in products], np.float32)
 
-    candidates = [Candidate(id, name, Path(f"{id}.jpg"), score, score) for id, (name, score) in enumerate(rows)]
+    candidates = [ImageCandidate(id, name, Path(f"{id}.jpg"), score, score) for id, (name, score) in enumerate(rows)]
     return [(one.product, one.score) for one in fold(candidates, pool, mean_of)]
 
 

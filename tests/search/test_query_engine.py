@@ -19,13 +19,13 @@ class Shelf:
     """Six images of three products, the closest first, whoever asks."""
 
     place, kind, images, most = "shelf", "Flat", 6, 6
-    products = ("mug", "mug", "cup", "cup", "jar", "jar")
+    products: tuple[str, ...] = ("mug", "mug", "cup", "cup", "jar", "jar")
 
     def __init__(self, scores: list[float] | None = None) -> None:
         self.scores = scores or [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
 
     def search(self, vectors: Any, k: int, *, among: Any = None) -> list[list[Found]]:
-        rows = zip(range(6), self.scores, self.products, strict=True)
+        rows = zip(range(self.images), self.scores, self.products, strict=True)
         return [[Found(id, score, product, f"{id}.jpg", Path("/shop")) for id, score, product in rows][:k]]
 
     def row(self, number: int) -> tuple[str, dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_a_product_of_many_images_does_not_crowd_out_the_others(pool: Any) -> No
     assert len(shelf.asked) > 1 and shelf.asked[-1] >= 3002
 
 
-def test_nobody_looks_deeper_than_the_least_score_or_the_voters() -> None:
+def test_no_search_looks_deeper_than_the_least_score_or_the_voters() -> None:
     shelf = Crowd(3000)
     assert ask(QueryPlan(3, pool="max", min_score=0.999), shelf) == ["/shop/0.jpg"] and len(shelf.asked) == 1
     shelf = Crowd(3000)
@@ -141,3 +141,40 @@ def test_what_lies_deeper_than_re_ranking_looks_stays_behind() -> None:
     (answer,) = QueryEngine(shelf, shelf, QueryPlan(5, rerank=way), encoding.known).answers([query], [], None)
     assert [Path(hit.image).stem for hit in answer.hits] == ["1", "0", "2", "3", "4"]
     assert [hit.score for hit in answer.hits] == pytest.approx([0.1, 0, 0, 0, 0])
+
+
+class Pairs(Shelf):
+    """Two products of two images each, whose cosines are the first numbers of their vectors."""
+
+    images = most = 4
+    products = ("mug", "cup", "cup", "mug")
+
+    def __init__(self) -> None:
+        super().__init__([0.9, 0.8, 0.7, 0.2])
+
+    def vectors(self, ids: Any) -> Any:
+        return np.array([[self.scores[id], 0] for id in ids], np.float32)
+
+    def of_product(self, product: str, among: Any = None) -> Any:
+        return np.array([id for id in range(4) if self.products[id] == product])
+
+
+@pytest.mark.parametrize(
+    ("plan", "means"),
+    [
+        (QueryPlan(2), {"cup": 0.75, "mug": 0.55}),
+        (QueryPlan(2, without=frozenset({3})), {"mug": 0.9, "cup": 0.75}),
+        (QueryPlan(2, without=frozenset({2, 3})), {"mug": 0.9, "cup": 0.8}),
+        (QueryPlan(2, min_score=0.5), {"mug": 0.9, "cup": 0.75}),
+        (QueryPlan(2, min_score=0.75), {"mug": 0.9, "cup": 0.8}),
+        (QueryPlan(2, min_score=0.85), {"mug": 0.9}),
+    ],
+)
+def test_the_mean_of_a_product_counts_only_images_that_may_be_hits(plan: QueryPlan, means: dict[str, float]) -> None:
+    """Images removed by --minus and images below --min-score do not count."""
+    shelf: Any = Pairs()
+    query = QueryInput("q", vector=np.array([1, 0], np.float32))
+    engine = QueryEngine(shelf, shelf, plan._replace(pool="mean"), encoding.known)
+    (answer,) = engine.answers([query], [], None)
+    assert [hit.product for hit in answer.hits] == list(means)
+    assert [hit.score for hit in answer.hits] == pytest.approx(list(means.values()))

@@ -11,7 +11,7 @@ import pytest
 from dmlcli.errors import CannotRun, ImageError, UsageError
 from dmlcli.image import cut, open_image
 from dmlcli.search import query_inputs
-from dmlcli.search.product_grouping import Candidate, fold
+from dmlcli.search.product_grouping import ImageCandidate, fold
 from tests.conftest import encoded, photo
 
 
@@ -48,7 +48,8 @@ def test_a_vector_has_no_bytes() -> None:
 
 def test_images_without_a_product_stand_for_themselves() -> None:
     rows = [
-        Candidate(number, name, Path("x"), s, s) for number, (name, s) in enumerate([("", 0.9), ("", 0.8), ("a", 0.7)])
+        ImageCandidate(number, name, Path("x"), s, s)
+        for number, (name, s) in enumerate([("", 0.9), ("", 0.8), ("a", 0.7)])
     ]
     folded = fold(rows, "max", lambda _: [])  # type: ignore[arg-type, return-value]
     assert [one.id for one in folded] == [0, 1, 2]

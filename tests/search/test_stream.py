@@ -92,7 +92,7 @@ def test_the_work_overlaps() -> None:
     assert time.perf_counter() - began < 0.9
 
 
-def test_nobody_waits_for_what_has_not_come() -> None:
+def test_no_answer_waits_for_a_later_query() -> None:
     """Each answer is there before the next photo is."""
     may_go_on = threading.Event()
 
@@ -149,7 +149,7 @@ def test_an_error_anywhere_comes_out_after_what_was_done_before_it(stage: str) -
         list(stream)
 
 
-def test_threads_end_when_nobody_asks_for_more() -> None:
+def test_threads_end_when_no_more_is_requested() -> None:
     before = threading.active_count()
     stream = encode(sources([str(value) for value in range(500)]), number, first_values)
     next(stream)

@@ -58,7 +58,7 @@ def test_a_file_that_matched_is_not_read_again(folder: Path, monkeypatch: pytest
 
 def test_a_damaged_note_only_costs_the_reading(folder: Path) -> None:
     sums = checksums.sums(folder, ["a"])
-    (folder / checksums.SEEN).write_text("{")
+    (folder / checksums.CHECKED).write_text("{")
     checksums.check(folder, sums)
     (folder / "a").write_bytes(b"123456780")
     with pytest.raises(ValueError):

@@ -33,8 +33,8 @@ def items(root: Path) -> Iterator[Item]:
     for name, product in lists.rows(root / _LISTS / "train_list.txt", 2):
         yield Item(f"image/{name}.jpg", product, split="train")
     for size in _SIZES:
-        seen: set[str] = set()
+        in_gallery: set[str] = set()
         for name, product in lists.rows(root / _LISTS / f"test_list_{size}.txt", 2):
-            role = "query" if product in seen else "gallery"
-            seen.add(product)
+            role = "query" if product in in_gallery else "gallery"
+            in_gallery.add(product)
             yield Item(f"image/{name}.jpg", product, split=f"{role}-{size}")

@@ -219,7 +219,8 @@ def _write(server: Server, record: Record) -> None:
 def _checked(collection: Collection, embeddings: Embeddings, ids: Ids) -> parity.Parity:
     """Hold the hits of the collection against exact search of the vectors that were pushed.
 
-    Errors: CannotRun where rows are missing.
+    Raises:
+        CannotRun: rows are missing.
     """
     if collection.images != len(ids):
         raise CannotRun(

@@ -39,7 +39,8 @@ class Server:
         """Args:
             make: whether a file that is not there is made.
 
-        Errors: CannotRun where pymilvus is missing or the server does not answer.
+        Raises:
+            CannotRun: pymilvus is missing, or the server does not answer.
         """
         self.address = address
         try:
@@ -256,7 +257,8 @@ class Server:
     def _ask(self, ask: Callable[[], Any], pauses: Sequence[int] = _PAUSES) -> Any:
         """The answer; a server that is away is asked again after pauses, since all that is asked may be asked twice.
 
-        Errors: CannotRun for whatever pymilvus, what carries it, and milvus-lite raise.
+        Raises:
+            CannotRun: pymilvus, grpc or milvus-lite raised an error.
         """
         import grpc
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli import spec_strings
 from dmlcli.errors import UsageError, nearest
-from dmlcli.spec_strings import Setting, Value
+from dmlcli.spec_strings import Value, WordSetting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,7 +67,7 @@ class LossInfo:
     sampler: str
     takes_references: bool
     learning_rate_factor: float
-    settings: tuple[Setting, ...]
+    settings: tuple[WordSetting, ...]
     parameters: tuple[Parameter, ...]
 
 
@@ -205,12 +205,12 @@ def _items(section: str) -> Iterable[tuple[str, str]]:
             yield name, _joined(text)
 
 
-def _settings(loss: ast.ClassDef, meanings: dict[str, str]) -> Iterable[Setting]:
+def _settings(loss: ast.ClassDef, meanings: dict[str, str]) -> Iterable[WordSetting]:
     constructor = next(node for node in loss.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     arguments = constructor.args
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         value = ast.literal_eval(default) if default else None
-        yield Setting(argument.arg, tuple(_kinds(argument.annotation)), value, meanings.get(argument.arg, ""))
+        yield WordSetting(argument.arg, tuple(_kinds(argument.annotation)), value, meanings.get(argument.arg, ""))
 
 
 def _kinds(annotation: Any) -> list[str]:

@@ -46,7 +46,9 @@ def build_backbone(weights: Weights, pooling: str | None = None) -> nn.Module:
         pooling: `avg`, `max`, `gem`, `avg+max`, or `two-maps`: both poolings, of the last map and of the last one
             that is twice its size, or `two-maps+descriptor`. None: as the network was published.
 
-    Errors: WeightsError where the weights are those of another network, UsageError where it has no map to pool.
+    Raises:
+        WeightsError: the weights are those of another network.
+        UsageError: the network has no feature map to pool.
     """
     trunk = _skeleton(weights.backbone, pooling)
     if weights.state is not None:

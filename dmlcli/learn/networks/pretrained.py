@@ -45,7 +45,9 @@ def resolve(backbone: str, wanted: str) -> Weights:
     Args:
         wanted: `auto`, `pretrained`, `none`, or the path of a state dict (.pth, .safetensors).
 
-    Errors: UsageError for an unknown backbone, WeightsError where the weights cannot be had or read.
+    Raises:
+        UsageError: the backbone is unknown.
+        WeightsError: the weights cannot be downloaded or read.
     """
     if backbone.startswith(timm_backbones.PREFIX):
         return _of_timm(backbone, wanted)

@@ -54,7 +54,8 @@ def image_settings(name: str) -> ImageSettings:
 def published(name: str) -> tuple[dict[str, Tensor], str]:
     """Return the weights of a checkpoint and where they come from: timm's cache, else its download.
 
-    Errors: WeightsError where they cannot be had.
+    Raises:
+        WeightsError: they are not in the cache and cannot be downloaded.
     """
     known = name.removeprefix(PREFIX)
     config = _timm().models.get_pretrained_cfg(known)
