@@ -5,7 +5,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compare", "doctor", "duplicates", "embed", "eval", "index", "losses", "query", "status", "train"]
+__all__ = [
+    "backbones",
+    "compare",
+    "doctor",
+    "duplicates",
+    "embed",
+    "eval",
+    "index",
+    "losses",
+    "query",
+    "status",
+    "train",
+]
 
 
 def __getattr__(name: str) -> "Any":

@@ -15,7 +15,19 @@ from dmlcli.learn import losses
 from docs import schemas
 
 DOCS = Path(__file__).parent
-COMMANDS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
+COMMANDS = (
+    "train",
+    "embed",
+    "index",
+    "query",
+    "eval",
+    "compare",
+    "doctor",
+    "duplicates",
+    "losses",
+    "backbones",
+    "status",
+)
 
 
 def cli() -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from dmlcli import report
 from dmlcli.cli.formatting import SCHEMA
 from dmlcli.report import units
+from dmlcli.report.backbones import BackbonesReport
 from dmlcli.report.compare import CompareReport
 from dmlcli.report.doctor import DoctorReport, Problem
 from dmlcli.report.duplicates import DuplicatesReport, Group
@@ -31,6 +32,7 @@ from dmlcli.report.train_plan import PlanReport
 
 FOLDER = Path(report.__file__).parent / "schemas"
 RECORDS: dict[str, tuple[type, str]] = {
+    "backbones": (BackbonesReport, "dmlcli backbones --format json"),
     "compare": (CompareReport, "dmlcli compare --format json"),
     "doctor": (DoctorReport, "dmlcli doctor --format json"),
     "doctor_line": (Problem, "A line of dmlcli doctor --format jsonl"),

@@ -32,6 +32,7 @@ _SYNONYMS = {  # names that other programs have for a command, or for an option
     **dict.fromkeys(("info", "show", "list", "ls"), "status"),
     "predict": "query",
     "loss": "losses",
+    **dict.fromkeys(("backbone", "networks", "fetch", "download"), "backbones"),
     "version": "--version",
 }
 _SUMMARIES = {  # for the list of commands, which imports none of them; each fits a line of 80 columns
@@ -41,6 +42,7 @@ _SUMMARIES = {  # for the list of commands, which imports none of them; each fit
     "eval": "Measure Recall@K, MAP@R and other metrics.",
     "compare": "Find out which loss suits your photos.",
     "losses": "List the losses, or show one in detail.",
+    "backbones": "List the backbones, and get their weights.",
     "status": "Show what the workspace contains.",
     "query": "Search the index by photo.",
     "doctor": "Check a catalog: broken photos, duplicates, leaks.",

@@ -15,6 +15,7 @@ _FORMATS: dict[str, Any] = {
     "eval": Literal["table", "json", "csv", "markdown", "latex"],
     "compare": _PLAIN,
     "losses": _PLAIN,
+    "backbones": Literal["table", "tsv", "json"],
     "status": _PLAIN,
     "query": _ANSWERS,
     "doctor": Literal["table", "jsonl", "json"],

@@ -39,7 +39,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
     else:
         if format == "json":
             formatting.row(printable.dumps({"schema": formatting.SCHEMA} | asdict(report)))
-        elif module == "eval" and format in view.TABLES:
+        elif format in getattr(view, "TABLES", ()):
             view.print_table(report, format)
         else:
             view.show(report)

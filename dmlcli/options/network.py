@@ -29,6 +29,12 @@ Recipe = Annotated[
 ]
 Losses = Annotated[_WithCommas, Option(panel="Loss", help="Losses to compare: all, or some, separated by commas.")]
 LossName = Annotated[str | None, Argument(help="Show the details of one loss.")]
+BackboneName = Annotated[str | None, Argument(help="Show the details of one backbone, or of a need.")]
+Measure = Annotated[bool, Option("--measure", panel="Run", help="Also measure the CPU time of an image.")]
+Fetch = Annotated[
+    bool,
+    Option("--fetch", panel="Run", help="Download the weights of the backbone, and show their file and its SHA-256."),
+]
 
 # of `index` and `embed`, which search without a trained model; those of a training are in learn/recipe.py
 PretrainedBackbone = Annotated[

@@ -31,6 +31,9 @@ MetricDifference = Annotated[float, Range(-2, 2)]
 """One metric minus another."""
 Cosine = Annotated[float, Range(-1.01, 1.01)]
 """A cosine similarity; rounding takes it just outside of [-1, 1]."""
+Amount = Annotated[float, Range(0)]
+"""Millions of parameters, megabytes, …"""
+Percent = Annotated[float, Range(0, 100)]
 Interval = tuple[Share, Share]
 """Low and high end of the 95 % interval of a score."""
 DifferenceInterval = tuple[Difference, Difference]

@@ -11,7 +11,19 @@ import pytest
 import dmlcli
 from tests.conftest import Cli, Mission, process
 
-COMMANDS = ("train", "embed", "index", "query", "eval", "compare", "doctor", "duplicates", "losses", "status")
+COMMANDS = (
+    "train",
+    "embed",
+    "index",
+    "query",
+    "eval",
+    "compare",
+    "doctor",
+    "duplicates",
+    "losses",
+    "backbones",
+    "status",
+)
 LOADED = (
     "import json, sys\n"
     "from dmlcli.cli.main import run\n"

@@ -44,6 +44,7 @@ LINES = {
     "doctor": "doctor mugs",
     "duplicates": "duplicates --index with-copies",
     "losses": "losses",
+    "backbones": "backbones",
     "status": "status",
 }
 JSONL = {f"{command}_line": LINES[command] for command in ("query", "doctor", "duplicates")}
@@ -117,5 +118,5 @@ def test_an_error_is_what_its_schema_says(cli: Cli) -> None:
 
 
 def test_a_schema_that_is_not_there_is_reported_with_those_that_are() -> None:
-    with pytest.raises(ValueError, match=r"'qurey'; known: compare, .*query, query_line"):
+    with pytest.raises(ValueError, match=r"'qurey'; known: backbones, .*query, query_line"):
         schema("qurey")
