@@ -51,6 +51,11 @@ class Workspace:
         return self.folder / "frozen"
 
     @property
+    def compared(self) -> Path:
+        """The backbone that a comparison is at, as a model of its own; it is removed afterwards."""
+        return self.folder / "compared"
+
+    @property
     def runs(self) -> Path:
         """The training runs, each in a folder of its own."""
         return self.folder / "runs"

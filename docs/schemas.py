@@ -17,6 +17,7 @@ from dmlcli.cli.formatting import SCHEMA
 from dmlcli.report import units
 from dmlcli.report.backbones import BackbonesReport
 from dmlcli.report.compare import CompareReport
+from dmlcli.report.compare_backbones import CompareBackbonesReport
 from dmlcli.report.doctor import DoctorReport, Problem
 from dmlcli.report.duplicates import DuplicatesReport, Group
 from dmlcli.report.embed import EmbedReport
@@ -34,6 +35,7 @@ FOLDER = Path(report.__file__).parent / "schemas"
 RECORDS: dict[str, tuple[type, str]] = {
     "backbones": (BackbonesReport, "dmlcli backbones --format json"),
     "compare": (CompareReport, "dmlcli compare --format json"),
+    "compare_backbones": (CompareBackbonesReport, "dmlcli compare --backbones --format json"),
     "doctor": (DoctorReport, "dmlcli doctor --format json"),
     "doctor_line": (Problem, "A line of dmlcli doctor --format jsonl"),
     "duplicates": (DuplicatesReport, "dmlcli duplicates --format json"),

@@ -40,7 +40,7 @@ _SUMMARIES = {  # for the list of commands, which imports none of them; each fit
     "embed": "Compute embeddings of a catalog or of images.",
     "index": "Index a catalog, with or without a trained model.",
     "eval": "Measure Recall@K, MAP@R and other metrics.",
-    "compare": "Find out which loss suits your photos.",
+    "compare": "Find out which loss or backbone suits your photos.",
     "losses": "List the losses, or show one in detail.",
     "backbones": "List the backbones, and get their weights.",
     "status": "Show what the workspace contains.",

@@ -20,7 +20,7 @@ _TABLE = Path(__file__).with_suffix("").parent / "backbones.tsv"
 TIMM = "timm:"  # what names of timm's networks start with
 ALL_HERE = "all-here"
 NEEDS = {  # names by need, and why the row that has each is taken
-    "fast": "the fewest operations of those that torchvision has",
+    "fast": "the least CPU time of those with weights",
     "balanced": "the default",
     "best": "the highest mean of the published figures",
     "fashion": "the highest published In-Shop figure below 100 million parameters",

@@ -27,7 +27,18 @@ Recipe = Annotated[
         autocompletion=_complete_recipe,
     ),
 ]
-Losses = Annotated[_WithCommas, Option(panel="Loss", help="Losses to compare: all, or some, separated by commas.")]
+Losses = Annotated[
+    _WithCommas | None,
+    Option(panel="Loss", help="Losses to compare: all, or some, separated by commas.  [default: all]"),
+]
+Backbones = Annotated[
+    _WithCommas | None,
+    Option(
+        panel="Network",
+        help="Compare these backbones instead of losses, separated by commas; NAME=FILE names a file of weights; "
+        "all-here: those whose weights are here (see dmlcli backbones).",
+    ),
+]
 LossName = Annotated[str | None, Argument(help="Show the details of one loss.")]
 BackboneName = Annotated[str | None, Argument(help="Show the details of one backbone, or of a need.")]
 Measure = Annotated[bool, Option("--measure", panel="Run", help="Also measure the CPU time of an image.")]

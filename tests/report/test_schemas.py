@@ -40,6 +40,7 @@ LINES = {
     "--fail-under recall@1=1 --html page.html",
     "eval_plan": "eval catalog --all --dry-run",
     "compare": "compare mugs --losses nca --epochs 1 --views 1 --backbone descriptor",
+    "compare_backbones": "compare mugs --backbones descriptor,mobilenet_v2=mobilenet_v2.pth --views 1",
     "query": "query mugs --by product --explain --min-score 0.5",
     "doctor": "doctor mugs",
     "duplicates": "duplicates --index with-copies",
