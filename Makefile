@@ -18,7 +18,7 @@ test-slow: $(READY)
 # Slow tests that CI runs too: killed and shared work, every kind of index, Milvus, and what is left outside.
 # A file stays in one process, because its tests share a workspace that takes long to make.
 CI_SLOW := tests/cli/test_streams.py tests/commands/test_crashes.py tests/commands/test_golden.py \
-  tests/commands/test_outside.py tests/commands/test_processes.py tests/commands/test_resume.py \
+  tests/commands/test_default_backbone.py tests/commands/test_outside.py tests/commands/test_processes.py tests/commands/test_resume.py \
   tests/commands/test_train.py tests/commands/test_train_safety.py tests/catalog/test_shards.py tests/indexes/milvus \
   tests/learn/losses tests/learn/networks/test_onnx_export.py tests/learn/training/test_distributed.py \
   tests/learn/validation/test_synthetic_queries.py \
@@ -46,5 +46,5 @@ clean:
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,weights]'
 	touch $@

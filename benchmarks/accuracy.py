@@ -1,6 +1,6 @@
 """How well `dmlcli train` finds products it was trained on, and products it was not, on the grocery photos.
 
-    python benchmarks/accuracy.py ../shared/data --backbone mobilenet_v2 --weights FILE [--workspace DIR]
+    python benchmarks/accuracy.py ../shared/data [--backbone mobilenet_v2 --weights FILE] [--workspace DIR]
 
 Every choice is made by folds on the images that training may open; the images that score are looked at once, after
 it. Seen products: photos of split test searched among split train, all 81 products. Unseen products: fitted on a random
@@ -32,6 +32,7 @@ from dmlcli.learn.training import refit
 from dmlcli.learn.training.candidate import lda_candidate
 from dmlcli.learn.validation import training_data
 from dmlcli.learn.validation.plan import make_plan
+from dmlcli.model import DEFAULT_BACKBONE
 from dmlcli.ranking import rankings
 from dmlcli.workspace import make
 
@@ -45,7 +46,7 @@ def main() -> None:
     """Print one line for each protocol."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--pooling")
     parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-accuracy")
@@ -65,7 +66,12 @@ def main() -> None:
     started = time.perf_counter()
     embedded, head_params = _trained(data, recipe, set(products))
     seconds = time.perf_counter() - started
-    for name, vectors in (("frozen", data.baseline.numpy()), (f"trained ({head_params}, {seconds:.0f} s)", embedded)):
+    pooled = data.search_features.numpy()  # what a search without training compares
+    for name, vectors in (
+        ("frozen", data.baseline.numpy()),
+        ("pooled", pooled),
+        (f"trained ({head_params}, {seconds:.0f} s)", embedded),
+    ):
         scores = _search(data, vectors, "test", "train", set(products))
         print(f"seen products: {name}: {_reported(scores)}")
     _unseen_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
@@ -117,10 +123,11 @@ def _unseen_products(
         unseen = set(random.Random(fold).sample(products, len(products) // 2))
         embedded, head_params = _trained(data, recipe, set(products) - unseen, pictures=pictures)
         for protocol in protocols:
-            before, after = (_search(data, vectors, *protocol, unseen) for vectors in (data.baseline.numpy(), embedded))
+            features = data.baseline.numpy(), data.search_features.numpy(), embedded
+            before, pooled, after = (_search(data, vectors, *protocol, unseen) for vectors in features)
             names = [data.photos.items[row].product for row in _rows(data, protocol[0], unseen)]
             gains[protocol].append((before, after, names))
-            change = f"{_reported(before)} -> {_reported(after)}  ({head_params})"
+            change = f"{_reported(before)} -> pooled {_reported(pooled)} -> {_reported(after)}  ({head_params})"
             print(f"unseen products, fold {fold}, {' -> '.join(protocol)}: {change}")
     for protocol, folds in gains.items():
         changes_shown = []

@@ -111,7 +111,7 @@ def find_or_make_model(
 
     backbone = asked.backbone or DEFAULT_BACKBONE
     start = pretrained.resolve(backbone, str(asked.weights or "auto"))
-    network = frozen.build(start, pooling=asked.pooling)
+    network = frozen.build_search_network(start, pooling=asked.pooling)
     return frozen.save(place.model, network, start, photos, asked_for=backbone)
 
 

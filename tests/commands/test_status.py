@@ -19,7 +19,7 @@ def test_an_empty_folder_is_reported_how_to_begin(tmp_path: Path, cli: Cli, monk
 def test_it_says_what_the_workspace_holds_and_repeats_the_caution(mission: Mission, cli: Cli) -> None:
     found = cli("status", "-w", mission.workspace)
     assert found.code == 0 and "descriptor" in found.out and "100 images" in found.out
-    assert found.err.count("the built-in descriptor is used instead of mobilenet_v3_large (see --weights)\n") == 1
+    assert found.err.count("the built-in descriptor is used instead of efficientnet_lite0 (see --weights)\n") == 1
     assert "cannot download" not in found.err and f"next: dmlcli query -w {mission.workspace} img.jpg" in found.err
     report = json.loads(cli("status", "-w", mission.workspace, "--format", "json").out)
     assert list(report) == ["schema", "workspace", "model", "embeddings", "index", "next", "cautions", "runs"]

@@ -82,7 +82,12 @@ def test_the_stand_in_for_missing_weights_warns_once_and_is_recorded(mission: Mi
 
 def test_pretrained_weights_that_cannot_be_had_exit_4(cli: Cli, shop: Path, tmp_path: Path) -> None:
     found = cli("train", shop, "--weights", "pretrained", "-w", tmp_path / "w")
-    assert found.code == 4 and "cannot download" in found.err and "hint: --weights FILE" in found.err
+    assert (
+        found.code == 4
+        and "cannot download" in found.err
+        and "hint: pip install" in found.err
+        and "--weights FILE" in found.err
+    )
     assert not (tmp_path / "w" / "model").exists()
 
 

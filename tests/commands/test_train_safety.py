@@ -184,7 +184,7 @@ def test_training_that_diverges_ends_with_4_and_leaves_the_model_before(
     assert open_model(workspace / "model").record.fingerprint == before
 
 
-def test_tune_none_pools_and_decodes_as_asked_and_is_otherwise_the_frozen_backbone(
+def test_tune_none_pools_and_decodes_as_asked_and_keeps_the_weights_of_the_backbone(
     train: Train, random_weights: Path, workspace: Path
 ) -> None:
     import torch
@@ -192,7 +192,7 @@ def test_tune_none_pools_and_decodes_as_asked_and_is_otherwise_the_frozen_backbo
     network = ["--tune", "none", "--backbone", "alexnet", "--weights", random_weights, "--no-index"]
     report = report_of(train(*network, "--pooling", "max", "--decode", "exact"))
     model = open_model(report["model"])
-    assert (model.record.pooling, model.record.image.decode, report["chosen"]) == ("max", "exact", "frozen backbone")
+    assert (model.record.pooling, model.record.image.decode, report["chosen"]) == ("max", "exact", "pooled features")
     given = torch.load(random_weights, weights_only=True)
     assert all((model.weights()[f"backbone.{name}"] == value.numpy()).all() for name, value in given.items())
     assert report_of(train(*network))["fingerprint"] != report["fingerprint"]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from dmlcli.errors import UsageError, WeightsError
 from dmlcli.image import ImageSettings
-from dmlcli.learn.networks import identify, timm_backbones
+from dmlcli.learn.networks import efficientnet_lite0, identify, timm_backbones
 from dmlcli.learn.networks.descriptor import Descriptor
 from dmlcli.learn.networks.pretrained import DESCRIPTOR, Weights
 
@@ -253,6 +253,8 @@ def _skeleton(name: str, pooling: str | None) -> nn.Module:
         return Descriptor()
     if name.startswith(timm_backbones.PREFIX):
         return _of_timm(name, pooling)
+    if name == efficientnet_lite0.NAME:
+        return Chain(efficientnet_lite0.EfficientNetLite0(), ("features",), nn.Identity(), pooling or "avg")
     extra = (
         {"aux_logits": False, "init_weights": False, "transform_input": True}
         if name in ("googlenet", "inception_v3")

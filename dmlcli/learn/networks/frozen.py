@@ -15,7 +15,7 @@ from dmlcli.learn.networks import inference, onnx_export
 from dmlcli.learn.networks.backbone import build_backbone, default_pooling, feature_dim
 from dmlcli.learn.networks.heads import IdentityHead
 from dmlcli.learn.networks.network import Network
-from dmlcli.learn.networks.pretrained import Weights, resolve
+from dmlcli.learn.networks.pretrained import DESCRIPTOR, Weights, resolve
 from dmlcli.learn.recipe import Recipe
 from dmlcli.model import Model, ModelRecord, open_model
 from dmlcli.onnx_runtime import open_graph
@@ -77,6 +77,21 @@ def build(weights: Weights, seed: int = 0, pooling: str | None = None) -> Networ
     backbone = build_backbone(weights, pooling)
     head = IdentityHead(feature_dim(backbone, weights.image))
     return Network(backbone, head, weights.image, pooling=pooling).eval()
+
+
+def build_search_network(weights: Weights, seed: int = 0, pooling: str | None = None) -> Network:
+    """Return the network of a search without training: the richest pooling, of the image and its mirror image.
+
+    The descriptor sees the image alone: on the sample catalog its mirror image lowers Recall@1 from 79 to 77 %.
+
+    Args:
+        weights: of the backbone.
+        seed: of random weights; unused if weights are loaded.
+        pooling: None: the richest that the backbone supports.
+    """
+    network = build(weights, seed, pooling or default_pooling(weights.backbone))
+    network.mirror = weights.backbone != DESCRIPTOR
+    return network
 
 
 def fingerprint(frozen: Network, weights: Weights) -> str:

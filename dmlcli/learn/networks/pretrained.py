@@ -1,12 +1,14 @@
-"""Where a backbone's pretrained weights come from: torchvision's cache, a download, a file, or nowhere.
+"""Where a backbone's pretrained weights come from: a pip package, torch's cache, a download, a file, or nowhere.
 
-`--weights auto` takes the cache, then the download, else falls back to the built-in descriptor, with a caution that
-travels with the model; `pretrained` makes that an error; `none` starts from random numbers; anything else is a file.
+`--weights auto` takes the package (of the default backbone), then the cache, then the download, else falls back to the
+built-in descriptor, with a caution that travels with the model; `pretrained` makes that an error; `none` starts from
+random numbers; anything else is a file.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import torch
@@ -16,10 +18,14 @@ from torch import Tensor
 from dmlcli import progress, storage
 from dmlcli.errors import CannotRun, UsageError, WeightsError, nearest
 from dmlcli.image import ImageSettings
-from dmlcli.learn.networks import timm_backbones
+from dmlcli.learn.networks import efficientnet_lite0, timm_backbones, weights_package
 from dmlcli.learn.networks.descriptor import IMAGE as DESCRIPTOR_IMAGE
 
 DESCRIPTOR = "descriptor"
+_LITE0_URL = (  # timm's file of the same weights
+    "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/"
+    "tf_efficientnet_lite0-0aa007d2.pth"
+)
 _TIMEOUT = 20  # seconds without a byte before a download counts as failed
 
 
@@ -35,8 +41,8 @@ class Weights:
 
 
 def backbones() -> list[str]:
-    """Return the names that `--backbone` knows: torchvision's classification networks and the built-in descriptor."""
-    return sorted([*torchvision.models.list_models(module=torchvision.models), DESCRIPTOR])
+    """Return the names that `--backbone` knows, without timm's: torchvision's networks for classification, and ours."""
+    return sorted([*torchvision.models.list_models(module=torchvision.models), efficientnet_lite0.NAME, DESCRIPTOR])
 
 
 def resolve(backbone: str, wanted: str) -> Weights:
@@ -57,6 +63,8 @@ def resolve(backbone: str, wanted: str) -> Weights:
         if wanted not in ("auto", "none"):
             raise UsageError("the descriptor backbone has no weights", hint="leave --weights out")
         return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in")
+    if backbone == efficientnet_lite0.NAME:
+        return _of_lite0(wanted)
     published = torchvision.models.get_model_weights(backbone)
     if wanted == "none":
         return Weights(backbone, None, _image_settings(published.DEFAULT), "none (random)")
@@ -69,6 +77,37 @@ def resolve(backbone: str, wanted: str) -> Weights:
         if wanted == "pretrained":
             raise
         return _stand_in(backbone, error)
+
+
+def _of_lite0(wanted: str) -> Weights:
+    """Return the same for EfficientNet-Lite0: from its pip package, torch's cache, or the download."""
+    name, image = efficientnet_lite0.NAME, efficientnet_lite0.IMAGE
+    if wanted == "none":
+        return Weights(name, None, image, "none (random)")
+    if wanted not in ("auto", "pretrained"):
+        return Weights(name, efficientnet_lite0.from_published(_read(Path(wanted))), image, str(wanted))
+    try:
+        state, source = _lite0_state()
+    except WeightsError as error:
+        if wanted == "pretrained":
+            raise
+        return _stand_in(name, error)
+    return Weights(name, efficientnet_lite0.from_published(state), image, source)
+
+
+def _lite0_state() -> tuple[dict[str, Tensor], str]:
+    """Return the weights of EfficientNet-Lite0, and where they come from."""
+    try:
+        data = weights_package.read()
+        return _read(io.BytesIO(data)), f"{weights_package.NAME} {weights_package.VERSION} (pip)"
+    except WeightsError as of_package:
+        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(_LITE0_URL).path).name
+        try:
+            if not file.exists():
+                _download(_LITE0_URL, file)
+            return _read(file), f"timm's {file.name} ({_LITE0_URL})"
+        except WeightsError as error:
+            raise WeightsError(f"{of_package}; {error}", hint=f"{of_package.hint}, or {error.hint}") from error
 
 
 def _of_timm(backbone: str, wanted: str) -> Weights:
@@ -92,7 +131,7 @@ def _stand_in(backbone: str, error: WeightsError) -> Weights:
     """Return the descriptor, after a warning with the reason; its caution is what status repeats."""
     progress.warn(
         f"no pretrained weights for {backbone} ({error}); falling back to the built-in descriptor, which finds fewer "
-        "products. For more: connect once, or name a file with --weights"
+        f"products. For more: {error.hint}"
     )
     caution = f"the built-in descriptor is used instead of {backbone} (see --weights)"
     return Weights(DESCRIPTOR, None, DESCRIPTOR_IMAGE, "built in", caution)
@@ -139,12 +178,12 @@ def _download(url: str, file: Path) -> None:
         raise WeightsError(f"cannot download {url}: {reason}", hint="--weights FILE names a file you have") from error
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def _read(file: Path | BinaryIO) -> dict[str, Tensor]:
     """Read a state dict without executing code."""
-    if not file.is_file():
+    if isinstance(file, Path) and not file.is_file():
         raise WeightsError(f"weights not found: {file}", hint="--weights takes auto, pretrained, none or a file")
     try:
-        if file.suffix == ".safetensors":
+        if isinstance(file, Path) and file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)

@@ -1,7 +1,7 @@
 """A state of the network that was scored, and when one is better than another.
 
-The frozen backbone and the LDA head come first, then one candidate for each epoch; the best is kept, so that training
-never ends worse than it began.
+The frozen backbone, its pooled features and the LDA head come first, then one candidate for each epoch. The best is
+kept, so that training never ends worse than it began.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -13,8 +13,10 @@ from dmlcli.learn.validation.head_selection import mean
 from dmlcli.learn.validation.plan import ValidationPlan
 from dmlcli.learn.validation.scoring import geometric_mean
 from dmlcli.metrics import Interval
+from dmlcli.model import UNTRAINED
 from dmlcli.progress import Pass
 
+FROZEN, POOLED = UNTRAINED  # the origins of candidates without a head
 _WORTH = 1.01  # times the LDA head's score: the best of many epochs looks better than it is
 
 
@@ -78,24 +80,33 @@ class ScoredEpoch:
 
 def frozen_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
     """Return the frozen backbone as a candidate, scored in all folds or in the first alone."""
-    return Candidate("frozen backbone", mean(plan.frozen_scores[:1] if first else plan.frozen_scores))
+    return Candidate(FROZEN, mean(plan.frozen_scores[:1] if first else plan.frozen_scores))
+
+
+def pooled_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
+    """Return the pooled features of the frozen backbone as a candidate, scored in all folds or in the first alone."""
+    scores = mean(plan.pooled_scores[:1] if first else plan.pooled_scores)
+    return Candidate(POOLED, scores, behind=behind(scores, frozen_candidate(plan, first=first).scores))
 
 
 def select(plan: ValidationPlan, epoch: Candidate) -> tuple[Candidate, Candidate]:
     """Return the candidate to keep if it beats the frozen backbone, and the frozen backbone scored in the same folds.
 
     Epochs are scored in the first fold alone. If the best of them does not beat the frozen backbone there, an LDA head
-    that beats it over all folds is kept.
+    that beats it over all folds is kept. The pooled features of the backbone are kept if they score higher still.
 
     Args:
-        plan: the scores of the frozen backbone and the LDA head in each fold.
+        plan: the scores of the frozen backbone, its pooled features and the LDA head in each fold.
         epoch: the best candidate of gradient training; the LDA head where no epoch was better than that.
     """
-    lda, frozen = lda_candidate(plan), frozen_candidate(plan)
+    best, frozen = lda_candidate(plan), frozen_candidate(plan)
     frozen_there = frozen_candidate(plan, first=True)
-    if epoch.trained and (epoch.beats(frozen_there) or not lda.beats(frozen)):
-        return epoch, frozen_there
-    return lda, frozen
+    if epoch.trained and (epoch.beats(frozen_there) or not best.beats(frozen)):
+        best, frozen = epoch, frozen_there
+    pooled = pooled_candidate(plan, first=frozen is frozen_there)
+    if pooled.scores and pooled.beats(frozen) and pooled.beats(best):
+        best = pooled
+    return best, frozen
 
 
 def lda_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:

@@ -203,7 +203,7 @@ def _first_of(data: TrainingData, recipe: Recipe, made: list[ValidationSplit]) -
     spec = HeadSpec(recipe.head, recipe.dim)
     baseline = [fold.validation.searches.scores(fold.validation.baseline.numpy())]
     choice = HeadChoice(CONSERVATIVE, [], []) if spec.kind == "identity" else choose([fold], spec, baseline)
-    return ValidationPlan([fold], "", spec, choice.head_params, baseline, choice.scores, choice.open_set)
+    return ValidationPlan([fold], "", spec, choice.head_params, baseline, choice.scores, baseline, choice.open_set)
 
 
 def _gradient(

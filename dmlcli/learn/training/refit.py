@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from dmlcli.learn.data.loader import features_of
-from dmlcli.learn.networks.heads import BlendHead
+from dmlcli.learn.networks.heads import BlendHead, HeadSpec
 from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import stage_selection
 from dmlcli.learn.training.backbone_stages import solve_head
-from dmlcli.learn.training.candidate import Candidate
+from dmlcli.learn.training.candidate import POOLED, Candidate
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.validation.folds import final_fit_rows
 from dmlcli.learn.validation.head_selection import initial_network, new_head
@@ -24,9 +24,11 @@ from dmlcli.learn.validation.training_data import TrainingData
 def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str, float] | None:
     """Return the cosine that the photos of unseen products stay below, as model.json keeps it; None: not known.
 
-    That is where folds hold out no products (`--for seen`), and with a backbone that was trained, whose features
-    would have to be computed once more.
+    That is where folds hold out no products (`--for seen`), with a backbone that was trained, whose features would have
+    to be computed once more, and without a head.
     """
+    if best.origin == POOLED:
+        return None
     found, fold = plan.open_set, plan.folds[0]
     if best.trained:  # epochs are scored in the first fold
         open_set = OpenSetThreshold(fold)
@@ -51,8 +53,8 @@ def finish(
 ) -> Network:
     """Return the final network: the selected candidate fitted on all photos, held-out ones included.
 
-    The LDA head is solved again; a head or a last stage is trained again for as many epochs as the candidate. A whole
-    backbone is not trained again.
+    Pooled features have nothing to fit. The LDA head is solved again; a head or a last stage is trained again for as
+    many epochs as the candidate. A whole backbone is not trained again.
 
     Args:
         data: all photos.
@@ -63,6 +65,8 @@ def finish(
         again: False after an interruption: a last stage is not trained again either.
     """
     whole = data.fold(final_fit_rows(data.photos.items, data.split), {})
+    if best.origin == POOLED:
+        return initial_network(data, whole, plan.head_params, HeadSpec("identity", 0))
     network = initial_network(data, whole, plan.head_params, plan.head_spec)
     if not best.trained:
         return network

@@ -16,7 +16,7 @@ from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import distributed, refit, worker
-from dmlcli.learn.training.candidate import Candidate, frozen_candidate, lda_candidate, select
+from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.loss_setup import check_loss
@@ -69,6 +69,12 @@ class _Selection:
     @property
     def kept(self) -> Candidate:
         return self.baseline if self.is_frozen else self.best
+
+    def reason(self, purpose: str) -> str:
+        """Return why nothing that was trained is kept; "" where it is."""
+        if self.best.origin == POOLED:
+            return "training scored no better than the backbone's pooled features on held-out photos"
+        return why_frozen(self.best, self.baseline, purpose) if self.is_frozen else ""
 
 
 def train(
@@ -145,8 +151,9 @@ def load_data(
 
 def _untrained(catalog: Catalog, recipe: Recipe, run: Run) -> TrainedModel:
     weights = frozen.weights_of(recipe)
-    network, draft = frozen.build(weights, recipe.seed, recipe.pooling), run.workspace.models / run.record.id
-    return TrainedModel(frozen.save(draft, network, weights, catalog, known=run.output), "frozen backbone")
+    network = frozen.build_search_network(weights, recipe.seed, recipe.pooling)
+    saved = frozen.save(run.workspace.models / run.record.id, network, weights, catalog, known=run.output)
+    return TrainedModel(saved, POOLED if network.pooling else FROZEN)
 
 
 def _show_plan(data: TrainingData, plan: ValidationPlan, recipe: Recipe) -> None:
@@ -203,7 +210,7 @@ def _save(
         searches={
             name: {"frozen": selection.baseline.scores[name], "chosen": score} for name, score in best.scores.items()
         },
-        reason=why_frozen(selection.best, selection.baseline, recipe.purpose) if selection.is_frozen else "",
+        reason=selection.reason(recipe.purpose),
     )
     record = _record(data, recipe, validation, best.origin, threshold)
     same_backbone = not selection.is_frozen and (best.stage == "head" or not best.trained)

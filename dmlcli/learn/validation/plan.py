@@ -15,7 +15,10 @@ from dmlcli.learn.validation.training_data import Fold, TrainingData
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """What the folds found: how training is scored, and which LDA head suits the photos."""
+    """What the folds found: how training is scored, and which LDA head suits the photos.
+
+    Nine fields, because it carries the scores of all candidates that are known before gradient training.
+    """
 
     folds: list[Fold]  # where nothing can be held out: one of all photos, without validation
     summary: str
@@ -23,6 +26,7 @@ class ValidationPlan:
     head_params: HeadParams
     frozen_scores: list[dict[str, float]]  # MAP@R of each search in each fold
     lda_scores: list[dict[str, float]]
+    pooled_scores: list[dict[str, float]]  # of the frozen backbone with all its poolings, without a head
     open_set: list[float]  # cosine that 95 % of the photos of held-out products stay below, of each fold that has some
     lda_only: bool = False  # whether the searches say too little to trust gradient steps by them
 
@@ -43,6 +47,7 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
         folds, summary = synthetic_queries.folds(data, recipe), synthetic_queries.SUMMARY
     frozen = [fold.validation.searches.scores(fold.validation.baseline.numpy()) for fold in folds]
     one_sided = recipe.purpose == "both" and not any("unseen" in fold.validation.searches.names for fold in folds)
+    pooled = [fold.validation.searches.scores(fold.validation.features.numpy()) for fold in folds]
     if spec.kind == "identity":
         choice = HeadChoice(CONSERVATIVE, [], [])
     elif folds and one_sided:
@@ -53,7 +58,9 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
     if not folds:
         folds = [data.fold(final_fit_rows(items, data.split), {})]
     lda_only = one_sided or data.uses_synthetic_queries
-    return ValidationPlan(folds, summary, spec, choice.head_params, frozen, choice.scores, choice.open_set, lda_only)
+    return ValidationPlan(
+        folds, summary, spec, choice.head_params, frozen, choice.scores, pooled, choice.open_set, lda_only
+    )
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ import torch
 import torchvision
 
 from dmlcli.errors import UsageError, WeightsError
+from dmlcli.learn.networks import efficientnet_lite0, pretrained
 from dmlcli.learn.networks.backbone import build_backbone
 from dmlcli.learn.networks.pretrained import resolve
 
@@ -117,6 +118,21 @@ def test_a_download_is_checked_cached_and_not_repeated(
     assert [file.name for file in cache.iterdir()] == [name] and server.address in found.source
     assert resolve("squeezenet1_1", "pretrained").state is not None
     assert server.asked == [f"/{name}"]
+
+
+def test_without_its_package_the_weights_of_the_default_backbone_are_downloaded_once(
+    cache: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = efficientnet_lite0.EfficientNetLite0().state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    data = (tmp_path / "weights.pth").read_bytes()
+    name = f"tf_efficientnet_lite0-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    server.files[f"/{name}"] = data
+    monkeypatch.setattr(pretrained, "_LITE0_URL", f"{server.address}/{name}")
+    for _ in range(2):
+        found, stem = resolve("efficientnet_lite0", "pretrained"), "features.0.conv.weight"
+        assert found.state is not None and torch.equal(found.state[stem], state[stem])
+    assert server.asked == [f"/{name}"] and [file.name for file in cache.iterdir()] == [name]
 
 
 def test_a_download_with_another_hash_is_refused_and_not_kept(

@@ -25,7 +25,7 @@ from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import refit, stage_selection
-from dmlcli.learn.training.candidate import Candidate, behind, frozen_candidate, lda_candidate, select
+from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, behind, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.trainer import why_frozen
@@ -180,7 +180,7 @@ def test_gradient_training_must_be_clearly_better_than_the_lda_head() -> None:
 def test_an_lda_head_that_is_better_in_all_folds_survives_an_epoch_that_is_not_in_the_first(tmp_path: Path) -> None:
     _, made, _ = planned(tmp_path, recipe())
     frozen, lda = [{"seen": 0.6}, {"seen": 0.3}], [{"seen": 0.5}, {"seen": 0.7}]
-    plan = replace(made, frozen_scores=frozen, lda_scores=lda)
+    plan = replace(made, frozen_scores=frozen, lda_scores=lda, pooled_scores=frozen)
     epoch = Candidate("epoch 1", {"seen": 0.55}, trained=1, stage="head", behind=("seen",))
     assert epoch.beats(lda_candidate(plan, first=True)) and lda_candidate(plan).beats(frozen_candidate(plan))
     assert select(plan, epoch) == (lda_candidate(plan), frozen_candidate(plan))
@@ -189,6 +189,25 @@ def test_an_lda_head_that_is_better_in_all_folds_survives_an_epoch_that_is_not_i
     nothing = replace(plan, frozen_scores=[{"seen": 0.9}, {"seen": 0.9}])
     assert select(nothing, epoch) == (epoch, frozen_candidate(nothing, first=True))  # the reason names what was trained
     assert select(plan, lda_candidate(plan, first=True)) == (lda_candidate(plan), frozen_candidate(plan))
+
+
+def test_pooled_features_are_kept_where_no_head_scores_higher(tmp_path: Path) -> None:
+    data, made, _ = planned(tmp_path, recipe())
+    frozen, lda, better = [{"seen": 0.3}] * 2, [{"seen": 0.5}] * 2, [{"seen": 0.6}] * 2
+    plan = replace(made, frozen_scores=frozen, lda_scores=lda, pooled_scores=better)
+    best, baseline = select(plan, lda_candidate(plan, first=True))
+    assert (best.origin, best.scores, baseline.origin) == (POOLED, better[0], FROZEN)
+    network = refit.finish(data, plan, best, recipe(), CPU)
+    assert isinstance(network.head, IdentityHead) and refit.unknown_product_threshold(plan, best) is None
+    images = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(network(images), F.normalize(data.backbone.feature_extractor(images), dim=-1), atol=1e-6)
+
+    for pooled, lda_there in (([{"seen": 0.5}] * 2, lda), ([{"seen": 0.2}] * 2, [{"seen": 0.1}] * 2)):
+        plan = replace(made, frozen_scores=frozen, lda_scores=lda_there, pooled_scores=pooled)
+        assert select(plan, lda_candidate(plan, first=True))[0] == lda_candidate(plan)
+    plan = replace(made, frozen_scores=[], lda_scores=[], pooled_scores=[])  # nothing could be held out
+    assert select(plan, lda_candidate(plan, first=True))[0] == lda_candidate(plan)
 
 
 def test_what_is_below_the_frozen_backbone_in_one_search_never_replaces_what_is_not() -> None:
