@@ -59,6 +59,7 @@ def embed(
     from dmlcli import embeddings, prefetch, storage
     from dmlcli.catalog import Columns
     from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
+    from dmlcli.learn.backbone_table import resolve_need
     from dmlcli.report.embed import EmbedReport
     from dmlcli.workspace import make
 
@@ -75,6 +76,7 @@ def embed(
     place = make(workspace, needed=output is None or model is None)
     target = Path(output or place.embeddings)
     kept_at = place.embeddings if (as_file or layout == "clip-retrieval") and place.is_writable else target
+    backbone = backbone and resolve_need(backbone)
     chosen = find_or_make_model(model, place, photos, EncoderOptions(backbone, weights, pooling))
     dist_env.end_gently()
     with prefetch.shared_by(dist_env.neighbors()):

@@ -66,6 +66,7 @@ def index(
     from dmlcli import embeddings, indexes, model_history, storage
     from dmlcli.catalog import Catalog, Columns, open_catalog
     from dmlcli.encoder import EncoderOptions
+    from dmlcli.learn.backbone_table import resolve_need
     from dmlcli.workspace import make, need
 
     if prune and not update:
@@ -83,6 +84,7 @@ def index(
         source = open_catalog(path, columns, root, strict=strict).only(split)
     if average is not None and not isinstance(source, Catalog):
         raise UsageError("--average has no effect on existing embeddings", hint="remove it")
+    backbone = backbone and resolve_need(backbone)
     encoder = EncoderOptions(backbone, weights, pooling, device)
     place = make(workspace)  # only once there is something to index
     if to is not None:

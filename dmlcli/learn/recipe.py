@@ -99,7 +99,7 @@ class Recipe:
         Setting(
             "Network",
             "efficientnet_lite0 (extra weights), torchvision network by its name there, timm:NAME (extra timm), or "
-            "descriptor (needs no weights).",
+            "descriptor (needs no weights); or a need: fast, balanced, best, fashion, packages (see dmlcli backbones).",
             scope="always",
         ),
     ] = "efficientnet_lite0"

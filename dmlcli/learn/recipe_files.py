@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dmlcli.errors import CannotRun, UsageError, nearest
+from dmlcli.learn.backbone_table import resolve_need
 from dmlcli.learn.recipe import DEEP_BATCH, FIELDS, Recipe
 
 _PUBLISHED = Path(__file__).parent / "recipes"
@@ -29,6 +30,8 @@ def resolve(named: str | None, overrides: Mapping[str, Any]) -> Recipe:
     settings = (read(named) if named else {}) | dict(overrides)
     if "weights" in settings:
         settings["weights"] = str(settings["weights"])  # a path, from Python
+    if "backbone" in settings:
+        settings["backbone"] = resolve_need(settings["backbone"])
     if settings.get("tune") in ("top", "all"):
         settings.setdefault("batch_size", DEEP_BATCH)
     recipe = Recipe(**settings)

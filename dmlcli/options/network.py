@@ -54,7 +54,8 @@ PretrainedBackbone = Annotated[
         "--backbone",
         panel="Network",
         help="Without a trained model: efficientnet_lite0 (extra weights), torchvision network, timm:NAME, or "
-        "descriptor (needs no weights).  [default: efficientnet_lite0]",
+        "descriptor (needs no weights); or a need, such as fast or fashion (see dmlcli backbones).  "
+        "[default: efficientnet_lite0]",
     ),
 ]
 Weights = Annotated[

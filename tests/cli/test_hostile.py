@@ -25,7 +25,11 @@ from tests.conftest import Cli, Mission, make_shop, process
 HOSTILE = "a\x1b[31mb\rc\nd\u0085e\u202ef\u200bg\udcff[/bold]" + "long" * 75
 ACTS = {"\u200b", "\x1b", "\r", "\u0085", "\u202e", "\u2028", "\udcff"}
 NAMES = ("map@r", "recall@1", "images", "dim", "root", "model", "chosen", "frozen")  # in dicts
-RECORDS = {"train_plan": "PlanReport", "eval_plan": "EvalPlan"}  # others are called after their file
+RECORDS = {  # others are called after their file
+    "train_plan": "PlanReport",
+    "eval_plan": "EvalPlan",
+    "compare_backbones": "CompareBackbonesReport",
+}
 
 
 def hostile(kind: Any) -> Any:
@@ -59,7 +63,7 @@ def reports() -> list[tuple[str, str | None]]:
     rooms = [name for _, name, _ in iter_modules(report_package.__path__) if name not in beside]
     listed = []
     for room in rooms:
-        command = room.removesuffix("_plan")
+        command = room.removesuffix("_plan").removesuffix("_backbones")
         formats = [None, *get_args(get_args(global_options.printing(command)["format"][0])[0])]
         listed += [
             (room, format)

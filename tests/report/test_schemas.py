@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 from jsonschema import Draft202012Validator
 
 import dmlcli
@@ -27,6 +29,7 @@ def shop(mission: Mission, tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(product / photo, folder / "mugs" / product.name)
         shutil.copy(product / "1.jpg", folder / "mugs" / product.name / "copy.jpg")
     (folder / "mugs" / "damaged.jpg").write_bytes(b"no picture")
+    torch.save(torchvision.models.mobilenet_v3_small(weights=None).state_dict(), folder / "weights.pth")
     dmlcli.index(folder / "mugs", workspace=folder / ".dmlcli", output=folder / "with-copies")
     return folder
 
@@ -40,7 +43,7 @@ LINES = {
     "--fail-under recall@1=1 --html page.html",
     "eval_plan": "eval catalog --all --dry-run",
     "compare": "compare mugs --losses nca --epochs 1 --views 1 --backbone descriptor",
-    "compare_backbones": "compare mugs --backbones descriptor,mobilenet_v2=mobilenet_v2.pth --views 1",
+    "compare_backbones": "compare mugs --backbones descriptor,mobilenet_v3_small=weights.pth --views 1",
     "query": "query mugs --by product --explain --min-score 0.5",
     "doctor": "doctor mugs",
     "duplicates": "duplicates --index with-copies",
