@@ -7,4 +7,5 @@ recipe          all settings of a training; setting: how each is declared
 recipe_files    published recipes, and those in TOML files
 resumed_recipe  the recipe of a run that is resumed
 time_budget     `--budget`
+backbone_table  the backbones that `dmlcli backbones` lists
 """

@@ -7,6 +7,7 @@ from dmlcli.cli import formatting
 from dmlcli.report.backbones import BackboneRow, BackbonesReport
 
 TABLES = ("tsv",)
+_WIDE = 100  # columns, in which the longest names have room
 _SHORT = {"Apache-2.0": "Apache", "BSD-3-Clause": "BSD"}
 
 
@@ -38,16 +39,22 @@ def _all(report: BackbonesReport) -> None:
     for column in range(1, len(table.columns) - 1):
         table.columns[column].justify = "right"
     table.add_column("here")
+    table.padding = (0, 1, 0, 0)  # names need the room
+    console = formatting.console()
     for row in report.backbones:
         name = formatting.text(row.name, fold=True)
+        network, dot, checkpoint = row.name.partition(".")
+        if console.width < _WIDE and dot:  # breaks where a name has its dot
+            name = formatting.text(network, fold=True).append("\n").append(formatting.text(dot + checkpoint))
         if row.needs:
             name.append(f" ({', '.join(row.needs)})", "bold")
         time = [_number(row.milliseconds)] if report.measured else []
         figures = [f"{row.parameters_millions:.1f}", str(row.pixels), _number(row.sop), _number(row.inshop), *time]
         licence = _SHORT.get(row.licence, row.licence)
         formatting.add_row(table, name, *figures, licence, "yes" if row.here else "no")
-    formatting.console().print(table)
-    formatting.note("SOP, In-Shop: published Recall@1 of the frozen features, in percent; M: millions of parameters")
+    console.print(table)
+    formatting.note("M: millions of parameters; px: side of the input")
+    formatting.note("SOP, In-Shop: published Recall@1 of the frozen features, in percent")
     formatting.hint("dmlcli backbones NAME; dmlcli compare CATALOG --backbones all-here")
 
 

@@ -3,6 +3,8 @@
 backbone         torchvision networks as feature extractors, and their poolings
 timm_backbones   the same of timm
 pretrained       weights from a cache, a download or a file
+weights_fetch    weights downloaded for this machine and others
+timing           the time that backbones take for an image
 identify         which network a file of weights belongs to
 descriptor       the built-in features that need no weights
 heads            the layers from features to embeddings

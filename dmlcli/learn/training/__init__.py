@@ -15,6 +15,7 @@ distributed, worker, launcher   several processes
 tensorboard         logging for TensorBoard
 dry_run             the time and memory that a run will take
 loss_comparison     the same head with several losses, for `compare`
+backbone_comparison   the same folds with several backbones, for `compare --backbones`
 """
 
 from dmlcli.learn.training.trainer import TrainedModel, ValidationResult, train
