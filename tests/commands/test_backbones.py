@@ -75,10 +75,9 @@ def test_one_is_shown_by_name_or_by_need(cli: Cli, cache: Path) -> None:
 
 def test_weights_that_are_here_are_shown_with_their_hash_and_fit_another_machine(cli: Cli, cache: Path) -> None:
     file = put(cache)
-    fetched = json.loads(cli("backbones", "fast", "--fetch", "--format", "json").out)["backbones"][0]
-    assert fetched["file"] == str(file) and fetched["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     shown = cli("backbones", "fast", "--fetch")
-    assert fetched["sha256"] in shown.out and f"--backbone {FAST} --weights {file}" in shown.err
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in shown.out and str(file) in shown.out
+    assert f"--backbone {FAST} --weights {file}" in shown.err
 
 
 def test_weights_that_are_not_here_are_downloaded_by_the_loader_of_torchvision(
@@ -142,7 +141,9 @@ def test_backbones_of_timm_are_not_timed_without_timm(monkeypatch: pytest.Monkey
     assert timing.milliseconds([row for row in table() if row.needs_timm]) == {}
 
 
-@pytest.mark.parametrize("command", ["index", "embed", "train"])
+@pytest.mark.parametrize(
+    "command", ["index", *(pytest.param(name, marks=pytest.mark.slow) for name in ("embed", "train"))]
+)
 def test_models_record_the_backbone_that_a_need_stands_for(command: str, cli: Cli, cache: Path, tmp_path: Path) -> None:
     put(cache)
     shop = make_shop(tmp_path / "shop", products=2, images=2)
@@ -151,5 +152,3 @@ def test_models_record_the_backbone_that_a_need_stands_for(command: str, cli: Cl
     assert done.code == 0 and f"--backbone fast: {FAST}" in done.err
     record = open_model(tmp_path / "workspace" / "model").record
     assert record.backbone == FAST and "fast" not in record.recipe.values()
-    again = cli("index", shop, "--backbone", "fast", "-w", tmp_path / "workspace")
-    assert again.code == 0, again.err

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dmlcli import metrics, progress
-from dmlcli.catalog import Catalog, split_for_training
+from dmlcli.catalog import Catalog, TrainingSplit, split_for_training
 from dmlcli.embeddings import Forward, Vectors
 from dmlcli.errors import CatalogError
 from dmlcli.image import view
@@ -76,6 +76,7 @@ def compare_backbones(
         CatalogError: nothing can be held out.
         WeightsError: the weights of a backbone are not here and cannot be downloaded.
     """
+    _splits(catalog, recipe)  # fails early where the catalog has too few products
     scores: list[BackboneScores] = []
     first: _Measured | None = None
     skipped: Sequence[Skipped] = ()
@@ -111,13 +112,7 @@ def _measure(catalog: Catalog, recipe: Recipe, workspace: Workspace) -> _Measure
     device = pick_device("cpu")
     backbone = frozen.open_backbone(recipe, workspace.compared, catalog)
     readable = training_data.read_photos(catalog, backbone, workspace, device)
-    split = split_for_training(readable.photos, recipe.seed)
-    splits = validation_splits(readable.photos.items, split, recipe.purpose, recipe.seed)
-    if not splits:
-        raise CatalogError(
-            "compare needs photos to hold out, at least two of each of four products",
-            hint="dmlcli train works with fewer products",
-        )
+    split, splits = _splits(readable.photos, recipe)
     data = training_data.gather(readable, split, backbone, recipe, workspace, device=device)
     untrained, with_head = defaultdict[str, list[_Values]](list), defaultdict[str, list[_Values]](list)
     for number in splits:
@@ -127,6 +122,18 @@ def _measure(catalog: Catalog, recipe: Recipe, workspace: Workspace) -> _Measure
         for name, values in _values(fold.validation.searches, _with_head(fold, recipe)):
             with_head[name].append(values)
     return _Measured(data, splits, _joined(untrained), _joined(with_head), _seconds(data, backbone))
+
+
+def _splits(photos: Catalog, recipe: Recipe) -> tuple[TrainingSplit, list[ValidationSplit]]:
+    """Return the split of a catalog and its folds; raise CatalogError where nothing can be held out."""
+    split = split_for_training(photos, recipe.seed)
+    splits = validation_splits(photos.items, split, recipe.purpose, recipe.seed)
+    if not splits:
+        raise CatalogError(
+            "compare needs photos to hold out, at least two of each of four products",
+            hint="dmlcli train works with fewer products",
+        )
+    return split, splits
 
 
 def _with_head(fold: Fold, recipe: Recipe) -> Vectors:
