@@ -12,6 +12,7 @@ import dmlcli
 from dmlcli.errors import UsageError, WeightsError
 from dmlcli.learn.backbone_table import by_name, table
 from dmlcli.learn.networks import timing
+from dmlcli.learn.recipe_files import resolve
 from dmlcli.model import open_model
 from dmlcli.report.backbones import BackbonesReport
 from tests.conftest import NOWHERE, Cli, make_shop
@@ -141,9 +142,8 @@ def test_backbones_of_timm_are_not_timed_without_timm(monkeypatch: pytest.Monkey
     assert timing.milliseconds([row for row in table() if row.needs_timm]) == {}
 
 
-@pytest.mark.parametrize(
-    "command", ["index", *(pytest.param(name, marks=pytest.mark.slow) for name in ("embed", "train"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["index", "embed", "train"])
 def test_models_record_the_backbone_that_a_need_stands_for(command: str, cli: Cli, cache: Path, tmp_path: Path) -> None:
     put(cache)
     shop = make_shop(tmp_path / "shop", products=2, images=2)
@@ -152,3 +152,7 @@ def test_models_record_the_backbone_that_a_need_stands_for(command: str, cli: Cl
     assert done.code == 0 and f"--backbone fast: {FAST}" in done.err
     record = open_model(tmp_path / "workspace" / "model").record
     assert record.backbone == FAST and "fast" not in record.recipe.values()
+
+
+def test_a_recipe_records_the_backbone_that_a_need_stands_for() -> None:
+    assert resolve(None, {"backbone": "fast"}).backbone == FAST
