@@ -47,7 +47,7 @@ def _all(report: BackbonesReport) -> None:
         if console.width < _WIDE and dot:  # breaks where a name has its dot
             name = formatting.text(network, fold=True).append("\n").append(formatting.text(dot + checkpoint))
         if row.needs:
-            name.append(f" ({', '.join(row.needs)})", "bold")
+            name.append(" ").append(formatting.text(f"({', '.join(row.needs)})", "bold"))
         time = [_number(row.milliseconds)] if report.measured else []
         figures = [f"{row.parameters_millions:.1f}", str(row.pixels), _number(row.sop), _number(row.inshop), *time]
         licence = _SHORT.get(row.licence, row.licence)
