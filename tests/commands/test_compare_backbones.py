@@ -138,4 +138,4 @@ def test_only_a_backbone_that_the_intervals_carry_is_recommended(
     progress.listen(Teller(False))
     view.show(CompareBackbonesReport(10, 5, "folds", lines, name, reason))
     weights = f" --weights {shlex.quote('a file.pth')}" if name == "good" else ""
-    assert capsys.readouterr().err.endswith(f" --backbone {name}{weights}\n" if name else "dmlcli train CATALOG\n")
+    assert capsys.readouterr().err.endswith(f"dmlcli train CATALOG --backbone {name or 'first'}{weights}\n")

@@ -3,7 +3,7 @@
 import shlex
 
 from dmlcli.cli import formatting
-from dmlcli.report.compare_backbones import BackboneScores, CompareBackbonesReport, Scored
+from dmlcli.report.compare_backbones import CompareBackbonesReport, Scored
 
 
 def show(report: CompareBackbonesReport) -> None:
@@ -51,12 +51,7 @@ def _cost(report: CompareBackbonesReport) -> None:
 
 
 def _option(report: CompareBackbonesReport) -> str:
-    """Return the options of `train` that take the recommended backbone, and its weights where a file was named."""
-    if not report.recommended:
-        return ""
-    chosen = next(one for one in report.backbones if one.name == report.recommended)
-    return f" --backbone {shlex.quote(chosen.name)}{_weights(chosen)}"
-
-
-def _weights(chosen: BackboneScores) -> str:
-    return f" --weights {shlex.quote(chosen.weights)}" if chosen.weights_are_a_file else ""
+    """Return the options of `train` that take the recommended backbone, or the first where none is recommended."""
+    chosen = next((one for one in report.backbones if one.name == report.recommended), report.backbones[0])
+    weights = f" --weights {shlex.quote(chosen.weights)}" if chosen.weights_are_a_file else ""
+    return f" --backbone {shlex.quote(chosen.name)}{weights}"
