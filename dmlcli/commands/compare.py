@@ -31,6 +31,7 @@ def compare(
     catalog: options.CatalogPath,
     *,
     losses: options.Losses = "all",
+    device: options.Device = "auto",
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -72,4 +73,4 @@ def compare(
     place = make(workspace)
     from dmlcli.learn.training.loss_comparison import compare_losses  # torch starts here
 
-    return compare_losses(photos, recipe, place, specs)
+    return compare_losses(photos, recipe, place, specs, device)
