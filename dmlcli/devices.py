@@ -1,6 +1,6 @@
 """What embeds: an ONNX Runtime provider or torch on a GPU where its vectors are those of the CPU, else the CPU.
 
-Torch is asked for a GPU only where `may_have_gpu` says that one is plausible, because importing it takes longer than a
+Torch looks for a GPU only where `may_have_gpu` finds that one is plausible, because importing it takes longer than a
 query does.
 """
 
@@ -236,7 +236,7 @@ def sized(forward: Forward, note: Callable[[str], object] = progress.note) -> Fo
 
     Args:
         forward: pixels (B, 3, H, W) to vectors (B, D).
-        note: is told the new number of images.
+        note: receives the new number of images.
     """
     most: list[int] = []  # images that fit; empty until the memory was full
 
