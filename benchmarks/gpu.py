@@ -49,7 +49,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dmlcli import onnx_runtime
 from dmlcli.catalog import open_catalog
-from dmlcli.devices import open_forward, sample_pictures
+from dmlcli.devices import open_forward
 from dmlcli.encoder import Encoder
 from dmlcli.errors import CannotRun
 from dmlcli.learn import losses
@@ -303,14 +303,16 @@ def providers(bench: Bench) -> None:
 
 
 def _embed_by(bench: Bench, model: Model, name: str, provider: str) -> None:
-    pictures = np.tile(sample_pictures(model.record.image), (8, 1, 1, 1))
-    expected = Encoder(model).forward(pictures)
+    photos, encoder = open_catalog(bench.photos), Encoder(model)
+    pictures = np.stack([encoder.view(photos.photo(item).read_bytes()) for item in photos.items[:32]])
+    expected = encoder.forward(pictures)
     try:
         forward = open_forward(model, provider=provider)
+        found = forward(pictures)
     except CannotRun as error:
         bench.row(PROVIDERS, name, provider, "-", str(error))
         return
-    cosine = float((forward(pictures) * expected).sum(1).min())
+    cosine = float((found * expected).sum(1).min())
     started = time.perf_counter()
     for _ in range(10):
         forward(pictures)

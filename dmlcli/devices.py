@@ -6,7 +6,7 @@ query does.
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,6 @@ import numpy as np
 
 from dmlcli import dist_env, onnx_runtime, progress, storage
 from dmlcli.errors import CannotRun, UsageError
-from dmlcli.image import ImageSettings
 from dmlcli.model import DEVICE_CHECKS, Model
 from dmlcli.storage import records
 from dmlcli.types import Forward, Pixels, Vectors
@@ -24,7 +23,7 @@ TOLERANCE = 1e-4  # of the cosine between a device's vector and the CPU's
 _SCHEMA = 1
 _CHECKS = {"cosines": records.mapping_of(records.number(-2, 2))}  # lowest cosine to the CPU, by fingerprint and device
 _DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
-_SAMPLES = 4  # pictures that a device is checked with
+_SAMPLES = 8  # photos that a device is checked with; the result for fewer is not kept
 _FULL = ("out of memory", "failed to allocate memory", "available memory of")  # how the libraries say it
 
 
@@ -113,8 +112,9 @@ def open_forward(
 ) -> Forward:
     """Return the function from pixels (B, 3, H, W) to unit vectors (B, D) of a model, on the best device that is exact.
 
-    A device is exact if its vectors of sample pictures have a cosine of 0.9999 or more to those of the CPU. This is
-    measured once for each model and device, and kept in the model folder.
+    A device is exact if its vectors of photos have a cosine of 0.9999 or more to those of the CPU. This is measured
+    with the first photos that it embeds, once for each model and device, and kept in the model folder. The returned
+    function raises CannotRun where the requested device is not exact.
 
     Args:
         model: an opened model folder.
@@ -125,23 +125,80 @@ def open_forward(
 
     Raises:
         UsageError: the device or the provider is not there.
-        CannotRun: the requested device is not exact, or cannot run the model.
+        CannotRun: the requested device is known not to be exact, or cannot run the model.
     """
     if narrow:
         if provider is not None:
             raise UsageError("--provider computes in float32 only", hint="remove --precision bfloat16 or --provider")
         return sized(_by_torch(model, "cpu" if device == "auto" and not may_have_gpu() else device, narrow=True))
-    possible = choices(device, provider, few=few, graph=model.graph is not None)
+    return _first_exact(model, choices(device, provider, few=few, graph=model.graph is not None), few)
+
+
+def _first_exact(model: Model, possible: Sequence[Choice], few: bool) -> Forward:
+    """Return the forward function of the first choice that runs, and is exact or will be checked."""
     for number, choice in enumerate(possible):
         if choice == Choice():
             return _on_cpu(model, few)
+        rest = possible[number + 1 :]
         try:
-            return sized(_checked(model, choice, few))
+            forward = sized(_open(model, choice))
+            cosine = _known(model.folder).get(_key(model, choice))
+            if cosine is None:
+                return _checked(model, choice, forward, rest)
+            _require(choice, cosine)
         except CannotRun as error:
-            if number == len(possible) - 1:
-                raise
-            progress.warn(f"{error}; {possible[number + 1].name} is used instead")
+            _go_on(error, rest)
+        else:
+            return forward
     raise AssertionError("the last choice is returned or raises")
+
+
+def _checked(model: Model, choice: Choice, forward: Forward, rest: Sequence[Choice]) -> Forward:
+    """Return a forward function that is compared with the CPU's by its first batch, and replaced if it differs."""
+    settled: list[Forward] = []
+
+    def settle(batch: Pixels) -> Forward:
+        try:
+            _require(choice, _measured(model, choice, forward, batch[:_SAMPLES]))
+        except CannotRun as error:
+            _go_on(error, rest)
+            return _first_exact(model, rest, few=False)
+        return forward
+
+    def run(batch: Pixels) -> Vectors:
+        if not settled:
+            settled.append(settle(batch))
+        return settled[0](batch)
+
+    return run
+
+
+def _measured(model: Model, choice: Choice, forward: Forward, samples: Pixels) -> float:
+    """Return the lowest cosine between vectors of a device and those of the CPU, and keep it in the model folder."""
+    cosines = (forward(samples) * _on_cpu(model, few=True)(samples)).sum(axis=1)
+    lowest = float(np.nan_to_num(cosines.min(initial=1.0), nan=-1.0))
+    if len(samples) == _SAMPLES:
+        values = {"schema": _SCHEMA, "cosines": _known(model.folder) | {_key(model, choice): lowest}}
+        with suppress(OSError, CannotRun):  # a model folder that may only be read is checked each time
+            storage.write_json(model.folder / DEVICE_CHECKS, values)
+    return lowest
+
+
+def _require(choice: Choice, cosine: float) -> None:
+    """Raise CannotRun where vectors with this lowest cosine to the CPU's are not exact."""
+    if cosine < 1 - TOLERANCE:
+        raise CannotRun(
+            f"{choice.name} is not exact enough for this model: its vectors have a cosine of {cosine:.6f} to those of "
+            f"the CPU, less than {1 - TOLERANCE}",
+            hint="--device cpu",
+        )
+
+
+def _go_on(error: CannotRun, rest: Sequence[Choice]) -> None:
+    """Warn that the next choice is used; raise the error where there is none."""
+    if not rest:
+        raise error
+    progress.warn(f"{error}; {rest[0].name} is used instead")
 
 
 def _on_cpu(model: Model, few: bool) -> Forward:
@@ -165,27 +222,8 @@ def _open(model: Model, choice: Choice) -> Forward:
     return _by_torch(model, choice.device)
 
 
-def _checked(model: Model, choice: Choice, few: bool) -> Forward:
-    """Open a model on a device; raises CannotRun if its vectors are not those of the CPU."""
-    key = f"{model.record.fingerprint} {_described(choice)}"
-    known = _known(model.folder)
-    if key not in known:
-        forward = _open(model, choice)
-        samples = sample_pictures(model.record.image)
-        found = (sized(forward)(samples) * _on_cpu(model, few)(samples)).sum(axis=1).min()
-        known = known | {key: float(np.nan_to_num(found, nan=-1.0))}
-        with suppress(OSError, CannotRun):  # a model folder that may only be read is checked each time
-            values = {"schema": _SCHEMA, "cosines": dict(known)}
-            storage.write_json(model.folder / DEVICE_CHECKS, values)
-    elif known[key] >= 1 - TOLERANCE:
-        return _open(model, choice)
-    if known[key] < 1 - TOLERANCE:
-        raise CannotRun(
-            f"{choice.name} is not exact enough for this model: its vectors have a cosine of {known[key]:.6f} to those "
-            f"of the CPU, less than {1 - TOLERANCE}",
-            hint="--device cpu",
-        )
-    return forward
+def _key(model: Model, choice: Choice) -> str:
+    return f"{model.record.fingerprint} {_described(choice)}"
 
 
 def _described(choice: Choice) -> str:
@@ -217,18 +255,6 @@ def _known(folder: Path) -> dict[str, float]:
         return dict(records.read(folder / DEVICE_CHECKS, _SCHEMA, _CHECKS)["cosines"])
     except (OSError, ValueError):
         return {}
-
-
-def sample_pictures(image: ImageSettings) -> Pixels:
-    """Return made-up pictures (4, 3, H, W), normalized as photos are: large shapes are strong in them, as in photos."""
-    rng, side = np.random.default_rng(0), image.crop
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))  # in cycles a pixel
-    frequency[0, 0] = 1 / side
-    spectrum = np.fft.rfft2(rng.standard_normal((_SAMPLES, 3, side, side))) / frequency
-    pictures = np.fft.irfft2(spectrum, s=(side, side))
-    scaled = np.clip(0.5 + 0.25 * pictures / pictures.std(axis=(1, 2, 3), keepdims=True), 0, 1)
-    mean, std = (np.asarray(values)[:, None, None] for values in (image.mean, image.std))
-    return np.ascontiguousarray((scaled - mean) / std, dtype=np.float32)
 
 
 def sized(forward: Forward, note: Callable[[str], object] = progress.note) -> Forward:

@@ -1,6 +1,8 @@
 """The choice of a device or provider, its check against the CPU, and batches that fit into its memory."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +12,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
+import dmlcli
 from dmlcli import devices, onnx_runtime, storage
-from dmlcli.devices import Choice, choices, open_forward, sample_pictures, sized
+from dmlcli.devices import Choice, choices, open_forward, sized
 from dmlcli.encoder import Encoder
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.model import DEVICE_CHECKS, Model, open_model
 from dmlcli.standard_graph import standard_graph
 from dmlcli.types import Pixels
 from dmlcli.workspace import Workspace
+from tests.conftest import Mission
 
 OPENVINO = "OpenVINOExecutionProvider"
 
@@ -70,6 +74,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def model(begun: Path) -> Model:
     return open_model(Workspace(begun).model if Workspace(begun).model.exists() else Workspace(begun).frozen)
+
+
+def pictures(model: Model, count: int = 8) -> Pixels:
+    crop = model.record.image.crop
+    return np.random.default_rng(0).standard_normal((count, 3, crop, crop)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -127,24 +136,32 @@ def test_a_requested_provider_is_the_only_choice(install: Any) -> None:
 
 
 def test_an_exact_provider_embeds_whole_batches(install: Any, model: Model) -> None:
-    expected = Encoder(model).forward(sample_pictures(model.record.image))
+    expected = Encoder(model).forward(pictures(model))
     standing_in = install("openvino")
     forward = open_forward(model, "auto")
     assert [name for name, _ in standing_in.opened] == [OPENVINO]
-    standing_in.batches.clear()
-    assert np.allclose(forward(sample_pictures(model.record.image)), expected, atol=1e-4)
-    assert standing_in.batches == [4]
+    assert np.allclose(forward(pictures(model)), expected, atol=1e-4)
+    assert standing_in.batches == [8, 8]  # the check, then the batch
+    forward(pictures(model, 32))
+    assert standing_in.batches == [8, 8, 32]
 
 
 def test_the_check_is_made_once_and_kept_with_the_model(install: Any, model: Model) -> None:
     first = install("openvino")
-    open_forward(model, "auto")
-    assert first.batches == [4]
+    open_forward(model, "auto")(pictures(model))
+    assert first.batches == [8, 8]
     kept = json.loads((model.folder / DEVICE_CHECKS).read_text())["cosines"]
     assert [round(cosine, 4) for cosine in kept.values()] == [1.0]
     again = install("openvino", off=0.1)  # would be refused if it was checked
-    open_forward(open_model(model.folder), "auto")
-    assert again.batches == []
+    open_forward(open_model(model.folder), "auto")(pictures(model))
+    assert again.batches == [8]
+
+
+def test_fewer_than_eight_photos_are_checked_but_prove_nothing_for_others(install: Any, model: Model) -> None:
+    standing_in = install("openvino")
+    for _ in range(2):
+        open_forward(model, "auto")(pictures(model, 2))
+    assert standing_in.batches == [2, 2, 2, 2] and not (model.folder / DEVICE_CHECKS).exists()
 
 
 def test_a_wrong_provider_is_refused_with_the_figure(install: Any, model: Model) -> None:
@@ -153,17 +170,19 @@ def test_a_wrong_provider_is_refused_with_the_figure(install: Any, model: Model)
         with pytest.raises(
             CannotRun, match=r"provider openvino is not exact enough .* cosine of 0\.9\d+ to those"
         ) as e:
-            open_forward(model, "auto", "openvino")
+            open_forward(model, "auto", "openvino")(pictures(model))
         assert e.value.hint == "--device cpu"
 
 
 def test_auto_falls_back_to_the_cpu_and_says_so(install: Any, model: Model) -> None:
-    pictures = sample_pictures(model.record.image)
-    expected = Encoder(model).forward(pictures)
+    batch = pictures(model)
+    expected = Encoder(model).forward(batch)
     install("openvino", off=1e-2)
     with pytest.warns(UserWarning, match=r"not exact enough .*; cpu is used instead"):
-        forward = open_forward(model, "auto")
-    assert np.array_equal(forward(pictures), expected)
+        found = open_forward(model, "auto")(batch)
+    assert np.array_equal(found, expected)
+    with pytest.warns(UserWarning, match="cpu is used instead"):  # remembered
+        assert np.array_equal(open_forward(model, "auto")(batch), expected)
 
 
 def test_a_provider_that_does_not_start_is_not_checked(install: Any, model: Model) -> None:
@@ -183,16 +202,16 @@ def test_a_model_folder_that_cannot_be_written_is_checked_each_time(
     monkeypatch.setattr(storage, "write_json", refuse)
     standing_in = install("openvino")
     for _ in range(2):
-        open_forward(model, "auto")
-    assert standing_in.batches == [4, 4]
+        open_forward(model, "auto")(pictures(model))
+    assert standing_in.batches == [8, 8, 8, 8]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 1, "cosines": {"a": "b"}}'])
 def test_a_damaged_record_of_checks_is_measured_anew(install: Any, model: Model, text: str) -> None:
     (model.folder / DEVICE_CHECKS).write_text(text)
     standing_in = install("openvino")
-    open_forward(open_model(model.folder), "auto")
-    assert standing_in.batches == [4]
+    open_forward(open_model(model.folder), "auto")(pictures(model))
+    assert standing_in.batches == [8, 8]
     assert json.loads((model.folder / DEVICE_CHECKS).read_text())["cosines"]
 
 
@@ -260,10 +279,27 @@ def test_photos_are_decoded_while_the_device_works(shop: Path) -> None:
     assert any(start < at < end for start, end in busy for at in decoded)
 
 
-def test_sample_pictures_look_like_normalized_photos(model: Model) -> None:
-    image = model.record.image
-    pictures = sample_pictures(image)
-    assert pictures.shape == (4, 3, image.crop, image.crop) and pictures.dtype == np.float32
-    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (image.mean, image.std))
-    assert (pictures * std + mean).min() > -1e-5 and (pictures * std + mean).max() < 1 + 1e-5
-    assert np.array_equal(pictures, sample_pictures(image))
+@pytest.mark.parametrize("command", ["embed", "index", "query", "eval"])
+def test_commands_take_a_device_and_a_provider(workspace: Path, mission: Mission, command: str, install: Any) -> None:
+    """The provider is not installed, which each of them finds out where it embeds."""
+    install()
+    photo = mission.images()[0]
+    given = photo if command == "query" else mission.catalog
+    arguments = {"workspace": workspace, "provider": "openvino", "device": "auto"}
+    if command == "eval":
+        arguments |= {"queries": mission.catalog, "all": True}
+    with pytest.raises(UsageError, match="has no provider openvino"):
+        list(getattr(dmlcli, command)(given, **arguments).answers)
+
+
+def test_a_query_of_a_photo_imports_no_torch_on_any_device_that_is_the_cpu(workspace: Path, mission: Mission) -> None:
+    line = "import dmlcli, sys; from pathlib import Path; p = [Path(a) for a in sys.argv[1:]];"
+    line += "list(dmlcli.query(p[0], workspace=p[1], device=sys.argv[3]).answers); print('torch' in sys.modules)"
+    for device in ("auto", "cpu"):
+        done = subprocess.run(
+            [sys.executable, "-c", line, mission.images()[0], workspace, device],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "False\n"
