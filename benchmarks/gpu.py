@@ -554,7 +554,7 @@ def main() -> None:
     parser.add_argument("--backbones", type=lambda text: text.split(","), default=["mobilenet_v2", "vit_b_16"])
     parser.add_argument("--weights", help="file with the weights of the first backbone; else they are random")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--parts", type=lambda text: text.split(","), default=list(PARTS))
+    parser.add_argument("--parts", type=lambda text: text.split(","), help="default: all")
     runs = "head:auto:cuda,top:auto:cuda,all:auto:cuda,all:float32:cuda,head:auto:cpu,top:float32:cpu,all:float32:cpu"
     parser.add_argument("--runs", type=lambda text: text.split(","), default=runs.split(","), help="of `commands`")
     parser.add_argument(
@@ -564,7 +564,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.photos, options.side, options.epochs, options.limit = 48, 96, 1, min(options.limit, 120)
-        options.backbones, options.parts = ["descriptor", "mobilenet_v2"], ["embed", "providers"]
+        options.backbones, options.parts = ["descriptor", "mobilenet_v2"], options.parts or ["embed", "providers"]
     if options.make_photos:
         source, out = options.make_photos
         print(f"{make_photos(source, out, options.photos, options.side) / 2**20:.1f} MB")
@@ -572,7 +572,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, Path(folder))
         make_photos(options.source, bench.photos, options.photos, options.side)
-        for name in options.parts:
+        for name in options.parts or PARTS:
             bench.attempt(name, PARTS[name], bench)
             if options.out:  # what is known so far, should the time run out
                 options.out.write_text(report(bench), encoding="utf-8")

@@ -66,7 +66,7 @@ def choices(device: str, provider: str | None, *, few: bool = False, graph: bool
     if device == "cpu" or (device == "auto" and few):
         return [Choice()]
     gpu = may_have_gpu()
-    listed = onnx_runtime.providers() if graph and (gpu or device != "auto") else []
+    listed = onnx_runtime.providers() if graph and (gpu or device != "auto") else []  # OpenVINO is slower than the CPU
     if device.startswith("cuda"):
         return [*(Choice(device, "cuda") for _ in range("cuda" in listed)), Choice(device)]
     if device != "auto":
@@ -74,8 +74,6 @@ def choices(device: str, provider: str | None, *, few: bool = False, graph: bool
     found = [Choice("cuda" if name == "cuda" else "", name) for name in ("cuda", "coreml") if name in listed]
     if gpu and (torch_device := _device_of_torch()):
         found.append(Choice(torch_device))
-    if graph and "openvino" in (listed or onnx_runtime.providers()):
-        found.append(Choice("", "openvino"))
     return [*found, Choice()]
 
 

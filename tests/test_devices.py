@@ -23,7 +23,7 @@ from dmlcli.types import Pixels
 from dmlcli.workspace import Workspace
 from tests.conftest import Mission
 
-OPENVINO = "OpenVINOExecutionProvider"
+COREML = "CoreMLExecutionProvider"
 
 
 class StandIn:
@@ -90,7 +90,7 @@ def pictures(model: Model, count: int = 8) -> Pixels:
         (("cuda",), True, "cuda", "auto", [Choice("cuda", "cuda"), Choice("cuda"), Choice()]),
         (("cuda",), False, "cuda", "auto", [Choice()]),
         (("coreml",), True, "mps", "auto", [Choice("", "coreml"), Choice("mps"), Choice()]),
-        (("openvino",), False, "", "auto", [Choice("", "openvino"), Choice()]),
+        (("openvino",), True, "", "auto", [Choice()]),
         (("cuda", "openvino"), True, "", "cpu", [Choice()]),
         (("cuda",), True, "", "cuda:1", [Choice("cuda:1", "cuda"), Choice("cuda:1")]),
         ((), True, "", "cuda", [Choice("cuda")]),
@@ -137,9 +137,9 @@ def test_a_requested_provider_is_the_only_choice(install: Any) -> None:
 
 def test_an_exact_provider_embeds_whole_batches(install: Any, model: Model) -> None:
     expected = Encoder(model).forward(pictures(model))
-    standing_in = install("openvino")
+    standing_in = install("coreml", gpu=True)
     forward = open_forward(model, "auto")
-    assert [name for name, _ in standing_in.opened] == [OPENVINO]
+    assert [name for name, _ in standing_in.opened] == [COREML]
     assert np.allclose(forward(pictures(model)), expected, atol=1e-4)
     assert standing_in.batches == [8, 8]  # the check, then the batch
     forward(pictures(model, 32))
@@ -147,18 +147,18 @@ def test_an_exact_provider_embeds_whole_batches(install: Any, model: Model) -> N
 
 
 def test_the_check_is_made_once_and_kept_with_the_model(install: Any, model: Model) -> None:
-    first = install("openvino")
+    first = install("coreml", gpu=True)
     open_forward(model, "auto")(pictures(model))
     assert first.batches == [8, 8]
     kept = json.loads((model.folder / DEVICE_CHECKS).read_text())["cosines"]
     assert [round(cosine, 4) for cosine in kept.values()] == [1.0]
-    again = install("openvino", off=0.1)  # would be refused if it was checked
+    again = install("coreml", off=0.1, gpu=True)  # would be refused if it was checked
     open_forward(open_model(model.folder), "auto")(pictures(model))
     assert again.batches == [8]
 
 
 def test_fewer_than_eight_photos_are_checked_but_prove_nothing_for_others(install: Any, model: Model) -> None:
-    standing_in = install("openvino")
+    standing_in = install("coreml", gpu=True)
     for _ in range(2):
         open_forward(model, "auto")(pictures(model, 2))
     assert standing_in.batches == [2, 2, 2, 2] and not (model.folder / DEVICE_CHECKS).exists()
@@ -177,7 +177,7 @@ def test_a_wrong_provider_is_refused_with_the_figure(install: Any, model: Model)
 def test_auto_falls_back_to_the_cpu_and_says_so(install: Any, model: Model) -> None:
     batch = pictures(model)
     expected = Encoder(model).forward(batch)
-    install("openvino", off=1e-2)
+    install("coreml", off=1e-2, gpu=True)
     with pytest.warns(UserWarning, match=r"not exact enough .*; cpu is used instead"):
         found = open_forward(model, "auto")(batch)
     assert np.array_equal(found, expected)
@@ -200,7 +200,7 @@ def test_a_model_folder_that_cannot_be_written_is_checked_each_time(
         raise PermissionError("read-only")
 
     monkeypatch.setattr(storage, "write_json", refuse)
-    standing_in = install("openvino")
+    standing_in = install("coreml", gpu=True)
     for _ in range(2):
         open_forward(model, "auto")(pictures(model))
     assert standing_in.batches == [8, 8, 8, 8]
@@ -209,7 +209,7 @@ def test_a_model_folder_that_cannot_be_written_is_checked_each_time(
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 1, "cosines": {"a": "b"}}'])
 def test_a_damaged_record_of_checks_is_measured_anew(install: Any, model: Model, text: str) -> None:
     (model.folder / DEVICE_CHECKS).write_text(text)
-    standing_in = install("openvino")
+    standing_in = install("coreml", gpu=True)
     open_forward(open_model(model.folder), "auto")(pictures(model))
     assert standing_in.batches == [8, 8]
     assert json.loads((model.folder / DEVICE_CHECKS).read_text())["cosines"]
