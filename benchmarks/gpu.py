@@ -1,7 +1,7 @@
 """Measure `--device cuda` on a machine with one NVIDIA GPU, and look for faults in it, in about eight minutes.
 
     python benchmarks/gpu.py [--out report.md]
-    python benchmarks/gpu.py --device cpu --photos 48 --epochs 1 --backbones descriptor --parts blocks,embed
+    python benchmarks/gpu.py --quick          a few photos and small networks, also without a GPU
     python benchmarks/gpu.py --make-photos SOURCE OUT [--photos 2400] [--side 320]
 
 Every part runs by itself: where one fails, its traceback goes into the report and the others go on. After `--limit`
@@ -9,6 +9,7 @@ seconds nothing more starts and a command line is stopped; the report names what
 Markdown. Parts, in this order, each of which `--parts` can select:
 
 blocks    networks cut before their last stage, and all losses: the same numbers on the device as on the CPU
+providers images/s of each ONNX Runtime provider that is installed, and the cosine to the CPU's vectors
 embed     images/s of dmlcli and of DataLoader + eager torch, cosine to the CPU's vectors, peak GPU memory
 resume    a training run that is killed after an epoch, and `--resume`
 speed     images/s of `dmlcli train --tune top` and `all`, and of a training loop with DataLoader + eager torch
@@ -46,8 +47,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from dmlcli import onnx_runtime
 from dmlcli.catalog import open_catalog
+from dmlcli.devices import open_forward
 from dmlcli.encoder import Encoder
+from dmlcli.errors import CannotRun
 from dmlcli.learn import losses
 from dmlcli.learn.networks import frozen, pretrained
 from dmlcli.learn.networks.split import split_backbone
@@ -151,6 +155,7 @@ class Bench:
 
 COMMANDS = "Command lines: command | exit code | seconds | GPU MiB"
 EMBED = "Embedding: network | how | images/s | lowest cosine to CPU | peak GPU MiB"
+PROVIDERS = "Providers, without reading photos: network | provider | images/s | lowest cosine to CPU"
 SPEED = "Training: network | how | images/s"
 SCORES = "Models trained on both: tune | precision | device | validation MAP@R | Recall@1 | MAP@R"
 BLOCKS = "Blocks: what | largest difference to the CPU"
@@ -285,6 +290,34 @@ def _embed_with(bench: Bench, name: str) -> None:
         cosine = float((torch.cat(rows)[: len(expected)].numpy() * expected).sum(1).min())
         how = f"DataLoader + eager torch, {bench.device.type}, {'autocast' if narrow else 'float32'}"
         bench.row(EMBED, name, how, f"{len(photos.items) / took:.0f}", f"{cosine:.6f}", _peak(bench.device))
+
+
+def providers(bench: Bench) -> None:
+    """Every backbone with every provider that is installed; a refused one is a row, and no failure."""
+    for name in bench.options.backbones:
+        model = bench.network(name)
+        for provider in onnx_runtime.providers():
+            bench.attempt(f"provider {provider} {name}", _embed_by, bench, model, name, provider)
+    if not onnx_runtime.providers():
+        bench.row(PROVIDERS, "-", "none is installed", "-", "-")
+
+
+def _embed_by(bench: Bench, model: Model, name: str, provider: str) -> None:
+    photos, encoder = open_catalog(bench.photos), Encoder(model)
+    pictures = np.stack([encoder.view(photos.photo(item).read_bytes()) for item in photos.items[:32]])
+    expected = encoder.forward(pictures)
+    try:
+        forward = open_forward(model, provider=provider)
+        found = forward(pictures)
+    except CannotRun as error:
+        bench.row(PROVIDERS, name, provider, "-", str(error))
+        return
+    cosine = float((found * expected).sum(1).min())
+    started = time.perf_counter()
+    for _ in range(10):
+        forward(pictures)
+    speed = 10 * len(pictures) / (time.perf_counter() - started)
+    bench.row(PROVIDERS, name, provider, f"{speed:.0f}", f"{cosine:.6f}")
 
 
 def _reset_peak(device: torch.device) -> None:
@@ -479,6 +512,7 @@ def _epochs(workspace: Path) -> list[dict[str, Any]]:
 PARTS: dict[str, Callable[[Bench], None]] = {
     "blocks": blocks,
     "embed": embed,
+    "providers": providers,
     "resume": resume,
     "speed": speed,
     "commands": commands,
@@ -489,6 +523,8 @@ def report(bench: Bench) -> str:
     """The failures, then the tables, as Markdown."""
     device = torch.cuda.get_device_name() if bench.device.type == "cuda" else "CPU"
     lines = [f"{len(bench.failures)} failures", "", *(f"```\n{failure}\n```" for failure in bench.failures), ""]
+    if bench.device.type == "cpu":
+        lines += ["**No GPU was there: all figures are of the CPU.**", ""]
     lines += [
         f"{device}, torch {torch.__version__}, torchvision {torchvision.__version__}, Python "
         f"{sys.version.split()[0]}, {len(os.sched_getaffinity(0))} CPU cores, {time.strftime('%Y-%m-%d')}, "
@@ -509,11 +545,16 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=ROOT / "sample_data" / "catalog", help="folder of products")
     parser.add_argument("--photos", type=int, default=2400)
     parser.add_argument("--side", type=int, default=320)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: cuda, or cpu"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="48 photos, the descriptor and MobileNetV2, fewest commands"
+    )
     parser.add_argument("--backbones", type=lambda text: text.split(","), default=["mobilenet_v2", "vit_b_16"])
     parser.add_argument("--weights", help="file with the weights of the first backbone; else they are random")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--parts", type=lambda text: text.split(","), default=list(PARTS))
+    parser.add_argument("--parts", type=lambda text: text.split(","), help="default: all")
     runs = "head:auto:cuda,top:auto:cuda,all:auto:cuda,all:float32:cuda,head:auto:cpu,top:float32:cpu,all:float32:cpu"
     parser.add_argument("--runs", type=lambda text: text.split(","), default=runs.split(","), help="of `commands`")
     parser.add_argument(
@@ -521,6 +562,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="file for the report, which is printed too")
     options = parser.parse_args()
+    if options.quick:
+        options.photos, options.side, options.epochs, options.limit = 48, 96, 1, min(options.limit, 120)
+        options.backbones, options.parts = ["descriptor", "mobilenet_v2"], options.parts or ["embed", "providers"]
     if options.make_photos:
         source, out = options.make_photos
         print(f"{make_photos(source, out, options.photos, options.side) / 2**20:.1f} MB")
@@ -528,7 +572,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, Path(folder))
         make_photos(options.source, bench.photos, options.photos, options.side)
-        for name in options.parts:
+        for name in options.parts or PARTS:
             bench.attempt(name, PARTS[name], bench)
             if options.out:  # what is known so far, should the time run out
                 options.out.write_text(report(bench), encoding="utf-8")

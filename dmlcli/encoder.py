@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlcli import dist_env, interrupts, progress, storage
+from dmlcli.devices import open_forward
 from dmlcli.errors import EmbeddingsError, UsageError
 from dmlcli.image import ImageSettings, view
 from dmlcli.model import DEFAULT_BACKBONE, Model, ModelRecord, open_model
-from dmlcli.onnx_runtime import open_graph
 from dmlcli.types import Forward, Pixels, Vectors, View
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class EncoderOptions:
     backbone: str | None = None
     weights: str | None = None  # auto, pretrained, none, or a file
     pooling: str | None = None
-    device: str = "cpu"
+    device: str = "auto"
+    provider: str | None = None
 
     def differences(self, record: ModelRecord) -> list[str]:
         """Return the differences between a model and these options, as text; empty if there are none."""
@@ -120,26 +121,24 @@ class Encoder:
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
     With `views` (flip, crops), an image is what several views of it are on average; `few` says that it is made for an
-    image or two, `narrow` that bfloat16 is exact enough. On another device than the processor torch is used.
+    image or two, `narrow` that bfloat16 is exact enough; `device` and `provider` are those of `devices.open_forward`.
     """
 
     def __init__(
-        self, model: Model, views: str = "", *, few: bool = False, narrow: bool = False, device: str = "cpu"
+        self,
+        model: Model,
+        views: str = "",
+        *,
+        few: bool = False,
+        narrow: bool = False,
+        device: str = "cpu",
+        provider: str | None = None,
     ) -> None:
         self.model = model
         self.views = views
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
-        if device != "cpu":
-            from dmlcli.learn.networks.inference import pick_device
-
-            device = str(pick_device(device))
-        if model.graph is not None and not narrow and device == "cpu":
-            self.forward = open_graph(model.graph, few=few)
-        else:
-            from dmlcli.learn.networks.inference import open_network
-
-            self.forward = open_network(model, narrow=narrow, device=device)
+        self.forward = open_forward(model, device, provider, few=few, narrow=narrow)
         if views:
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 

@@ -20,7 +20,8 @@ SCHEMA = 2
 _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
 _DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
-FILES = (_RECORD, *_DATA, checksums.CHECKED)
+DEVICE_CHECKS = "devices.json"  # how close each device that embedded comes to the CPU
+FILES = (_RECORD, *_DATA, checksums.CHECKED, DEVICE_CHECKS)
 Arrays = Mapping[str, NDArray[Any]]
 
 

@@ -11,23 +11,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmlcli import prefetch
-from dmlcli.errors import ModelError
+from dmlcli.errors import CannotRun, ModelError
 from dmlcli.model import GRAPH_WEIGHTS
+from dmlcli.standard_graph import standard_graph
 from dmlcli.types import Forward, Pixels
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 
-def open_graph(file: Path, *, few: bool = False) -> Forward:
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+
+
+def providers() -> list[str]:
+    """Return the providers that the installed ONNX Runtime has, as --provider calls them."""
+    listed = _runtime().get_available_providers()
+    return [name for name, its_name in PROVIDERS.items() if its_name in listed]
+
+
+def open_graph(file: Path, *, few: bool = False, provider: str = "", place: int = 0) -> Forward:
     """Return a function from pixels (B, 3, H, W) to unit vectors (B, D); raises ModelError where the graph is damaged.
 
     The images of a batch go through one by one, as many at a time as there are cores: what a layer makes of one image
     stays in a core's own memory, which that of a batch does not, and no thread waits for another. So a vector never
-    depends on what else was in the batch.
+    depends on what else was in the batch. A provider is given the whole batch at once.
 
     Args:
+        file: the graph; its weights are in a file next to it.
         few: it will be called for an image or two, which is not worth laying the weights out for this processor first.
+        provider: a key of `PROVIDERS`; "": the CPU.
+        place: the number of the GPU, from 0; for the provider `cuda`.
+
+    Raises:
+        CannotRun: the provider cannot run on this machine.
     """
     onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
@@ -37,23 +57,28 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     if few:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was optimized once
     try:
-        linked = _linked_weights(file)
+        graph = standard_graph(file) if provider else str(file)
+        linked = _linked_weights(file, always=bool(provider))
         if linked:
             options.add_external_initializers_from_files_in_memory([GRAPH_WEIGHTS], [linked], [len(linked)])
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=_asked(provider, place))
     except Exception as error:  # the runtime has a kind of its own for every way to fail
-        raise _damaged(file, error) from error
+        raise (_unusable(provider, error) if provider else _damaged(file, error)) from error
+    if provider and session.get_providers()[0] != PROVIDERS[provider]:  # it goes on without one that fails to start
+        raise _unusable(provider, "it did not start")
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shapes = [list(each.shape) for each in (*inputs, *outputs)]
     if [len(shape) for shape in shapes] != [4, 2] or shapes[0][1] not in (3, None) or inputs[0].type != "tensor(float)":
         raise _damaged(file, f"expected input (B, 3, H, W) and output (B, D), found the shapes {shapes}")
     name = inputs[0].name
-    threads = None if few else _threads()
+    threads = None if few or provider else _threads()
 
     def run(image: Pixels) -> Pixels:  # (B, 3, H, W)
         try:
             found = np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
         except Exception as error:
+            if provider:
+                raise _unusable(provider, error) from error
             raise _damaged(file, error) from error
         if found.shape[:-1] != image.shape[:1] or not np.isfinite(found).all():
             raise _damaged(file, "its output contains NaN or infinity")
@@ -67,6 +92,19 @@ def open_graph(file: Path, *, few: bool = False) -> Forward:
     return forward
 
 
+def _asked(provider: str, place: int) -> list[Any]:
+    """Return the providers of a session: the CPU comes last, and computes what the other one cannot."""
+    if not provider:
+        return ["CPUExecutionProvider"]
+    exact = {"device_id": str(place), "use_tf32": "0"} if provider == "cuda" else {}  # TensorFloat-32 rounds to 10 bits
+    return [(PROVIDERS[provider], exact), "CPUExecutionProvider"]
+
+
+def _unusable(provider: str, error: object) -> CannotRun:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return CannotRun(f"the ONNX Runtime provider {provider} cannot run this model here: {reason}", hint="--device cpu")
+
+
 def _runtime() -> Any:
     """Return ONNX Runtime with telemetry off, which would look up a host and store a device id in the cache folder."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
@@ -75,10 +113,15 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _linked_weights(file: Path) -> bytes:
-    """Return the weights next to a graph if one of the two is a link, which ONNX Runtime does not follow; else None."""
+def _linked_weights(file: Path, *, always: bool) -> bytes:
+    """Return the weights next to a graph if one of the two is a link, which ONNX Runtime does not follow; else b"".
+
+    Args:
+        file: the graph.
+        always: return them also if neither is a link.
+    """
     weights = file.with_name(GRAPH_WEIGHTS)
-    return weights.read_bytes() if weights.exists() and (weights.is_symlink() or file.is_symlink()) else b""
+    return weights.read_bytes() if weights.exists() and (always or weights.is_symlink() or file.is_symlink()) else b""
 
 
 def _damaged(file: Path, error: object) -> ModelError:

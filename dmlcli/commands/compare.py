@@ -38,6 +38,7 @@ def compare(
     *,
     losses: options.Losses = None,
     backbones: options.Backbones = None,
+    device: options.Device = "auto",
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
     product_column: options.ProductColumn = None,
@@ -83,12 +84,16 @@ def compare(
         return make(workspace)
 
     if backbones is not None:
-        return _backbones(names(backbones, "backbones"), losses, settings, photos, place)
-    return _losses(losses, settings, photos, place)
+        return _backbones(names(backbones, "backbones"), losses, settings, photos, place, device)
+    return _losses(losses, settings, photos, place, device)
 
 
 def _losses(
-    losses: Any, settings: dict[str, Any], photos: Callable[[], "Catalog"], place: Callable[[], "Workspace"]
+    losses: Any,
+    settings: dict[str, Any],
+    photos: Callable[[], "Catalog"],
+    place: Callable[[], "Workspace"],
+    device: str,
 ) -> "CompareReport":
     """Compare losses; errors in the options come before the catalog is read."""
     from dmlcli.catalog import split_for_comparison
@@ -106,7 +111,7 @@ def _losses(
     workspace = place()
     from dmlcli.learn.training.loss_comparison import compare_losses  # torch starts here
 
-    return compare_losses(catalog, recipe, workspace, specs)
+    return compare_losses(catalog, recipe, workspace, specs, device)
 
 
 def _backbones(
@@ -115,6 +120,7 @@ def _backbones(
     settings: dict[str, Any],
     photos: Callable[[], "Catalog"],
     place: Callable[[], "Workspace"],
+    device: str,
 ) -> "CompareBackbonesReport":
     """Compare backbones; errors in the options come before the catalog is read."""
     from dmlcli.learn.backbone_table import parse_list
@@ -132,4 +138,4 @@ def _backbones(
     catalog, workspace = photos(), place()
     from dmlcli.learn.training.backbone_comparison import compare_backbones  # torch starts here
 
-    return compare_backbones(catalog, recipe, workspace, asked)
+    return compare_backbones(catalog, recipe, workspace, asked, device)

@@ -27,7 +27,8 @@ def embed(
     backbone: options.PretrainedBackbone = None,
     weights: options.Weights = None,
     pooling: options.Pooling = None,
-    device: options.EmbedDevice = "cpu",
+    device: options.Device = "auto",
+    provider: options.Provider = None,
     average: options.Average = None,
     dtype: options.DType = "float32",
     precision: options.EmbedPrecision = "float32",
@@ -80,7 +81,7 @@ def embed(
     chosen = find_or_make_model(model, place, photos, EncoderOptions(backbone, weights, pooling))
     dist_env.end_gently()
     with prefetch.shared_by(dist_env.neighbors()):
-        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16", device=device)
+        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16", device=device, provider=provider)
         if dist_env.rank() > 0:
             _follow(encoder, photos, place, kept_at)
     with storage.only_writer(kept_at):

@@ -33,6 +33,8 @@ def eval(
     html: options.ReportPage = None,
     dry_run: options.EvalDryRun = False,
     model: options.ModelPath = None,
+    device: options.Device = "auto",
+    provider: options.Provider = None,
     seed: options.Seed = 0,
     workspace: options.WorkspacePath = None,
     image_column: options.ImageColumn = None,
@@ -89,6 +91,7 @@ def eval(
         strict=strict,
         place=need(workspace) if workspace else find(),
         bare=ranked is not None,
+        on=(device, provider),
     )
     lowest = min_scores.parse_min_scores(names(fail_under, "fail_under"))
     named = None if metrics is None else ",".join(names(metrics, "metrics"))

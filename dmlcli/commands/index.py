@@ -36,7 +36,8 @@ def index(
     backbone: options.PretrainedBackbone = None,
     weights: options.Weights = None,
     pooling: options.Pooling = None,
-    device: options.EmbedDevice = "cpu",
+    device: options.Device = "auto",
+    provider: options.Provider = None,
     output: options.IndexOut = None,
     workspace: options.WorkspacePath = None,
     split: options.Split = None,
@@ -85,7 +86,7 @@ def index(
     if average is not None and not isinstance(source, Catalog):
         raise UsageError("--average has no effect on existing embeddings", hint="remove it")
     backbone = backbone and resolve_need(backbone)
-    encoder = EncoderOptions(backbone, weights, pooling, device)
+    encoder = EncoderOptions(backbone, weights, pooling, device, provider)
     place = make(workspace)  # only once there is something to index
     if to is not None:
         return _pushed(to, source, average, model, place, encoder, factory, update, replace, prune)
@@ -279,7 +280,7 @@ def _embedded(
 
     made_by = find_or_make_model(model, place, photos, encoder)
     with storage.only_writer(place.embeddings):
-        computed = Encoder(made_by, views, device=encoder.device).embed_catalog(
+        computed = Encoder(made_by, views, device=encoder.device, provider=encoder.provider).embed_catalog(
             photos, place.known(), keep_at=place.embeddings, trusting=update
         )
         if there is not None:

@@ -44,6 +44,8 @@ def query(
     explain: options.Explain = False,
     index: options.IndexPath = None,
     model: options.ModelPath = None,
+    device: options.Device = "auto",
+    provider: options.Provider = None,
     workspace: options.WorkspacePath = None,
 ) -> "QueryReport":
     """Search the index by photo; answers come in the order of the photos.
@@ -97,7 +99,7 @@ def query(
     several = files_from is not None or photo_inputs.may_be_several(images)
     encode: Encode = encoding.known
     if to_encode:
-        encode = _encoder(_matching(opened, model, workspace), few=not several)
+        encode = _encoder(_matching(opened, model, workspace), not several, device, provider)
     skipped: list[Skipped] = []
     answers = QueryEngine(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
@@ -186,11 +188,11 @@ def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Qu
     yield from known
 
 
-def _encoder(model: "Model", few: bool) -> "Encode":
+def _encoder(model: "Model", few: bool, device: str, provider: str | None) -> "Encode":
     """Return a function from photos to vectors."""
     from dmlcli.encoder import Encoder
 
-    encoder = Encoder(model, few=few)
+    encoder = Encoder(model, few=few, device=device, provider=provider)
     if few:
         from dmlcli.search.encoding import one_by_one as encode
     else:

@@ -53,6 +53,7 @@ class Request:
     strict: bool
     place: Workspace | None
     bare: bool = False  # ranked lists are evaluated, which need neither vectors nor a model
+    on: tuple[str, str | None] = ("auto", None)  # --device and --provider
 
     def model_folder(self) -> Path:
         """Return the model that embeds; raises CannotRun if none is given and no workspace exists."""
@@ -222,7 +223,8 @@ def _embed(
         return _Loaded(EvalSide(found.root, items, np.asarray(vectors, np.float32), found.model), list(rows), [])
     from dmlcli.encoder import Encoder
 
-    encoder = Encoder(model or open_model(request.model_folder()))
+    device, provider = request.on
+    encoder = Encoder(model or open_model(request.model_folder()), device=device, provider=provider)
     photos = Catalog(eval_input.root, [eval_input.items[row] for row in rows])
     place = request.place
     if place is None:

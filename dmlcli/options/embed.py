@@ -30,6 +30,3 @@ DType = Annotated[
     DTypeName, Option(panel="Output", help="Number format of the stored vectors; float16 takes half the space.")
 ]
 Layout = Annotated[Literal["dmlcli", "clip-retrieval"], Option(panel="Output", help="Layout of an output folder.")]
-EmbedDevice = Annotated[
-    str, Option("--device", panel="Run", help="Device: cpu (without torch), auto (a GPU, if any), cuda, cuda:N or mps.")
-]

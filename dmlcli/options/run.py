@@ -1,7 +1,7 @@
 """A training run: how long, from where, on what, and what it leaves behind."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from dmlcli.options.spec import Option
 
@@ -19,7 +19,13 @@ RunId = Annotated[
     str | None,
     Option("--run", panel="Run", help="With --resume: the run to resume (see dmlcli status)."),
 ]
-Device = Annotated[str, Option(panel="Run", help="Device: auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[
+    str, Option(panel="Run", help="Device: auto (a GPU if there is one, else the CPU), cpu, cuda, cuda:N or mps.")
+]
+Provider = Annotated[
+    Literal["cuda", "openvino", "coreml"] | None,
+    Option(panel="Run", help="Embed with this provider of ONNX Runtime.  [default: chosen by --device]"),
+]
 NoIndex = Annotated[
     bool, Option("--no-index", panel="Output", help="Do not embed and index the catalog after training.")
 ]

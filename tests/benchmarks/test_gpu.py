@@ -60,3 +60,9 @@ def test_a_new_workspace_has_the_network_that_training_starts_from(bench: gpu.Be
     assert bench.command(*line, workspace="new").returncode == 0, bench.failures
     after = {file.name: file.stat().st_mtime_ns for file in frozen.iterdir()}
     assert {name: after[name] for name in before} == before
+
+
+def test_without_a_gpu_the_report_says_so_and_providers_are_none(bench: gpu.Bench) -> None:
+    bench.attempt("providers", gpu.providers, bench)
+    assert bench.failures == [] and "| - | none is installed | - | - |" in gpu.report(bench)
+    assert "**No GPU was there: all figures are of the CPU.**" in gpu.report(bench)

@@ -59,7 +59,7 @@ class _Measured:
 
 
 def compare_backbones(
-    catalog: Catalog, recipe: Recipe, workspace: Workspace, asked: Sequence[Asked]
+    catalog: Catalog, recipe: Recipe, workspace: Workspace, asked: Sequence[Asked], device_name: str = "auto"
 ) -> CompareBackbonesReport:
     """Score each backbone by cross-validation, its pooled features alone and with an LDA head.
 
@@ -68,6 +68,7 @@ def compare_backbones(
         recipe: all settings but the backbone.
         workspace: keeps the features.
         asked: the backbones; the others are compared with the first.
+        device_name: computes the features, as --device; heads are solved and times measured on the CPU.
 
     Returns:
         A row for each, in the same order, and the one to train with.
@@ -76,6 +77,7 @@ def compare_backbones(
         CatalogError: nothing can be held out.
         WeightsError: the weights of a backbone are not here and cannot be downloaded.
     """
+    device = pick_device(device_name)
     _splits(catalog, recipe)  # fails early where the catalog has too few products
     scores: list[BackboneScores] = []
     first: _Measured | None = None
@@ -83,7 +85,7 @@ def compare_backbones(
     for one in progress.track(asked, "backbones"):
         chosen = replace(recipe, backbone=one.name, weights=one.weights or _published(one.name))
         try:
-            measured = _measure(catalog, chosen, workspace)
+            measured = _measure(catalog, chosen, workspace, device)
         finally:
             shutil.rmtree(workspace.compared, ignore_errors=True)
         first, skipped = first or measured, measured.data.skipped
@@ -107,9 +109,8 @@ def _published(name: str) -> str:
     return "auto" if name == "descriptor" else "pretrained"
 
 
-def _measure(catalog: Catalog, recipe: Recipe, workspace: Workspace) -> _Measured:
+def _measure(catalog: Catalog, recipe: Recipe, workspace: Workspace, device: torch.device) -> _Measured:
     """Return the scores of one backbone, query by query, and the time of a thousand photos."""
-    device = pick_device("cpu")
     backbone = frozen.open_backbone(recipe, workspace.compared, catalog)
     readable = training_data.read_photos(catalog, backbone, workspace, device)
     split, splits = _splits(readable.photos, recipe)

@@ -30,7 +30,9 @@ from dmlcli.workspace import Workspace
 Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
 
 
-def compare_losses(catalog: Catalog, recipe: Recipe, workspace: Workspace, specs: Sequence[str]) -> CompareReport:
+def compare_losses(
+    catalog: Catalog, recipe: Recipe, workspace: Workspace, specs: Sequence[str], device_name: str = "auto"
+) -> CompareReport:
     """Train a head with each loss on half of the products, and score it on held-out photos.
 
     Args:
@@ -38,6 +40,7 @@ def compare_losses(catalog: Catalog, recipe: Recipe, workspace: Workspace, specs
         recipe: all settings but the loss.
         workspace: keeps the features.
         specs: the losses, as `--loss` takes them.
+        device_name: of the backbone, as --device; heads are trained on the CPU.
 
     Returns:
         The table, best first, with the frozen backbone and the LDA head that all heads start from.
@@ -45,7 +48,7 @@ def compare_losses(catalog: Catalog, recipe: Recipe, workspace: Workspace, specs
     Raises:
         CatalogError: too few products.
     """
-    device = pick_device("cpu")
+    device = pick_device(device_name)
     backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
     readable = training_data.read_photos(catalog, backbone, workspace, device)
     split = split_for_comparison(readable.photos, recipe.seed)
