@@ -58,7 +58,25 @@ def loss_table() -> str:
         parts += [f"Learns {learned}, at {info.learning_rate_factor:g} times the learning rate."] if learned else []
         parts += [f"Published Recall@1: {info.published}"] if info.published else []
         parts += [f"Source: {info.source}"]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *miner_table()]) + "\n"
+
+
+def miner_table() -> list[str]:
+    """What selects pairs and triplets for the losses that take a miner."""
+    takers = [f"[{name}](#{name})" for name in losses.names() if losses.describe(name).takes_miners]
+    parts = [
+        "# Miners",
+        "A miner selects the pairs or triplets that a loss looks at: `--loss contrastive:miner=multi-similarity`, with "
+        "its settings as `miner.epsilon=0.2`. In Python, a loss also takes them as `pairs=` or `triplets=`.",
+        f"Losses that take one: {', '.join(takers)}.",
+        "| miner | selects | rule | settings | source |\n|---|---|---|---|---|",
+    ]
+    for name in losses.miners.names():
+        info = losses.miners.describe(name)
+        settings = "; ".join(f"`{s.name}` {s.default}: {s.meaning}" for s in info.settings)
+        rule = info.rule.replace("|", "\\|")
+        parts[-1] += f"\n| {name} | {info.summary} | {rule} | {settings} | {info.source} |"
+    return parts
 
 
 def exit_codes() -> str:

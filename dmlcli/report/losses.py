@@ -30,6 +30,8 @@ class LossRow:
     """How its batches are drawn."""
     takes_references: bool
     """Whether it can be used with `--memory`."""
+    takes_miners: bool
+    """Whether it takes a setting `miner`."""
     learning_rate_factor: float
     """How much faster its own parameters learn than the head."""
     summary: str
@@ -49,8 +51,26 @@ class LossRow:
 
 
 @dataclass(frozen=True)
+class MinerRow:
+    """One miner: what selects the pairs or triplets that a loss looks at."""
+
+    name: str
+    """What it is called in `--loss LOSS:miner=NAME`."""
+    summary: str
+    """What it selects, in a line."""
+    rule: str
+    """Its rule, as text."""
+    source: str
+    """The paper."""
+    settings: tuple[LossSetting, ...]
+    """Its settings, each given as `miner.NAME=value`."""
+
+
+@dataclass(frozen=True)
 class LossesReport:
     """The losses that `--loss` knows."""
 
     losses: tuple[LossRow, ...]
     """One entry for each loss, or the one that was named."""
+    miners: tuple[MinerRow, ...]
+    """What `miner` of a loss can be; empty where the loss that was named takes none."""

@@ -11,6 +11,7 @@ def show(report: LossesReport) -> None:
     """Show it as text."""
     if len(report.losses) == 1:
         _loss(report.losses[0])
+        _miners(report)
         return
     table = formatting.table("loss", "family", "batches", "learns", "defaults", "paper")
     for loss in report.losses:
@@ -47,6 +48,17 @@ def _loss(loss: LossRow) -> None:
         formatting.add_row(settings, setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
     formatting.console().print(settings)
     formatting.hint(f"dmlcli train CATALOG --loss {loss.name}")
+
+
+def _miners(report: LossesReport) -> None:
+    if not report.miners:
+        return
+    table = formatting.table("miner", "selects", "settings")
+    for miner in report.miners:
+        settings = ", ".join(f"miner.{s.name} {_setting(s.default)}" for s in miner.settings)
+        formatting.add_row(table, miner.name, miner.summary, settings)
+    formatting.console().print(table)
+    formatting.hint(f"dmlcli train CATALOG --loss {report.losses[0].name}:miner={report.miners[0].name}")
 
 
 def _setting(value: Any) -> str:

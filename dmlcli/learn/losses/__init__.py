@@ -5,13 +5,14 @@ One loss is one file of this folder; the file name is the name on the command li
 Names, texts and settings are read from the source, so that listing, completion and checking a command line never
 import torch.
 
-A sum of losses is written as one: `softmax+0.5*triplet:margin=0.3`.
+A sum of losses is written as one: `softmax+0.5*triplet:margin=0.3`. A loss over pairs or triplets takes those that a
+miner selects: `contrastive:miner=multi-similarity,miner.epsilon=0.2`.
 """
 
 import ast
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmlcli import spec_strings
 from dmlcli.errors import UsageError, nearest
+from dmlcli.learn.losses import miners, source_text
 from dmlcli.spec_strings import Value, WordSetting
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ __all__ = [
     "build",
     "describe",
     "load",
+    "miners",
     "names",
     "parameter_groups",
     "parse",
 ]
+_FOLDER = Path(__file__).parent
 SAMPLERS = ("random", "pk", "n-pair")  # what a loss can need of a batch, each satisfying those before it
 
 
@@ -66,6 +70,7 @@ class LossInfo:
     family: str
     sampler: str
     takes_references: bool
+    takes_miners: bool
     learning_rate_factor: float
     settings: tuple[WordSetting, ...]
     parameters: tuple[Parameter, ...]
@@ -73,7 +78,7 @@ class LossInfo:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a sum of losses."""
+    """One term of a sum of losses; the settings `miner` and `miner.…` are those of its miner, where it has one."""
 
     weight: float
     name: str
@@ -83,8 +88,7 @@ class Term:
 @cache
 def names() -> list[str]:
     """Return the names that `--loss` knows."""
-    found = (file.stem.replace("_", "-") for file in Path(__file__).parent.glob("*.py"))
-    return sorted(name for name in found if f"class {_class_name(name)}(" in _source(name))
+    return source_text.names(_FOLDER)
 
 
 @cache
@@ -92,10 +96,9 @@ def describe(name: str) -> LossInfo:
     """Read what the file of loss `name` says of itself; raise UsageError for an unknown loss."""
     if name not in names():
         raise UsageError(f"unknown loss '{name}'", hint=nearest(name, names()))
-    tree = ast.parse(_source(name))
-    loss = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == _class_name(name))
-    texts = _sections(ast.get_docstring(tree) or "", ["Formula", "Use", "Published", "Source"])
-    lists = _sections(ast.get_docstring(loss) or "", ["Settings", "Parameters"])
+    tree, loss = source_text.parsed(_FOLDER, name)
+    texts = source_text.sections(ast.get_docstring(tree) or "", ["Formula", "Use", "Published", "Source"])
+    lists = source_text.sections(ast.get_docstring(loss) or "", ["Settings", "Parameters"])
     facts = {
         node.target.id: ast.literal_eval(node.value)
         for node in loss.body
@@ -105,15 +108,16 @@ def describe(name: str) -> LossInfo:
         name=name,
         summary=texts[""].split("\n")[0].rstrip("."),
         formula=texts["Formula"],
-        use=_joined(texts["Use"]),
-        published=_joined(texts["Published"]),
-        source=_joined(texts["Source"]),
+        use=source_text.joined(texts["Use"]),
+        published=source_text.joined(texts["Published"]),
+        source=source_text.joined(texts["Source"]),
         family=facts["family"],
         sampler=facts["sampler"],
         takes_references=facts["takes_references"],
+        takes_miners=bool({"pairs", "triplets"} & source_text.arguments(loss, "forward")),
         learning_rate_factor=facts["learning_rate_factor"],
-        settings=tuple(_settings(loss, dict(_items(lists["Settings"])))),
-        parameters=tuple(Parameter(*item) for item in _items(lists["Parameters"])),
+        settings=tuple(source_text.settings(loss, dict(source_text.items(lists["Settings"])))),
+        parameters=tuple(Parameter(*item) for item in source_text.items(lists["Parameters"])),
     )
 
 
@@ -127,7 +131,7 @@ def load(name: str) -> "type[Loss]":
     """Import the class of loss `name`; raise UsageError for an unknown loss."""
     describe(name)
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    loss: type[Loss] = getattr(module, _class_name(name))
+    loss: type[Loss] = getattr(module, source_text.class_name(name))
     return loss
 
 
@@ -140,7 +144,7 @@ def build(spec: str | Sequence[Term], num_labels: int, embedding_dim: int) -> "L
         embedding_dim: length of an embedding.
     """
     terms = parse(spec) if isinstance(spec, str) else spec
-    losses = [load(term.name)(num_labels, embedding_dim, **term.settings) for term in terms]
+    losses = [_build_term(term, num_labels, embedding_dim) for term in terms]
     if len(terms) == 1 and terms[0].weight == 1:
         return losses[0]
     from dmlcli.learn.losses.composition import WeightedSum
@@ -159,10 +163,26 @@ def parameter_groups(loss: "nn.Module", learning_rate: float) -> list[dict[str, 
     return groups
 
 
+def _build_term(term: Term, num_labels: int, embedding_dim: int) -> "Loss":
+    own = {key: value for key, value in term.settings.items() if key.partition(".")[0] != "miner"}
+    loss = load(term.name)(num_labels, embedding_dim, **own)
+    if term.settings.get("miner") is None:
+        return loss
+    from dmlcli.learn.losses.composition import Mined
+
+    settings = {key.partition(".")[2]: value for key, value in term.settings.items() if key.startswith("miner.")}
+    return Mined(loss, miners.load(str(term.settings["miner"]))(**settings))
+
+
 def _parse_term(text: str) -> Term:
     weight, star, rest = text.rpartition("*")
     name = rest.partition(":")[0]
-    spec = spec_strings.parse("--loss", rest, {name: describe(name).settings}, hint=f"dmlcli losses {name}")
+    settings = describe(name).settings
+    if describe(name).takes_miners:
+        settings += miners.settings(rest)
+    spec = spec_strings.parse("--loss", rest, {name: settings}, hint=f"dmlcli losses {name}")
+    if "mining" in spec.given and spec.given.get("miner"):
+        raise UsageError(f"invalid value for --loss: {name} takes mining or miner, not both", hint="leave out mining")
     try:
         factor = float(weight) if star else 1.0
         if not math.isfinite(factor):
@@ -170,56 +190,3 @@ def _parse_term(text: str) -> Term:
     except ValueError as error:
         raise UsageError(f"'{weight}' is not a valid weight for loss {name}", hint=f"0.5*{rest}") from error
     return Term(factor, name, spec.given)
-
-
-def _class_name(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("-"))
-
-
-@cache
-def _source(name: str) -> str:
-    return (Path(__file__).parent / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
-
-
-def _sections(docstring: str, titles: list[str]) -> dict[str, str]:
-    """Cut a docstring at the lines that start with `Title:` (going on below, indented); under "" what comes before."""
-    sections = dict.fromkeys(["", *titles], "")
-    title = ""
-    for line in docstring.split("\n"):
-        word, colon, text = line.partition(":")
-        if colon and word in titles:
-            title, line = word, text
-        sections[title] += line.removeprefix("    ").rstrip() + "\n"
-    return {title: text.strip() for title, text in sections.items()}
-
-
-def _joined(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _items(section: str) -> Iterable[tuple[str, str]]:
-    """Yield the pairs of lines such as `name: meaning`, indented as in a docstring; a meaning may go on below."""
-    for item in re.split(r"\n(?=\w+: )", section):
-        name, colon, text = item.partition(": ")
-        if colon:
-            yield name, _joined(text)
-
-
-def _settings(loss: ast.ClassDef, meanings: dict[str, str]) -> Iterable[WordSetting]:
-    constructor = next(node for node in loss.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    arguments = constructor.args
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        value = ast.literal_eval(default) if default else None
-        yield WordSetting(argument.arg, tuple(_kinds(argument.annotation)), value, meanings.get(argument.arg, ""))
-
-
-def _kinds(annotation: Any) -> list[str]:
-    """Return the kinds an annotation such as `float | None`, `tuple[int, ...]` or `Literal["a", "b"]` names."""
-    if isinstance(annotation, ast.BinOp):
-        return _kinds(annotation.left) + _kinds(annotation.right)
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "tuple":
-        return ["ints"]
-    if isinstance(annotation, ast.Subscript):
-        choices = annotation.slice
-        return [str(ast.literal_eval(node)) for node in (choices.elts if isinstance(choices, ast.Tuple) else [choices])]
-    return [ast.unparse(annotation)]

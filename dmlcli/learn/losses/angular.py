@@ -41,10 +41,11 @@ class Angular(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over ordered positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         similarity = pairwise.similarity(images, others)  # (B, Q)
         columns, real = pairwise.compact(positive)  # (B, K)
         close = 2 * (1 + self.tangent) * similarity.gather(1, columns)  # (B, K)

@@ -52,10 +52,11 @@ class BinomialDeviance(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over positives plus mean over negatives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         beyond = self.alpha * (pairwise.similarity(images, others) - self.beta)  # (B, Q)
         deviance = F.softplus(torch.where(positive, -beyond, self.cost * beyond))  # (B, Q)
         return pairwise.mean(deviance, positive) + pairwise.mean(deviance, negative)

@@ -1,4 +1,4 @@
-"""A weighted sum of losses, itself a loss: what `softmax+0.5*triplet` becomes."""
+"""Losses made of losses: a weighted sum, as of `softmax+0.5*triplet`, and one over what a miner selects."""
 
 from typing import ClassVar
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dmlcli.learn.losses import SAMPLERS
 from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.miners.interface import Miner
 
 
 class WeightedSum(Loss):
@@ -37,3 +38,29 @@ class WeightedSum(Loss):
         """Return the weighted sum: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         values = (loss(embeddings, labels, references, reference_labels) for loss in self.losses)
         return torch.stack([w * value for w, value in zip(self.weights, values, strict=True)]).sum()
+
+
+class Mined(Loss):
+    """A loss over the pairs or triplets that a miner selects in each batch: what `contrastive:miner=all` becomes."""
+
+    family: ClassVar[str] = "mined"
+    sampler: ClassVar[str] = "pk"
+    learning_rate_factor: ClassVar[float] = 1.0  # the loss keeps its own pace
+
+    def __init__(self, loss: Loss, miner: Miner) -> None:
+        super().__init__(loss.num_labels, loss.embedding_dim)
+        self.loss, self.miner = loss, miner
+        self.takes_references = loss.takes_references  # type: ignore[misc]
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of what the miner selects: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
+        selected = self.miner(embeddings, labels, references, reference_labels)
+        key = "pairs" if isinstance(selected, tuple) else "triplets"
+        value: Tensor = self.loss(embeddings, labels, references, reference_labels, **{key: selected})
+        return value

@@ -59,10 +59,11 @@ class Contrastive(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Positive part plus negative part: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0 (>= -1 in the cosine form)."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         columns, real = pairwise.compact(positive)  # (B, K)
         if self.form == "cosine":
             similarity = pairwise.similarity(images, others)  # (B, Q)

@@ -1,9 +1,13 @@
 """What every loss is: a module that checks its inputs before it computes anything."""
 
+import inspect
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from dmlcli.learn.losses import selection
+from dmlcli.learn.losses.selection import Pairs, Triplets
 
 
 class Loss(nn.Module):
@@ -18,6 +22,11 @@ class Loss(nn.Module):
     sampler: ClassVar[str]
     takes_references: ClassVar[bool]
     learning_rate_factor: ClassVar[float]
+    selections: ClassVar[frozenset[str]] = frozenset()  # which of `pairs` and `triplets` its `forward` takes
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.selections = frozenset({"pairs", "triplets"} & set(inspect.signature(cls.forward).parameters))
 
     def __init__(self, num_labels: int, embedding_dim: int) -> None:
         super().__init__()
@@ -31,7 +40,9 @@ class Loss(nn.Module):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
-        **others: Any,
+        *,
+        pairs: Pairs | None = None,
+        triplets: Triplets | None = None,
     ) -> Tensor:
         """Return the loss of a batch.
 
@@ -40,13 +51,18 @@ class Loss(nn.Module):
             labels: (B,), integers from 0 to `num_labels` - 1; a loss without parameters takes any that are >= 0.
             references: (Q, D), what the batch is compared with in place of itself, e.g. a memory of earlier batches.
             reference_labels: (Q,), given with `references`.
-            others: what `forward` of a single loss takes besides, e.g. the `triplets` of the margin loss.
+            pairs: for a loss over pairs or triplets, the positive and negative pairs to look at in place of all: masks
+                (positive, negative), each (B, Q), or indices (a, p, b, n), each 1-D: positives (a[i], p[i]) and
+                negatives (b[i], n[i]), the second of each pair a row of the references, where given.
+            triplets: likewise; indices (anchors, positives, negatives), each (T,), or one tensor (T, 3). A loss over
+                pairs takes the pairs in them, each once; one over triplets makes of pairs all triplets that they form.
 
         Returns:
             A scalar in float32 or better.
 
         Raises:
-            ValueError: an input of a wrong shape, dtype, device or range; references for a loss that takes none.
+            ValueError: an input of a wrong shape, dtype, device or range; references, pairs or triplets for
+                a loss that takes none.
         """
         labels = self._checked(embeddings, labels, "embeddings", "labels")
         if (references is None) != (reference_labels is None):
@@ -57,12 +73,34 @@ class Loss(nn.Module):
             reference_labels = self._checked(references, reference_labels, "references", "reference_labels")
             if references.device != embeddings.device:
                 raise ValueError(f"references are on {references.device}, embeddings on {embeddings.device}")
+        shape = len(embeddings), len(embeddings if references is None else references)
+        chosen = self._chosen(pairs, triplets, shape, embeddings.device)
         if not len(embeddings):
             return embeddings.sum() * 0
         if not (_has_finite_lengths(embeddings) and (references is None or _has_finite_lengths(references))):
             return embeddings.sum() * torch.nan  # comparisons with NaN are false: a miner would find nothing to learn
-        value: Tensor = super().__call__(embeddings, labels, references, reference_labels, **others)
+        value: Tensor = super().__call__(embeddings, labels, references, reference_labels, **chosen)
         return value
+
+    def _chosen(
+        self, pairs: Pairs | None, triplets: Triplets | None, shape: tuple[int, int], device: torch.device
+    ) -> dict[str, Any]:
+        """Return what was given in the form that `forward` takes: masks (B, Q), or triplets (T, 3)."""
+        if pairs is None and triplets is None:
+            return {}
+        if not self.selections:
+            raise ValueError(f"{type(self).__name__} does not take pairs or triplets")
+        if pairs is not None and triplets is not None:
+            raise ValueError("pairs and triplets exclude each other: give one of them")
+        if pairs is not None:
+            masks = selection.pair_masks(pairs, shape, device)
+            return {"pairs": masks} if "pairs" in self.selections else {"triplets": selection.all_triplets(*masks)}
+        assert triplets is not None
+        rows = selection.triplet_rows(triplets, shape, device)
+        if "triplets" in self.selections:
+            return {"triplets": rows}
+        anchors, positives, negatives = rows.unbind(-1)
+        return {"pairs": selection.pair_masks((anchors, positives, anchors, negatives), shape, device)}
 
     def _checked(self, rows: Tensor, labels: Tensor, name: str, label_name: str) -> Tensor:
         """Return the labels as int64; raises ValueError where they and their rows cannot be what they should be."""

@@ -58,10 +58,11 @@ class LiftedStructure(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over positive pairs (original) or over anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         columns, real = pairwise.compact(positive)  # (B, K)
         valid = positive.any(-1) & negative.any(-1)  # (B,)
         if self.form == "cosine":

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import miners, pairwise
+from dmlcli.learn.losses import pairwise, selection
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -79,8 +79,8 @@ class Margin(Loss):
     def _draw(self, distance: Tensor, labels: Tensor, reference_labels: Tensor | None, dim: int) -> Tensor:
         """Triplets (T, 3): each positive pair with a negative drawn for it."""
         positive, negative = pairwise.masks(labels, reference_labels)
-        weights = miners.distance_weights(distance, negative, dim, self.cutoff, self.nonzero_loss_cutoff)  # (B, Q)
-        return miners.draw_negatives(positive, weights)
+        weights = selection.distance_weights(distance, negative, dim, self.cutoff, self.nonzero_loss_cutoff)  # (B, Q)
+        return selection.draw_negatives(positive, weights)
 
 
 def definition(loss: Margin, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import miners, pairwise
+from dmlcli.learn.losses import pairwise, selection
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -53,11 +53,14 @@ class MultiSimilarity(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Sum over anchors divided by B, also where the miner left an anchor nothing: (B, D), (B,) -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         similarity = pairwise.similarity(images, others)  # (B, Q)
-        hard = miners.multi_similarity_pairs(similarity, *pairwise.masks(labels, reference_labels), self.epsilon)
+        hard = pairs or selection.multi_similarity_pairs(
+            similarity, *pairwise.masks(labels, reference_labels), self.epsilon
+        )
         pull = pairwise.log1p_sum_exp(-self.alpha * (similarity - self.base), hard[0])  # (B,)
         push = pairwise.log1p_sum_exp(self.beta * (similarity - self.base), hard[1])  # (B,)
         return (pull / self.alpha + push / self.beta).mean()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import miners, pairwise
+from dmlcli.learn.losses import pairwise, selection
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -42,7 +42,7 @@ class NPair(Loss):
     ) -> Tensor:
         """Return the mean over the n labels that have two images: (B, D), (B,) -> scalar >= 0."""
         images = pairwise.prepare(embeddings, normalize=self.normalize)
-        first, second = miners.first_two(labels)  # (n,) each
+        first, second = selection.first_two(labels)  # (n,) each
         if len(first) == 0:
             return images.sum() * 0
         anchors, partners = images[first], images[second]  # (n, D)

@@ -42,10 +42,11 @@ class Nca(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over anchors that have positives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         # -|x - y|^2 without |x|^2, which an image has in common with all others
         logits = pairwise.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)  # (B, Q)
         valid = positive.any(-1)  # (B,)

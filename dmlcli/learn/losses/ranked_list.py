@@ -58,10 +58,11 @@ class RankedList(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over all B anchors: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
         columns, real = pairwise.compact(positive)  # (B, K)
         pull = self._weighted(F.relu(distance.gather(1, columns) - (self.alpha - self.margin)), real, self.Tp)  # (B,)

@@ -51,10 +51,11 @@ class SignalToNoise(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Positive part plus negative part plus penalty: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         signal, noisy = images - images.mean(-1, keepdim=True), others - others.mean(-1, keepdim=True)
         power = signal.square().sum(-1, keepdim=True).clamp_min(1e-12)  # (B, 1)
         distance = pairwise.squared_distance(signal, noisy) / power  # (B, Q)

@@ -41,10 +41,11 @@ class Supcon(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)
         own = (logits * positive).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
         surprise = pairwise.logsumexp(logits, positive | negative) - own  # (B,)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dmlcli.learn.losses import miners, pairwise
+from dmlcli.learn.losses import pairwise, selection
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -31,7 +31,8 @@ class Triplet(Loss):
         margin: how much farther than the positive the negative shall be
         squared: squared distances
         soft: a softplus in place of the hinge, so that no triplet is ever done
-        reduction: mean over all mined triplets or over those that violate (nonzero); left out, nonzero for the -all
+        reduction: mean over all mined triplets or over those that violate (nonzero); left out, nonzero for the -all and
+            for the triplets of a miner
         normalize: scale embeddings to unit length first
     """
 
@@ -55,6 +56,7 @@ class Triplet(Loss):
         super().__init__(num_labels, embedding_dim)
         self.mining, self.margin, self.squared, self.soft, self.normalize = mining, margin, squared, soft, normalize
         self.reduction = reduction or ("nonzero" if mining.endswith("all") else "mean")
+        self.reduction_of_given = reduction or "nonzero"
 
     def forward(
         self,
@@ -62,47 +64,54 @@ class Triplet(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
+        triplets: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean violation of the mined triplets: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
+        """Return the mean violation of the triplets, mined or given: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         distance = pairwise.squared_distance(images, others)  # (B, Q)
         if not self.squared:
             distance = pairwise.root(distance)
-        positive, negative = pairwise.masks(labels, reference_labels)
-        if self.mining == "batch-hard":
+        if triplets is not None:
+            anchor, near, far = triplets.unbind(-1)  # (T,) each
+            violation = self._violation(distance[anchor, near] - distance[anchor, far])
+            return self._reduce(violation, torch.ones_like(anchor, dtype=torch.bool), self.reduction_of_given)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
+        mining = "batch-all" if pairs else self.mining
+        if mining == "batch-hard":
             return self._hardest(distance, positive, negative)
         columns, valid = pairwise.compact(positive)  # (B, K)
         valid = valid & negative.any(-1, keepdim=True)
         to_positive = distance.gather(1, columns)  # (B, K)
-        if self.mining == "semi-hard":
-            rivals = miners.next_farther(distance, negative, to_positive)  # (B, K)
-            return self._reduce(self._violation(to_positive - distance.gather(1, rivals)), valid)
+        if mining == "semi-hard":
+            rivals = selection.next_farther(distance, negative, to_positive)  # (B, K)
+            return self._reduce(self._violation(to_positive - distance.gather(1, rivals)), valid, self.reduction)
         count_all = self._sum_soft if self.soft else self._sum_hinge
-        total, active = count_all(distance, negative, to_positive, valid)
-        if self.reduction == "mean":
+        total, active = count_all(distance, negative, to_positive, valid, mining)
+        if (self.reduction_of_given if pairs else self.reduction) == "mean":
             active = (valid * negative.sum(-1, keepdim=True)).sum()
         return total / active.clamp_min(1)
 
     def _violation(self, gap: Tensor) -> Tensor:
         return F.softplus(gap + self.margin) if self.soft else F.relu(gap + self.margin)
 
-    def _reduce(self, violation: Tensor, valid: Tensor) -> Tensor:
-        return pairwise.mean(violation, valid & (violation > 0) if self.reduction == "nonzero" else valid)
+    def _reduce(self, violation: Tensor, valid: Tensor, reduction: str) -> Tensor:
+        return pairwise.mean(violation, valid & (violation > 0) if reduction == "nonzero" else valid)
 
     def _hardest(self, distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        farthest, nearest, valid = miners.batch_hard(distance.detach(), positive, negative)  # (B,)
+        farthest, nearest, valid = selection.batch_hard(distance.detach(), positive, negative)  # (B,)
         to_farthest, to_nearest = (distance.gather(1, column[:, None])[:, 0] for column in (farthest, nearest))
-        return self._reduce(self._violation(to_farthest - to_nearest), valid)
+        return self._reduce(self._violation(to_farthest - to_nearest), valid, self.reduction)
 
     def _sum_hinge(
-        self, distance: Tensor, negative: Tensor, to_positive: Tensor, valid: Tensor
+        self, distance: Tensor, negative: Tensor, to_positive: Tensor, valid: Tensor, mining: str
     ) -> tuple[Tensor, Tensor]:
         """Sum and number of violated triplets by sorting each row once: memory B x Q, however many there are."""
-        order = miners.nearest_first(distance, negative)
+        order = selection.nearest_first(distance, negative)
         ordered = distance.masked_fill(~negative, torch.inf).gather(1, order).detach()  # (B, Q)
         last = torch.searchsorted(ordered, (to_positive + self.margin).detach())  # (B, K): negatives that violate
         first = torch.zeros_like(last)
-        if self.mining == "semi-hard-all":
+        if mining == "semi-hard-all":
             first = torch.searchsorted(ordered, to_positive.detach(), right=True)
         wide = torch.float32 if distance.device.type == "mps" else torch.float64  # MPS has no float64
         sums = F.pad(distance.gather(1, order).cumsum(-1, dtype=wide), (1, 0))  # (B, Q + 1)
@@ -111,7 +120,7 @@ class Triplet(Loss):
         return violation.sum().to(distance.dtype), count.sum()
 
     def _sum_soft(
-        self, distance: Tensor, negative: Tensor, to_positive: Tensor, valid: Tensor
+        self, distance: Tensor, negative: Tensor, to_positive: Tensor, valid: Tensor, mining: str
     ) -> tuple[Tensor, Tensor]:
         """Return the same with softplus, one positive of each anchor at a time, recomputed in the backward pass."""
         total, active = distance.sum() * 0, valid.sum() * 0
@@ -122,7 +131,7 @@ class Triplet(Loss):
         for k in range(to_positive.shape[1]):
             here = to_positive[:, k : k + 1]  # (B, 1)
             counted = negative & valid[:, k : k + 1]  # (B, Q)
-            if self.mining == "semi-hard-all":
+            if mining == "semi-hard-all":
                 counted = counted & (distance > here) & (distance <= here + self.margin)
             partial = checkpoint(one, distance, here, counted, use_reentrant=False)
             total, active = total + partial, active + counted.sum()

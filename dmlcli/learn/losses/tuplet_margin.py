@@ -49,10 +49,11 @@ class TupletMargin(Loss):
         labels: Tensor,
         references: Tensor | None = None,
         reference_labels: Tensor | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        positive, negative = pairwise.masks(labels, reference_labels)
+        positive, negative = pairs or pairwise.masks(labels, reference_labels)
         similarity = pairwise.similarity(images, others)  # (B, Q)
         rivals = pairwise.logsumexp(self.scale * similarity, negative)[:, None]  # (B, 1)
         columns, real = pairwise.compact(positive)  # (B, K)

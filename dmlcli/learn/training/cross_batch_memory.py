@@ -81,6 +81,7 @@ class Memory(nn.Module):
 def _check_takes_references(loss: nn.Module) -> None:
     terms: list[Any] = list(getattr(loss, "losses", [loss]))
     for term in terms:
+        term = getattr(term, "loss", term)  # of a loss with a miner, the loss itself
         if not term.takes_references:
             name = type(term).__module__.rpartition(".")[2].replace("_", "-")
             able = ", ".join(name for name in losses.names() if losses.describe(name).takes_references)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks import losses as benchmark
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
-from dmlcli.learn.losses import miners, pairwise, proxies
+from dmlcli.learn.losses import pairwise, proxies, selection
 from tests.places import DATA, ROOT
 
 NAMES = losses.names()
@@ -390,11 +390,11 @@ def test_equals_the_reference_values(case: dict[str, Any], dtype: torch.dtype, a
     params = {key: real(f"param/{key}") for key in case["params"]}
     num_labels = max([int(labels.max()) + 1, *(shape[0] for key, shape in case["params"].items() if key != "triplets")])
     loss = losses.load(case["loss"])(num_labels, embeddings.shape[1], **case["hyper"]).to(dtype)
-    triplets = {"triplets": read("param/triplets")} if params.pop("triplets", None) is not None else {}
+    triplets = read("param/triplets") if params.pop("triplets", None) is not None else None
     for key, parameter in params.items():
         getattr(loss, key).data = parameter
     embeddings.requires_grad_()
-    value = loss(embeddings, labels, real("ref_emb"), read("ref_labels"), **triplets)
+    value = loss(embeddings, labels, real("ref_emb"), read("ref_labels"), triplets=triplets)
     torch.autograd.backward(value)
     assert embeddings.grad is not None and torch.isfinite(embeddings.grad).all()
 
@@ -439,14 +439,14 @@ def test_miners_equal_the_reference_values(case: dict[str, Any], arrays: Any) ->
     distance = pairwise.root(pairwise.squared_distance(images, others))
     if case["loss"] == "miner:multi-similarity":
         similarity = pairwise.similarity(images, others)
-        hard = miners.multi_similarity_pairs(similarity, positive, negative, case["hyper"]["epsilon"])
+        hard = selection.multi_similarity_pairs(similarity, positive, negative, case["hyper"]["epsilon"])
         assert torch.equal(hard[0], read("pos_mask")) and torch.equal(hard[1], read("neg_mask"))
     elif case["loss"] == "miner:batch-hard":
-        farthest, nearest, valid = miners.batch_hard(distance, positive, negative)
+        farthest, nearest, valid = selection.batch_hard(distance, positive, negative)
         triplets = torch.stack([torch.arange(len(images)), farthest, nearest], dim=-1)[valid]
         assert torch.equal(triplets, read("triplets").reshape(-1, 3))
     else:
-        weights = miners.distance_weights(distance, negative, images.shape[1], **case["hyper"])
+        weights = selection.distance_weights(distance, negative, images.shape[1], **case["hyper"])
         assert torch.allclose(weights, read("weights"), rtol=1e-6, atol=1e-9)
 
 
@@ -454,11 +454,11 @@ def test_negatives_are_drawn_by_their_weights() -> None:
     positive = torch.tensor([[False, True, False, False], [True, False, False, False], *[[False] * 4] * 2])
     weights = torch.tensor([[0, 0, 0.25, 0.75], [0, 0, 0, 1.0], [0.5, 0.5, 0, 0], [0.0, 0, 0, 0]])
     torch.manual_seed(0)
-    drawn = torch.stack([miners.draw_negatives(positive, weights) for _ in range(400)])  # (400, 2, 3)
+    drawn = torch.stack([selection.draw_negatives(positive, weights) for _ in range(400)])  # (400, 2, 3)
     assert torch.equal(drawn[:, :, :2], torch.tensor([[0, 1], [1, 0]]).expand(400, 2, 2))
     assert set(drawn[:, 0, 2].tolist()) == {2, 3} and abs((drawn[:, 0, 2] == 3).double().mean() - 0.75) < 0.07
     assert (drawn[:, 1, 2] == 3).all()
-    assert miners.draw_negatives(positive & False, weights).shape == (0, 3)
+    assert selection.draw_negatives(positive & False, weights).shape == (0, 3)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # theirs indexes in a way that torch deprecates

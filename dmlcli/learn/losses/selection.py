@@ -3,10 +3,91 @@
 `B` is the batch, `Q` the references (the batch itself where none are given); ties go to the lowest index.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from dmlcli.learn.losses import pairwise
+
+Pairs = Sequence[Tensor]  # masks (positive, negative), or indices (a, p, b, n)
+Triplets = Tensor | Sequence[Tensor]  # (T, 3), or indices (anchors, positives, negatives)
+
+
+def pair_masks(pairs: Pairs, shape: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return masks of the positive and of the negative pairs, each (B, Q); a pair that is named twice counts once.
+
+    Args:
+        pairs: masks (positive, negative), or indices (a, p, b, n).
+        shape: (B, Q).
+        device: of the embeddings.
+
+    Raises:
+        ValueError: they are neither, or an index is out of range.
+    """
+    if len(pairs) == 2 and all(mask.dtype == torch.bool and mask.shape == shape for mask in pairs):
+        return pairs[0].to(device), pairs[1].to(device)
+    if len(pairs) != 4:
+        raise ValueError(f"pairs must be masks (positive, negative) of shape {shape} or indices (a, p, b, n)")
+    found = []
+    for side, columns in (("positive", pairs[:2]), ("negative", pairs[2:])):
+        rows = _index_rows(list(columns), f"{side} pairs", shape, device)
+        mask = torch.zeros(shape, dtype=torch.bool, device=device)
+        mask[rows[:, 0], rows[:, 1]] = True
+        found.append(mask)
+    return found[0], found[1]
+
+
+def triplet_rows(triplets: Triplets, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Return triplets as one tensor (T, 3), each row the indices (a, p, n).
+
+    Args:
+        triplets: such a tensor, or its three columns, each (T,).
+        shape: (B, Q).
+        device: of the embeddings.
+
+    Raises:
+        ValueError: they are neither, or an index is out of range.
+    """
+    columns = list(triplets.unbind(-1)) if isinstance(triplets, Tensor) and triplets.ndim == 2 else list(triplets)
+    if len(columns) != 3:
+        raise ValueError("triplets must be indices (anchors, positives, negatives), or one tensor of shape (T, 3)")
+    return _index_rows(columns, "triplets", shape, device)
+
+
+def _index_rows(columns: list[Tensor], name: str, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Return indices (N, len(columns)): the first column of anchors, the others of what they are compared with."""
+    if any(column.ndim != 1 or len(column) != len(columns[0]) for column in columns):
+        raise ValueError(f"indices of {name} must be 1-D and of one length, not {[tuple(c.shape) for c in columns]}")
+    if any(column.is_floating_point() or column.dtype == torch.bool for column in columns if len(column)):
+        raise ValueError(f"indices of {name} must be integers, not {[column.dtype for column in columns]}")
+    for column, size in zip(columns, [shape[0], *[shape[1]] * (len(columns) - 1)], strict=True):
+        if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
+            raise ValueError(
+                f"indices of {name} must be 0 to {size - 1}, not {int(column.min())} to {int(column.max())}"
+            )
+    return torch.stack(columns, dim=-1).long().to(device)
+
+
+def triplets_where(positive: Tensor, negative: Tensor, keep: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the triplets (T, 3) that a rule keeps, looking at one positive of each anchor at a time: memory B x Q.
+
+    Args:
+        positive: (B, Q) mask.
+        negative: (B, Q) mask.
+        keep: from the column (B,) of one positive of each anchor to a mask (B, Q) of the negatives to keep with it.
+    """
+    columns, real = pairwise.compact(positive)  # (B, K)
+    found = []
+    for column, here in zip(columns.unbind(-1), real.unbind(-1), strict=True):
+        anchors, negatives = (keep(column) & negative & here[:, None]).nonzero().unbind(-1)
+        found.append(torch.stack([anchors, column[anchors], negatives], dim=-1))
+    return torch.cat(found)
+
+
+def all_triplets(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return all triplets (T, 3) that the pairs of two masks (B, Q) form with each anchor."""
+    return triplets_where(positive, negative, lambda column: negative)
 
 
 def multi_similarity_pairs(
