@@ -6,9 +6,9 @@ Whole processes, ours and theirs in turn, each timed from outside: seconds of CP
 seconds on the clock, and the largest memory. Medians of the repeats; on a busy machine only the ratios of CPU repeat.
 Photos are rendered, 600 x 600 JPEG, galleries are as large as 10,000 x 512; weights are random, which changes no
 time. Streaming and embedding are given per photo: a long run less a short one, so that starting up counts nothing.
-`network` is the networks alone, in one process: what is left of embedding where decoding costs nothing. `close`
-compares the embeddings of a trained model (--workspace, with its catalog still in place) with those of the same
-weights in float32, photos fully decoded.
+The peer of the default backbone is timm's network (`pip install timm`). `network` is the networks alone, in one
+process: what is left of embedding where decoding costs nothing. `close` compares the embeddings of a trained model
+(--workspace, with its catalog still in place) with those of the same weights in float32, photos fully decoded.
 """
 
 import argparse
@@ -28,12 +28,19 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 GALLERY, SIDE, SHORT = 10_000 * 512, 600, 8  # numbers in the gallery, pixels, photos of a short run
 
+NETWORK = """
+if name == "efficientnet_lite0":
+    import timm
+    network = timm.create_model("tf_efficientnet_lite0")
+else:
+    network = getattr(torchvision.models, name)()
+"""
 EAGER = """
 import sys, torch, torchvision, faiss
 from PIL import Image
 from torchvision import transforms as T
 name, weights, index, *photos = sys.argv[1:]
-network = getattr(torchvision.models, name)()
+NETWORK
 network.load_state_dict(torch.load(weights, weights_only=True))
 network.fc = network.classifier = torch.nn.Identity()
 network.eval()
@@ -49,7 +56,7 @@ LOADER = """
 import sys, torch, torchvision
 from torchvision import transforms as T
 name, weights, folder = sys.argv[1:]
-network = getattr(torchvision.models, name)()
+NETWORK
 network.load_state_dict(torch.load(weights, weights_only=True))
 network.fc = network.classifier = torch.nn.Identity()
 network.eval()
@@ -92,7 +99,16 @@ def dmlcli(*arguments: object) -> list[str]:
 
 
 def script(text: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-c", text, *map(str, arguments)]
+    return [sys.executable, "-c", text.replace("NETWORK", NETWORK), *map(str, arguments)]
+
+
+def peer(backbone: str) -> Any:
+    """The network as the scripts build it, with random weights."""
+    import torchvision
+
+    names = {"name": backbone, "torchvision": torchvision}
+    exec(NETWORK, names)
+    return names["network"]
 
 
 def print_ratio(what: str, ours: Cost, theirs: Cost) -> None:
@@ -138,7 +154,6 @@ def prepare(backbone: str, place: Path) -> None:
     """A model, an index of random vectors in its own length, and the same for the script."""
     import faiss
     import torch
-    import torchvision
 
     from dmlcli import indexes
     from dmlcli.catalog import Item, open_catalog
@@ -147,7 +162,7 @@ def prepare(backbone: str, place: Path) -> None:
 
     _, workspace, file, gallery = setting_of(backbone, place)
     torch.manual_seed(0)
-    torch.save(getattr(torchvision.models, backbone)().state_dict(), file)
+    torch.save(peer(backbone).state_dict(), file)
     start = pretrained.resolve(backbone, str(file))
     workspace.mkdir(parents=True)
     model = frozen.save(workspace / "model", frozen.build(start), start, open_catalog(place / "photos"))
@@ -218,13 +233,12 @@ def embed(setting: Setting, files: list[Path], repeats: int, precision: str) -> 
 def network(setting: Setting, files: list[Path], repeats: int) -> None:
     """The network alone: eager torch, the inference graph, and bfloat16, in turn, CPU time of each image."""
     import torch
-    import torchvision
 
     from dmlcli.encoder import Encoder
     from dmlcli.model import open_model
 
     torch.set_num_threads(1)
-    plain = getattr(torchvision.models, setting.backbone)()
+    plain = peer(setting.backbone)
     plain.load_state_dict(torch.load(setting.weights, weights_only=True))
     plain.fc = plain.classifier = torch.nn.Identity()
     plain.eval()
@@ -310,7 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--photos", type=int, default=96)
-    parser.add_argument("--backbones", nargs="*", default=["resnet50", "mobilenet_v3_small"])
+    parser.add_argument("--backbones", nargs="*", default=["efficientnet_lite0", "resnet50", "mobilenet_v3_small"])
     parser.add_argument("--parts", nargs="*", default=["cold", "help", "stream", "embed", "network", "close"])
     parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"], help="of `embed`")
     parser.add_argument("--workspace", type=Path, help="of a trained model, for `close`")
@@ -322,7 +336,7 @@ def main() -> None:
     if asked.network:
         place = Path(asked.network[1])
         return network(setting_of(asked.network[0], place), sorted(place.glob("photos/*/*.jpg")), asked.repeats)
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     print("ours / theirs, x theirs over ours")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
