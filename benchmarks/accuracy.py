@@ -77,7 +77,7 @@ def main() -> None:
     _unseen_products(data, recipe, products, (("test", "train"), *ACROSS), pictures=False)
 
 
-_NOTHING = TrainingSplit([], [], [], [], "")
+_NOTHING = TrainingSplit([], [])
 
 
 def _everything(data: Path) -> Catalog:
@@ -99,7 +99,7 @@ def _trained(
     splits = {*OPEN_TO_TRAINING, *(("iconic",) if pictures else ())}
     rows = [row for row, item in enumerate(items) if item.product in known and item.split in splits]
     part = Catalog(data.photos.root, [_sourced(items[row]) if pictures else items[row] for row in rows])
-    own = replace(data, photos=part, split=split_for_training(part, recipe.seed), views=data.views[:, rows])
+    own = replace(data, photos=part, split=split_for_training(part), views=data.views[:, rows])
     plan = make_plan(own, recipe)
     head = refit.finish(own, plan, lda_candidate(plan), recipe, torch.device("cpu")).head
     with torch.no_grad():

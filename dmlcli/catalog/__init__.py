@@ -19,7 +19,7 @@ from dmlcli.catalog.columns import Columns
 from dmlcli.catalog.folders import find_images
 from dmlcli.catalog.official import benchmark_of
 from dmlcli.catalog.open import open_catalog
-from dmlcli.catalog.splits import TrainingSplit, split_for_comparison, split_for_training
+from dmlcli.catalog.splits import TrainingSplit, split_for_training
 from dmlcli.types import Box
 
 __all__ = [
@@ -36,6 +36,5 @@ __all__ = [
     "benchmark_of",
     "find_images",
     "open_catalog",
-    "split_for_comparison",
     "split_for_training",
 ]

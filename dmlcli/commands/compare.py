@@ -96,10 +96,11 @@ def _losses(
     device: str,
 ) -> "CompareReport":
     """Compare losses; errors in the options come before the catalog is read."""
-    from dmlcli.catalog import split_for_comparison
+    from dmlcli.catalog import split_for_training
     from dmlcli.learn import losses as known
     from dmlcli.learn.recipe import overrides
     from dmlcli.learn.recipe_files import resolve
+    from dmlcli.learn.validation.folds import half_split
 
     recipe = resolve(None, {"epochs": _EPOCHS} | overrides(settings))
     listed = ",".join(names(losses or "all", "losses"))
@@ -107,7 +108,7 @@ def _losses(
     for spec in specs:
         known.parse(spec)
     catalog = photos()
-    split_for_comparison(catalog, recipe.seed)  # fails early where the catalog has too few products
+    half_split(catalog.items, split_for_training(catalog), recipe.seed)  # fails early if there are too few products
     workspace = place()
     from dmlcli.learn.training.loss_comparison import compare_losses  # torch starts here
 

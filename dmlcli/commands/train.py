@@ -76,7 +76,7 @@ def train(
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
     photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
     if resolved.tune != "none":
-        split_for_training(photos, resolved.seed)  # fails early where the catalog cannot be trained on
+        split_for_training(photos)  # fails early where the catalog cannot be trained on
     if output is not None:
         storage.check_replaceable(Path(output), FILES)
     if html is not None:

@@ -240,7 +240,7 @@ def test_training_is_given_train_and_val_alone(writer: Writer, tmp_path: Path) -
         catalog = open_catalog(tmp_path, for_training=True)
     assert {item.split for item in catalog.items} <= {"train", "val"}
     if len({item.product for item in catalog.items}) > 1:
-        split = split_for_training(catalog, seed=0)
+        split = split_for_training(catalog)
         assert {catalog.items[row].split for row in split.fit} == {"train"}
 
 

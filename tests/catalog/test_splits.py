@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from dmlcli.catalog import Catalog, Item, TrainingSplit, open_catalog, split_for_comparison, split_for_training
+from dmlcli.catalog import Catalog, Item, TrainingSplit, open_catalog, split_for_training
 from dmlcli.errors import CatalogError, UsageError
 from tests.conftest import Cli, make_shop, place
 
@@ -32,74 +32,25 @@ def test_a_misspelt_split_is_answered_with_the_nearest() -> None:
     assert "train" in caught.value.hint
 
 
-def test_whole_products_are_held_out(tmp_path: Path) -> None:
-    catalog = open_catalog(make_shop(tmp_path, products=25, images=2))
-    split = split_for_training(catalog, seed=3)
-    fitted = {catalog.items[row].product for row in split.fit}
-    assert len(split.held_out) == 5 and not fitted & set(split.held_out)
-    assert sorted(split.fit + split.queries) == list(range(50)) and split.queries == split.gallery
-    assert split_for_training(catalog, seed=3) == split != split_for_training(catalog, seed=4)
-
-
-def test_products_with_one_image_are_fitted_on_and_never_held_out() -> None:
-    catalog = catalog_of(*[(f"single{n}", "") for n in range(30)], *[(f"pair{n // 2}", "") for n in range(40)])
-    split = split_for_training(catalog, seed=0)
-    assert len(split.held_out) == 4 and all(product.startswith("pair") for product in split.held_out)
-    assert len(split.fit) == 62
-
-
 def test_images_without_product_are_not_trained_on() -> None:
     catalog = catalog_of(("a", ""), ("a", ""), ("b", ""), ("", ""))
-    assert split_for_training(catalog, seed=0).fit == [0, 1, 2]
+    assert split_for_training(catalog).fit == [0, 1, 2]
 
 
 def test_the_split_column_says_what_is_fitted_and_validated() -> None:
     catalog = catalog_of(("a", "train"), ("b", "train"), ("a", "val"), ("b", "test"), ("c", "val"), ("b", "val"))
-    split = split_for_training(catalog, seed=0)
-    assert (split.fit, split.queries, split.gallery, split.held_out) == ([0, 1], [2, 5], [0, 1], [])
+    assert split_for_training(catalog) == TrainingSplit([0, 1], [2, 5])
 
 
-def test_new_products_in_val_are_searched_among_themselves() -> None:
+def test_new_products_in_val_only_validate() -> None:
     catalog = catalog_of(("a", "train"), ("b", "train"), ("c", "val"), ("c", "val"), ("d", "val"))
-    split = split_for_training(catalog, seed=0)
-    assert (split.fit, split.queries, split.gallery, split.held_out) == ([0, 1], [2, 3, 4], [2, 3, 4], ["c", "d"])
+    assert split_for_training(catalog) == TrainingSplit([0, 1], [2, 3, 4])
 
 
 @pytest.mark.parametrize("rows", [[("a", ""), ("a", "")], [("", ""), ("", "")], [("a", "test"), ("b", "test")]])
 def test_training_needs_two_products(rows: list[tuple[str, str]]) -> None:
     with pytest.raises(CatalogError, match="at least two products"):
-        split_for_training(catalog_of(*rows), seed=0)
-
-
-def sessions(*rows: tuple[str, str]) -> Catalog:
-    return Catalog(Path(), [Item(f"{n}.jpg", product, source=source) for n, (product, source) in enumerate(rows)])
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("split", [split_for_training, split_for_comparison])
-def test_sources_are_kept_together(split: Callable[[Catalog, int], TrainingSplit], seed: int) -> None:
-    """Every session shows two products, so that their photos share a shelf and its light."""
-    catalog = sessions(*[(f"p{n // 2}", f"s{n // 4}") for n in range(100)])
-    chosen = split(catalog, seed)
-    fitted = {catalog.items[row].source for row in chosen.fit}
-    searched = {catalog.items[row].source for row in [*chosen.queries, *chosen.gallery]}
-    assert len(chosen.held_out) in (10, 24, 25)
-    assert fitted and searched and not fitted & searched
-
-
-def test_sources_that_tie_everything_together_are_ignored_with_a_warning() -> None:
-    catalog = sessions(*[(f"p{n // 3}", f"camera {n % 3}") for n in range(90)])
-    with pytest.warns(UserWarning, match="sources connect too many products"):
-        split = split_for_training(catalog, seed=0)
-    assert len(split.held_out) == 6
-
-
-def test_sources_of_one_product_each_change_nothing() -> None:
-    plain = catalog_of(*[(f"p{n // 3}", "") for n in range(90)])
-    series = sessions(*[(f"p{n // 3}", f"s{n // 2 if n % 3 else n}") for n in range(90)])
-    tied = sessions(*[(f"p{n // 3}", f"p{n // 3}") for n in range(90)])
-    assert split_for_training(tied, seed=1) == split_for_training(plain, seed=1)
-    assert set(split_for_training(series, seed=1).held_out) <= {f"p{n}" for n in range(30)}
+        split_for_training(catalog_of(*rows))
 
 
 def sealed_shop(root: Path, kind: str) -> Path:

@@ -127,7 +127,7 @@ def _measure(catalog: Catalog, recipe: Recipe, workspace: Workspace, device: tor
 
 def _splits(photos: Catalog, recipe: Recipe) -> tuple[TrainingSplit, list[ValidationSplit]]:
     """Return the split of a catalog and its folds; raise CatalogError where nothing can be held out."""
-    split = split_for_training(photos, recipe.seed)
+    split = split_for_training(photos)
     splits = validation_splits(photos.items, split, recipe.purpose, recipe.seed)
     if not splits:
         raise CatalogError(

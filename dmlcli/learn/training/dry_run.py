@@ -118,7 +118,7 @@ def estimate(
         found.memory = _peak()
         return found
 
-    split = split_for_training(photos, recipe.seed)
+    split = split_for_training(photos)
     names = augmentation.view_names(recipe.views, recipe.seed, recipe.augment)
     if synthetic_queries.is_needed(photos, split, recipe):
         names += augmentation.family_names(recipe.seed)

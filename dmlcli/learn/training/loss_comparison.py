@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dmlcli import metrics, progress
-from dmlcli.catalog import Catalog, split_for_comparison
+from dmlcli.catalog import Catalog, split_for_training
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn.networks import frozen
@@ -51,9 +51,9 @@ def compare_losses(
     device = pick_device(device_name)
     backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
     readable = training_data.read_photos(catalog, backbone, workspace, device)
-    split = split_for_comparison(readable.photos, recipe.seed)
+    split = split_for_training(readable.photos)
     data = training_data.gather(readable, split, backbone, recipe, workspace, device=device)
-    halves = half_split(data.photos.items, data.split)
+    halves = half_split(data.photos.items, split, recipe.seed)
     fold = data.fold(halves.fit, halves.searches)
     contenders = sorted(_contenders(fold, recipe, specs), key=_rank)
     recommended, why = recommend(contenders)

@@ -14,7 +14,6 @@ from dmlcli.learn.training import stage_selection
 from dmlcli.learn.training.backbone_stages import solve_head
 from dmlcli.learn.training.candidate import POOLED, Candidate
 from dmlcli.learn.training.diagnostics import check_finite
-from dmlcli.learn.validation.folds import final_fit_rows
 from dmlcli.learn.validation.head_selection import initial_network, new_head
 from dmlcli.learn.validation.open_set import REJECT_RATE, OpenSetThreshold
 from dmlcli.learn.validation.plan import ValidationPlan
@@ -51,7 +50,7 @@ def finish(
     *,
     again: bool = True,
 ) -> Network:
-    """Return the final network: the selected candidate fitted on all photos, held-out ones included.
+    """Return the final network: the selected candidate fitted on the photos of all folds.
 
     Pooled features have nothing to fit. The LDA head is solved again; a head or a last stage is trained again for as
     many epochs as the candidate. A whole backbone is not trained again.
@@ -64,7 +63,7 @@ def finish(
         device: on which it trains.
         again: False after an interruption: a last stage is not trained again either.
     """
-    whole = data.fold(final_fit_rows(data.photos.items, data.split), {})
+    whole = data.fold(data.split.fit, {})
     if best.origin == POOLED:
         return initial_network(data, whole, plan.head_params, HeadSpec("identity", 0))
     network = initial_network(data, whole, plan.head_params, plan.head_spec)

@@ -21,7 +21,6 @@ from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.loss_setup import check_loss
 from dmlcli.learn.validation import synthetic_queries, training_data
-from dmlcli.learn.validation.folds import final_fit_rows
 from dmlcli.learn.validation.head_selection import FoldScores, initial_network
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
 from dmlcli.learn.validation.training_data import TrainingData
@@ -125,7 +124,7 @@ def load_data(
 
     Args:
         catalog: the photos.
-        recipe: the backbone, the views and the seed of the split.
+        recipe: the backbone and the views.
         workspace: keeps the features.
         device: on which the features are computed.
         time_budget: may leave time for fewer views than the recipe names.
@@ -135,7 +134,7 @@ def load_data(
     """
     backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
     readable = training_data.read_photos(catalog, backbone, workspace, device)
-    split = split_for_training(readable.photos, recipe.seed)
+    split = split_for_training(readable.photos)
     synthetic = synthetic_queries.is_needed(readable.photos, split, recipe)
     return training_data.gather(
         readable,
@@ -237,7 +236,7 @@ def _record(
 ) -> ModelRecord:
     """Return what model.json holds of a training."""
     items = data.photos.items
-    products = sorted({items[row].product for row in final_fit_rows(items, data.split)})
+    products = sorted({items[row].product for row in data.split.fit})
     return replace(
         frozen.record(data.backbone.weights),
         recipe=asdict(recipe),

@@ -2,19 +2,21 @@
 
 Images that were fitted on are not scored. Each fold holds out whole products, to measure search for products that were
 never trained on (unseen products), and photos of the other products, to measure search for trained products (seen
-products).
+products). The final model is fitted on the images of all folds.
 """
 
-import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dmlcli.catalog import VALIDATION_SPLITS, Item, TrainingSplit
+from dmlcli.catalog import Item, TrainingSplit
+from dmlcli.errors import CatalogError
+from dmlcli.learn.validation import product_groups
 
 PURPOSES = ("seen", "unseen", "both")
 _FOLDS = 3
 _LEAST_PRODUCTS = 4  # in a search; with fewer, scores are not meaningful
+_LEAST_TO_COMPARE = 2  # in a search of `compare`, whose intervals show how little few products say
 _LEAST_IMAGES = 4  # of a product, for one of them to be held out
 _MOST_QUERIES = 400  # of a search, to limit the time
 
@@ -35,12 +37,6 @@ class ValidationSplit:
     searches: dict[str, Search] = field(default_factory=dict)
 
 
-def final_fit_rows(items: Sequence[Item], split: TrainingSplit) -> list[int]:
-    """Return the rows that the final model is fitted on: what the folds held out is included."""
-    held_out = [row for row in split.queries if split.held_out and items[row].split not in VALIDATION_SPLITS]
-    return sorted({*split.fit, *held_out})
-
-
 def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str, seed: int) -> list[ValidationSplit]:
     """Return the folds of a training run, none where too little can be held out.
 
@@ -50,25 +46,33 @@ def validation_splits(items: Sequence[Item], split: TrainingSplit, purpose: str,
         purpose: which products will be searched for: `seen`, `unseen` or `both`.
         seed: of the folds.
     """
-    fit = final_fit_rows(items, split)
-    given = sorted({*split.queries} - {*fit})  # photos that are never fitted on
-    counts = Counter(items[row].product for row in fit)
-    several = sorted(product for product, count in counts.items() if count > 1)
-    random.Random(seed).shuffle(several)
-    if purpose == "seen" or (given and split.held_out) or len(several) < 2 * _LEAST_PRODUCTS:
+    number = min(_FOLDS, _count_products_with_several_images(items, split.fit) // _LEAST_PRODUCTS)
+    if purpose == "seen" or number < 2 or _names_unseen_products(items, split):
         folds: list[set[str]] = [set()]
     else:
-        number = min(_FOLDS, len(several) // _LEAST_PRODUCTS)
-        folds = [set(several[start::number]) for start in range(number)]
-    made = [_validation_split(items, fit, given, unseen, purpose) for unseen in folds]
+        folds = product_groups.folds(items, split.fit, number, _LEAST_PRODUCTS, seed)
+    made = [_validation_split(items, split, unseen, purpose) for unseen in folds]
     return [validation_split for validation_split in made if validation_split.searches]
 
 
-def half_split(items: Sequence[Item], split: TrainingSplit) -> ValidationSplit:
-    """Return the one fold by which losses are compared: `split` says which half of the products is unseen."""
-    given = [row for row in split.fit if items[row].split in VALIDATION_SPLITS]
-    made = _validation_split(items, sorted({*split.fit} - {*given}), given, set(), "seen")
-    return ValidationSplit(made.fit, made.searches | {"unseen": _few(split.queries, split.gallery)})
+def half_split(items: Sequence[Item], split: TrainingSplit, seed: int) -> ValidationSplit:
+    """Return the one fold by which losses are compared: half of the products are unseen, or those of split `val`.
+
+    Args:
+        items: the images; the rows of `split` are their positions.
+        split: rows to fit on, and rows to validate with.
+        seed: of the half.
+
+    Raises:
+        CatalogError: too few products.
+    """
+    if _count_products_with_several_images(items, split.fit) < 2 * _LEAST_TO_COMPARE:
+        raise CatalogError(
+            "compare needs at least four products with two images each", hint="dmlcli train works with fewer products"
+        )
+    named = _names_unseen_products(items, split)
+    unseen = set() if named else product_groups.half(items, split.fit, _LEAST_PRODUCTS, seed)
+    return _validation_split(items, split, unseen, "both", _LEAST_TO_COMPARE)
 
 
 def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]) -> str:
@@ -80,35 +84,62 @@ def describe(validation_splits: Sequence[ValidationSplit], items: Sequence[Item]
         products = len({items[row].product for row in search.queries})
         parts.append(f"{len(search.queries)} images of {products} {name} products")
     folds = f"{len(validation_splits)} folds, each with " if len(validation_splits) > 1 else ""
-    return folds + " and ".join(parts)
+    shared = any(_share_sources(items, one) for one in validation_splits)
+    return folds + " and ".join(parts) + ("; images of one source are on both sides" if shared else "")
+
+
+def _names_unseen_products(items: Sequence[Item], split: TrainingSplit) -> bool:
+    """Return whether the images that only validate show products that are not fitted on."""
+    fitted = {items[row].product for row in split.fit}
+    return any(items[row].product not in fitted for row in split.validation)
+
+
+def _count_products_with_several_images(items: Sequence[Item], rows: Sequence[int]) -> int:
+    return sum(count > 1 for count in Counter(items[row].product for row in rows).values())
+
+
+def _share_sources(items: Sequence[Item], split: ValidationSplit) -> bool:
+    """Return whether images of unseen products come from a source that was fitted on."""
+    fitted = {items[row].source for row in split.fit} - {""}
+    unseen = split.searches.get("unseen", Search([], []))
+    return not fitted.isdisjoint(items[row].source for row in (*unseen.queries, *unseen.gallery))
 
 
 def _validation_split(
-    items: Sequence[Item], fit: Sequence[int], given: Sequence[int], unseen: set[str], purpose: str
+    items: Sequence[Item], split: TrainingSplit, unseen: set[str], purpose: str, least: int = _LEAST_PRODUCTS
 ) -> ValidationSplit:
-    """Fit on all but the products `unseen`, which are scored, as are the images `given`."""
+    """Fit on all but the products `unseen`, which are scored, as are the images that only validate.
+
+    Args:
+        items: the images.
+        split: rows to fit on, and rows to validate with.
+        unseen: products.
+        purpose: `seen`, `unseen` or `both`.
+        least: products that a search must have.
+    """
+    fit, given = split.fit, split.validation
     kept = [row for row in fit if items[row].product not in unseen]
     fitted = {items[row].product for row in kept}
     searches = {}
     if purpose != "unseen":
         queries = [row for row in given if items[row].product in fitted] or _hold_out_images(items, kept)
         kept = sorted({*kept} - {*queries})
-        if _enough(items, queries):
+        if _enough(items, queries, least):
             searches["seen"] = _few(queries, kept)
     if purpose != "seen":
         own = [row for row in given if items[row].product not in fitted]
         held_out = [row for row in fit if items[row].product in unseen]
-        if held_out and _enough(items, own):
+        if held_out and _enough(items, own, least):
             searches["unseen"] = _few(own, held_out)
-        elif (asking := _of_one_source(items, held_out)) and _enough(items, asking):
+        elif (asking := _of_one_source(items, held_out)) and _enough(items, asking, least):
             searches["unseen"] = _few(asking, sorted({*held_out} - {*asking}))
-        elif _enough(items, held_out or own):
+        elif _enough(items, held_out or own, least):
             searches["unseen"] = _few(held_out or own, held_out or own)
     return ValidationSplit(kept, searches)
 
 
-def _enough(items: Sequence[Item], rows: Sequence[int]) -> bool:
-    return len({items[row].product for row in rows}) >= _LEAST_PRODUCTS
+def _enough(items: Sequence[Item], rows: Sequence[int], least: int = _LEAST_PRODUCTS) -> bool:
+    return len({items[row].product for row in rows}) >= least
 
 
 def _few(queries: Sequence[int], gallery: Sequence[int]) -> Search:

@@ -8,7 +8,7 @@ from dmlcli.learn.networks.heads import HeadSpec
 from dmlcli.learn.networks.lda import CONSERVATIVE, HeadParams
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation import synthetic_queries
-from dmlcli.learn.validation.folds import describe, final_fit_rows, validation_splits
+from dmlcli.learn.validation.folds import describe, validation_splits
 from dmlcli.learn.validation.head_selection import FoldScores, HeadChoice, choose, new_head, solve
 from dmlcli.learn.validation.training_data import Fold, TrainingData
 
@@ -56,7 +56,7 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
     else:
         choice = choose(folds, spec, frozen, fold_scores)
     if not folds:
-        folds = [data.fold(final_fit_rows(items, data.split), {})]
+        folds = [data.fold(data.split.fit, {})]
     lda_only = one_sided or data.uses_synthetic_queries
     return ValidationPlan(
         folds, summary, spec, choice.head_params, frozen, choice.scores, pooled, choice.open_set, lda_only

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dmlcli.catalog import Catalog, TrainingSplit
 from dmlcli.learn.data import augmentation
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.validation.folds import Search, final_fit_rows, validation_splits
+from dmlcli.learn.validation.folds import Search, validation_splits
 from dmlcli.learn.validation.scoring import Searches
 from dmlcli.learn.validation.training_data import Fold, TrainingData, ValidationPart
 
@@ -39,14 +39,14 @@ def is_needed(photos: Catalog, split: TrainingSplit, recipe: Recipe) -> bool:
         recipe: all settings.
     """
     items = photos.items
-    products = {items[row].product for row in final_fit_rows(items, split)}
+    products = {items[row].product for row in split.fit}
     head_only = recipe.tune in ("head", "auto") and len(products) >= _LEAST_PRODUCTS
     return head_only and not validation_splits(items, split, recipe.purpose, recipe.seed)
 
 
 def folds(data: TrainingData, recipe: Recipe) -> list[Fold]:
     """Return one fold for each family of views, which holds out the family and a third of the products."""
-    rows = final_fit_rows(data.photos.items, data.split)
+    rows = data.split.fit
     names = sorted({data.photos.items[row].product for row in rows})
     random.Random(recipe.seed).shuffle(names)
     families = [name for name in data.view_names if name.startswith(tuple(augmentation.FAMILIES))]

@@ -81,7 +81,7 @@ def gathered(root: Path, products: int = PRODUCTS, *, mirror: bool = False) -> T
     return TrainingData(
         backbone=FrozenBackbone(nothing, feature_extractor, feature_extractor, nothing),
         photos=photos,
-        split=TrainingSplit(rows, [], [], [], ""),
+        split=TrainingSplit(rows, []),
         views=torch.stack([features, F.normalize(features + 0.01, dim=-1)]),
         plain=made,
         skipped=[],

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dmlcli.catalog import Catalog, Item, split_for_comparison, split_for_training
-from dmlcli.learn.validation.folds import ValidationSplit, describe, final_fit_rows, half_split, validation_splits
+from dmlcli.catalog import Catalog, Item, split_for_training
+from dmlcli.errors import CatalogError
+from dmlcli.learn.validation.folds import ValidationSplit, describe, half_split, validation_splits
 
 
 def catalog(products: int, images: int, split: str = "", source: bool = False) -> list[Item]:
@@ -17,7 +18,11 @@ def catalog(products: int, images: int, split: str = "", source: bool = False) -
 
 
 def made(items: list[Item], purpose: str = "both", seed: int = 0) -> list[ValidationSplit]:
-    return validation_splits(items, split_for_training(Catalog(Path(), items), seed), purpose, seed)
+    return validation_splits(items, split_for_training(Catalog(Path(), items)), purpose, seed)
+
+
+def halves(items: list[Item], seed: int = 0) -> ValidationSplit:
+    return half_split(items, split_for_training(Catalog(Path(), items)), seed)
 
 
 def products(items: list[Item], rows: list[int]) -> set[str]:
@@ -55,8 +60,7 @@ def test_unseen_products_of_a_split_val_are_never_fitted_on() -> None:
     items = catalog(10, 4, "train") + [item._replace(product=f"unseen {item.product}") for item in catalog(5, 3, "val")]
     (validation_split,) = made(items)
     assert {items[row].split for row in validation_split.searches["unseen"].gallery} == {"val"}
-    split = split_for_training(Catalog(Path(), items), 0)
-    assert {items[row].split for row in final_fit_rows(items, split)} == {"train"}
+    assert {items[row].split for row in split_for_training(Catalog(Path(), items)).fit} == {"train"}
 
 
 def test_the_last_quarter_of_each_product_is_spared() -> None:
@@ -68,7 +72,7 @@ def test_the_last_quarter_of_each_product_is_spared() -> None:
 
 def test_what_was_held_out_is_fitted_on_in_the_end() -> None:
     items = catalog(20, 5)
-    assert final_fit_rows(items, split_for_training(Catalog(Path(), items), 0)) == list(range(100))
+    assert split_for_training(Catalog(Path(), items)).fit == list(range(100))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,6 @@ def test_only_the_search_of_the_purpose_is_scored(purpose: str, expected: set[st
         assert set(validation_split.searches) == expected
 
 
-@pytest.mark.filterwarnings("ignore:sources connect")
 def test_of_several_sources_a_whole_one_asks() -> None:
     """In both searches: no photo that asks has one of its product and its source among those that are found."""
     items = catalog(24, 6, source=True)
@@ -114,10 +117,69 @@ def test_a_large_search_takes_some_of_its_queries() -> None:
 
 def test_halves_for_a_comparison_answer_both_questions() -> None:
     items = catalog(10, 8)
-    validation_split = half_split(items, split_for_comparison(Catalog(Path(), items), 0))
+    validation_split = halves(items)
     fitted = products(items, validation_split.fit)
     assert len(fitted) == 5 and products(items, validation_split.searches["seen"].queries) == fitted
     assert products(items, validation_split.searches["unseen"].gallery) == products(items, list(range(80))) - fitted
     assert "5 seen products" in describe([validation_split], items) and "5 unseen products" in describe(
         [validation_split], items
     )
+
+
+def test_half_of_the_products_in_split_val_are_searched_in_train() -> None:
+    items = catalog(10, 4, "train") + catalog(10, 1, "val")
+    unseen = halves(items).searches["unseen"]
+    assert {items[row].split for row in unseen.queries} == {"val"} and len(unseen.queries) == 5
+    assert {items[row].split for row in unseen.gallery} == {"train"}
+
+
+def test_products_that_only_val_has_are_the_unseen_ones_of_a_comparison() -> None:
+    items = catalog(10, 4, "train") + [item._replace(product=f"unseen {item.product}") for item in catalog(5, 3, "val")]
+    found = halves(items)
+    assert len(products(items, found.fit)) == 10
+    assert products(items, found.searches["unseen"].queries) == {f"unseen p{number:02}" for number in range(5)}
+
+
+def test_a_comparison_needs_four_products() -> None:
+    items = catalog(4, 2)
+    assert len(products(items, halves(items).searches["unseen"].queries)) == 2
+    with pytest.raises(CatalogError, match="at least four products"):
+        halves(catalog(3, 2))
+
+
+def sessions(products: int) -> list[Item]:
+    """Every session shows two products, so that their photos share a shelf and its light."""
+    return [item._replace(source=f"s{int(item.product[1:]) // 2}") for item in catalog(products, 4)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_products_of_one_source_are_held_out_together(seed: int) -> None:
+    items = sessions(26)
+    found = [*made(items, seed=seed), halves(items, seed)]
+    assert len(found) == 4
+    for validation_split in found:
+        fitted = {items[row].source for row in validation_split.fit}
+        held_out = {items[row].source for row in validation_split.searches["unseen"].gallery}
+        assert len(held_out) >= 4 and not fitted & held_out
+    assert "both sides" not in describe(found, items)
+    assert len(set.union(*(products(items, one.searches["unseen"].gallery) for one in found[:3]))) == 26
+
+
+def test_sources_that_connect_all_products_are_ignored_and_the_summary_says_so() -> None:
+    items = catalog(24, 6, source=True)  # two cameras
+    found = made(items)
+    assert [len(products(items, one.searches["unseen"].gallery)) for one in found] == [8, 8, 8]
+    assert describe(found, items).endswith("; images of one source are on both sides")
+
+
+def test_sources_of_one_product_each_change_nothing() -> None:
+    plain = catalog(24, 6)
+    sourced = [item._replace(source=item.product) for item in plain]
+    held_out = [one.searches["unseen"].gallery for one in made(plain)]
+    assert [one.searches["unseen"].gallery for one in made(sourced)] == held_out
+
+
+def test_products_with_one_image_are_never_held_out() -> None:
+    items = [*catalog(24, 4), *(Item(f"single{number}", f"single{number}") for number in range(30))]
+    for validation_split in [*made(items), halves(items)]:
+        assert products(items, validation_split.fit) >= {f"single{number}" for number in range(30)}

@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> TrainingData:
     return replace(
         whole,
         photos=Catalog(whole.photos.root, items),
-        split=TrainingSplit(rows, [], [], [], ""),
+        split=TrainingSplit(rows, []),
         views=F.normalize(plain + 0.05 * noise, dim=-1),
         view_names=["plain", "flip", *augmentation.family_names(0)],
     )
@@ -39,9 +39,9 @@ def data(tmp_path: Path) -> TrainingData:
 def test_it_is_needed_where_nothing_real_can_be_held_out(data: TrainingData) -> None:
     assert synthetic_queries.is_needed(data.photos, data.split, recipe())
     several = Catalog(data.photos.root, [item for item in data.photos.items for _ in range(4)])
-    assert not synthetic_queries.is_needed(several, TrainingSplit(list(range(36)), [], [], [], ""), recipe())
+    assert not synthetic_queries.is_needed(several, TrainingSplit(list(range(36)), []), recipe())
     assert not synthetic_queries.is_needed(data.photos, data.split, recipe("all"))
-    assert not synthetic_queries.is_needed(data.photos, TrainingSplit([0, 1, 2], [], [], [], ""), recipe())
+    assert not synthetic_queries.is_needed(data.photos, TrainingSplit([0, 1, 2], []), recipe())
 
 
 def test_a_family_judges_where_it_was_not_fitted_on(data: TrainingData) -> None:

@@ -44,7 +44,7 @@ def test_a_budget_names_the_views_that_it_has_no_time_for(
     notes.clear()
     data = training_data.gather(
         readable,
-        split_for_training(readable.photos, recipe.seed),
+        split_for_training(readable.photos),
         backbone,
         recipe,
         workspace,
