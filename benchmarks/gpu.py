@@ -25,344 +25,29 @@ sample catalog), one folder a product, and take at most 40 MB.
 import argparse
 import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torchvision
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dmlcli import onnx_runtime
+from benchmarks.gpu_bench import BATCH, RESUME, ROOT, SCORES, SPEED, Bench, environment, make_photos
+from benchmarks.gpu_numbers import blocks, embed, loader, providers
 from dmlcli.catalog import open_catalog
-from dmlcli.devices import open_forward
-from dmlcli.encoder import Encoder
-from dmlcli.errors import CannotRun
 from dmlcli.learn import losses
 from dmlcli.learn.networks import frozen, pretrained
-from dmlcli.learn.networks.split import split_backbone
-from dmlcli.model import Model
-from dmlcli.workspace import Workspace
 
-ROOT = Path(__file__).parents[1]
-MOST_BYTES = 40 * 2**20
-BATCH, DIM = 64, 256
-COMPARED = 256  # photos whose vectors are compared with the CPU's
-CUT = ("mobilenet_v2", "resnet18", "convnext_tiny", "swin_t", "vit_b_16", "maxvit_t", "vgg11", "timm:convnext_atto")
-CUT_TIMM = ("timm:vit_tiny_patch16_224",)
-
-
-def make_photos(source: Path, out: Path, count: int, side: int) -> int:
-    """Write `count` square JPEGs of random crops of the photos in `source`, in the same folders; return their bytes."""
-    files, rng, size = sorted(source.rglob("*.jpg")), random.Random(0), 0
-    if not files:
-        raise SystemExit(f"{source} holds no .jpg files")
-    for number in range(count):
-        file = files[number % len(files)]
-        target = out / file.relative_to(source).parent / f"{file.stem}-{number // len(files)}.jpg"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(file) as image:
-            edge = int(min(image.size) * rng.uniform(0.75, 1))
-            left, top = (rng.randint(0, full - edge) for full in image.size)
-            cropped = image.convert("RGB").resize((side, side), box=(left, top, left + edge, top + edge))
-        cropped.save(target, quality=85)
-        size += target.stat().st_size
-        if size > MOST_BYTES:
-            print(f"{number + 1} of {count} photos: more would take over {MOST_BYTES >> 20} MB", flush=True)
-            break
-    return size
-
-
-class Bench:
-    """The options, a temporary folder with the photos, and the rows and tracebacks of the report."""
-
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options, self.folder = options, folder
-        self.device = torch.device(options.device)
-        self.photos = folder / "photos"
-        self.tables: dict[str, list[list[str]]] = {}
-        self.failures: list[str] = []
-        self.started = time.monotonic()
-
-    def row(self, table: str, *cells: object) -> None:
-        """Add a row to a table and print it at once."""
-        self.tables.setdefault(table, []).append([str(cell) for cell in cells])
-        print(f"[{time.monotonic() - self.started:5.0f} s] {table.split(':')[0]}:", *cells, flush=True)
-
-    def attempt(self, what: str, run: Callable[..., object], *arguments: object) -> None:
-        """Run one part; keep its traceback if it fails, and go on."""
-        if self.left() <= 0:
-            self.failures.append(f"{what}: not run, the time is used up")
-            return
-        try:
-            run(*arguments)
-        except Exception:
-            self.failures.append(f"{what}:\n{traceback.format_exc()}")
-            print(f"FAILED {self.failures[-1]}", flush=True)
-
-    def left(self) -> float:
-        """The seconds until `--limit`."""
-        return float(self.options.limit - (time.monotonic() - self.started))
-
-    def network(self, backbone: str) -> Model:
-        """A backbone as a model, exported once."""
-        start = pretrained.resolve(backbone, self.weights_of(backbone))
-        return frozen.save(self.folder / f"frozen-{backbone}", frozen.build(start), start, open_catalog(self.photos))
-
-    def workspace(self, name: str, backbone: str) -> Path:
-        """A new workspace that has the backbone already."""
-        shutil.copytree(self.network(backbone).folder, Workspace(self.folder / name).frozen)
-        return self.folder / name
-
-    def weights_of(self, backbone: str) -> str:
-        """The value of `--weights` for a backbone."""
-        first = backbone == self.options.backbones[0] and self.options.weights
-        return str(Path(self.options.weights).resolve()) if first else "none"
-
-    def synchronize(self) -> None:
-        """Wait until the GPU has done what it was asked to."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def command(self, *arguments: object, workspace: str) -> subprocess.CompletedProcess[str]:
-        """Run a dmlcli command line, and report its exit code, its seconds and the GPU memory it took."""
-        line = [str(part) for part in (*arguments, "-w", self.folder / workspace)]
-        with _PeakMemory(self.device) as memory:
-            started = time.monotonic()
-            done = _run([sys.executable, "-m", "dmlcli", *line], seconds=self.left())
-            took = time.monotonic() - started
-        shown = " ".join(line).replace(f"{self.folder}/", "").replace(f"{ROOT}/", "").replace(str(Path.cwd()), ".")
-        self.row(COMMANDS, f"`{shown}`", done.returncode, f"{took:.1f}", f"{memory.mib:.0f}" if memory.mib else "-")
-        if done.returncode != 0:
-            self.failures.append(f"dmlcli {shown}: exit {done.returncode}\n{done.stderr[-3000:]}")
-            print(done.stderr[-3000:], flush=True)
-        return done
-
-
-COMMANDS = "Command lines: command | exit code | seconds | GPU MiB"
-EMBED = "Embedding: network | how | images/s | lowest cosine to CPU | peak GPU MiB"
-PROVIDERS = "Providers, without reading photos: network | provider | images/s | lowest cosine to CPU"
-SPEED = "Training: network | how | images/s"
-SCORES = "Models trained on both: tune | precision | device | validation MAP@R | Recall@1 | MAP@R"
-BLOCKS = "Blocks: what | largest difference to the CPU"
-RESUME = "Killed and resumed: killed after epoch | went on to epoch"
-
-
-def _run(line: list[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run a command line; one that takes longer than `seconds` is killed."""
-    try:
-        return subprocess.run(
-            line, capture_output=True, text=True, env=_environment(), check=False, timeout=max(seconds, 0)
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(line, -signal.SIGKILL, "", "stopped: the time is used up")
-
-
-def _environment() -> dict[str, str]:
-    before = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([before] if before else [])])}
-
-
-class _PeakMemory:
-    """The most GPU memory in use on the whole card inside the block, above what was in use before."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.mib, self._cuda, self._ended = 0.0, device.type == "cuda", threading.Event()
-
-    def __enter__(self) -> "_PeakMemory":
-        self._thread = threading.Thread(target=self._watch)
-        if self._cuda:
-            torch.cuda.empty_cache()
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        if self._cuda:
-            self._thread.join()
-
-    def _watch(self) -> None:
-        before = torch.cuda.mem_get_info()[0]
-        while not self._ended.wait(0.05):
-            self.mib = max(self.mib, (before - torch.cuda.mem_get_info()[0]) / 2**20)
-
-
-def blocks(bench: Bench) -> None:
-    """Halves of networks beside the whole, and losses with their gradients beside the CPU's."""
-    torch.manual_seed(0)
-    for name in (*CUT, *CUT_TIMM) if bench.device.type == "cuda" else CUT[:1]:
-        bench.attempt(f"cut {name}", _cut, bench, name)
-    apart: dict[str, float] = {}
-    for name in losses.names():
-        bench.attempt(f"loss {name}", _loss_difference, bench.device, name, apart)
-    worst = max(apart, key=lambda name: apart[name])
-    bench.row(BLOCKS, f"gradients of {len(apart)} losses, relative; largest: {worst}", f"{apart[worst]:.1e}")
-    for name in sorted(apart, key=lambda name: -apart[name])[:6]:
-        if apart[name] > 1e-3:
-            bench.row(BLOCKS, f"loss {name}", f"{apart[name]:.1e}")
-
-
-@torch.inference_mode()
-def _cut(bench: Bench, name: str) -> None:
-    start = pretrained.resolve(name, "none")
-    backbone = frozen.build(start).backbone
-    images = torch.rand(4, 3, start.image.crop, start.image.crop)
-    expected = backbone(images)
-    backbone, images = backbone.to(bench.device), images.to(bench.device)
-    parts = split_backbone(backbone, name)
-    found = parts.top(parts.stem(images)).cpu()
-    bench.row(
-        BLOCKS, f"{name}, cut in two, relative", f"{float((found - expected).abs().max() / expected.abs().max()):.1e}"
-    )
-
-
-def _loss_difference(device: torch.device, name: str, apart: dict[str, float]) -> None:
-    """Put the largest difference of a gradient from the CPU, relative to the largest gradient, into `apart`."""
-    labels = torch.arange(64) % 16
-    rows = torch.randn(64, 32, generator=torch.Generator().manual_seed(1))
-    found = []
-    for place in (torch.device("cpu"), device):
-        torch.manual_seed(0)
-        loss = losses.build(name, 16, 32).to(place)
-        embeddings = rows.clone().to(place).requires_grad_()
-        torch.autograd.backward(loss(embeddings, labels.to(place)))
-        assert embeddings.grad is not None
-        found.append(embeddings.grad.cpu())
-    apart[name] = float((found[0] - found[1]).abs().max() / found[0].abs().max().clamp_min(1e-12))
-
-
-def embed(bench: Bench) -> None:
-    """Every backbone: dmlcli in float32 and bfloat16, and what people write."""
-    for name in bench.options.backbones:
-        bench.attempt(f"embed {name}", _embed_with, bench, name)
-
-
-def _embed_with(bench: Bench, name: str) -> None:
-    photos = open_catalog(bench.photos)
-    model = bench.network(name)
-    few = type(photos)(photos.root, photos.items[:COMPARED])
-    encoder = Encoder(model)
-    encoder.embed_catalog(few, [])
-    started = time.perf_counter()
-    expected = encoder.embed_catalog(few, []).embeddings.vectors
-    bench.row(EMBED, name, "dmlcli, CPU", f"{len(few.items) / (time.perf_counter() - started):.0f}", "-", "-")
-    for narrow in (False, True) if bench.device.type == "cuda" else (False,):
-        how = f"dmlcli, {bench.device.type}, {'bfloat16' if narrow else 'float32'}"
-        encoder = Encoder(model, narrow=narrow, device=str(bench.device))
-        encoder.embed_catalog(few, [])
-        _reset_peak(bench.device)
-        started = time.perf_counter()
-        vectors = encoder.embed_catalog(photos, []).embeddings.vectors
-        speed, peak = len(photos.items) / (time.perf_counter() - started), _peak(bench.device)
-        cosine = float((vectors[: len(expected)] * expected).sum(1).min())
-        bench.row(EMBED, name, how, f"{speed:.0f}", f"{cosine:.6f}", peak)
-        pixels = np.stack([encoder.view(photos.photo(item).read_bytes()) for item in photos.items[:32]])
-        started = time.perf_counter()
-        for _ in range(20):
-            encoder.forward(pixels)
-        alone = 20 * len(pixels) / (time.perf_counter() - started)
-        bench.row(EMBED, name, f"{how}, without reading photos", f"{alone:.0f}", "-", "-")
-        del encoder
-    start = pretrained.resolve(name, bench.weights_of(name))
-    network = frozen.build(start).to(bench.device).eval()
-    loader = _loader(photos, start.image, train=False)
-    for narrow in (False, True) if bench.device.type == "cuda" else (False,):
-        for _ in range(2):  # the first pass starts the workers
-            _reset_peak(bench.device)
-            started = time.perf_counter()
-            with torch.no_grad(), torch.autocast(bench.device.type, torch.bfloat16, enabled=narrow):
-                rows = [network(images.to(bench.device)).float().cpu() for images, _ in loader]
-            took = time.perf_counter() - started
-        cosine = float((torch.cat(rows)[: len(expected)].numpy() * expected).sum(1).min())
-        how = f"DataLoader + eager torch, {bench.device.type}, {'autocast' if narrow else 'float32'}"
-        bench.row(EMBED, name, how, f"{len(photos.items) / took:.0f}", f"{cosine:.6f}", _peak(bench.device))
-
-
-def providers(bench: Bench) -> None:
-    """Every backbone with every provider that is installed; a refused one is a row, and no failure."""
-    for name in bench.options.backbones:
-        model = bench.network(name)
-        for provider in onnx_runtime.providers():
-            bench.attempt(f"provider {provider} {name}", _embed_by, bench, model, name, provider)
-    if not onnx_runtime.providers():
-        bench.row(PROVIDERS, "-", "none is installed", "-", "-")
-
-
-def _embed_by(bench: Bench, model: Model, name: str, provider: str) -> None:
-    photos, encoder = open_catalog(bench.photos), Encoder(model)
-    pictures = np.stack([encoder.view(photos.photo(item).read_bytes()) for item in photos.items[:32]])
-    expected = encoder.forward(pictures)
-    try:
-        forward = open_forward(model, provider=provider)
-        found = forward(pictures)
-    except CannotRun as error:
-        bench.row(PROVIDERS, name, provider, "-", str(error))
-        return
-    cosine = float((found * expected).sum(1).min())
-    started = time.perf_counter()
-    for _ in range(10):
-        forward(pictures)
-    speed = 10 * len(pictures) / (time.perf_counter() - started)
-    bench.row(PROVIDERS, name, provider, f"{speed:.0f}", f"{cosine:.6f}")
-
-
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _peak(device: torch.device) -> str:
-    return f"{torch.cuda.max_memory_allocated() / 2**20:.0f}" if device.type == "cuda" else "-"
-
-
-class _Photos(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    def __init__(self, files: list[Path], labels: list[int], transform: Callable[[Image.Image], Tensor]) -> None:
-        self.files, self.labels, self.transform = files, labels, transform
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        with Image.open(self.files[row]) as image:
-            return self.transform(image.convert("RGB")), self.labels[row]
-
-
-def _loader(photos: Any, image: Any, *, train: bool) -> Any:
-    """torchvision's usual transforms and a DataLoader with as many workers as there are cores, at most 16."""
-    usual = torchvision.transforms
-    sized = (
-        [usual.RandomResizedCrop(image.crop), usual.RandomHorizontalFlip()]
-        if train
-        else [usual.Resize(image.resize), usual.CenterCrop(image.crop)]
-    )
-    transform = usual.Compose([*sized, usual.ToTensor(), usual.Normalize(image.mean, image.std)])
-    number = {product: label for label, product in enumerate(sorted({item.product for item in photos.items}))}
-    files = [Path(photos.root) / item.path for item in photos.items]
-    dataset = _Photos(files, [number[item.product] for item in photos.items], transform)
-    workers = min(16, len(os.sched_getaffinity(0)))
-    return torch.utils.data.DataLoader(
-        dataset,
-        BATCH,
-        shuffle=train,
-        num_workers=workers,
-        persistent_workers=True,
-        pin_memory=torch.cuda.is_available(),
-    )
+DIM = 256
 
 
 def commands(bench: Bench) -> None:
@@ -458,15 +143,15 @@ def _train_speed(bench: Bench, name: str, tune: str) -> None:
 
 def _plain_loop(bench: Bench, name: str) -> None:
     photos, start = open_catalog(bench.photos), pretrained.resolve(name, bench.weights_of(name))
-    loader = _loader(photos, start.image, train=True)
+    batches = loader(photos, start.image, train=True)
     for narrow in (False, True) if bench.device.type == "cuda" else (False,):
         network = frozen.build(start).to(bench.device)
         last = nn.Linear(network.head.dim, DIM).to(bench.device)
-        loss = losses.build("proxy-anchor", 1 + max(loader.dataset.labels), DIM).to(bench.device)
+        loss = losses.build("proxy-anchor", 1 + max(batches.dataset.labels), DIM).to(bench.device)
         optimizer = torch.optim.AdamW([*network.parameters(), *last.parameters(), *loss.parameters()], lr=1e-4)
         for _ in range(2):
             started = time.perf_counter()
-            for images, targets in loader:
+            for images, targets in batches:
                 optimizer.zero_grad()
                 with torch.autocast(bench.device.type, torch.bfloat16, enabled=narrow):
                     embeddings = last(network(images.to(bench.device)))
@@ -488,7 +173,7 @@ def resume(bench: Bench) -> None:
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "dmlcli", *line], env=_environment(), stdout=subprocess.DEVNULL, stderr=errors
+            [sys.executable, "-m", "dmlcli", *line], env=environment(), stdout=subprocess.DEVNULL, stderr=errors
         ) as run,
     ):
         while run.poll() is None and bench.left() > 0 and not any(workspace.glob("runs/*/checkpoint.pt")):
@@ -551,7 +236,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="48 photos, the descriptor and MobileNetV2, fewest commands"
     )
-    parser.add_argument("--backbones", type=lambda text: text.split(","), default=["mobilenet_v2", "vit_b_16"])
+    parser.add_argument("--backbones", type=lambda text: text.split(","), default=["efficientnet_lite0", "vit_b_16"])
     parser.add_argument("--weights", help="file with the weights of the first backbone; else they are random")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--parts", type=lambda text: text.split(","), help="default: all")

@@ -1,7 +1,7 @@
 """A state of the network that was scored, and when one is better than another.
 
-The frozen backbone, its pooled features and the LDA head come first, then one candidate for each epoch. The best is
-kept, so that training never ends worse than it began.
+The frozen backbone, its pooled features and the LDA head come first, then one candidate for each epoch. The one that
+scores best on held-out photos is kept; the frozen backbone stays unless another scores better.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ from dmlcli.model import UNTRAINED
 from dmlcli.progress import Pass
 
 FROZEN, POOLED = UNTRAINED  # the origins of candidates without a head
-_WORTH = 1.01  # times the LDA head's score: the best of many epochs looks better than it is
+_LEAST_GAIN = 1.01  # of an epoch over candidates without gradient training: the best of many looks better than it is
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Candidate:
     origin: str
     scores: dict[str, float]  # none where nothing is held out
     state: State = field(default_factory=dict)  # the weights that differ from the frozen backbone's
-    trained: int = 0  # epochs of gradient training
+    epochs: int = 0  # of gradient training
     stage: str = ""  # of that training: head, top or all
     behind: tuple[str, ...] = ()  # the searches in which it scores below the frozen backbone
 
@@ -45,7 +45,7 @@ class Candidate:
             return True
         if bool(self.behind) != bool(other.behind):
             return not self.behind
-        return self.score > other.score * (_WORTH if self.trained and not other.trained else 1)
+        return self.score > other.score * (_LEAST_GAIN if self.epochs and not other.epochs else 1)
 
     def metrics(self) -> dict[str, Any]:
         """Return its row of metrics.jsonl."""
@@ -89,7 +89,7 @@ def pooled_candidate(plan: ValidationPlan, *, first: bool = False) -> Candidate:
     return Candidate(POOLED, scores, behind=behind(scores, frozen_candidate(plan, first=first).scores))
 
 
-def select(plan: ValidationPlan, epoch: Candidate) -> tuple[Candidate, Candidate]:
+def select(plan: ValidationPlan, trained: Candidate) -> tuple[Candidate, Candidate]:
     """Return the candidate to keep if it beats the frozen backbone, and the frozen backbone scored in the same folds.
 
     Epochs are scored in the first fold alone. If the best of them does not beat the frozen backbone there, an LDA head
@@ -97,12 +97,12 @@ def select(plan: ValidationPlan, epoch: Candidate) -> tuple[Candidate, Candidate
 
     Args:
         plan: the scores of the frozen backbone, its pooled features and the LDA head in each fold.
-        epoch: the best candidate of gradient training; the LDA head where no epoch was better than that.
+        trained: the best candidate of gradient training; the LDA head where no epoch was better than that.
     """
     best, frozen = lda_candidate(plan), frozen_candidate(plan)
     frozen_there = frozen_candidate(plan, first=True)
-    if epoch.trained and (epoch.beats(frozen_there) or not best.beats(frozen)):
-        best, frozen = epoch, frozen_there
+    if trained.epochs and (trained.beats(frozen_there) or not best.beats(frozen)):
+        best, frozen = trained, frozen_there
     pooled = pooled_candidate(plan, first=frozen is frozen_there)
     if pooled.scores and pooled.beats(frozen) and pooled.beats(best):
         best = pooled

@@ -161,10 +161,10 @@ def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:
         if value.shape != expected[name].shape:
             raise ValueError(f"{name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}")
     if any(not isinstance(score, float) for score in candidate.scores.values()) or not isinstance(
-        candidate.trained, int
+        candidate.epochs, int
     ):
         raise ValueError("a score or a number of epochs is not a number")
-    if candidate.trained and (not candidate.state or candidate.stage not in stage_selection.PARTS):
+    if candidate.epochs and (not candidate.state or candidate.stage not in stage_selection.PARTS):
         raise ValueError("the state of the best epoch is missing")
     return candidate
 

@@ -29,7 +29,7 @@ def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str
     if best.origin == POOLED:
         return None
     found, fold = plan.open_set, plan.folds[0]
-    if best.trained:  # epochs are scored in the first fold
+    if best.epochs:  # epochs are scored in the first fold
         open_set = OpenSetThreshold(fold)
         found = []
         if open_set and best.stage == "head":
@@ -67,10 +67,10 @@ def finish(
     if best.origin == POOLED:
         return initial_network(data, whole, plan.head_params, HeadSpec("identity", 0))
     network = initial_network(data, whole, plan.head_params, plan.head_spec)
-    if not best.trained:
+    if not best.epochs:
         return network
     if best.stage == "head" or (best.stage == "top" and again):
-        asked = replace(stage_selection.for_stage(recipe, best.stage), epochs=best.trained)
+        asked = replace(stage_selection.for_stage(recipe, best.stage), epochs=best.epochs)
         stage = stage_selection.make_stage(network, whole, plan.head_params, asked, device)
         for _ in stage.fit():
             pass

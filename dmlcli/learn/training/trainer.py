@@ -62,18 +62,18 @@ class _Selection:
     interrupted: bool
 
     @property
-    def is_frozen(self) -> bool:
+    def keeps_baseline(self) -> bool:
         return not self.best.beats(self.baseline)
 
     @property
     def kept(self) -> Candidate:
-        return self.baseline if self.is_frozen else self.best
+        return self.baseline if self.keeps_baseline else self.best
 
     def reason(self, purpose: str) -> str:
         """Return why nothing that was trained is kept; "" where it is."""
         if self.best.origin == POOLED:
             return "training scored no better than the backbone's pooled features on held-out photos"
-        return why_frozen(self.best, self.baseline, purpose) if self.is_frozen else ""
+        return why_frozen(self.best, self.baseline, purpose) if self.keeps_baseline else ""
 
 
 def train(
@@ -199,7 +199,7 @@ def _save(
     """Fit the selected candidate on all photos, and save it as a model, or else the frozen backbone."""
     best, backbone, threshold = selection.kept, data.backbone, None
     network = backbone.published
-    if not selection.is_frozen:
+    if not selection.keeps_baseline:
         threshold = refit.unknown_product_threshold(plan, best)
         network = refit.finish(data, plan, best, recipe, device, again=not selection.interrupted)
     validation = ValidationResult(
@@ -212,7 +212,7 @@ def _save(
         reason=selection.reason(recipe.purpose),
     )
     record = _record(data, recipe, validation, best.origin, threshold)
-    same_backbone = not selection.is_frozen and (best.stage == "head" or not best.trained)
+    same_backbone = not selection.keeps_baseline and (best.stage == "head" or not best.epochs)
     samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
     model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
     # The index is built on the CPU. Features of another device differ from its own in the last digits.

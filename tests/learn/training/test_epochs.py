@@ -181,7 +181,7 @@ def test_an_lda_head_that_is_better_in_all_folds_survives_an_epoch_that_is_not_i
     _, made, _ = planned(tmp_path, recipe())
     frozen, lda = [{"seen": 0.6}, {"seen": 0.3}], [{"seen": 0.5}, {"seen": 0.7}]
     plan = replace(made, frozen_scores=frozen, lda_scores=lda, pooled_scores=frozen)
-    epoch = Candidate("epoch 1", {"seen": 0.55}, trained=1, stage="head", behind=("seen",))
+    epoch = Candidate("epoch 1", {"seen": 0.55}, epochs=1, stage="head", behind=("seen",))
     assert epoch.beats(lda_candidate(plan, first=True)) and lda_candidate(plan).beats(frozen_candidate(plan))
     assert select(plan, epoch) == (lda_candidate(plan), frozen_candidate(plan))
     better = replace(epoch, scores={"seen": 0.65}, behind=())
@@ -361,7 +361,7 @@ DAMAGE = {
     "scores of words": lambda state: state["best"].update(scores={"unseen": "good"}),
     "another shape of the best": lambda state: state["best"]["state"].update({"head.blend": torch.zeros(3)}),
     "another name in the best": lambda state: state["best"]["state"].update(ear=torch.zeros(3)),
-    "nothing in the best": lambda state: state["best"].update(state={}, trained=2),
+    "nothing in the best": lambda state: state["best"].update(state={}, epochs=2),
     "another shape of the optimizer": lambda state: state["trainer"]["optimizer"]["state"][0].update(
         exp_avg=torch.zeros(3)
     ),
@@ -421,7 +421,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(
     file = tmp_path / "checkpoint.pt"
     file.write_bytes(checkpoint)
     state = torch.load(file, weights_only=True)
-    assert state["best"]["trained"] > 0
+    assert state["best"]["epochs"] > 0
     DAMAGE[damage](state)
     torch.save(state, file)
     with pytest.raises(CannotRun, match=r"checkpoint\.pt is damaged") as caught:
