@@ -37,11 +37,11 @@ def train(
     strict: options.Strict = False,
     **settings: Any,
 ) -> "TrainReport | PlanReport":
-    """Fine-tune a model on your own photos, then embed and index them.
+    """Train a model on your own photos, then embed and index them.
 
-    The model that is kept has the best MAP@R on held-out photos, among seen products and unseen ones; where training is
-    worse than the frozen backbone in either search, the frozen backbone is kept. The model that it replaces stays in
-    the workspace's models/.
+    Photos and whole products are held out, and the model that finds them best is kept (by MAP@R). The pretrained
+    backbone is kept if training makes the search worse, for products that it was trained on or for new ones. The model
+    that is replaced stays in the folder models/ of the workspace.
 
     Examples:
 
