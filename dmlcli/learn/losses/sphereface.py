@@ -64,19 +64,11 @@ class Sphereface(Loss):
             length = images.norm(dim=-1, keepdim=True)  # (B, 1)
             cosine = pairwise.similarity(F.normalize(images, dim=-1), weight)  # (B, C)
             own = cosine.gather(1, labels[:, None])  # (B, 1)
-            own = (self._psi(own) + self.lam * own) / (1 + self.lam)
+            own = (proxies.multiply_angle(own, self.margin) + self.lam * own) / (1 + self.lam)
             logits = self.scale * length * cosine.scatter(1, labels[:, None], own)  # (B, C)
             return F.cross_entropy(logits, labels, reduction="none")
 
         return proxies.by_slices(surprise, images, labels, len(weight)).mean()
-
-    def _psi(self, cosine: Tensor) -> Tensor:
-        """Return the cosine of `margin` times the angle, made monotonic: a polynomial in the cosine."""
-        turns = (torch.acos(cosine.detach().clamp(-1, 1)) * self.margin / math.pi).floor().clamp_max(self.margin - 1)
-        multiple, before = cosine, torch.ones_like(cosine)
-        for _ in range(self.margin - 1):
-            multiple, before = 2 * cosine * multiple - before, multiple
-        return (1 - 2 * (turns % 2)) * multiple - 2 * turns
 
 
 def definition(loss: Sphereface, embeddings: Tensor, labels: Tensor) -> Tensor:
