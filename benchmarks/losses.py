@@ -219,6 +219,14 @@ def contests() -> list[Contest]:
             parameter="proxies",
             centers=0,
         ),
+        Contest("embedding-norm", lambda p, c, d: p.regularizers.LpRegularizer(), arguments=lambda x, y: (x,)),
+        Contest("zero-mean", lambda p, c, d: p.regularizers.ZeroMeanRegularizer(), arguments=lambda x, y: (x,)),
+        Contest(
+            "center-spread:normalize=false",
+            lambda p, c, d: p.regularizers.RegularFaceRegularizer(),
+            arguments=lambda x, y: (torch.stack([x[y == label].mean(0) for label in sorted(set(y.tolist()))]),),
+        ),
+        Contest("spectral"),
     ]
 
 
@@ -280,7 +288,7 @@ def function_of(contest: Contest, who: str, labels: int) -> Function:
 def theirs(contest: Contest, labels: int, dim: int) -> Function:
     import pytorch_metric_learning as package
 
-    for part in ("distances", "losses", "miners", "reducers"):
+    for part in ("distances", "losses", "miners", "reducers", "regularizers"):
         import_module(f"{package.__name__}.{part}")
     assert contest.theirs is not None
     return contest.theirs(package, labels, dim)

@@ -70,7 +70,7 @@ def definition(loss: MultiSimilarity, embeddings: Tensor, labels: Tensor) -> Ten
     """Equations 7, 8 and 15 with loops."""
     x = F.normalize(embeddings)
     epsilon = torch.inf if loss.epsilon is None else loss.epsilon
-    total = embeddings.new_zeros(())
+    total = embeddings.sum() * 0
     for i in range(len(x)):
         positives = [x[i] @ x[j] for j in range(len(x)) if j != i and labels[j] == labels[i]]
         negatives = [x[i] @ x[j] for j in range(len(x)) if labels[j] != labels[i]]

@@ -70,9 +70,15 @@ class Roadmap(Loss):
         images = pairwise.prepare(embeddings, normalize=self.normalize)
         positive, negative = pairwise.masks(labels)
         similarity = pairwise.similarity(images, images)  # (B, B)
-        pull, push = F.relu(self.pos_margin - similarity), F.relu(similarity - self.neg_margin)
-        calibration = pairwise.mean(pull, positive & (pull > 0)) + pairwise.mean(push, negative & (push > 0))
+        calibration = self._calibration(similarity, positive, negative)
         return (1 - self.lam) * self._sup_ap(similarity, positive, negative) + self.lam * calibration
+
+    def _calibration(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Return how far the similarities (B, B) on the wrong side of their margins are from them: a scalar >= 0."""
+        columns, real = pairwise.compact(positive)  # (B, K)
+        close = similarity.gather(1, columns)  # (B, K)
+        pull = pairwise.mean(self.pos_margin - close, real & (close < self.pos_margin))
+        return pull + pairwise.mean(similarity - self.neg_margin, negative & (similarity > self.neg_margin))
 
     def _sup_ap(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Return SupAP of similarities (B, B): a scalar in [0, 1]."""

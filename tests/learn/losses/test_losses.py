@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import losses as benchmark
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
 from dmlcli.learn.losses import pairwise, proxies, selection
@@ -302,7 +300,7 @@ def test_two_thousand_random_batches_give_no_nan() -> None:
 def test_nothing_to_learn_from_is_a_zero_with_a_zero_gradient() -> None:
     """Of section 4 of the specification: pair losses without any pair, and ranking losses with one image."""
     for name in NAMES:
-        if losses.describe(name).family not in ("proxy", "classifier"):
+        if losses.describe(name).family not in ("proxy", "classifier", "regularizer"):
             loss = make(name)
             embeddings, labels = batch([2])
             value = loss(embeddings, labels)
@@ -460,25 +458,3 @@ def test_negatives_are_drawn_by_their_weights() -> None:
     assert set(drawn[:, 0, 2].tolist()) == {2, 3} and abs((drawn[:, 0, 2] == 3).double().mean() - 0.75) < 0.07
     assert (drawn[:, 1, 2] == 3).all()
     assert selection.draw_negatives(positive & False, weights).shape == (0, 3)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # theirs indexes in a way that torch deprecates
-@pytest.mark.skipif(find_spec("pytorch_metric_learning") is None, reason="pytorch-metric-learning is not installed")
-@pytest.mark.parametrize(
-    "contest", [c for c in benchmark.contests() if c.theirs and c.same_value], ids=lambda contest: contest.spec
-)
-def test_equals_pytorch_metric_learning(contest: benchmark.Contest) -> None:
-    """With the settings that the benchmark compares, on a batch of four labels with four images each."""
-    embeddings, labels = batch([0] * 4 + [1] * 4 + [2] * 4 + [3] * 4)
-    if contest.spec == "angular":  # theirs leaves the negatives as they are
-        embeddings = nn.functional.normalize(embeddings).detach().requires_grad_()
-    torch.manual_seed(0)
-    ours = losses.build(contest.spec, 4, 8).double()
-    theirs: Any = benchmark.theirs(contest, 4, 8)
-    if contest.parameter:
-        given = getattr(theirs, contest.parameter).data.double()
-        own = next(ours.parameters())
-        own.data = (given if given.shape == own.shape else given.T).reshape(own.shape).clone()
-        getattr(theirs, contest.parameter).data = given
-    expected = theirs(*contest.arguments(embeddings, labels))
-    assert torch.allclose(ours(embeddings, labels), expected.double(), rtol=1e-5, atol=1e-7)
