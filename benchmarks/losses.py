@@ -44,6 +44,7 @@ class Contest:
     spec: str
     theirs: Callable[[Any, int, int], Function] | None = None  # (their package, labels, embedding length)
     same_value: bool = True
+    same_gradient: bool = True  # where the value is the same
     note: str = ""
     largest: int = 1024  # batch that theirs can take here
     centers: int = 1  # for each label; 0: too few to count, beside the images themselves
@@ -89,6 +90,11 @@ def contests() -> list[Contest]:
             "triplet:mining=batch-all",
             lambda p, c, d: p.losses.TripletMarginLoss(0.2, distance=p.distances.LpDistance(power=2)),
         ),
+        Contest(
+            "triplet:mining=batch-all,swap=true",
+            lambda p, c, d: p.losses.TripletMarginLoss(0.2, swap=True, distance=p.distances.LpDistance(power=2)),
+            largest=512,
+        ),
         Contest("lifted-structure", lambda p, c, d: p.losses.GeneralizedLiftedStructureLoss(neg_margin=1.0)),
         Contest(
             "lifted-structure:form=original,normalize=true",
@@ -111,7 +117,12 @@ def contests() -> list[Contest]:
             lambda p, c, d: p.losses.NPairsLoss(distance=p.distances.DotProductSimilarity(normalize_embeddings=False)),
         ),
         Contest("clustering"),
-        Contest("angular", lambda p, c, d: p.losses.AngularLoss(alpha=45.0), note="theirs is right on unit vectors"),
+        Contest(
+            "angular",
+            lambda p, c, d: p.losses.AngularLoss(alpha=45.0),
+            same_gradient=False,
+            note="theirs leaves the negatives as they are: its value is right on unit vectors",
+        ),
         Contest("n-pair-angular"),
         Contest(
             "multi-similarity",
@@ -203,6 +214,7 @@ def contests() -> list[Contest]:
             "dynamic-soft-margin:mining=all,num_bins=10",
             lambda p, c, d: lambda x, y: p.losses.DynamicSoftMarginLoss(num_bins=10)(x, y),
             note="theirs takes one batch: its histogram keeps the graph of the last, and differentiates through it",
+            same_gradient=False,
             largest=256,
         ),
         Contest(

@@ -2,6 +2,7 @@
 
 Formula: mean over products c of the batch of max over products k != c of cos(m_c, m_k), m the mean embeddings
 Use: only in a sum, where products crowd together: proxy-anchor+0.1*center-spread.
+Compared: pytorch-metric-learning equal (RegularFaceRegularizer) on the means of a batch
 Source: Zhao et al., RegularFace: Deep Face Recognition via Exclusive Regularization, CVPR 2019, equation 5, with the
     means of the batch in place of the weights of a classifier.
 """

@@ -3,6 +3,8 @@
 Formula: mean over triplets of F(t) t, t = d_ap - d_an, d Euclidean; F, the share of all t so far below this one, is
     read from a histogram that follows the batches with a momentum, and is a constant in the gradient
 Use: where a margin is hard to choose; the hardest negatives, as in the paper, want clean labels.
+Compared: pytorch-metric-learning equal in value for the first batch with mining=all,num_bins=10: it cannot follow a
+    second, and differentiates the histogram
 Source: Zhang and Rusinkiewicz, Learning Local Descriptors with a CDF-Based Dynamic Soft Margin, ICCV 2019.
 """
 
@@ -41,6 +43,8 @@ class DynamicSoftMargin(Loss):
         num_bins: int = 512,
         momentum: float = 0.01,
     ) -> None:
+        if num_bins < 1 or not 0 < momentum <= 1:
+            raise ValueError(f"num_bins must be at least 1, momentum above 0 to 1, not {num_bins} and {momentum}")
         super().__init__(num_labels, embedding_dim)
         self.mining, self.num_bins, self.momentum = mining, num_bins, momentum
         self.register_buffer("histogram", torch.zeros(num_bins + 1))

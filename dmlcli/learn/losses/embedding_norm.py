@@ -2,6 +2,7 @@
 
 Formula: mean over images of |x|_p^power
 Use: only in a sum, with a loss of raw dot products: n-pair:l2_reg=0+0.01*embedding-norm.
+Compared: pytorch-metric-learning equal (LpRegularizer)
 Source: Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Objective, NeurIPS 2016, section 3.2.2.
 """
 
@@ -28,6 +29,8 @@ class EmbeddingNorm(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, p: float = 2.0, power: float = 1.0) -> None:
+        if p < 1 or power < 1:
+            raise ValueError(f"p and power must be at least 1, not {p} and {power}")
         super().__init__(num_labels, embedding_dim)
         self.p, self.power = p, power
 

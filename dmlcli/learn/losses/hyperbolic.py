@@ -5,6 +5,7 @@ Formula: mean over positive pairs of -ln(exp(-D_p / T) / (exp(-D_p / T) + sum ov
     embeddings x longer than clip_radius cut to it
 Use: two images of each product a batch, as in the paper; the search compares directions, as with all losses.
 Published: ViT-S 384 (DINO), 2 images a product: CUB 80.9, Cars 89.2, SOP 85.1, In-shop 92.4 (paper†)
+Compared: htdt/hyp_metric the same formula (read, not run) for two images of each product
 Source: Ermolov et al., Hyperbolic Vision Transformers: Combining Improvements in Metric Learning, CVPR 2022,
     equations 1 to 6.
 """
@@ -45,6 +46,8 @@ class Hyperbolic(Loss):
         temperature: float = 0.2,
         clip_radius: float = 2.3,
     ) -> None:
+        if min(curvature, temperature, clip_radius) <= 0:
+            raise ValueError("curvature, temperature and clip_radius must be above 0")
         super().__init__(num_labels, embedding_dim)
         self.root, self.temperature, self.clip_radius = math.sqrt(curvature), temperature, clip_radius
 

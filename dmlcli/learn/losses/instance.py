@@ -3,6 +3,8 @@
 Formula: mean over images i of
     ln(sum over all j of exp(gamma s_j)) - ln(sum over j of the same product of exp(gamma s_j)), both with j = i
 Use: as a part of a sum: it spreads products apart, but itself being the best match, it hardly pulls images together.
+Compared: pytorch-metric-learning equal where every image has its own label, else differs: it takes the number of a
+    label for a row of the batch
 Source: Zheng et al., Dual-Path Convolutional Image-Text Embeddings with Instance Loss, ACM TOMM 2020; the form without
     weights is that of the authors' code, where each image is a product of its own.
 """

@@ -3,6 +3,7 @@
 Formula: mean over positives of [(1 - pos_eps) m_p - s]+^2 + mean over negatives of [s - (1 + neg_eps) m_n]+^2,
     m_p and m_n the mean similarities of the positives and of the negatives of the batch
 Use: only in a sum with a loss that separates products: tuplet-margin+0.5*intra-pair-variance.
+Compared: pytorch-metric-learning equal
 Source: Yu and Tao, Deep Metric Learning with Tuplet Margin Loss, ICCV 2019, section 3.3.
 """
 

@@ -4,6 +4,7 @@ Formula: cross entropy of scale |w_c| |x| cos(theta_c),
     for the own label scale |w_y| |x| (psi + lam cos(theta_y)) / (1 + lam),
     psi = (-1)^k cos(margin theta_y) - 2 k, k = floor(margin theta_y / pi)
 Use: softmax with a margin; sphereface, cosface and arcface are its successors, and easier to train.
+Compared: pytorch-metric-learning equal with lam=0
 Source: Liu et al., Large-Margin Softmax Loss for Convolutional Neural Networks, ICML 2016, equations 5 and 6;
     lam as in section 5.1.
 """
@@ -46,6 +47,8 @@ class LargeMarginSoftmax(Loss):
         lam: float = 5.0,
         normalize: bool = False,
     ) -> None:
+        if margin < 1:
+            raise ValueError(f"margin must be at least 1, not {margin}")
         super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.lam, self.normalize = margin, scale, lam, normalize
         self.weight = proxies.start(num_labels, embedding_dim)

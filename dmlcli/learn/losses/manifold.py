@@ -4,6 +4,7 @@ Formula: mean over images of ln(1 + sum over proxies k != y with h >= 0 of exp(h
     + context_weight * the same with the cosines of the rows of F in place of its entries;
     F = (1 - alpha) (I - alpha D^-1/2 S D^-1/2)^-1, S = exp(2 [cos]+) off the diagonal, D its row sums
 Use: few proxies stand for random groups of products, so that similarity is learned along the manifold of all images.
+Compared: pytorch-metric-learning equal for the same groups
 Source: Aziere and Todorovic, Ensemble Deep Manifold Similarity Learning Using Hard Proxies, CVPR 2019.
 """
 
@@ -44,6 +45,8 @@ class Manifold(Loss):
         alpha: float = 0.8,
         margin: float = 5e-4,
     ) -> None:
+        if not 0 <= alpha < 1 or num_centers < 1:
+            raise ValueError(f"alpha must be 0 to below 1, num_centers at least 1, not {alpha} and {num_centers}")
         super().__init__(num_labels, embedding_dim)
         self.context_weight, self.alpha, self.margin = context_weight, alpha, margin
         self.group_proxies = torch.nn.Parameter(torch.randn(min(num_centers, num_labels), embedding_dim))

@@ -2,8 +2,9 @@
 
 Formula: mean over images and labels c of (cos(theta_c) - [c = y])^2
 Use: a classifier with nothing to tune; its gradients fade with many products, as the mean runs over all of them.
+Compared: pytorch-metric-learning equal
 Source: Zhang et al., P2SGrad: Refined Gradients for Optimizing Deep Face Models, CVPR 2019, equation 11;
-    the paper gives the gradient, of which this is the integral.
+    the paper gives the gradient, and this is its integral.
 """
 
 from typing import ClassVar

@@ -4,6 +4,7 @@ Formula: mean over anchors and their positives p of f(R), R = sum over N of sigm
     f(R) is R (O), (1 + R) ln(1 + R) (Iu), (b R - ln(1 + b R)) / b^2 (Ib), ln(1 + R) (Ds), 1 - 1 / (1 + R)^alpha (Dq)
 Use: a ranking loss that pays equal attention to every positive (O), less to hopeless ones (Ds, Dq: the authors'
     choice), or more to them (Iu, Ib).
+Compared: pytorch-metric-learning equal, all variants
 Source: Li et al., Rethinking the Optimization of Average Precision: Only Penalizing Negative Instances before Positive
     Ones is Enough, AAAI 2022.
 """
@@ -47,6 +48,8 @@ class Pnp(Loss):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
+        if temperature <= 0 or b <= 0:
+            raise ValueError(f"temperature and b must be above 0, not {temperature} and {b}")
         super().__init__(num_labels, embedding_dim)
         self.variant, self.alpha, self.b, self.temperature = variant, alpha, b, temperature
         self.include_self, self.normalize = include_self, normalize

@@ -6,6 +6,8 @@ Formula: (1 - lam) (1 - mean over anchors and their positives p of r+ / (r+ + r-
     H(t) = sigmoid(t / T) for t <= 0, sigmoid(t / T) + 1/2 up to delta, rho (t - delta) + H(delta) beyond
 Use: a ranking loss whose gradient does not vanish for negatives far ahead; lam=0 is SupAP alone.
 Published: ResNet-50 512: CUB 68.5, SOP 83.1 (paper†)
+Compared: elias-ramzi/ROADMAP differs (read, not run): its first version jumps by 4.9 beyond delta, that of
+    elias-ramzi/SupRank has this formula, both add the parts with weight 1
 Source: Ramzi et al., Robust and Decomposable Average Precision for Image Retrieval, NeurIPS 2021; defaults as in the
     authors' code.
 """
@@ -54,6 +56,8 @@ class Roadmap(Loss):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
+        if temperature <= 0 or delta < 0:
+            raise ValueError(f"temperature must be above 0, delta at least 0, not {temperature} and {delta}")
         super().__init__(num_labels, embedding_dim)
         self.lam, self.temperature, self.rho, self.delta = lam, temperature, rho, delta
         self.pos_margin, self.neg_margin = pos_margin, neg_margin

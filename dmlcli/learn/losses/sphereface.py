@@ -3,6 +3,7 @@
 Formula: cross entropy of scale |x| cos(theta_c), for the own label scale |x| (psi + lam cos(theta_y)) / (1 + lam),
     psi = (-1)^k cos(margin theta_y) - 2 k, k = floor(margin theta_y / pi)
 Use: the ancestor of cosface and arcface, harder to train than both; no sampler.
+Compared: pytorch-metric-learning equal with lam=0,normalize=false,scale=1
 Source: Liu et al., SphereFace: Deep Hypersphere Embedding for Face Recognition, CVPR 2017, equation 7;
     lam as in section 4.1.
 """
@@ -45,6 +46,8 @@ class Sphereface(Loss):
         lam: float = 5.0,
         normalize: bool = True,
     ) -> None:
+        if margin < 1:
+            raise ValueError(f"margin must be at least 1, not {margin}")
         super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.lam, self.normalize = margin, scale, lam, normalize
         self.weight = proxies.start(num_labels, embedding_dim)

@@ -3,6 +3,7 @@
 Formula: lambda_plus * mean over positives with s <= margin_plus of margin_plus - s
     + lambda_minus * mean over negatives with s >= margin_minus of s - margin_minus
 Use: as a part of a sum, where queries are answered only above a score: proxy-anchor+threshold-consistent-margin.
+Compared: pytorch-metric-learning equal
 Source: Zhang et al., Threshold-Consistent Margin Loss for Open-World Deep Metric Learning, ICLR 2024.
 """
 

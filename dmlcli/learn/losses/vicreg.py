@@ -3,6 +3,7 @@
 Formula: invariance * mean of |x_i - x_i+|^2 / D + variance * mean over entries of [1 - std(x)]+ / 2 + the same of x+
     + covariance * sum over entries k != l of cov_kl(x)^2 / D + the same of x+; std = sqrt(var + eps)
 Use: needs no negatives and no margin; many products with two images each a batch.
+Compared: pytorch-metric-learning equal for the same two views
 Source: Bardes et al., VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning, ICLR 2022,
     equations 1 to 6.
 """
@@ -44,6 +45,8 @@ class Vicreg(Loss):
         eps: float = 1e-4,
         normalize: bool = False,
     ) -> None:
+        if eps <= 0:
+            raise ValueError(f"eps must be above 0, not {eps}")
         super().__init__(num_labels, embedding_dim)
         self.invariance, self.variance, self.covariance, self.eps = invariance, variance, covariance, eps
         self.normalize = normalize

@@ -2,6 +2,7 @@
 
 Formula: mean over images of |sum of the entries of x|
 Use: only in a sum, with a loss that assumes mean zero: signal-to-noise+0.01*zero-mean.
+Compared: pytorch-metric-learning equal (ZeroMeanRegularizer)
 Source: Yuan et al., Signal-to-Noise Ratio: A Robust Distance Metric for Deep Metric Learning, CVPR 2019, equation 7.
 """
 

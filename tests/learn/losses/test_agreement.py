@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks import losses as benchmark
 from dmlcli.learn import losses
+from dmlcli.learn.losses.composition import SelfSupervised
 from tests.learn.losses import reference
 
 DIM, LABELS, MANY = 6, 4, 1000
@@ -88,6 +89,10 @@ def assert_equals_theirs(contest: benchmark.Contest, count: int) -> None:
         if contest.spec == "multi-similarity" and expected == 0:
             continue  # theirs is 0 where its miner leaves a single pair of each kind
         assert torch.allclose(value, expected, rtol=1e-5, atol=1e-7), f"batch {number}, {labels}: {value}, {expected}"
+        if contest.same_gradient:
+            slope, wanted = (torch.autograd.grad(one, embeddings)[0] for one in (value, expected))
+            floor = 1e-5 * float(wanted.abs().max())
+            assert torch.allclose(slope, wanted, rtol=1e-4, atol=max(floor, 1e-7)), f"batch {number}, {labels}"
 
 
 @pytest.mark.parametrize("name", losses.names())
@@ -126,6 +131,69 @@ def test_nine_batches_equal_pytorch_metric_learning(contest: benchmark.Contest) 
 @pytest.mark.parametrize("contest", CONTESTS, ids=lambda contest: contest.spec)
 def test_a_thousand_batches_equal_pytorch_metric_learning(contest: benchmark.Contest) -> None:
     assert_equals_theirs(contest, MANY)
+
+
+@needs_theirs
+def test_triplets_on_cosines_are_half_the_loss_with_twice_the_margin() -> None:
+    from pytorch_metric_learning import distances
+    from pytorch_metric_learning import losses as their_losses
+
+    theirs = their_losses.TripletMarginLoss(0.1, distance=distances.CosineSimilarity())
+    for embeddings, labels in regular_batches(9, in_blocks=False):
+        value = build("0.5*triplet:mining=batch-all,margin=0.2")(embeddings, labels)
+        assert torch.allclose(value, theirs(embeddings, labels))
+
+
+@needs_theirs
+@pytest.mark.parametrize(
+    ("spec", "theirs"), [("nt-xent", "NTXentLoss"), ("supcon", "SupConLoss"), ("nca:scale=1", "NCALoss")]
+)
+def test_two_views_equal_theirs(spec: str, theirs: str) -> None:
+    import pytorch_metric_learning.losses as their_losses
+
+    generator = torch.Generator().manual_seed(0)
+    views = [torch.randn(5, DIM, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    value = SelfSupervised(build(spec))(*views)
+    expected = their_losses.SelfSupervisedLoss(getattr(their_losses, theirs)())(*views)
+    assert torch.allclose(value, expected)
+    for slope, wanted in zip(*(torch.autograd.grad(one, views) for one in (value, expected)), strict=True):
+        assert torch.allclose(slope, wanted)
+
+
+def test_two_views_need_a_loss_without_labels_and_equal_shapes() -> None:
+    with pytest.raises(ValueError, match="ProxyAnchor learns one parameter for each label"):
+        SelfSupervised(losses.build("proxy-anchor", LABELS, DIM))
+    with pytest.raises(ValueError, match=r"same shape, not \(5, 6\) and \(4, 6\)"):
+        SelfSupervised(build("nt-xent"))(torch.zeros(5, DIM), torch.zeros(4, DIM))
+
+
+@pytest.mark.parametrize("soft", ["true", "false"])
+@pytest.mark.parametrize("mining", ["semi-hard", "semi-hard-all", "batch-hard", "batch-all"])
+def test_swapped_triplets_equal_the_definition(mining: str, soft: str) -> None:
+    assert_equals_definition(f"triplet:mining={mining},soft={soft},swap=true", 10)
+
+
+def test_swapped_triplets_of_references_compare_the_references() -> None:
+    loss, generator = build("triplet:mining=batch-all,swap=true"), torch.Generator().manual_seed(1)
+    for embeddings, labels in regular_batches(9, in_blocks=False):
+        references = around_centers(labels, 0.5, generator)
+        x, others = (nn.functional.normalize(rows) for rows in (embeddings, references.detach()))
+        to_others, between = torch.cdist(x, others).square(), torch.cdist(others, others).square()
+        violations = [
+            to_others[a, p] - torch.minimum(to_others[a, n], between[p, n]) + loss.margin
+            for a in range(len(x))
+            for p in range(len(x))
+            for n in range(len(x))
+            if labels[a] == labels[p] != labels[n]
+        ]
+        expected = torch.stack([violation for violation in violations if violation > 0]).mean()
+        assert torch.allclose(loss(embeddings, labels, references, labels), expected)
+        assert torch.allclose(loss(embeddings, labels, references, labels, pairs=same_label(labels)), expected)
+
+
+def same_label(labels: Tensor) -> tuple[Tensor, Tensor]:
+    same = labels[:, None] == labels
+    return same, ~same
 
 
 @needs_theirs
