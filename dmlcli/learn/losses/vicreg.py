@@ -73,7 +73,7 @@ class Vicreg(Loss):
         covariance = pairwise.similarity(centered.T, centered.T) / max(len(view) - 1, 1)  # (D, D)
         variance = covariance.diagonal()
         hinge = F.relu(1 - (variance + self.eps).sqrt()).mean() / 2
-        redundancy = (covariance.square().sum() - variance.square().sum()) / len(covariance)
+        redundancy = (covariance - variance.diag()).square().sum() / len(covariance)
         return self.variance * hinge + self.covariance * redundancy
 
 
