@@ -95,8 +95,10 @@ class Triplet(Loss):
             rivals = selection.next_farther(distance, negative, to_positive)  # (B, K)
             to_negative = self._nearest(distance.gather(1, rivals), between, columns, rivals)
             return self._reduce(self._violation(to_positive - to_negative), valid, self.reduction)
-        if self.soft or between is not None:
-            total, active = self._sum_by_positive(distance, negative, columns, valid, mining, between)
+        if self.soft:
+            total, active = self._sum_soft(distance, negative, columns, valid, mining, between)
+        elif between is not None:
+            total, active = self._sum_swapped(distance, negative, columns, valid, mining, between)
         else:
             total, active = self._sum_hinge(distance, negative, to_positive, valid, mining)
         if (self.reduction_of_given if pairs else self.reduction) == "mean":
@@ -139,7 +141,37 @@ class Triplet(Loss):
         violation = count * (to_positive + self.margin) - (sums.gather(1, last) - sums.gather(1, first)) * (count > 0)
         return violation.sum().to(distance.dtype), count.sum()
 
-    def _sum_by_positive(
+    def _sum_swapped(
+        self, distance: Tensor, negative: Tensor, columns: Tensor, valid: Tensor, mining: str, between: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same with swap, whose sum depends on how often each distance is in a violated triplet alone."""
+        times, times_between = torch.zeros_like(distance), torch.zeros_like(between)
+        counts = []
+        with torch.no_grad():
+            for near, real in zip(columns.unbind(-1), valid.unbind(-1), strict=True):
+                swapped = between[near]  # (B, Q)
+                counted = self._counted(distance, negative, near, real, mining)
+                limit = distance.gather(1, near[:, None]) + self.margin  # (B, 1)
+                violated = counted & (torch.minimum(distance, swapped) < limit)
+                nearer = violated & (swapped < distance)
+                times += violated ^ nearer
+                times_between.index_add_(0, near, nearer.to(times.dtype))
+                counts.append(violated.sum(-1))
+        count = torch.stack(counts, dim=-1)  # (B, K)
+        wide = torch.float32 if distance.device.type == "mps" else torch.float64  # MPS has no float64
+        total = (count * (distance.gather(1, columns) + self.margin)).sum(dtype=wide)
+        total = total - (times * distance).sum(dtype=wide) - (times_between * between).sum(dtype=wide)
+        return total.to(distance.dtype), count.sum()
+
+    def _counted(self, distance: Tensor, negative: Tensor, near: Tensor, real: Tensor, mining: str) -> Tensor:
+        """Return which negatives (B, Q) form triplets with one positive of each anchor, the columns `near` (B,)."""
+        counted = negative & real[:, None]
+        if mining == "semi-hard-all":
+            to_positive = distance.gather(1, near[:, None])
+            counted = counted & (distance > to_positive) & (distance <= to_positive + self.margin)
+        return counted
+
+    def _sum_soft(
         self,
         distance: Tensor,
         negative: Tensor,
@@ -148,14 +180,12 @@ class Triplet(Loss):
         mining: str,
         between: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the same with softplus or swap, one positive of each anchor at a time, recomputed going backward."""
+        """Return the same with softplus, one positive of each anchor at a time, recomputed in the backward pass."""
         total, active = distance.sum() * 0, valid.sum() * 0
 
         def one(distance: Tensor, between: Tensor | None, near: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
             to_positive = distance.gather(1, near[:, None])  # (B, 1)
-            counted = negative & valid[:, None]  # (B, Q)
-            if mining == "semi-hard-all":
-                counted = counted & (distance > to_positive) & (distance <= to_positive + self.margin)
+            counted = self._counted(distance, negative, near, valid, mining)  # (B, Q)
             to_negative = distance if between is None else torch.minimum(distance, between[near])
             violation = torch.where(counted, self._violation(to_positive - to_negative), 0.0)
             return violation.sum(), (violation > 0).sum()
