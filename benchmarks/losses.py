@@ -31,6 +31,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dmlcli.learn import losses
+from dmlcli.learn.losses import selection
 
 DIM, PER_LABEL, LABELS = 512, 4, 1000
 Function = Callable[[Tensor, Tensor], Tensor]
@@ -43,10 +44,13 @@ class Contest:
     spec: str
     theirs: Callable[[Any, int, int], Function] | None = None  # (their package, labels, embedding length)
     same_value: bool = True
+    same_gradient: bool = True  # where the value is the same
     note: str = ""
     largest: int = 1024  # batch that theirs can take here
-    centers: int = 1  # for each label
+    centers: int = 1  # for each label; 0: too few to count, beside the images themselves
     parameter: str = ""  # theirs, where it holds the proxies
+    arguments: Callable[[Tensor, Tensor], tuple[Any, ...]] = lambda x, y: (x, y)  # of theirs, for a batch
+    in_blocks: bool = False  # theirs wants the images of a label side by side, and as many labels as images of each
 
 
 def mined(loss: nn.Module, miner: Any) -> Function:
@@ -86,6 +90,11 @@ def contests() -> list[Contest]:
             "triplet:mining=batch-all",
             lambda p, c, d: p.losses.TripletMarginLoss(0.2, distance=p.distances.LpDistance(power=2)),
         ),
+        Contest(
+            "triplet:mining=batch-all,swap=true",
+            lambda p, c, d: p.losses.TripletMarginLoss(0.2, swap=True, distance=p.distances.LpDistance(power=2)),
+            largest=512,
+        ),
         Contest("lifted-structure", lambda p, c, d: p.losses.GeneralizedLiftedStructureLoss(neg_margin=1.0)),
         Contest(
             "lifted-structure:form=original,normalize=true",
@@ -108,7 +117,12 @@ def contests() -> list[Contest]:
             lambda p, c, d: p.losses.NPairsLoss(distance=p.distances.DotProductSimilarity(normalize_embeddings=False)),
         ),
         Contest("clustering"),
-        Contest("angular", lambda p, c, d: p.losses.AngularLoss(alpha=45.0), note="theirs is right on unit vectors"),
+        Contest(
+            "angular",
+            lambda p, c, d: p.losses.AngularLoss(alpha=45.0),
+            same_gradient=False,
+            note="theirs leaves the negatives as they are: its value is right on unit vectors",
+        ),
         Contest("n-pair-angular"),
         Contest(
             "multi-similarity",
@@ -135,9 +149,16 @@ def contests() -> list[Contest]:
             lambda p, c, d: p.losses.SmoothAPLoss(0.01),
             note="theirs is right where labels are as many as images of each, in blocks",
             largest=256,
+            in_blocks=True,
         ),
         Contest("recall-at-k"),
-        Contest("histogram", lambda p, c, d: p.losses.HistogramLoss(n_bins=200), largest=256),
+        Contest(
+            "histogram",
+            lambda p, c, d: p.losses.HistogramLoss(n_bins=200),
+            same_gradient=False,
+            note="theirs finds the bins in float32, where a similarity next to a node can fall into the other one",
+            largest=256,
+        ),
         Contest("proxy-anchor", lambda p, c, d: p.losses.ProxyAnchorLoss(c, d, 0.1, 32.0), parameter="proxies"),
         Contest("proxy-nca"),
         Contest("proxy-nca-pp", lambda p, c, d: p.losses.ProxyNCALoss(c, d, softmax_scale=9.0), parameter="proxies"),
@@ -171,7 +192,66 @@ def contests() -> list[Contest]:
         Contest("normalized-softmax", lambda p, c, d: p.losses.NormalizedSoftmaxLoss(c, d, 0.05), parameter="W"),
         Contest("softmax"),
         Contest("center"),
+        Contest(
+            "large-margin-softmax:lam=0",
+            lambda p, c, d: p.losses.LargeMarginSoftmaxLoss(num_classes=c, embedding_size=d, margin=4, scale=1.0),
+            parameter="W",
+        ),
+        Contest("p2s-grad", lambda p, c, d: p.losses.P2SGradLoss(d, c), parameter="weight"),
+        Contest("threshold-consistent-margin", lambda p, c, d: p.losses.ThresholdConsistentMarginLoss(), largest=256),
+        Contest("intra-pair-variance", lambda p, c, d: p.losses.IntraPairVarianceLoss()),
+        Contest(
+            "instance",
+            lambda p, c, d: p.losses.InstanceLoss(gamma=64),
+            arguments=lambda x, y: (x, torch.arange(len(x))),
+            same_value=False,
+            note="theirs is right where every image has its own label",
+        ),
+        *(
+            Contest(
+                f"pnp:variant={variant}",
+                lambda p, c, d, variant=variant: p.losses.PNPLoss(variant=variant),  # type: ignore[misc]
+                largest=256,
+            )
+            for variant in ("O", "Iu", "Ib", "Ds", "Dq")
+        ),
+        Contest("dynamic-soft-margin"),
+        Contest(
+            "dynamic-soft-margin:mining=all,num_bins=10",
+            lambda p, c, d: lambda x, y: p.losses.DynamicSoftMarginLoss(num_bins=10)(x, y),
+            note="theirs takes one batch: its histogram keeps the graph of the last, and differentiates through it",
+            same_gradient=False,
+            largest=256,
+        ),
+        Contest(
+            "vicreg",
+            lambda p, c, d: p.losses.VICRegLoss(),
+            arguments=lambda x, y: (views(x, y)[0], None, None, views(x, y)[1]),
+        ),
+        Contest("roadmap"),
+        Contest("hyperbolic"),
+        Contest(
+            "manifold",
+            lambda p, c, d: p.losses.ManifoldLoss(d, K=min(50, c)),
+            arguments=lambda x, y: (x, None, y % 50),
+            parameter="proxies",
+            centers=0,
+        ),
+        Contest("embedding-norm", lambda p, c, d: p.regularizers.LpRegularizer(), arguments=lambda x, y: (x,)),
+        Contest("zero-mean", lambda p, c, d: p.regularizers.ZeroMeanRegularizer(), arguments=lambda x, y: (x,)),
+        Contest(
+            "center-spread:normalize=false",
+            lambda p, c, d: p.regularizers.RegularFaceRegularizer(),
+            arguments=lambda x, y: (torch.stack([x[y == label].mean(0) for label in sorted(set(y.tolist()))]),),
+        ),
+        Contest("spectral"),
     ]
+
+
+def views(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the second image of each label."""
+    first, second = selection.first_two(labels)
+    return embeddings[first], embeddings[second]
 
 
 def product(contest: Contest, labels: int) -> Function:
@@ -180,7 +260,7 @@ def product(contest: Contest, labels: int) -> Function:
     proxies = torch.randn(labels * contest.centers, DIM, requires_grad=True)
 
     def multiply(embeddings: Tensor, _: Tensor) -> Tensor:
-        return embeddings @ (proxies if family in ("proxy", "classifier") else embeddings).T
+        return embeddings @ (proxies if contest.centers and family in ("proxy", "classifier") else embeddings).T
 
     return multiply
 
@@ -217,13 +297,16 @@ def seconds(functions: list[Function], size: int, repeats: int) -> list[float]:
 def function_of(contest: Contest, who: str, labels: int) -> Function:
     if who == "product":
         return product(contest, labels)
-    return theirs(contest, labels, DIM) if who == "theirs" else losses.build(contest.spec, labels, DIM)
+    if who == "ours":
+        return losses.build(contest.spec, labels, DIM)
+    loss = theirs(contest, labels, DIM)
+    return lambda embeddings, labels: loss(*contest.arguments(embeddings, labels))
 
 
 def theirs(contest: Contest, labels: int, dim: int) -> Function:
     import pytorch_metric_learning as package
 
-    for part in ("distances", "losses", "miners", "reducers"):
+    for part in ("distances", "losses", "miners", "reducers", "regularizers"):
         import_module(f"{package.__name__}.{part}")
     assert contest.theirs is not None
     return contest.theirs(package, labels, dim)

@@ -58,7 +58,24 @@ def loss_table() -> str:
         parts += [f"Learns {learned}, at {info.learning_rate_factor:g} times the learning rate."] if learned else []
         parts += [f"Published Recall@1: {info.published}"] if info.published else []
         parts += [f"Source: {info.source}"]
-    return "\n\n".join([*parts, *miner_table()]) + "\n"
+    return "\n\n".join([*parts, *comparison_table(known), *miner_table()]) + "\n"
+
+
+def comparison_table(known: list[losses.LossInfo]) -> list[str]:
+    """Which other implementations each loss equals."""
+    theirs, rows = "pytorch-metric-learning", []
+    for info in known:
+        items = [item.strip() for item in info.compared.split(";") if item]
+        first = "; ".join(item.removeprefix(theirs).strip() for item in items if item.startswith(theirs))
+        others = "; ".join(item for item in items if not item.startswith(theirs))
+        rows.append(f"| [{info.name}](#{info.name}) | {first or '-'} | {others or '-'} |")
+    return [
+        "# Other implementations",
+        "Equal: the same value and gradient in float64 with the same settings. `tests/learn/losses/test_agreement.py` "
+        "compares pytorch-metric-learning 2.9 on 1,000 random batches, and every loss with its definition by loops. "
+        "Other code was compared when the reference values of `tests/data/oracle` were recorded.",
+        "\n".join([f"| loss | {theirs} | others |", "|---|---|---|", *rows]),
+    ]
 
 
 def miner_table() -> list[str]:

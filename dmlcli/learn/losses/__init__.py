@@ -58,7 +58,8 @@ class Parameter:
 class LossInfo:
     """The description of a loss, read from its file without importing it: one field for each section.
 
-    `published` is Recall@1 in percent, with a † where it is from memory of the paper and was not read again.
+    `published` is Recall@1 in percent, with a † where it is from memory of the paper and was not read again; `compared`
+    are other implementations, each with whether it is equal, separated by semicolons.
     """
 
     name: str
@@ -66,6 +67,7 @@ class LossInfo:
     formula: str
     use: str
     published: str
+    compared: str
     source: str
     family: str
     sampler: str
@@ -97,7 +99,7 @@ def describe(name: str) -> LossInfo:
     if name not in names():
         raise UsageError(f"unknown loss '{name}'", hint=nearest(name, names()))
     tree, loss = source_text.parsed(_FOLDER, name)
-    texts = source_text.sections(ast.get_docstring(tree) or "", ["Formula", "Use", "Published", "Source"])
+    texts = source_text.sections(ast.get_docstring(tree) or "", ["Formula", "Use", "Published", "Compared", "Source"])
     lists = source_text.sections(ast.get_docstring(loss) or "", ["Settings", "Parameters"])
     facts = {
         node.target.id: ast.literal_eval(node.value)
@@ -110,6 +112,7 @@ def describe(name: str) -> LossInfo:
         formula=texts["Formula"],
         use=source_text.joined(texts["Use"]),
         published=source_text.joined(texts["Published"]),
+        compared=source_text.joined(texts["Compared"]),
         source=source_text.joined(texts["Source"]),
         family=facts["family"],
         sampler=facts["sampler"],
@@ -142,6 +145,9 @@ def build(spec: str | Sequence[Term], num_labels: int, embedding_dim: int) -> "L
         spec: names of losses with their settings, or the terms that `parse` returns.
         num_labels: number of products.
         embedding_dim: length of an embedding.
+
+    Raises:
+        UsageError: a loss or setting is unknown, or a value is out of range.
     """
     terms = parse(spec) if isinstance(spec, str) else spec
     losses = [_build_term(term, num_labels, embedding_dim) for term in terms]
@@ -165,7 +171,12 @@ def parameter_groups(loss: "nn.Module", learning_rate: float) -> list[dict[str, 
 
 def _build_term(term: Term, num_labels: int, embedding_dim: int) -> "Loss":
     own = {key: value for key, value in term.settings.items() if key.partition(".")[0] != "miner"}
-    loss = load(term.name)(num_labels, embedding_dim, **own)
+    try:
+        loss = load(term.name)(num_labels, embedding_dim, **own)
+    except ValueError as error:
+        raise UsageError(
+            f"invalid value for --loss: {term.name}: {error}", hint=f"dmlcli losses {term.name}"
+        ) from error
     if term.settings.get("miner") is None:
         return loss
     from dmlcli.learn.losses.composition import Mined

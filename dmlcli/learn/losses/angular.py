@@ -3,6 +3,7 @@
 Formula: mean over ordered positive pairs (a, p) of
     ln(1 + sum over N of exp(4 t (x_a + x_p) . x_n - 2 (1 + t) x_a . x_p)), t = tan^2(alpha)
 Use: scale-free geometry, no margin in distances; often combined: n-pair-angular.
+Compared: pytorch-metric-learning equal in value on unit vectors, else differs: it leaves the negatives as they are
 Source: Wang et al., Deep Metric Learning with Angular Loss, ICCV 2017, equation 8.
 """
 

@@ -4,6 +4,7 @@ Formula: mean over anchors of ln(1 + sum over N of exp(gamma [s + m]+ (s - m))
     times sum over P of exp(-gamma [1 + m - s]+ (s - (1 - m)))), the brackets constant in the gradient
 Use: a strong general choice; m 0.4 and gamma 80 for retrieval, 0.25 and 256 for faces.
 Published: BN-Inception 512: CUB 66.7, Cars 83.4, SOP 78.3 (paper†)
+Compared: pytorch-metric-learning equal; TinyZeaMays/CircleLoss differs: it pools all pairs of the batch
 Source: Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, CVPR 2020, equation 6.
 """
 

@@ -4,6 +4,7 @@ Formula: max(0, F(S) + gamma (1 - NMI) - F(true)); F(S) = -sum over images of th
     S found greedily, then refined; F(true) = sum over products of max over its members j of -sum of distances to j
 Use: sees the structure of the whole batch, no pair or triplet mining; the search costs more than other losses.
 Published: BN-Inception 64: CUB 48.2, Cars 58.1, SOP 67.0 (Song 2017)
+Compared: ronekko/deep_metric_learning equal with distance=squared, if it does not shuffle
 Source: Song et al., Deep Metric Learning via Facility Location, CVPR 2017, equations 5 to 9 and algorithms 1 and 2.
 """
 

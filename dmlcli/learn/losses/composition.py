@@ -1,4 +1,4 @@
-"""Losses made of losses: a weighted sum, as of `softmax+0.5*triplet`, and one over what a miner selects."""
+"""Losses made of losses: a weighted sum, as of `softmax+0.5*triplet`, over what a miner selects, or of two views."""
 
 from typing import ClassVar
 
@@ -63,4 +63,28 @@ class Mined(Loss):
         selected = self.miner(embeddings, labels, references, reference_labels)
         key = "pairs" if isinstance(selected, tuple) else "triplets"
         value: Tensor = self.loss(embeddings, labels, references, reference_labels, **{key: selected})
+        return value
+
+
+class SelfSupervised(nn.Module):
+    """A loss without labels: two views of one image are a positive pair, views of different images are negative ones.
+
+    Args:
+        loss: over pairs or triplets, e.g. `losses.build("nt-xent", num_labels, embedding_dim)`.
+
+    Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__()
+        if next(loss.parameters(), None) is not None:
+            raise ValueError(f"{type(loss).__name__} learns one parameter for each label: views have no labels")
+        self.loss = loss
+
+    def forward(self, views: Tensor, other_views: Tensor) -> Tensor:
+        """Return the loss of two views (B, D) of the same images in the same order: a scalar."""
+        if views.shape != other_views.shape:
+            raise ValueError(f"views must have the same shape, not {tuple(views.shape)} and {tuple(other_views.shape)}")
+        images = torch.arange(len(views), device=views.device)
+        value: Tensor = self.loss(torch.cat([views, other_views]), torch.cat([images, images]))
         return value

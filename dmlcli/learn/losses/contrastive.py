@@ -7,6 +7,7 @@ Formula: linear: mean over positives of max(0, d - pos_margin) + mean over negat
 Use: the classic; simple, robust, and in its cosine form the one to take with --memory.
 Published: cosine form with memory: ResNet-50 128: SOP 80.6, In-shop 91.3; BN-Inception 512: CUB 65.8, Cars 82.0,
     SOP 79.5, In-shop 89.9 (paper†)
+Compared: pytorch-metric-learning equal; bnu-wangxun/Deep_Metric equal; msight-tech/research-xbm equal (cosine)
 Source: Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, equation 4;
     the cosine form: Wang et al., Cross-Batch Memory for Embedding Learning, CVPR 2020.
 """

@@ -3,6 +3,7 @@
 Formula: cross entropy of scale (s_c - margin [c = y])
 Use: like arcface with a margin that is simpler to learn; no sampler.
     Scale 64 suits 10 000 products, 16 to 30 a hundred.
+Compared: pytorch-metric-learning equal
 Source: Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition, CVPR 2018, equation 4.
 """
 

@@ -4,6 +4,8 @@ Formula: 1 - mean over anchors with positives of 1 / |P| sum over bins l of h+_l
     h the soft histogram of squared distances, H its cumulative sum, + for positives alone
 Use: optimizes the whole ranking at once; wants large batches.
 Published: ResNet-50 512: SOP 76.4, In-shop 90.9 (paper†)
+Compared: pytorch-metric-learning equal; kunhe/FastAP-metric-learning equal in value, its gradient is B / 2 times as
+    long
 Source: Cakir et al., Deep Metric Learning to Rank, CVPR 2019, equations 6 to 8.
 """
 

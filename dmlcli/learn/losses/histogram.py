@@ -3,6 +3,8 @@
 Formula: sum over nodes r of h-_r times the sum up to r of h+, h the soft histograms of similarities in the batch
 Use: no margin or temperature to tune; pools all pairs, so it wants large batches.
 Published: GoogLeNet 512: CUB 50.3, SOP 63.9 (Ustinova 2016†)
+Compared: pytorch-metric-learning equal, but for the gradient next to a node, as it finds the bins in float32, and it
+    fails at a similarity of 1
 Source: Ustinova and Lempitsky, Learning Deep Embeddings with Histogram Loss, NeurIPS 2016, equations 1 to 4.
 """
 

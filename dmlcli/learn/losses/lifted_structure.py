@@ -6,6 +6,8 @@ Formula: original: mean over positive pairs (i, j) of max(0, ln(sum over negativ
     cosine: 2 / beta ln(sum over P of exp(-beta s)) + 2 / alpha ln(sum over N of exp(alpha s))
 Use: batches with many products; the smooth form for its simple gradient, the original for the paper's numbers.
 Published: GoogLeNet 64 (SOP 512), original: CUB 43.6, Cars 53.0, SOP 62.5 (Song 2017†)
+Compared: pytorch-metric-learning equal, smooth differs for images without positives: it keeps their negatives;
+    ronekko/deep_metric_learning equal (original); bnu-wangxun/Deep_Metric equal (cosine), infinite without positives
 Source: Song et al., Deep Metric Learning via Lifted Structured Feature Embedding, CVPR 2016, equation 4 (original);
     Hermans et al., In Defense of the Triplet Loss, 2017, equation 7 (smooth).
 """

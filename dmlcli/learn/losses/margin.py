@@ -4,6 +4,8 @@ Formula: sum over sampled (a, p, n) of [d_ap - beta + margin]+ + [beta - d_an + 
     divided by the number of hinges that are active; beta is that of the anchor's label
 Use: with several images a product; its sampler finds negatives of every difficulty.
 Published: ResNet-50 128: CUB 63.6, Cars 79.6, SOP 72.7 (paper)
+Compared: pytorch-metric-learning equal without nu for the same triplets; suruoxi/DistanceWeightedSampling differs: it
+    divides by triplets, not by hinges
 Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 4 to 6.
 """
 

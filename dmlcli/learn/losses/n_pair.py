@@ -3,6 +3,7 @@
 Formula: mean over products i of ln(1 + sum over j != i of exp(x_i . x_j+ - x_i . x_i+)) + l2_reg (|x|^2 + |x+|^2) / 2
 Use: many products with two images each a batch.
 Published: GoogLeNet 64: CUB 45.4, Cars 53.9, SOP 66.4 (Song 2017†)
+Compared: pytorch-metric-learning equal with l2_reg=0 and raw dot products; ronekko/deep_metric_learning equal
 Source: Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Objective, NeurIPS 2016, equation 6.
 """
 

@@ -4,6 +4,7 @@ Formula: n-pair + lam * mean over products i of
     ln(1 + sum over j != i of exp(4 t (x_i + x_i+) . x_j+ - 2 (1 + t) x_i . x_i+)), t = tan^2(alpha)
 Use: the angular paper's best; two images of each product a batch.
 Published: GoogLeNet 512: CUB 54.7, Cars 71.4, SOP 70.9 (Wang 2017†)
+Compared: ronekko/deep_metric_learning equal
 Source: Wang et al., Deep Metric Learning with Angular Loss, ICCV 2017, equation 9.
 """
 

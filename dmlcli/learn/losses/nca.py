@@ -2,6 +2,7 @@
 
 Formula: mean over anchors with positives of -ln(sum over P of exp(-scale d^2) / sum over P and N of exp(-scale d^2))
 Use: optimizes nearest-neighbor accuracy directly; with k, only the neighborhood that a search would show counts.
+Compared: pytorch-metric-learning equal, NaN where no image has positives
 Source: Goldberger et al., Neighborhood Components Analysis, NeurIPS 2004, equations 1 and 2;
     the k nearest as in the Deep_Metric repository of bnu-wangxun.
 """

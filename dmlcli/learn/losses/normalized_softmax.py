@@ -3,6 +3,7 @@
 Formula: cross entropy of s_c / temperature
 Use: a strong, simple baseline; no sampler, though several images a product help.
 Published: ResNet-50 512: CUB 61.3, Cars 84.2, SOP 78.2, In-shop 88.6; 2048: 65.3, 89.3, 79.5, 89.4 (paper†)
+Compared: pytorch-metric-learning equal; azgo14/classification_metric_learning equal
 Source: Zhai and Wu, Classification is a Strong Baseline for Deep Metric Learning, BMVC 2019, equation 3.
 """
 

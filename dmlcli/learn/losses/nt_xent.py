@@ -2,6 +2,7 @@
 
 Formula: mean over positive pairs of -ln(exp(s_p / T) / (exp(s_p / T) + sum over N of exp(s_n / T)))
 Use: like supcon, but positives do not compete with each other; a good partner for --memory.
+Compared: pytorch-metric-learning equal
 Source: Sohn, NeurIPS 2016; Chen et al., A Simple Framework for Contrastive Learning, ICML 2020, equation 1.
 """
 

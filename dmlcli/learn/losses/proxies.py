@@ -41,3 +41,17 @@ def widen(cosine: Tensor, margin: float) -> Tensor:
     Source: Deng et al., ArcFace, CVPR 2019, and its authors' code for the angles beyond pi.
     """
     return torch.where(cosine >= -math.cos(margin), pairwise.turn(cosine, margin), cosine - margin * math.sin(margin))
+
+
+def multiply_angle(cosine: Tensor, multiple: int) -> Tensor:
+    """Return (-1)^k cos(multiple theta) - 2 k, k = floor(multiple theta / pi): it decreases in theta from 0 to pi.
+
+    The cosine of a multiple is a polynomial in the cosine, whose slope is finite everywhere.
+
+    Source: Liu et al., Large-Margin Softmax Loss, ICML 2016, equation 6; SphereFace, CVPR 2017, equation 7.
+    """
+    turns = (torch.acos(cosine.detach().clamp(-1, 1)) * multiple / math.pi).floor().clamp_max(multiple - 1)
+    result, before = cosine, torch.ones_like(cosine)
+    for _ in range(multiple - 1):
+        result, before = 2 * cosine * result - before, result
+    return (1 - 2 * (turns % 2)) * result - 2 * turns

@@ -4,6 +4,8 @@ Formula: mean over images of -ln(exp(-|x - p_y|^2) / sum over c of exp(-|x - p_c
     the temperature is 1 / scale^2
 Use: no sampler; the authors pool with a global maximum and draw 4 images a product.
 Published: ResNet-50 2048, max pooling: CUB 69.0, Cars 86.5, SOP 80.7, In-shop 90.4 (paper†)
+Compared: pytorch-metric-learning equal with softmax_scale = scale^2 until a probability underflows;
+    euwern/proxynca_pp equal; dichotomies/proxy-nca equal
 Source: Teh et al., ProxyNCA++: Revisiting and Revitalizing Proxy Neighborhood Component Analysis, ECCV 2020,
     equation 6.
 """

@@ -4,6 +4,7 @@ Formula: mean over anchors of (1 - lam) sum over P of w v / sum w, v = [d - (alp
     + lam sum over N of w v / sum w, v = [alpha - d]+, w = exp(Tn v), where v > 0; w constant in the gradient
 Use: keeps the spread inside a product instead of shrinking it to a point.
 Published: GoogLeNet 512: CUB 57.4, Cars 74.0, SOP 76.1 (paper†)
+Compared: pytorch-metric-learning differs: it adds 1e-5 to the divisors and differentiates the weights
 Source: Wang et al., Ranked List Loss for Deep Metric Learning, CVPR 2019, equations 5 to 8.
 """
 

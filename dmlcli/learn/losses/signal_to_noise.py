@@ -3,6 +3,7 @@
 Formula: d_ij = var(x_j - x_i) / var(x_i); mean over positives of [d - pos_margin]+ + mean over negatives of
     [neg_margin - d]+, each over its active pairs, + zero_mean * mean of |sum of the entries of x|
 Use: an alternative distance to try where contrastive works; embeddings shall have mean zero.
+Compared: pytorch-metric-learning equal
 Source: Yuan et al., Signal-to-Noise Ratio: A Robust Distance Metric for Deep Metric Learning, CVPR 2019,
     equations 5 and 7.
 """

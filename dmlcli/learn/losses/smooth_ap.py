@@ -4,6 +4,8 @@ Formula: 1 - mean over anchors and their positives p of
     (1 + sum over other positives of sigmoid((s - s_p) / T)) / (1 + sum over all others of sigmoid((s - s_p) / T))
 Use: optimizes the whole ranking at once; wants large batches and a head that already ranks somewhat.
 Published: ResNet-50 512, 384 images a batch: SOP 80.1 (paper†)
+Compared: pytorch-metric-learning equal in blocks with as many products as images of each, else differs: it mistakes
+    one number for the other; Andrew-Brown1/Smooth_AP equal
 Source: Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, ECCV 2020, equation 6.
 """
 

@@ -2,6 +2,7 @@
 
 Formula: cross entropy of w_c . x + b_c against (1 - label_smoothing) [c = y] + label_smoothing / C
 Use: the baseline, and the steady half of a sum: softmax+triplet.
+Compared: torch.nn.functional.cross_entropy equal; KaiyangZhou/deep-person-reid equal
 Source: Szegedy et al., Rethinking the Inception Architecture, CVPR 2016, section 7 (label smoothing).
 """
 

@@ -3,6 +3,7 @@
 Formula: cross entropy of scale |x| cos(theta_c), for the own label scale |x| (psi + lam cos(theta_y)) / (1 + lam),
     psi = (-1)^k cos(margin theta_y) - 2 k, k = floor(margin theta_y / pi)
 Use: the ancestor of cosface and arcface, harder to train than both; no sampler.
+Compared: pytorch-metric-learning equal with lam=0,normalize=false,scale=1
 Source: Liu et al., SphereFace: Deep Hypersphere Embedding for Face Recognition, CVPR 2017, equation 7;
     lam as in section 4.1.
 """
@@ -45,6 +46,8 @@ class Sphereface(Loss):
         lam: float = 5.0,
         normalize: bool = True,
     ) -> None:
+        if margin < 1:
+            raise ValueError(f"margin must be at least 1, not {margin}")
         super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.lam, self.normalize = margin, scale, lam, normalize
         self.weight = proxies.start(num_labels, embedding_dim)
@@ -64,19 +67,11 @@ class Sphereface(Loss):
             length = images.norm(dim=-1, keepdim=True)  # (B, 1)
             cosine = pairwise.similarity(F.normalize(images, dim=-1), weight)  # (B, C)
             own = cosine.gather(1, labels[:, None])  # (B, 1)
-            own = (self._psi(own) + self.lam * own) / (1 + self.lam)
+            own = (proxies.multiply_angle(own, self.margin) + self.lam * own) / (1 + self.lam)
             logits = self.scale * length * cosine.scatter(1, labels[:, None], own)  # (B, C)
             return F.cross_entropy(logits, labels, reduction="none")
 
         return proxies.by_slices(surprise, images, labels, len(weight)).mean()
-
-    def _psi(self, cosine: Tensor) -> Tensor:
-        """Return the cosine of `margin` times the angle, made monotonic: a polynomial in the cosine."""
-        turns = (torch.acos(cosine.detach().clamp(-1, 1)) * self.margin / math.pi).floor().clamp_max(self.margin - 1)
-        multiple, before = cosine, torch.ones_like(cosine)
-        for _ in range(self.margin - 1):
-            multiple, before = 2 * cosine * multiple - before, multiple
-        return (1 - 2 * (turns % 2)) * multiple - 2 * turns
 
 
 def definition(loss: Sphereface, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 Formula: arcface with cos(theta_c) = maximum over k of x . w_ck
 Use: catalogs with wrong labels, or products shown in very different ways; no sampler.
+Compared: pytorch-metric-learning equal
 Source: Deng et al., Sub-center ArcFace: Boosting Face Recognition by Large-Scale Noisy Web Faces, ECCV 2020,
     equation 2.
 """

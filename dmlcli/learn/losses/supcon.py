@@ -3,6 +3,8 @@
 Formula: mean over anchors with positives and negatives of
     -1 / |P| sum over P of ln(exp(s_p / T) / sum over P and N of exp(s / T))
 Use: large batches and strong augmentation; a good partner for --memory.
+Compared: pytorch-metric-learning equal; HobbitLong/SupContrast equal where all images have positives, else differs:
+    it divides by all images
 Source: Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, equation 2.
 """
 

@@ -1,11 +1,13 @@
 """An image must be closer to its own product than to another by a margin.
 
 Formula: mean over mined (a, p, n) of max(0, D_ap - D_an + margin), D the squared distance;
-    soft: ln(1 + exp(...)) in place of the hinge
+    soft: ln(1 + exp(...)) in place of the hinge; swap: min(D_an, D_pn) in place of D_an
 Use: the classic of face and person retrieval; semi-hard is stable, batch-hard is stronger once training is under way.
 Published: semi-hard, GoogLeNet 64: CUB 42.6, Cars 51.5, SOP 66.7 (Song 2017†)
+Compared: pytorch-metric-learning equal, semi-hard is its miner's with mining=semi-hard-all;
+    KaiyangZhou/deep-person-reid equal (batch-hard) where all images have positives
 Source: Schroff et al., FaceNet, CVPR 2015 (semi-hard); Hermans et al., In Defense of the Triplet Loss, 2017
-    (batch-hard).
+    (batch-hard); Balntas et al., Learning Local Feature Descriptors with Triplets, BMVC 2016 (swap).
 """
 
 from typing import ClassVar, Literal
@@ -24,13 +26,15 @@ class Triplet(Loss):
 
     semi-hard is, for each positive pair, the nearest negative that is farther than the positive, else the farthest one;
     semi-hard-all every negative farther than the positive by less than the margin; batch-hard, for each anchor, its
-    farthest positive and nearest negative; batch-all every triplet.
+    farthest positive and nearest negative; batch-all every triplet. A margin m on cosines is one of 2 m here, and half
+    the loss: a squared distance of unit vectors is 2 minus two cosines.
 
     Settings:
         mining: semi-hard, semi-hard-all, batch-hard or batch-all
         margin: how much farther than the positive the negative shall be
         squared: squared distances
         soft: a softplus in place of the hinge, so that no triplet is ever done
+        swap: where the negative is nearer to the positive than to the anchor, take that distance; mining does not
         reduction: mean over all mined triplets or over those that violate (nonzero); left out, nonzero for the -all and
             for the triplets of a miner
         normalize: scale embeddings to unit length first
@@ -50,11 +54,13 @@ class Triplet(Loss):
         margin: float = 0.2,
         squared: bool = True,
         soft: bool = False,
+        swap: bool = False,
         reduction: Literal["mean", "nonzero"] | None = None,
         normalize: bool = True,
     ) -> None:
         super().__init__(num_labels, embedding_dim)
-        self.mining, self.margin, self.squared, self.soft, self.normalize = mining, margin, squared, soft, normalize
+        self.mining, self.margin, self.squared, self.soft, self.swap = mining, margin, squared, soft, swap
+        self.normalize = normalize
         self.reduction = reduction or ("nonzero" if mining.endswith("all") else "mean")
         self.reduction_of_given = reduction or "nonzero"
 
@@ -69,28 +75,43 @@ class Triplet(Loss):
     ) -> Tensor:
         """Return the mean violation of the triplets, mined or given: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        distance = pairwise.squared_distance(images, others)  # (B, Q)
-        if not self.squared:
-            distance = pairwise.root(distance)
+        distance = self._distance(images, others)  # (B, Q)
+        between = None  # what the positives are compared with the negatives by: (Q, Q)
+        if self.swap:
+            between = distance if references is None else self._distance(others, others)
         if triplets is not None:
             anchor, near, far = triplets.unbind(-1)  # (T,) each
-            violation = self._violation(distance[anchor, near] - distance[anchor, far])
+            to_negative = self._nearest(distance[anchor, far], between, near, far)
+            violation = self._violation(distance[anchor, near] - to_negative)
             return self._reduce(violation, torch.ones_like(anchor, dtype=torch.bool), self.reduction_of_given)
         positive, negative = pairs or pairwise.masks(labels, reference_labels)
         mining = "batch-all" if pairs else self.mining
         if mining == "batch-hard":
-            return self._hardest(distance, positive, negative)
+            return self._hardest(distance, positive, negative, between)
         columns, valid = pairwise.compact(positive)  # (B, K)
         valid = valid & negative.any(-1, keepdim=True)
         to_positive = distance.gather(1, columns)  # (B, K)
         if mining == "semi-hard":
             rivals = selection.next_farther(distance, negative, to_positive)  # (B, K)
-            return self._reduce(self._violation(to_positive - distance.gather(1, rivals)), valid, self.reduction)
-        count_all = self._sum_soft if self.soft else self._sum_hinge
-        total, active = count_all(distance, negative, to_positive, valid, mining)
+            to_negative = self._nearest(distance.gather(1, rivals), between, columns, rivals)
+            return self._reduce(self._violation(to_positive - to_negative), valid, self.reduction)
+        if self.soft:
+            total, active = self._sum_soft(distance, negative, columns, valid, mining, between)
+        elif between is not None:
+            total, active = self._sum_swapped(distance, negative, columns, valid, mining, between)
+        else:
+            total, active = self._sum_hinge(distance, negative, to_positive, valid, mining)
         if (self.reduction_of_given if pairs else self.reduction) == "mean":
             active = (valid * negative.sum(-1, keepdim=True)).sum()
         return total / active.clamp_min(1)
+
+    def _distance(self, rows: Tensor, others: Tensor) -> Tensor:
+        squared = pairwise.squared_distance(rows, others)
+        return squared if self.squared else pairwise.root(squared)
+
+    def _nearest(self, to_negative: Tensor, between: Tensor | None, near: Tensor, far: Tensor) -> Tensor:
+        """Return the distances of the negatives `far` to their anchors, or to the positives `near`."""
+        return to_negative if between is None else torch.minimum(to_negative, between[near, far])
 
     def _violation(self, gap: Tensor) -> Tensor:
         return F.softplus(gap + self.margin) if self.soft else F.relu(gap + self.margin)
@@ -98,9 +119,10 @@ class Triplet(Loss):
     def _reduce(self, violation: Tensor, valid: Tensor, reduction: str) -> Tensor:
         return pairwise.mean(violation, valid & (violation > 0) if reduction == "nonzero" else valid)
 
-    def _hardest(self, distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    def _hardest(self, distance: Tensor, positive: Tensor, negative: Tensor, between: Tensor | None) -> Tensor:
         farthest, nearest, valid = selection.batch_hard(distance.detach(), positive, negative)  # (B,)
         to_farthest, to_nearest = (distance.gather(1, column[:, None])[:, 0] for column in (farthest, nearest))
+        to_nearest = self._nearest(to_nearest, between, farthest, nearest)
         return self._reduce(self._violation(to_farthest - to_nearest), valid, self.reduction)
 
     def _sum_hinge(
@@ -119,22 +141,58 @@ class Triplet(Loss):
         violation = count * (to_positive + self.margin) - (sums.gather(1, last) - sums.gather(1, first)) * (count > 0)
         return violation.sum().to(distance.dtype), count.sum()
 
+    def _sum_swapped(
+        self, distance: Tensor, negative: Tensor, columns: Tensor, valid: Tensor, mining: str, between: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same with swap, whose sum depends on how often each distance is in a violated triplet alone."""
+        times, times_between = torch.zeros_like(distance), torch.zeros_like(between)
+        counts = []
+        with torch.no_grad():
+            for near, real in zip(columns.unbind(-1), valid.unbind(-1), strict=True):
+                swapped = between[near]  # (B, Q)
+                counted = self._counted(distance, negative, near, real, mining)
+                limit = distance.gather(1, near[:, None]) + self.margin  # (B, 1)
+                violated = counted & (torch.minimum(distance, swapped) < limit)
+                nearer = violated & (swapped < distance)
+                times += violated ^ nearer
+                times_between.index_add_(0, near, nearer.to(times.dtype))
+                counts.append(violated.sum(-1))
+        count = torch.stack(counts, dim=-1)  # (B, K)
+        wide = torch.float32 if distance.device.type == "mps" else torch.float64  # MPS has no float64
+        total = (count * (distance.gather(1, columns) + self.margin)).sum(dtype=wide)
+        total = total - (times * distance).sum(dtype=wide) - (times_between * between).sum(dtype=wide)
+        return total.to(distance.dtype), count.sum()
+
+    def _counted(self, distance: Tensor, negative: Tensor, near: Tensor, real: Tensor, mining: str) -> Tensor:
+        """Return which negatives (B, Q) form triplets with one positive of each anchor, the columns `near` (B,)."""
+        counted = negative & real[:, None]
+        if mining == "semi-hard-all":
+            to_positive = distance.gather(1, near[:, None])
+            counted = counted & (distance > to_positive) & (distance <= to_positive + self.margin)
+        return counted
+
     def _sum_soft(
-        self, distance: Tensor, negative: Tensor, to_positive: Tensor, valid: Tensor, mining: str
+        self,
+        distance: Tensor,
+        negative: Tensor,
+        columns: Tensor,
+        valid: Tensor,
+        mining: str,
+        between: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Return the same with softplus, one positive of each anchor at a time, recomputed in the backward pass."""
         total, active = distance.sum() * 0, valid.sum() * 0
 
-        def one(distance: Tensor, positive_distance: Tensor, counted: Tensor) -> Tensor:
-            return torch.where(counted, self._violation(positive_distance - distance), 0.0).sum()
+        def one(distance: Tensor, between: Tensor | None, near: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+            to_positive = distance.gather(1, near[:, None])  # (B, 1)
+            counted = self._counted(distance, negative, near, valid, mining)  # (B, Q)
+            to_negative = distance if between is None else torch.minimum(distance, between[near])
+            violation = torch.where(counted, self._violation(to_positive - to_negative), 0.0)
+            return violation.sum(), (violation > 0).sum()
 
-        for k in range(to_positive.shape[1]):
-            here = to_positive[:, k : k + 1]  # (B, 1)
-            counted = negative & valid[:, k : k + 1]  # (B, Q)
-            if mining == "semi-hard-all":
-                counted = counted & (distance > here) & (distance <= here + self.margin)
-            partial = checkpoint(one, distance, here, counted, use_reentrant=False)
-            total, active = total + partial, active + counted.sum()
+        for near, real in zip(columns.unbind(-1), valid.unbind(-1), strict=True):
+            partial, violated = checkpoint(one, distance, between, near, real, use_reentrant=False)
+            total, active = total + partial, active + violated
         return total, active
 
 
@@ -148,7 +206,8 @@ def definition(loss: Triplet, embeddings: Tensor, labels: Tensor) -> Tensor:
         return squared if loss.squared else squared.sqrt()
 
     def violation(i: int, p: int, n: int) -> Tensor:
-        gap = distance(i, p) - distance(i, n) + loss.margin
+        to_negative = torch.minimum(distance(i, n), distance(p, n)) if loss.swap else distance(i, n)
+        gap = distance(i, p) - to_negative + loss.margin
         return F.softplus(gap) if loss.soft else F.relu(gap)
 
     values: list[Tensor] = []

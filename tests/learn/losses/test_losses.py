@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import losses as benchmark
 from dmlcli.errors import UsageError
 from dmlcli.learn import losses
 from dmlcli.learn.losses import pairwise, proxies, selection
@@ -29,6 +27,7 @@ LABELS = {
     "ragged": [2, 0, 1, 0, 0, 3, 0, 1, 2, 0, 0],
     "pairs": [0, 1, 2, 3, 0, 1, 2, 3],
 }
+CONSTANT_WEIGHTS = {"circle", "dynamic-soft-margin"}  # in the gradient, as their papers define them
 EDGES = {"one label": [1, 1, 1, 1], "no positives": [0, 1, 2, 3], "one image": [2], "lonely": [0, 0, 1]}
 
 
@@ -104,7 +103,7 @@ def test_order_of_the_batch_has_no_effect(name: str) -> None:
     assert torch.allclose(value, expected)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"circle"}))  # its weights are constants in the gradient
+@pytest.mark.parametrize("name", sorted(set(NAMES) - CONSTANT_WEIGHTS))
 def test_gradient_is_that_of_finite_differences(name: str) -> None:
     loss = make(name, **({"detach_weights": False} if name == "ranked-list" else {}))
     embeddings, labels = batch(LABELS["ragged"])
@@ -174,6 +173,11 @@ def test_references_get_no_self_pairs(name: str) -> None:
     assert torch.isfinite(slopes[0]).all() and slopes[1] is None
 
 
+def test_the_readme_counts_the_losses() -> None:
+    counted = [name for name in NAMES if losses.describe(name).family != "regularizer"]
+    assert f"One of {len(counted)} losses" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_loss_file_says_what_the_lists_need(name: str) -> None:
     info, loss = losses.describe(name), losses.load(name)
@@ -223,6 +227,25 @@ def test_a_wrong_spec_is_answered_with_the_right_ones(spec: str, message: str, h
     with pytest.raises(UsageError, match=message) as caught:
         losses.parse(spec)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("hyperbolic:curvature=0", "curvature, temperature and clip_radius must be above 0"),
+        ("manifold:alpha=1", "alpha must be 0 to below 1"),
+        ("dynamic-soft-margin:momentum=0", "momentum above 0 to 1, not 512 and 0.0"),
+        ("large-margin-softmax:margin=0", "margin must be at least 1, not 0"),
+        ("softmax+sphereface:margin=-1", "invalid value for --loss: sphereface: margin must be at least 1, not -1"),
+        ("pnp:temperature=0", "temperature and b must be above 0"),
+        ("roadmap:delta=-1", "delta at least 0"),
+        ("embedding-norm:power=0", "p and power must be at least 1"),
+        ("vicreg:eps=0", "eps must be above 0"),
+    ],
+)
+def test_a_value_out_of_range_is_a_usage_error(spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        losses.build(spec, 3, 8)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +324,7 @@ def test_two_thousand_random_batches_give_no_nan() -> None:
 def test_nothing_to_learn_from_is_a_zero_with_a_zero_gradient() -> None:
     """Of section 4 of the specification: pair losses without any pair, and ranking losses with one image."""
     for name in NAMES:
-        if losses.describe(name).family not in ("proxy", "classifier"):
+        if losses.describe(name).family not in ("proxy", "classifier", "regularizer"):
             loss = make(name)
             embeddings, labels = batch([2])
             value = loss(embeddings, labels)
@@ -459,25 +482,3 @@ def test_negatives_are_drawn_by_their_weights() -> None:
     assert set(drawn[:, 0, 2].tolist()) == {2, 3} and abs((drawn[:, 0, 2] == 3).double().mean() - 0.75) < 0.07
     assert (drawn[:, 1, 2] == 3).all()
     assert selection.draw_negatives(positive & False, weights).shape == (0, 3)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # theirs indexes in a way that torch deprecates
-@pytest.mark.skipif(find_spec("pytorch_metric_learning") is None, reason="pytorch-metric-learning is not installed")
-@pytest.mark.parametrize(
-    "contest", [c for c in benchmark.contests() if c.theirs and c.same_value], ids=lambda contest: contest.spec
-)
-def test_equals_pytorch_metric_learning(contest: benchmark.Contest) -> None:
-    """With the settings that the benchmark compares, on a batch of four labels with four images each."""
-    embeddings, labels = batch([0] * 4 + [1] * 4 + [2] * 4 + [3] * 4)
-    if contest.spec == "angular":  # theirs leaves the negatives as they are
-        embeddings = nn.functional.normalize(embeddings).detach().requires_grad_()
-    torch.manual_seed(0)
-    ours = losses.build(contest.spec, 4, 8).double()
-    theirs: Any = benchmark.theirs(contest, 4, 8)
-    if contest.parameter:
-        given = getattr(theirs, contest.parameter).data.double()
-        own = next(ours.parameters())
-        own.data = (given if given.shape == own.shape else given.T).reshape(own.shape).clone()
-        getattr(theirs, contest.parameter).data = given
-    expected = theirs(embeddings, labels)
-    assert torch.allclose(ours(embeddings, labels), expected.double(), rtol=1e-5, atol=1e-7)

@@ -19,7 +19,9 @@ from dmlcli.learn.training.state import TrainerState
 
 LABELS, DIM, FEATURES = 6, 8, 10
 CASES = [
-    *(Recipe(loss=name, epochs=2) for name in losses.names()),
+    *(Recipe(loss=name, epochs=2) for name in losses.names() if name != "vicreg"),
+    # a shift of all embeddings leaves vicreg as it is: adamw would scale up the rounding errors of the last bias
+    Recipe(loss="vicreg", epochs=2, optimizer="sgd"),
     *(Recipe(loss=name, epochs=2, memory="40") for name in losses.names() if losses.describe(name).takes_references),
     Recipe(loss="softmax+0.5*triplet", epochs=2),
     Recipe(loss="proxy-anchor", epochs=2, chunk=4),
