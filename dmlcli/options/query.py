@@ -65,6 +65,14 @@ Rerank = Annotated[
     Option(panel="Search", help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5."),
 ]
 Explain = Annotated[bool, Option("--explain", panel="Output", help="Show stages with candidates and timings.")]
+Columns = Annotated[
+    _Names,
+    Option(
+        "--columns",
+        panel="Output",
+        help="Columns of the catalog beside each hit: title,price.  [default: all in csv, xlsx and json]",
+    ),
+]
 Sheet = Annotated[Path | None, Option(panel="Output", help="Also write queries and hits as one image (PNG).")]
 AnswerPage = Annotated[
     Path | None, Option("--html", panel="Output", help="Also write queries and hits as one HTML page.")

@@ -1,4 +1,4 @@
-"""Images as small JPEGs inside a page."""
+"""Images as small JPEGs inside a page or a workbook."""
 
 import base64
 import io
@@ -16,6 +16,27 @@ class Thumbnail(NamedTuple):
     source: str | None  # a data URI; None: the image cannot be read
 
 
+class Jpeg(NamedTuple):
+    """A small image as the bytes of a file."""
+
+    data: bytes
+    width: int  # in pixels
+    height: int
+
+
+def jpeg(image: Picture | bytes, pixels: int) -> Jpeg | None:
+    """Return an image as a small JPEG, whose longer side has at most `pixels`; None where it cannot be read."""
+    try:
+        data = image if isinstance(image, bytes) else image.read_bytes()
+        small = open_image(data, at_least=pixels)
+    except (ImageError, OSError, ValueError):
+        return None
+    small.thumbnail((pixels, pixels))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=82)
+    return Jpeg(stream.getvalue(), *small.size)
+
+
 def data_uri(image: Picture | bytes, pixels: int) -> str | None:
     """Return an image as a data URI for `<img src>`.
 
@@ -26,12 +47,5 @@ def data_uri(image: Picture | bytes, pixels: int) -> str | None:
     Returns:
         The URI of a JPEG, or None where the image cannot be read.
     """
-    try:
-        data = image if isinstance(image, bytes) else image.read_bytes()
-        small = open_image(data, at_least=pixels)
-    except (ImageError, OSError, ValueError):
-        return None
-    small.thumbnail((pixels, pixels))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    small = jpeg(image, pixels)
+    return small and "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")
