@@ -6,17 +6,17 @@ from dmlcli.errors import UsageError, nearest
 from dmlcli.report.query import Columns
 
 
-def chosen(asked: Sequence[str], known: Mapping[str, int]) -> Columns:
+def chosen(given: Sequence[str], known: Mapping[str, int]) -> Columns:
     """Return the columns that a user names, in this order.
 
     Args:
-        asked: names, or several in one text with commas between them; a name with a comma stands in double quotes.
+        given: names, or several in one text with commas between them; a name with a comma stands in double quotes.
         known: `category` and the catalog's own columns, with their decimals as `ItemTable.columns` returns them.
 
     Raises:
         UsageError: a column does not exist; the hint has the nearest one.
     """
-    names = [name for text in asked for name in _names(text, known)]
+    names = [name for text in given for name in _names(text, known)]
     if not names:
         raise UsageError("invalid --columns: no column is given", hint=f"choose from {', '.join(known)}")
     return Columns({name: known[name] for name in names}, chosen=True)
