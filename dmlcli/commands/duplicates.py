@@ -66,11 +66,7 @@ def duplicates(
     named = _named(opened, ids, groups)
     if not products:
         named = _confirmed(named, by == "pixels", cautions)
-    if html is not None:
-        from dmlcli.pages import duplicates as page
-
-        page.write(html, named, f"{len(ids)} {'products' if products else 'images'} of {opened.folder}")
-    return DuplicatesReport(
+    report = DuplicatesReport(
         index=str(opened.folder),
         threshold=threshold,
         of="products" if products else "images",
@@ -79,6 +75,11 @@ def duplicates(
         groups=tuple(tuple(member for member, _ in group) for group in named),
         cautions=tuple(cautions),
     )
+    if html is not None:
+        from dmlcli.pages import duplicates as page
+
+        page.write(html, named, report, opened.root)
+    return report
 
 
 def _check(by: str | None, products: bool, html: "Path | None") -> None:

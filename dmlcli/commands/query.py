@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmlcli.search.query_inputs import QueryInput
     from dmlcli.search.rerank import Rerank
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf")  # what a contact sheet may be called
 _ENOUGH_IMAGES = 3  # of a product, for k-reciprocal re-ranking to find its neighbors
 
 
@@ -108,11 +108,11 @@ def query(
     if sheet is not None:
         from dmlcli.pages.contact_sheet import drawing
 
-        answers = drawing(Path(sheet), answers)
+        answers = drawing(Path(sheet), answers, _heading(opened), shown if shown.chosen else None)
     if html is not None:
         from dmlcli.pages.hits import writing
 
-        answers = writing(Path(html), answers)
+        answers = writing(Path(html), answers, _heading(opened), shown)
     return QueryReport(opened.place, answers, skipped, shown)
 
 
@@ -152,6 +152,14 @@ def _check_place(target: Path) -> None:
     from dmlcli import storage
 
     storage.check_writable(target, new_folders=False)
+
+
+def _heading(gallery: "Gallery") -> dict[str, str]:
+    """Return what pages and contact sheets have below their title."""
+    from dmlcli.pages.rendering import today
+
+    catalog = gallery.root.name or str(gallery.root)
+    return {"catalog": catalog, "model": gallery.model or "not known", "date": today()}
 
 
 def _columns(asked: list[str], items: "ItemTable") -> "Columns":

@@ -73,7 +73,9 @@ Columns = Annotated[
         help="Columns of the catalog beside each hit: title,price.  [default: all in csv, xlsx and json]",
     ),
 ]
-Sheet = Annotated[Path | None, Option(panel="Output", help="Also write queries and hits as one image (PNG).")]
+Sheet = Annotated[
+    Path | None, Option(panel="Output", help="Also write queries and hits as an image (.png) or pages (.pdf).")
+]
 AnswerPage = Annotated[
     Path | None, Option("--html", panel="Output", help="Also write queries and hits as one HTML page.")
 ]

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from dmlcli import storage
 from dmlcli.catalog import Photo
-from dmlcli.pages.rendering import render
-from dmlcli.pages.thumbnails import Thumbnail, data_uri
-from dmlcli.report.duplicates import Alike
+from dmlcli.pages.rendering import render, today
+from dmlcli.pages.thumbnails import Thumbnail, thumbnail
+from dmlcli.report.duplicates import Alike, DuplicatesReport
 
 _MOST_GROUPS, _MOST_MEMBERS, _PIXELS = 200, 12, 240  # on one page, so that browsers can open it
 
@@ -28,22 +28,26 @@ class _Group(NamedTuple):
     left_out: int
 
 
-def write(target: Path, groups: Sequence[Sequence[tuple[Alike, Photo]]], searched: str) -> None:
+def write(
+    target: Path, groups: Sequence[Sequence[tuple[Alike, Photo]]], report: DuplicatesReport, catalog: Path
+) -> None:
     """Write the page, whole or not at all.
 
     Args:
         target: the file of the page.
         groups: the largest first; the first of them are shown, as many as one page can hold.
-        searched: what was compared, such as `432 images of .dmlcli/index`.
+        report: how they were found.
+        catalog: the folder that the paths of the index are relative to.
     """
     shown = [
         _Group([_member(*one) for one in group[:_MOST_MEMBERS]], max(0, len(group) - _MOST_MEMBERS))
         for group in groups[:_MOST_GROUPS]
     ]
-    page = render("duplicates.html", groups=shown, total=len(groups), searched=searched)
+    heading = {"catalog": catalog.name or str(catalog), "index": report.index, "date": today()}
+    page = render("duplicates.html", heading, groups=shown, report=report)
     storage.write_text(target, page)
 
 
 def _member(alike: Alike, photo: Photo) -> _Member:
     name = alike.product or Path(alike.image).name
-    return _Member(alike, Thumbnail(name, data_uri(photo, _PIXELS)), "/".join(Path(alike.image).parts[-2:]))
+    return _Member(alike, thumbnail(name, photo, _PIXELS), "/".join(Path(alike.image).parts[-2:]))

@@ -13,7 +13,9 @@ class Thumbnail(NamedTuple):
     """What a template shows of an image."""
 
     name: str  # read aloud by screen readers
-    source: str | None  # a data URI; None: the image cannot be read
+    source: str | None = None  # a data URI; None: the image cannot be read
+    width: int = 1  # in pixels
+    height: int = 1
 
 
 class Jpeg(NamedTuple):
@@ -37,15 +39,16 @@ def jpeg(image: Picture | bytes, pixels: int) -> Jpeg | None:
     return Jpeg(stream.getvalue(), *small.size)
 
 
-def data_uri(image: Picture | bytes, pixels: int) -> str | None:
-    """Return an image as a data URI for `<img src>`.
+def thumbnail(name: str, image: Picture | bytes, pixels: int) -> Thumbnail:
+    """Return an image as a page shows it.
 
     Args:
+        name: what it shows, in words.
         image: a file or its bytes.
         pixels: the longer side is at most this long.
-
-    Returns:
-        The URI of a JPEG, or None where the image cannot be read.
     """
     small = jpeg(image, pixels)
-    return small and "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")
+    if small is None:
+        return Thumbnail(name)
+    source = "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")
+    return Thumbnail(name, source, small.width, small.height)

@@ -162,9 +162,9 @@ def test_pixels_are_compared_if_requested(photos: Path, cli: Cli) -> None:
 def test_a_page_shows_the_photos_of_each_group(photos: Path, cli: Cli, tmp_path: Path) -> None:
     found = cli("duplicates", "--index", indexed(photos), "--html", tmp_path / "groups.html")
     page = (tmp_path / "groups.html").read_text()
-    assert found.code == 0 and "1 group among 6 images" in page
-    assert page.count('src="data:image/jpeg;base64,') == 3 and 'alt="mug"' in page
-    assert not re.search(r'(src|href)="(?!data:)', page) and not re.search("delete|remove", page)
+    assert found.code == 0 and "1 group at a cosine of 0.95 or more among 6 images." in page
+    assert page.count('href="data:image/jpeg;base64,') == 3 and 'aria-label="mug"' in page and "catalog <b>shop" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page) and not re.search("delete|remove", page)
     assert cli("duplicates", "--index", photos.parent / "index", "--html", tmp_path / "no" / "a.html").code == 4
 
 
@@ -172,9 +172,11 @@ def test_a_page_says_what_it_cuts(photos: Path, tmp_path: Path, monkeypatch: pyt
     alike = (Alike("mug", str(photos / "a.png"), 1.0), Photo(photos / "a.png", None))
     monkeypatch.setattr(page, "_MOST_GROUPS", 2)
     monkeypatch.setattr(page, "_MOST_MEMBERS", 1)
-    page.write(tmp_path / "a.html", [[alike] * 3] * 5, "20 images")
+    report = DuplicatesReport("i", 0.9, "images", "features", 20, ((alike[0],) * 3,) * 5)
+    page.write(tmp_path / "a.html", [[alike] * 3] * 5, report, photos)
     text = (tmp_path / "a.html").read_text()
-    assert "5 groups among 20 images. The first 2 are shown." in text and text.count("… and 2 more") == 2
+    assert "5 groups at a cosine of 0.9 or more among 20 images. The first 2 are shown." in text
+    assert text.count("… and 2 more") == 2 and text.count("data:image/jpeg") == 1 and text.count("<use ") == 2
 
 
 def test_a_collapsed_index_is_one_group_with_a_warning(tmp_path: Path, cli: Cli) -> None:
