@@ -15,6 +15,7 @@ from openpyxl.drawing.image import Image
 from openpyxl.drawing.spreadsheet_drawing import AnchorMarker, TwoCellAnchor
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 
 from dmlcli import printable, progress, storage
@@ -28,6 +29,7 @@ _MOST_ROWS, _MOST_LETTERS = 1_048_576, 32_767  # of a sheet and of a cell, in ev
 _UNIT = 9525  # of a position on a sheet: a pixel has as many
 _FIRST = ("query photo", "query", "rank", "photo", "product", "score")
 _WIDTHS = {"query photo": 18, "photo": 18, "query": 30, "product": 30, "image": 40, "rank": 6, "score": 9}
+_FONT = "Calibri"  # as in cells without a font of their own
 _WIDTH = 16  # of other columns, in digits
 
 
@@ -75,9 +77,13 @@ class _Hits:
         self._sheet.title = "hits"
         self._row, self._pictures, self._cut, self._rows_lost = 1, 0, 0, 0
         for place, heading in enumerate(self._headings, start=1):
-            self._text(place, heading).font = Font(bold=True)
+            self._text(place, heading).font = Font(name=_FONT, bold=True)
             self._sheet.column_dimensions[get_column_letter(place)].width = _WIDTHS.get(heading, _WIDTH)
         self._sheet.freeze_panes = "A2"
+        self._sheet.print_title_rows = "1:1"
+        self._sheet.page_setup.orientation = "landscape"
+        self._sheet.page_setup.fitToHeight = 0  # all columns on one page, as many pages as there are
+        self._sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
 
     def add(self, answer: Answer) -> None:
         """Add the rows of one query: its hits, or one row without a hit."""
@@ -121,7 +127,7 @@ class _Hits:
                 self._text(place, str(value))
         link = self._text(len(self._headings), hit.image)
         link.hyperlink = quote(os.fsencode(os.path.relpath(hit.image, self._target.absolute().parent)))
-        link.font = Font(color="0563C1", underline="single")
+        link.font = Font(name=_FONT, color="0563C1", underline="single")
 
     def _number(self, column: int, value: float, decimals: int = 0) -> None:
         cell: Cell = self._sheet.cell(self._row, column, value)
