@@ -46,6 +46,16 @@ def csv(cells: Iterable[str]) -> str:
     return ",".join(_quoted(_without(f"(?![\t\n])[{_CONTROLS}]", _defused(cell))) for cell in cells)
 
 
+def cell(value: str) -> str:
+    """Return the text of a cell of a workbook, where nothing runs as a formula: as in CSV, without an apostrophe."""
+    return _without(f"(?![\t\n])[{_CONTROLS}]", value)
+
+
+def is_like_formula(value: str) -> bool:
+    """Return whether a spreadsheet would run a text as a formula once somebody edits its cell."""
+    return value[:1] in _FORMULA and _looks_like_formula(value)
+
+
 def dumps(value: Any) -> str:
     """Return a value as one line of JSON, in which control characters and bytes that are not UTF-8 are escaped."""
     import json  # here, because the help needs none of it

@@ -53,7 +53,7 @@ RECORDS: dict[str, tuple[type, str]] = {
     "train_plan": (PlanReport, "dmlcli train --dry-run --format json"),
 }
 OPTIONAL = {(Answer, "stages")}  # fields that are not always printed
-UNPRINTED = {(Answer, "photos")}
+UNPRINTED = {(Answer, "photos"), (QueryReport, "columns")}
 _SIMPLE = {str: "string", bool: "boolean", int: "integer", float: "number", types.NoneType: "null"}
 
 

@@ -1,10 +1,12 @@
 """What the tests share: small shops, the command line here and as a process, and a trained workspace."""
 
+import base64
 import fcntl
 import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,6 +121,12 @@ def process(
     return subprocess.run(
         command, cwd=cwd, input=stdin, capture_output=True, timeout=900, env=os.environ | environment, check=False
     )
+
+
+def photos_of(page: str) -> list[bytes]:
+    """The JPEGs that an HTML page shows, in order: each is in the page once, and is used by its id."""
+    data = dict(re.findall(r'<image id="([^"]+)"[^>]* href="data:image/jpeg;base64,([^"]+)"', page))
+    return [base64.b64decode(data[name]) for name in re.findall(r'<use href="#([^"]+)"', page)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -125,15 +125,15 @@ def _problem(catalog: Catalog, first: int, second: int, exact: bool) -> Problem 
     elif one.product and other.product and one.product != other.product:
         name = "two-products"
         detail = f"{kind} under {other.product} and {one.product}"
-        suggestion = "keep it under the correct product; training and search use both copies"
+        suggestion = "list it under the correct product; training and search use both copies"
     elif one.split != other.split:
         name = "across-splits"
         detail = f"{kind} in splits {other.split or 'none'} and {one.split or 'none'}"
-        suggestion = "keep it in one split: scores are too high if the other split is trained on or searched"
+        suggestion = "list it in one split: scores are too high if the other split is trained on or searched"
     else:
         name = "duplicate" if exact else "near-duplicate"
         detail = kind
-        suggestion = "keep one: copies find each other, which inflates leave-one-out scores"
+        suggestion = "list one of them: copies find each other, which inflates leave-one-out scores"
     return Problem(str(catalog.root / other.path), name, str(catalog.root / one.path), suggestion, severity, detail)
 
 

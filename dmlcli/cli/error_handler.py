@@ -19,6 +19,7 @@ def guarded(
     debug: bool = False,
     show: bool = False,
     nul: bool = False,
+    output: Path | None = None,
 ) -> int:
     """Run a command, print its report, and return the exit code; print errors as messages.
 
@@ -29,14 +30,19 @@ def guarded(
         debug: print the traceback of an error.
         show: draw the images in the terminal.
         nul: separate paths by NUL.
+        output: a file to write instead of stdout.
     """
     teller = Teller(quiet or dist_env.rank() > 0)
     progress.listen(teller)
     try:
         interrupts.work(lambda: _interruption(format))
+        if output is not None or format == "xlsx":
+            from dmlcli.cli import output_file
+
+            format = output_file.format_of(output, format)
         if nul and format != "paths":
             raise UsageError("-0 only works with --format paths", hint="--format paths -0")
-        if show and (format not in (None, "table") or not sys.stdout.isatty()):
+        if show and (format not in (None, "table") or output is not None or not sys.stdout.isatty()):
             raise UsageError(
                 "--show only works with tables on a terminal", hint="use --sheet out.png to draw into a file"
             )
@@ -45,7 +51,7 @@ def guarded(
         finally:
             teller.close()
         try:
-            code = render.show(report, format, nul, show)
+            code = render.show(report, format, nul, show, output)
         except (BrokenPipeError, SystemExit):  # Rich turns a closed pipe into an exit with 1
             pipe_closed()
             code = formatting.exit_code(

@@ -8,6 +8,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import printable, progress
@@ -57,6 +58,16 @@ def text(value: str, style: str = "", *, fold: bool = False) -> "Text":
     from rich.text import Text
 
     return Text(printable.text(value), style=style, overflow="fold" if fold else None)
+
+
+def file_link(path: str, style: str = "") -> "Text":
+    """Return the path of a file as a cell, which terminals that can open links make one."""
+    from rich.style import Style
+
+    cell = text(path, style, fold=True)
+    if "\0" not in path:
+        cell.stylize(Style(link=Path(path).absolute().as_uri()))
+    return cell
 
 
 def add_row(table: "Table", *cells: "str | Text", style: str = "") -> None:

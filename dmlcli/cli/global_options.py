@@ -1,5 +1,6 @@
 """Options of the terminal, which every command has and the Python API does not need."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dmlcli.options.spec import Option
@@ -8,6 +9,7 @@ Taken = dict[str, tuple[Any, Any]]  # by parameter: its kind and spelling, and i
 
 _PLAIN = Literal["table", "json"]
 _ANSWERS = Literal["table", "tsv", "csv", "jsonl", "json", "paths"]
+_ANSWERS_OR_BOOK = Literal["table", "tsv", "csv", "jsonl", "json", "paths", "xlsx"]
 _FORMATS: dict[str, Any] = {
     "train": _PLAIN,
     "embed": _PLAIN,
@@ -17,18 +19,19 @@ _FORMATS: dict[str, Any] = {
     "losses": _PLAIN,
     "backbones": Literal["table", "tsv", "json"],
     "status": _PLAIN,
-    "query": _ANSWERS,
+    "query": _ANSWERS_OR_BOOK,
     "doctor": Literal["table", "jsonl", "json"],
     "duplicates": _ANSWERS,
 }
 COMMANDS = tuple(_FORMATS)  # in the order of the help
+_LISTS_PATHS = ("query", "duplicates")
 _DECODES = ("train", "embed", "index", "eval", "compare", "query", "doctor")
 _SHARES = ("train", "embed")
 
 
 def printing(command: str) -> Taken:
     """Return the options for output: format, progress and errors."""
-    usual = "table on a terminal, else tsv" if _FORMATS[command] is _ANSWERS else "table"
+    usual = "table on a terminal, else tsv" if command in _LISTS_PATHS else "table"
     taken: Taken = {
         "format": (
             Annotated[
@@ -43,7 +46,7 @@ def printing(command: str) -> Taken:
         ),
         "debug": (Annotated[bool, Option("--debug", panel="Output", help="Show the traceback of an error.")], False),
     }
-    if _FORMATS[command] is _ANSWERS:
+    if command in _LISTS_PATHS:
         taken["nul"] = (
             Annotated[bool, Option("-0", "--print0", panel="Output", help="End each path of --format paths with NUL.")],
             False,
@@ -52,6 +55,13 @@ def printing(command: str) -> Taken:
         taken["show"] = (
             Annotated[bool, Option("--show", panel="Output", help="Also draw the images in the terminal.")],
             False,
+        )
+        taken["output"] = (
+            Annotated[
+                Path | None,
+                Option("--output", "-o", panel="Output", help="Write to this file, in the format of its suffix."),
+            ],
+            None,
         )
     return taken
 

@@ -6,6 +6,7 @@ A report's module and its view have the same name: `report/train.py`, `views/tra
 import sys
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from dmlcli import printable
@@ -13,7 +14,7 @@ from dmlcli.cli import formatting
 from dmlcli.errors import CannotRun
 
 
-def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False) -> int:
+def show(report: Any, format: str | None, nul: bool = False, pictures: bool = False, output: Path | None = None) -> int:
     """Print a report to stdout, its hints and skipped inputs to stderr; return the exit code.
 
     Args:
@@ -21,6 +22,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
         format: the value of --format, None for the usual one.
         nul: end paths with NUL instead of a newline.
         pictures: draw the pictures of a query in the terminal too.
+        output: write the answers of a query to this file instead of stdout.
 
     Raises:
         CannotRun: stdout is closed.
@@ -31,7 +33,7 @@ def show(report: Any, format: str | None, nul: bool = False, pictures: bool = Fa
     view = import_module(f"dmlcli.cli.views.{module}")
     code: int
     if module == "query":
-        code = view.show(report, format, nul, pictures)
+        code = view.show(report, format, nul, pictures, output)
     elif module == "doctor":
         code = view.show(report, format or "table")
     elif module == "duplicates":

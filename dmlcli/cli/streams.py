@@ -5,7 +5,7 @@ import io
 import os
 import sys
 
-_ERRORS = "dmlcli"  # the name of the handler below
+ERRORS = "dmlcli"  # the name of the handler below
 
 
 def repair() -> None:
@@ -28,10 +28,10 @@ def repair() -> None:
 
 def accept_any_name() -> None:
     """Write UTF-8 whatever the locale; the bytes of file names that are not UTF-8 go out as they are."""
-    codecs.register_error(_ERRORS, _replaced)
+    codecs.register_error(ERRORS, _replaced)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=_ERRORS)
+            stream.reconfigure(encoding="utf-8", errors=ERRORS)
 
 
 def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -1,10 +1,13 @@
 """dmlcli duplicates: group near-identical images or products of an index."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dmlcli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,19 +24,22 @@ _BLOCK = 4096  # vectors that are read at a time
 def duplicates(
     *,
     threshold: options.Threshold = 0.95,
+    by: options.ComparedBy = None,
     products: options.WholeProducts = False,
+    html: options.DuplicatesPage = None,
     index: options.IndexPath = None,
     workspace: options.WorkspacePath = None,
 ) -> "DuplicatesReport":
-    """Group images of an index with nearly equal embeddings; exit 1 if there are none.
+    """Group near-identical images of an index; exit 1 if there are none.
 
-    A trained model gives all photos of a product similar embeddings, so the photos of each group are compared pixel by
-    pixel too, and only those that show the same picture are listed. One file that is listed twice, or linked, is no
-    duplicate. --products compares products, by the mean of their images.
+    Images are compared by the features of the frozen backbone. A trained model gives all photos of a product similar
+    embeddings: with one, only photos that also show the same picture pixel by pixel are listed, or, with --by
+    features, those whose features were cached by training and are nearly equal. One file that is listed twice, or
+    linked, is not a duplicate. --products compares products, by the mean of their images.
 
     Examples:
 
-        dmlcli duplicates --threshold 0.98
+        dmlcli duplicates --threshold 0.98 --html groups.html
 
         dmlcli duplicates --products --format jsonl | jq -c '[.members[].product]'
     """
@@ -42,27 +48,64 @@ def duplicates(
     from dmlcli.report.duplicates import DuplicatesReport
     from dmlcli.workspace import need
 
+    _check(by, products, html)
     opened = indexes.open_index(index or need(workspace).index)
+    trained = _is_trained(opened)
+    usual: Literal["features", "pixels"] = "pixels" if trained and not products else "features"
+    by = by or usual
+    vectors = _features(opened, workspace) if by == "features" and trained and not products else opened.vectors
     if products:
-        vectors, ids = _means(opened)
-        groups = near_duplicates.group(len(ids), vectors.__getitem__, threshold)
+        means, ids = _means(opened)
+        groups = near_duplicates.group(len(ids), means.__getitem__, threshold)
     else:
         ids = opened.ids()
-        groups = near_duplicates.group(len(ids), lambda rows: opened.vectors(ids[rows]), threshold)
+        groups = near_duplicates.group(len(ids), lambda rows: vectors(ids[rows]), threshold)
     cautions = []
     if groups.crowded:
         cautions.append("some are this close to more than 64 others; use a higher --threshold to separate them")
     named = _named(opened, ids, groups)
     if not products:
-        named = _confirmed(named, _is_trained(opened), cautions)
-    return DuplicatesReport(
+        named = _confirmed(named, by == "pixels", cautions)
+    report = DuplicatesReport(
         index=str(opened.folder),
         threshold=threshold,
         of="products" if products else "images",
+        by=by,
         searched=len(ids),
         groups=tuple(tuple(member for member, _ in group) for group in named),
         cautions=tuple(cautions),
     )
+    if html is not None:
+        from dmlcli.pages import duplicates as page
+
+        page.write(html, named, report, opened.root)
+    return report
+
+
+def _check(by: str | None, products: bool, html: "Path | None") -> None:
+    """Raise UsageError for options that exclude each other, CannotRun if the page could not be written."""
+    from dmlcli import storage
+    from dmlcli.errors import UsageError
+
+    if products and by is not None:
+        raise UsageError("--by compares images, not --products", hint="use one of the two")
+    if html is not None:
+        storage.check_writable(html, new_folders=False)
+
+
+def _features(index: "Index", workspace: "Path | None") -> "Callable[[NDArray[np.int64]], NDArray[np.float32]]":
+    """Return a function from ids to frozen features, which training cached in the workspace."""
+    from dmlcli.errors import CannotRun, ModelError
+    from dmlcli.model import open_model
+    from dmlcli.search import frozen_features
+    from dmlcli.workspace import need
+
+    place = need(workspace)
+    try:
+        frozen = open_model(place.frozen).record.fingerprint
+    except ModelError as error:
+        raise CannotRun(f"{place.folder} has no frozen backbone: {error}", hint=frozen_features.HINT) from error
+    return frozen_features.of_index(index, place.features(frozen, "plain"))
 
 
 def _is_trained(index: "Index") -> bool:
@@ -76,11 +119,10 @@ def _is_trained(index: "Index") -> bool:
         return False
 
 
-def _confirmed(groups: "list[Group]", trained: bool, cautions: list[str]) -> "list[Group]":
-    """Return the groups without entries that are one file, and, from a trained model, of photos that show one picture.
+def _confirmed(groups: "list[Group]", by_pixels: bool, cautions: list[str]) -> "list[Group]":
+    """Return the groups without entries that are one file, and, by pixels, only of photos that show one picture.
 
-    Whatever is left out is added to `cautions`. The first of a group is one that exists on disk, where there is one: a
-    script that removes the others keeps it.
+    Whatever is left out is added to `cautions`. The first of a group exists on disk, if any of it does.
     """
     from dmlcli.checks import identity, same_picture
 
@@ -89,7 +131,7 @@ def _confirmed(groups: "list[Group]", trained: bool, cautions: list[str]) -> "li
         places = identity.distinct([photo for _, photo in group])
         linked += len(group) - len(places)
         parts = [[group[place] for place in places]]
-        if trained:
+        if by_pixels:
             found = same_picture.groups([photo for _, photo in parts[0]])
             different += len(parts[0]) - sum(map(len, found))
             parts = [[parts[0][place] for place in part] for part in found]
@@ -99,7 +141,7 @@ def _confirmed(groups: "list[Group]", trained: bool, cautions: list[str]) -> "li
     if different:
         cautions.append(
             f"{different} more have similar embeddings but show different pictures; a trained model gives all photos "
-            "of a product similar embeddings"
+            "of a product similar embeddings (--by features compares them by the frozen backbone)"
         )
     return sorted(left, key=len, reverse=True)
 

@@ -121,7 +121,7 @@ def eval(
         from dmlcli.pages.evaluation import write
 
         report = replace(report, page=str(html))
-        write(Path(html), report)
+        write(Path(html), report, Path(catalog).absolute().name if catalog else "")
     return report
 
 

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
     from dmlcli.options.query import _Vectors as Vectors
-    from dmlcli.report.query import QueryReport
+    from dmlcli.report.query import Columns, QueryReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.encoding import Encode
     from dmlcli.search.photo_inputs import Photos
     from dmlcli.search.query_inputs import QueryInput
     from dmlcli.search.rerank import Rerank
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a contact sheet may be called
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf")  # what a contact sheet may be called
 _ENOUGH_IMAGES = 3  # of a product, for k-reciprocal re-ranking to find its neighbors
 
 
@@ -42,6 +42,7 @@ def query(
     sheet: options.Sheet = None,
     html: options.AnswerPage = None,
     explain: options.Explain = False,
+    columns: options.Columns = None,
     index: options.IndexPath = None,
     model: options.ModelPath = None,
     device: options.Device = "auto",
@@ -74,6 +75,7 @@ def query(
     way = _reranking(rerank) if rerank else None
     opened = indexes.open_gallery(index or need(workspace).index)
     items = Items(opened) if isinstance(opened, indexes.Index) else opened
+    shown = _columns(names(columns, "columns"), items)
     _check_most(top_k, opened)
     away, without = query_inputs.unwanted(unwanted, opened, items)
     if way is not None:
@@ -86,6 +88,7 @@ def query(
         pool=(pool or "max") if by == "product" else None,
         fuse=fuse,
         explain=explain,
+        columns=shown.decimals if shown.chosen else None,
         without=without,
     )
     known = [query_inputs.indexed(name, opened, items) for name in liked]
@@ -105,12 +108,12 @@ def query(
     if sheet is not None:
         from dmlcli.pages.contact_sheet import drawing
 
-        answers = drawing(Path(sheet), answers)
+        answers = drawing(Path(sheet), answers, _heading(opened), shown if shown.chosen else None)
     if html is not None:
         from dmlcli.pages.hits import writing
 
-        answers = writing(Path(html), answers)
-    return QueryReport(opened.place, answers, skipped)
+        answers = writing(Path(html), answers, _heading(opened), shown)
+    return QueryReport(opened.place, answers, skipped, shown)
 
 
 def _check(
@@ -149,6 +152,26 @@ def _check_place(target: Path) -> None:
     from dmlcli import storage
 
     storage.check_writable(target, new_folders=False)
+
+
+def _heading(gallery: "Gallery") -> dict[str, str]:
+    """Return what pages and contact sheets have below their title."""
+    from dmlcli.pages.rendering import today
+
+    catalog = gallery.root.name or str(gallery.root)
+    return {"catalog": catalog, "model": gallery.model or "not known", "date": today()}
+
+
+def _columns(asked: list[str], items: "ItemTable") -> "Columns":
+    """Return the columns to show beside hits: the chosen ones, else all."""
+    from dmlcli.report.query import Columns
+
+    known = {"category": 0, **items.columns()}
+    if not asked:
+        return Columns(known)
+    from dmlcli.search import shown_columns
+
+    return shown_columns.chosen(asked, known)
 
 
 def _reranking(text: str) -> "Rerank":

@@ -61,7 +61,7 @@ def matching(table: sqlite3.Connection, expression: str) -> NDArray[np.int64]:
         UsageError: a word is not understood (the hint names the nearest column), a column of text is compared with a
             number, or nothing is found and a column is empty in all rows.
     """
-    kinds = {row[1]: row[2] for row in table.execute("PRAGMA table_info(items)")}
+    kinds = {row[1]: row[2].partition("(")[0] for row in table.execute("PRAGMA table_info(items)")}
     check(expression, list(kinds))
     check_kinds(expression, kinds, lambda column: _sample(table, column))
     end = time.monotonic() + LONGEST

@@ -110,6 +110,9 @@ class ItemTable(Protocol):
     def row(self, number: int) -> tuple[str, dict[str, Any]]:
         """The category of an item, and the user's own columns."""
 
+    def columns(self) -> dict[str, int]:
+        """The user's own columns, in order, with the decimals that all numbers of a column have; 0: no such number."""
+
     def box(self, number: int) -> "Box | None":
         """The part of its file that an image is; None: all of it."""
 

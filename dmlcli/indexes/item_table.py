@@ -45,6 +45,12 @@ class Column(NamedTuple):
     written: str  # in the catalog
     name: str  # in the item table
     kind: str  # INTEGER, REAL or TEXT
+    decimals: int = 0  # of a REAL column, where all its numbers are written with as many: prices
+
+    @property
+    def declared(self) -> str:
+        """The type of the column in SQLite, which ignores the decimals."""
+        return f"{self.kind}({self.decimals})" if self.decimals else self.kind
 
 
 def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
@@ -63,7 +69,7 @@ def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
     with closing(sqlite3.connect(file)) as table:
         table.execute("PRAGMA journal_mode = OFF")  # the file is not visible before it is complete
         table.execute("PRAGMA synchronous = OFF")
-        extra = "".join(f', "{column.name.replace(chr(34), chr(34) * 2)}" {column.kind}' for column in own)
+        extra = "".join(f', "{column.name.replace(chr(34), chr(34) * 2)}" {column.declared}' for column in own)
         table.execute(f"CREATE TABLE items (id INTEGER PRIMARY KEY, path TEXT, product TEXT, category TEXT{extra})")
         table.execute("CREATE TABLE contents (id INTEGER PRIMARY KEY, mark TEXT, box TEXT)")
         places = ", ".join("?" * (len(FIXED) + len(own)))
@@ -77,8 +83,18 @@ def write(file: Path, embeddings: "Embeddings", ids: Ids) -> None:
 def columns(embeddings: "Embeddings") -> list[Column]:
     """The user's own columns, in their order."""
     written = list(dict.fromkeys(name for item in embeddings.items for name, _ in item.columns))
-    names, kinds = _distinct(written), _kinds(embeddings, written)
-    return [Column(column, names[column], kinds[column]) for column in written]
+    names, values = _distinct(written), _values(embeddings, written)
+    kinds = {column: _kind(values[column]) for column in written}
+    return [
+        Column(column, names[column], kinds[column], _decimals(values[column]) if kinds[column] == "REAL" else 0)
+        for column in written
+    ]
+
+
+def decimals(declared: str) -> int:
+    """Return the decimals in the declared type of a column: 2 for REAL(2), 0 for REAL."""
+    number = declared.partition("(")[2].rstrip(")")
+    return int(number) if number.isdecimal() else 0
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -158,7 +174,10 @@ def cells(item: "Item", own: Sequence[Column]) -> list[str | None]:
     """What an item says in the user's own columns, as it is written; None where it says nothing."""
     values = dict(item.columns)
     # an empty cell of a number column must not be compared as text
-    return [None if kind != "TEXT" and not values.get(name) else values.get(name) for name, _, kind in own]
+    return [
+        None if column.kind != "TEXT" and not values.get(column.written) else values.get(column.written)
+        for column in own
+    ]
 
 
 def _item_rows(
@@ -181,23 +200,31 @@ def _distinct(columns: list[str]) -> dict[str, str]:
     return distinct
 
 
-def _kinds(embeddings: "Embeddings", columns: list[str]) -> dict[str, str]:
-    """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code,
-    and so is an EAN."""
+def _values(embeddings: "Embeddings", columns: list[str]) -> dict[str, set[str]]:
+    """The different cells of each column that are not empty."""
     values: dict[str, set[str]] = {column: set() for column in columns}
     for item in embeddings.items:
         for column, value in item.columns:
             if value:
                 values[column].add(value)
-    return {column: _kind(found) for column, found in values.items()}
+    return values
 
 
 def _kind(values: set[str]) -> str:
+    """INTEGER or REAL where every value of a column is written as such a number is, else TEXT: 00730 is a code,
+    and so is an EAN."""
     from dmlcli.catalog.numbers import is_code
 
     if values and all(_INTEGER.fullmatch(value) for value in values):
         return "TEXT" if is_code(values) else "INTEGER"
     return "REAL" if values and all(_REAL.fullmatch(value) for value in values) else "TEXT"
+
+
+def _decimals(values: set[str]) -> int:
+    """Return the number of digits after the point that all numbers of a column have; 0: it differs."""
+    fractions = {value.partition(".")[2] for value in values}
+    lengths = {len(fraction) for fraction in fractions}
+    return lengths.pop() if len(lengths) == 1 and all(map(str.isdecimal, fractions)) else 0
 
 
 def _text(value: str) -> str | bytes:

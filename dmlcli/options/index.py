@@ -1,6 +1,7 @@
 """What kind of index, and what happens to the one that is there; and what counts as a duplicate in it."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from dmlcli.options.spec import Option
 
@@ -45,6 +46,17 @@ Replace = Annotated[
 ]
 Threshold = Annotated[
     float, Option(panel="Index", min=-1, max=1, help="Cosine similarity from which two images are near-identical.")
+]
+ComparedBy = Annotated[
+    Literal["features", "pixels"] | None,
+    Option(
+        "--by",
+        panel="Index",
+        help="Compare frozen features, or also pixels.  [default: pixels for a trained model, else features]",
+    ),
+]
+DuplicatesPage = Annotated[
+    Path | None, Option("--html", panel="Output", help="Also write the groups as one HTML page, with photos.")
 ]
 WholeProducts = Annotated[
     bool, Option("--products", panel="Index", help="Compare products, by their mean embeddings, instead of images.")

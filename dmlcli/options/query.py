@@ -65,7 +65,17 @@ Rerank = Annotated[
     Option(panel="Search", help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5."),
 ]
 Explain = Annotated[bool, Option("--explain", panel="Output", help="Show stages with candidates and timings.")]
-Sheet = Annotated[Path | None, Option(panel="Output", help="Also write queries and hits as one image (PNG).")]
+Columns = Annotated[
+    _Names,
+    Option(
+        "--columns",
+        panel="Output",
+        help="Columns of the catalog beside each hit: title,price.  [default: all in csv, xlsx and json]",
+    ),
+]
+Sheet = Annotated[
+    Path | None, Option(panel="Output", help="Also write queries and hits as an image (.png) or pages (.pdf).")
+]
 AnswerPage = Annotated[
     Path | None, Option("--html", panel="Output", help="Also write queries and hits as one HTML page.")
 ]

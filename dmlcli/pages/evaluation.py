@@ -9,8 +9,8 @@ from dmlcli import storage
 from dmlcli.catalog import Photo
 from dmlcli.evaluation.metric_labels import metric_title
 from dmlcli.evaluation.published import among
-from dmlcli.pages.rendering import render
-from dmlcli.pages.thumbnails import Thumbnail, data_uri
+from dmlcli.pages.rendering import render, today
+from dmlcli.pages.thumbnails import Thumbnail, thumbnail
 from dmlcli.report.error_analysis import Confusion, GroupScore, Histogram, Insight, Miss
 from dmlcli.report.eval import Against, EvalReport, Reranked
 from dmlcli.report.query import Part
@@ -26,7 +26,7 @@ _SHAPE = {
     "inter": "mean distance between products",
     "intra_inter": "ratio of the two (lower is better)",
 }
-_Thumbnails = Callable[[str, Part], Thumbnail]
+_Photo = Callable[[str, Part], Thumbnail]
 
 
 class _WorstProduct(NamedTuple):
@@ -85,11 +85,18 @@ class _Published(NamedTuple):
     is_own: bool
 
 
-def write(target: Path, report: EvalReport) -> None:
-    """Write the page of an evaluation, whole or not at all."""
+def write(target: Path, report: EvalReport, catalog: str = "") -> None:
+    """Write the page of an evaluation, whole or not at all.
+
+    Args:
+        target: the file of the page.
+        report: what `eval` returns.
+        catalog: its name; empty where it is not known.
+    """
     names = _recall_names(report)
     page = render(
         "evaluation.html",
+        _heading(report, catalog),
         report=report,
         notes=_notes(report),
         scores=[(metric_title(name), value, report.interval95[name]) for name, value in report.metrics.items()],
@@ -101,6 +108,12 @@ def write(target: Path, report: EvalReport) -> None:
         provenance=_provenance(report),
     )
     storage.write_text(target, page)
+
+
+def _heading(report: EvalReport, catalog: str) -> dict[str, str]:
+    """Return what is written below the title."""
+    facts = {"catalog": catalog, "model": report.fingerprints.get("model", ""), "protocol": report.protocol}
+    return {name: value for name, value in facts.items() if value} | {"date": today()}
 
 
 def _notes(report: EvalReport) -> list[str]:
@@ -116,12 +129,12 @@ def _notes(report: EvalReport) -> list[str]:
 
 def _analysis(insight: Insight) -> dict[str, Any]:
     """Return what the sections on errors show."""
-    thumbnail = cache(_thumbnail)  # many an image is in several sections
+    photo = cache(_thumbnail)  # many an image is in several sections
     groups = (("Products", "product", insight.products), ("Categories", "category", insight.categories))
     return {
-        "worst": [_worst(one, thumbnail) for one in insight.products[:_CARDS] if one.recall_at_1 < 1],
-        "misses": [_miss(one, thumbnail) for one in insight.misses],
-        "pairs": [_pair(one, thumbnail) for one in insight.confusions],
+        "worst": [_worst(one, photo) for one in insight.products[:_CARDS] if one.recall_at_1 < 1],
+        "misses": [_miss(one, photo) for one in insight.misses],
+        "pairs": [_pair(one, photo) for one in insight.confusions],
         "histogram": insight.histogram and _histogram(insight.histogram),
         "thresholds": insight.thresholds,
         "groups": [
@@ -134,21 +147,19 @@ def _analysis(insight: Insight) -> dict[str, Any]:
 
 
 def _thumbnail(path: str, box: Part) -> Thumbnail:
-    return Thumbnail(Path(path).name, data_uri(Photo(Path(path), box), _PIXELS) if path else None)
+    return thumbnail(Path(path).name, Photo(Path(path), box), _PIXELS) if path else Thumbnail("")
 
 
-def _worst(score: GroupScore, thumbnail: _Thumbnails) -> _WorstProduct:
-    return _WorstProduct(
-        score, thumbnail(score.image, score.box), thumbnail(score.taken_for_image, score.taken_for_box)
-    )
+def _worst(score: GroupScore, photo: _Photo) -> _WorstProduct:
+    return _WorstProduct(score, photo(score.image, score.box), photo(score.taken_for_image, score.taken_for_box))
 
 
-def _miss(miss: Miss, thumbnail: _Thumbnails) -> _Miss:
-    return _Miss(miss, thumbnail(miss.query, miss.box), [thumbnail(hit.image, hit.box) for hit in miss.hits])
+def _miss(miss: Miss, photo: _Photo) -> _Miss:
+    return _Miss(miss, photo(miss.query, miss.box), [photo(hit.image, hit.box) for hit in miss.hits])
 
 
-def _pair(one: Confusion, thumbnail: _Thumbnails) -> _Pair:
-    return _Pair(one, thumbnail(one.image, one.box), thumbnail(one.taken_for_image, one.taken_for_box))
+def _pair(one: Confusion, photo: _Photo) -> _Pair:
+    return _Pair(one, photo(one.image, one.box), photo(one.taken_for_image, one.taken_for_box))
 
 
 def _differences(other: Against | Reranked, scores: dict[str, float | None]) -> list[_Difference]:

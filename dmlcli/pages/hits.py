@@ -1,17 +1,18 @@
 """The hits of queries as one page (`query --html`): pictures, scores and columns, with keys to move between them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dmlcli import storage
 from dmlcli.catalog import Photo
 from dmlcli.pages.rendering import render
-from dmlcli.pages.thumbnails import Thumbnail, data_uri
-from dmlcli.report.query import Answer, Hit, Picture
+from dmlcli.pages.thumbnails import Thumbnail, thumbnail
+from dmlcli.report.query import Answer, Columns, Hit, Part, Picture
 
-_MOST_QUERIES, _MOST_HITS, _MOST_PHOTOS, _PIXELS = 200, 2500, 6, 320  # on one page, so that browsers can open it
+_MOST_QUERIES, _MOST_HITS, _MOST_PHOTOS = 200, 2500, 6  # on one page, so that browsers can open it
+_LARGE, _SMALL = 640, 320  # pixels of a photo, which Enter enlarges
+_MOST_LARGE = 100  # photos of a page; later ones are small, so that it stays below 10 MB as long as it can
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class _ShownHit:
     score: float
     cosine_percent: int  # the length of the bar
     picture: Thumbnail
-    facts: dict[str, Any]  # category and the user's columns
+    facts: dict[str, str]  # category and the user's columns
     file: str
     short_file: str
 
@@ -39,38 +40,72 @@ class _ShownAnswer:
     note: str  # on hits that are not there
 
 
-def writing(target: Path, answers: Iterable[Answer]) -> Iterator[Answer]:
+def writing(
+    target: Path, answers: Iterable[Answer], heading: Mapping[str, str], columns: Columns | None = None
+) -> Iterator[Answer]:
     """Yield the answers unchanged, and write the page after the last one, or once no more are taken.
 
     Args:
         target: the file of the page.
         answers: the first of them are shown, as many as one page can hold.
+        heading: what is written below the title: catalog, model, date.
+        columns: of the catalog, shown below each hit; None: all that a hit has.
     """
     shown: list[_ShownAnswer] = []
+    page = _Page(columns)
     count, room = 0, _MOST_HITS
     try:
         for answer in answers:
             count += 1
             if len(shown) < _MOST_QUERIES and (room >= len(answer.hits) or not shown):
-                shown.append(_answer(answer, room))
+                shown.append(page.answer(answer, room))
                 room -= len(answer.hits)
             else:
                 room = -1  # the first are shown, not those that happen to fit
             yield answer
     finally:
         if shown:
-            storage.write_text(target, render("hits.html", answers=shown, queries=count))
+            storage.write_text(target, render("hits.html", heading, answers=shown, queries=count))
 
 
-def _answer(answer: Answer, most: int) -> _ShownAnswer:
-    """Return what is shown of an answer, with at most `most` hits."""
-    return _ShownAnswer(
-        query=answer.query,
-        short_query=_short(answer.query),
-        pictures=[_thumbnail("query", photo) for photo in answer.pictures[:_MOST_PHOTOS]],
-        hits=[_hit(hit) for hit in answer.hits[:most]],
-        note=_note(answer, most),
-    )
+class _Page:
+    """Makes what is shown of answers; a photo that is shown several times is decoded once."""
+
+    def __init__(self, columns: Columns | None) -> None:
+        self._columns = columns
+        self._photos: dict[tuple[str, Part], Thumbnail] = {}
+
+    def answer(self, answer: Answer, most: int) -> _ShownAnswer:
+        """Return what is shown of an answer, with at most `most` hits."""
+        name = _short(answer.query)
+        return _ShownAnswer(
+            query=answer.query,
+            short_query=name,
+            pictures=[self._new(f"query: {name}", photo) for photo in answer.pictures[:_MOST_PHOTOS]],
+            hits=[self._hit(hit) for hit in answer.hits[:most]],
+            note=_note(answer, most),
+        )
+
+    def _hit(self, hit: Hit) -> _ShownHit:
+        name = hit.product or Path(hit.image).name
+        columns = self._columns or Columns({"category": 0} | dict.fromkeys(hit.columns, 0))
+        facts = zip(columns.decimals, columns.texts(hit), strict=True)
+        key = (hit.image, hit.box)
+        if key not in self._photos:
+            self._photos[key] = self._new(name, Photo(Path(hit.image), hit.box))
+        return _ShownHit(
+            rank=hit.rank,
+            name=name,
+            score=hit.score,
+            cosine_percent=round(100 * max(hit.cosine, 0)),
+            picture=self._photos[key]._replace(name=f"rank {hit.rank}: {name}"),
+            facts={column: text for column, text in facts if text},
+            file=hit.image,
+            short_file=_short(hit.image),
+        )
+
+    def _new(self, name: str, image: Picture | bytes) -> Thumbnail:
+        return thumbnail(name, image, _LARGE if len(self._photos) < _MOST_LARGE else _SMALL)
 
 
 def _note(answer: Answer, most: int) -> str:
@@ -81,25 +116,6 @@ def _note(answer: Answer, most: int) -> str:
     reason = "Not in the catalog" if answer.min_score is not None else "Nothing was found"
     closest = "" if answer.closest is None else f" (the closest has {answer.closest:.3f})"
     return f"{reason}{closest}."
-
-
-def _hit(hit: Hit) -> _ShownHit:
-    name = hit.product or Path(hit.image).name
-    facts = {"category": hit.category} | hit.columns
-    return _ShownHit(
-        rank=hit.rank,
-        name=name,
-        score=hit.score,
-        cosine_percent=round(100 * max(hit.cosine, 0)),
-        picture=_thumbnail(name, Photo(Path(hit.image), hit.box)),
-        facts={column: value for column, value in facts.items() if value not in ("", None)},
-        file=hit.image,
-        short_file=_short(hit.image),
-    )
-
-
-def _thumbnail(name: str, image: Picture | bytes) -> Thumbnail:
-    return Thumbnail(name, data_uri(image, _PIXELS))
 
 
 def _short(path: str) -> str:

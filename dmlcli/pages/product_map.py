@@ -8,11 +8,14 @@ import numpy as np
 from dmlcli.catalog import Catalog, Item
 from dmlcli.embeddings import Embeddings, Vectors
 from dmlcli.errors import ImageError
-from dmlcli.pages.thumbnails import Thumbnail, data_uri
+from dmlcli.pages.thumbnails import Thumbnail, thumbnail
 
-WIDTH, HEIGHT, SIDE = 900, 650, 44  # of the map and of an image on it, in the units of its positions
-_EDGE = 20
-_MOST_PRODUCTS = 160  # on the map: more images would hide each other
+SIDE, LETTER = 64, 10  # of a photo on the map, and the size of its name, in the units of its positions
+_CELL_WIDTH, _CELL_HEIGHT = 94, 88  # of a photo with its name
+_LETTERS = 14  # of a name that are shown
+_ASPECT = 1.5  # of the map
+_CELLS = 2  # places for each product, so that groups stay apart
+_MOST_PRODUCTS = 160  # on the map: more photos would be too small
 _MOST_PAIRS, _MOST_IMAGES, _PIXELS = 8, 4000, 160
 _BLOCK = 512  # rows of one matrix product
 
@@ -21,6 +24,7 @@ class MapPoint(NamedTuple):
     """A product on the map, shown by its most typical photo."""
 
     name: str
+    short_name: str
     photos: int
     source: str  # a data URI
     x: int
@@ -33,6 +37,8 @@ class ProductMap(NamedTuple):
     points: list[MapPoint]
     products: int  # how many are on the map
     left_out: int
+    width: int
+    height: int
 
 
 class ConfusedPair(NamedTuple):
@@ -43,19 +49,26 @@ class ConfusedPair(NamedTuple):
 
 
 def product_map(photos: Catalog, embeddings: Embeddings) -> ProductMap:
-    """Return the products in the plane in which they differ most: two principal components of their mean embeddings."""
+    """Return the products in the plane in which they differ most: two principal components of their mean embeddings.
+
+    Each product has a cell of a grid of its own, near its position, so that no photo covers another one.
+    """
     largest = sorted(Counter(embeddings.products).items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_PRODUCTS]
     names = [name for name, _ in largest if name]
     rows = [[row for row, product in enumerate(embeddings.products) if product == name] for name in names]
     means = np.stack([np.asarray(embeddings.vectors[own]).mean(0) for own in rows])
+    columns = max(1, round((_CELLS * len(names) * _ASPECT * _CELL_HEIGHT / _CELL_WIDTH) ** 0.5))
+    lines = max(1, -(-_CELLS * len(names) // columns))
     points = []
-    for name, own, mean, (x, y) in zip(names, rows, means, _plane(means), strict=True):
+    for name, own, mean, (x, y) in zip(names, rows, means, _cells(_plane(means), columns, lines), strict=True):
         typical = own[int(np.argmax(np.asarray(embeddings.vectors[own]) @ mean))]
-        source = _data_uri(photos, embeddings.items[typical], 2 * SIDE)
+        source = _thumbnail(photos, embeddings.items[typical], 2 * SIDE).source
         if source:
-            left, top = (_EDGE + (side - 2 * _EDGE - SIDE) * place for side, place in ((WIDTH, x), (HEIGHT, y)))
-            points.append(MapPoint(name, len(own), source, round(left), round(top)))
-    return ProductMap(points, len(names), len(set(embeddings.products) - {""}) - len(names))
+            short = name if len(name) <= _LETTERS else f"{name[: _LETTERS // 2]}…{name[-(_LETTERS // 2) + 1 :]}"
+            left, top = x * _CELL_WIDTH + (_CELL_WIDTH - SIDE) // 2, y * _CELL_HEIGHT + LETTER // 2
+            points.append(MapPoint(name, short, len(own), source, left, top))
+    left_out = len(set(embeddings.products) - {""}) - len(names)
+    return ProductMap(points, len(names), left_out, columns * _CELL_WIDTH, lines * _CELL_HEIGHT)
 
 
 def confused_pairs(photos: Catalog, embeddings: Embeddings) -> list[ConfusedPair]:
@@ -74,7 +87,10 @@ def confused_pairs(photos: Catalog, embeddings: Embeddings) -> list[ConfusedPair
     pairs = []
     for pair, times in found.most_common(_MOST_PAIRS):
         row, hit = example[pair]
-        images = (_thumbnail(photos, embeddings.items[row]), _thumbnail(photos, embeddings.items[hit]))
+        images = (
+            _thumbnail(photos, embeddings.items[row], _PIXELS),
+            _thumbnail(photos, embeddings.items[hit], _PIXELS),
+        )
         pairs.append(ConfusedPair(images, times))
     return pairs
 
@@ -97,6 +113,24 @@ def _plane(means: Vectors) -> Vectors:
     return positions
 
 
+def _cells(positions: Vectors, columns: int, lines: int) -> list[tuple[int, int]]:
+    """Return a cell (column, line) of a grid for each position in [0, 1]: the nearest one that is free.
+
+    Positions that have most others near them choose first, so that groups keep their shape.
+    """
+    where = positions * (columns - 1, lines - 1)  # (C, 2)
+    distance = np.square(where[:, None] - where[None]).sum(axis=2)  # (C, C)
+    order = np.argsort(np.partition(distance, min(5, len(where) - 1), axis=1)[:, min(5, len(where) - 1)], kind="stable")
+    grid = np.stack(np.meshgrid(np.arange(columns), np.arange(lines)), axis=-1).reshape(-1, 2)  # (cells, 2)
+    free = np.ones(len(grid), dtype=bool)
+    chosen: dict[int, tuple[int, int]] = {}
+    for row in order.tolist():
+        cell = int(np.where(free, np.square(grid - where[row]).sum(axis=1), np.inf).argmin())
+        free[cell] = False
+        chosen[row] = (int(grid[cell, 0]), int(grid[cell, 1]))
+    return [chosen[row] for row in range(len(where))]
+
+
 def _nearest(vectors: Vectors) -> list[int]:
     """Return the nearest other row of each row."""
     found: list[int] = []
@@ -107,12 +141,8 @@ def _nearest(vectors: Vectors) -> list[int]:
     return found
 
 
-def _thumbnail(photos: Catalog, item: Item) -> Thumbnail:
-    return Thumbnail(item.product, _data_uri(photos, item, _PIXELS))
-
-
-def _data_uri(photos: Catalog, item: Item, pixels: int) -> str | None:
+def _thumbnail(photos: Catalog, item: Item, pixels: int) -> Thumbnail:
     try:
-        return data_uri(photos.photo(item).read_bytes(), pixels)
+        return thumbnail(item.product, photos.photo(item).read_bytes(), pixels)
     except ImageError:
-        return None
+        return Thumbnail(item.product)

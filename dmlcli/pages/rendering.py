@@ -6,9 +6,11 @@ of all templates are `percent`, `points`, `interval` and `counted`.
 """
 
 import re
+import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmlcli import printable
 
@@ -19,18 +21,35 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _BREAKS = r"[\t\n\r]+"
 
 
-def render(template: str, **values: object) -> str:
+class Photos:
+    """The photos of a page; each is in it once, however often it is shown."""
+
+    def __init__(self) -> None:
+        self.ids: dict[Any, str] = {}
+
+    def id(self, image: Any) -> str:
+        """Return the id of the element that has a thumbnail."""
+        return self.ids.setdefault(image[1:], f"photo-{len(self.ids) + 1}")
+
+
+def today() -> str:
+    """Return the date of the heading of a page, as 2026-11-27."""
+    return time.strftime("%Y-%m-%d")
+
+
+def render(template: str, heading: Mapping[str, str], **values: object) -> str:
     """Return an HTML page.
 
     Args:
         template: the name of a file in `templates/`, such as `hits.html`.
+        heading: what is written below the title: catalog, model, protocol, date.
         values: the variables of the template.
 
     Raises:
         jinja2.UndefinedError: the template uses a variable that is missing in `values`.
         jinja2.TemplateNotFound: the file does not exist.
     """
-    return _environment().get_template(template).render(values)
+    return _environment().get_template(template).render(values, heading=heading, photos=Photos())
 
 
 def percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Images as small JPEGs inside a page."""
+"""Images as small JPEGs inside a page or a workbook."""
 
 import base64
 import io
@@ -13,19 +13,21 @@ class Thumbnail(NamedTuple):
     """What a template shows of an image."""
 
     name: str  # read aloud by screen readers
-    source: str | None  # a data URI; None: the image cannot be read
+    source: str | None = None  # a data URI; None: the image cannot be read
+    width: int = 1  # in pixels
+    height: int = 1
 
 
-def data_uri(image: Picture | bytes, pixels: int) -> str | None:
-    """Return an image as a data URI for `<img src>`.
+class Jpeg(NamedTuple):
+    """A small image as the bytes of a file."""
 
-    Args:
-        image: a file or its bytes.
-        pixels: the longer side is at most this long.
+    data: bytes
+    width: int  # in pixels
+    height: int
 
-    Returns:
-        The URI of a JPEG, or None where the image cannot be read.
-    """
+
+def jpeg(image: Picture | bytes, pixels: int) -> Jpeg | None:
+    """Return an image as a small JPEG, whose longer side has at most `pixels`; None where it cannot be read."""
     try:
         data = image if isinstance(image, bytes) else image.read_bytes()
         small = open_image(data, at_least=pixels)
@@ -34,4 +36,19 @@ def data_uri(image: Picture | bytes, pixels: int) -> str | None:
     small.thumbnail((pixels, pixels))
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return Jpeg(stream.getvalue(), *small.size)
+
+
+def thumbnail(name: str, image: Picture | bytes, pixels: int) -> Thumbnail:
+    """Return an image as a page shows it.
+
+    Args:
+        name: what it shows, in words.
+        image: a file or its bytes.
+        pixels: the longer side is at most this long.
+    """
+    small = jpeg(image, pixels)
+    if small is None:
+        return Thumbnail(name)
+    source = "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")
+    return Thumbnail(name, source, small.width, small.height)

@@ -1,5 +1,6 @@
 """A training run as one page (`train --html`): scores, curves, a map of the products, and confused pairs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Embeddings
 from dmlcli.pages import line_chart, product_map
 from dmlcli.pages.line_chart import Chart
-from dmlcli.pages.rendering import render
+from dmlcli.pages.rendering import percent, render, today
 from dmlcli.report.train import TrainReport
 
 _STAGES = {"head": "the head", "top": "the last stage", "all": "the whole network"}
@@ -36,15 +37,42 @@ def write(
     gain = None if report.score is None or report.frozen_score is None else report.score - report.frozen_score
     page = render(
         "training.html",
+        {
+            "catalog": photos.root.name or str(photos.root),
+            "model": report.fingerprint,
+            "run": report.run,
+            "date": today(),
+        },
         report=report,
+        kept=_kept(report),
         gain=gain,
         stages=_curves(rows),
         chart_size=(line_chart.WIDTH, line_chart.HEIGHT),
-        map_size=(product_map.WIDTH, product_map.HEIGHT, product_map.SIDE),
+        map_sizes=(product_map.SIDE, product_map.LETTER),
         map=product_map.product_map(photos, embeddings) if embeddings is not None and enough else None,
         confused=product_map.confused_pairs(photos, embeddings) if embeddings is not None and enough else [],
     )
     storage.write_text(target, page)
+
+
+def _kept(report: TrainReport) -> str:
+    """Return a sentence that says what was kept, and why."""
+    if report.score is None or report.frozen_score is None:
+        return f"Kept: {report.chosen}. Nothing was held out, so it was not compared with the frozen backbone."
+    if report.reason:
+        return f"Kept: {report.chosen}: {report.reason}."
+    return (
+        f"Kept: {report.chosen}. Its MAP@R on held-out photos is {percent(report.score)}, that of the frozen backbone "
+        f"{percent(report.frozen_score)}. A network after gradient training is kept only if it is 1 % better than the "
+        "LDA head, and nothing that is below the frozen backbone for seen or unseen products."
+    )
+
+
+def _percent_ends(scores: Mapping[str, Sequence[float]], level: float | None) -> tuple[float, float]:
+    """Return the ends of an axis of percentages: at least 20 points, so that small differences look small."""
+    values = [value for numbers in scores.values() for value in numbers] + ([] if level is None else [level])
+    high = min(100.0, 10 * math.ceil(max(values) / 10))
+    return max(0.0, min(10 * math.floor(min(values) / 10), high - 20)), high
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Chart]]]:
@@ -79,7 +107,8 @@ def _charts(epochs: Sequence[Mapping[str, Any]], level: float | None) -> list[Ch
         charts.append(line_chart.line_chart("Loss", at, {"loss": [row["loss"] for row in epochs]}))
     scores = {shown: percents(name) for name, shown in _SCORES.items() if has(name)}
     if scores:
-        charts.append(line_chart.line_chart("MAP@R in validation, percent", at, scores, level))
+        ends = _percent_ends(scores, level)
+        charts.append(line_chart.line_chart("MAP@R in validation, percent", at, scores, level, ends))
     rates = [row["learning_rate"] for row in epochs]
     charts.append(line_chart.line_chart("Learning rate of the head", at, {"rate": rates}))
     active = {"active": percents("active")}

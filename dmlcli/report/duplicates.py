@@ -26,7 +26,7 @@ class Group:
     group: "Place"
     """Number of the group; the largest group is 1."""
     members: tuple[Alike, ...]
-    """What is in it; of images, the first is the one to keep."""
+    """What is in it; of images, the first exists on disk, if any does."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,12 @@ class DuplicatesReport:
     """Lowest cosine of two that are near-identical."""
     of: Literal["images", "products"]
     """What was compared."""
+    by: Literal["features", "pixels"]
+    """How: embeddings or features alone, or pixels too."""
     searched: "Count"
     """How many were compared."""
     groups: tuple[tuple[Alike, ...], ...]
-    """The members of each group; of images, the first is the one to keep."""
+    """The members of each group; of images, the first exists on disk, if any does."""
     cautions: tuple[str, ...] = ()
     """Warnings."""
 

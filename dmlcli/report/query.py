@@ -1,6 +1,6 @@
 """What a query returns: answers, each with its hits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -35,6 +35,21 @@ class Hit:
     """The catalog's own columns: numbers, texts or null by name."""
     box: Part = None
     """Part of the image that was indexed: left, top, right, bottom in pixels; null for all of it."""
+
+    def cell(self, column: str) -> Any:
+        """Return what the catalog says in a column: `category` or one of its own; None or "" for nothing."""
+        return self.category if column == "category" else self.columns.get(column)
+
+
+class Columns(NamedTuple):
+    """The catalog's columns that are shown beside each hit: `category` and its own."""
+
+    decimals: Mapping[str, int] = {}
+    chosen: bool = False  # whether --columns chose them; if not, tables and TSV show none
+
+    def texts(self, hit: Hit) -> list[str]:
+        """Return the cells of a hit as text; numbers have the decimals that the catalog gives all of a column."""
+        return [_text(hit.cell(name), digits) for name, digits in self.decimals.items()]
 
 
 class Stage(NamedTuple):
@@ -86,3 +101,10 @@ class QueryReport:
     """One entry for each query."""
     skipped: list[Skipped] = field(default_factory=list)
     """Inputs that could not be used."""
+    columns: Columns = field(default_factory=Columns)  # what tables, CSV and pages show; JSON has them in each hit
+
+
+def _text(value: Any, decimals: int) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{decimals}f}" if decimals and isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
-from dmlcli.indexes.item_table import FIXED, box, connect, name
+from dmlcli.indexes.item_table import FIXED, box, connect, decimals, name
 from dmlcli.types import Box, Ids
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Items:
 
     def __init__(self, index: Index) -> None:
         self._file, self._root, self._table = index.items_file, index.root, index.table
-        self._columns = [row[1] for row in self._table.execute("PRAGMA table_info(items)")]
+        self._kinds = {row[1]: row[2] for row in self._table.execute("PRAGMA table_info(items)")}
         self._has_boxes = any(row[1] == "box" for row in self._table.execute("PRAGMA table_info(contents)"))
 
     def where(self, expression: str) -> Ids:
@@ -36,8 +36,12 @@ class Items:
     def row(self, number: int) -> tuple[str, dict[str, Any]]:
         """Return the category of an item, and the user's own columns."""
         values = self._table.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
-        row = dict(zip(self._columns, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
+        row = dict(zip(self._kinds, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
         return row["category"], {column: value for column, value in row.items() if column not in FIXED}
+
+    def columns(self) -> dict[str, int]:
+        """Return the user's own columns, in order, with the decimals that all numbers of a column have, or 0."""
+        return {column: decimals(kind) for column, kind in self._kinds.items() if column not in FIXED}
 
     def box(self, number: int) -> "Box | None":
         """Return the part of its file that an image is; None: all of it, or an index from before boxes were kept."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +34,7 @@ class QueryPlan(NamedTuple):
     pool: Pool | None = None  # None: hits are images, not products
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
+    columns: Collection[str] | None = None  # of the catalog's own, those that hits have; None: all
     without: frozenset[int] = frozenset()  # ids of images that are no hits, and that no score of a product counts
 
 
@@ -153,6 +154,8 @@ class QueryEngine:
 
     def _hit(self, rank: int, found: ImageCandidate) -> Hit:
         category, columns = self._items.row(found.id)
+        if self._plan.columns is not None:
+            columns = {name: columns[name] for name in self._plan.columns if name in columns}
         image, box = _from_here(found.image), self._items.box(found.id)
         return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)
 

@@ -1,9 +1,7 @@
 """Bounding boxes: wherever an item is seen, it is seen as if its part had been cut out of the file before."""
 
-import base64
 import io
 import json
-import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +19,7 @@ from dmlcli.errors import ImageError, UsageError
 from dmlcli.image import ImageSettings, Pixels, cropped, open_image, view
 from dmlcli.pages.contact_sheet import strip
 from dmlcli.types import Box
-from tests.conftest import Cli, encoded, photo
+from tests.conftest import Cli, encoded, photo, photos_of
 
 SETTINGS = ImageSettings(resize=16, crop=16)
 
@@ -225,9 +223,8 @@ def test_answers_show_the_part_that_was_searched(tmp_path: Path, cli: Cli, plain
     assert [(hit["product"], hit["box"]) for hit in hits] == [("pot", [48, 0, 96, 40]), ("mug", [0, 0, 48, 40])]
     assert hits[0]["score"] > 0.999
     with Image.open(tmp_path / "s.png") as sheet:
-        tiles = [sheet.crop((left, 20, left + 180, 200)) for left in (20, 20 + 180 + 24, 20 + 2 * 192 + 12)]
-    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', (tmp_path / "s.html").read_text())
-    on_page = [Image.open(io.BytesIO(base64.b64decode(data))) for data in pictures]
+        tiles = [sheet.crop((left, 54, left + 180, 234)) for left in (20, 20 + 180 + 24, 20 + 2 * 192 + 12)]
+    on_page = [Image.open(io.BytesIO(data)) for data in photos_of((tmp_path / "s.html").read_text())]
     answer = next(iter(dmlcli.query(**question, workspace=tmp_path / "w").answers))
     row = strip(answer, 96, 3)
     in_terminal = [row.crop((left, 0, left + 96, 96)) for left in (0, 102, 204)]

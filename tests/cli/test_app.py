@@ -69,7 +69,7 @@ def test_status_of_a_workspace_loads_nothing_heavy(mission: Mission) -> None:
 def test_query_loads_neither_torch_nor_pandas(mission: Mission) -> None:
     names = loaded("query", mission.images()[0], "--format", "jsonl", cwd=mission.folder)
     heavy = {"torch", "torchvision", "pandas", "faiss", "typer", "pydantic", "rich", "PIL", "jinja2", "concurrent"}
-    heavy |= {"pymilvus", "grpc", "tarfile", "dmlcli.path_lists"}
+    heavy |= {"pymilvus", "grpc", "tarfile", "openpyxl", "dmlcli.path_lists", "dmlcli.search.shown_columns"}
     assert not names & heavy and {"numpy", "onnxruntime"} <= names
     assert modules(names, "commands") == modules(names, "cli.views") == {"query"}
     assert modules(names, "report") == {"query", "skipped"}
@@ -134,7 +134,7 @@ def test_what_is_typed_wrong_exits_2_with_a_hint(
         (["train", "x", "--learning-rate", "inf"], "invalid --learning-rate inf: must be a finite number", "Learn"),
         (["index", "x", "--target-recall", "nan"], "invalid --target-recall nan: must be a finite number", "Recall"),
         (["query", "x", "-k", "0"], "invalid --top-k 0: must be at least 1", "Number of hits"),
-        (["query", "x", "--format", "xml"], "invalid value for --format: 'xml' (choose from table, ", "known: "),
+        (["query", "x", "--format", "yaml"], "invalid value for --format: 'yaml' (choose from table, ", "known: "),
         (["duplicates", "--threshold", "2"], "invalid --threshold 2: must be at most 1", "Cosine similarity"),
     ],
 )

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -45,7 +45,7 @@ def hostile(kind: Any) -> Any:
         return (hostile(parts[0]), other(hostile(parts[0]))) if parts[-1] is Ellipsis else tuple(map(hostile, parts))
     if origin in (list, Iterable):
         return [hostile(parts[0])]
-    if origin is dict:
+    if origin in (dict, Mapping):
         return {name: hostile(parts[1]) for name in NAMES}
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
         return kind(**{name: hostile(part) for name, part in get_type_hints(kind, localns=vars(units)).items()})
@@ -58,7 +58,7 @@ def other(value: Any) -> Any:
 
 
 def reports() -> list[tuple[str, str | None]]:
-    """Every report with every format it has."""
+    """Every report with every format that is printed."""
     beside = ("error", "error_analysis", "skipped", "units")  # what no command returns
     rooms = [name for _, name, _ in iter_modules(report_package.__path__) if name not in beside]
     listed = []
@@ -69,7 +69,7 @@ def reports() -> list[tuple[str, str | None]]:
             (room, format)
             for kind in formats
             for format in (get_args(kind) or (kind,))
-            if format is not type(None) and not (room.endswith("_plan") and format not in (None, "json"))
+            if format not in (type(None), "xlsx") and not (room.endswith("_plan") and format not in (None, "json"))
         ]
     return listed
 

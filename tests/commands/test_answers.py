@@ -303,7 +303,7 @@ def test_what_was_done_is_explained(ask: Any, place: Path, cli: Cli) -> None:
 def test_a_page_is_written_beside_the_hits(ask: Any, place: Path, tmp_path: Path) -> None:
     ask(image(3), image(4), "-k", 2, "--html", tmp_path / "a.html")
     text = (tmp_path / "a.html").read_text()
-    assert text.count('<section class="query">') == 2 and text.count("data:image/jpeg") == 6 and "30.5" in text
+    assert text.count('<section class="query">') == 2 and text.count("<use ") == 6 and "30.5" in text
 
 
 def test_stdin_is_shown_in_the_sheet(mission: Mission, tmp_path: Path) -> None:

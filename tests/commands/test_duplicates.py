@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 
 import dmlcli
 from dmlcli import indexes, model
+from dmlcli.catalog import Photo
+from dmlcli.embeddings import open_embeddings
 from dmlcli.image import ImageSettings
 from dmlcli.model import ModelRecord
-from dmlcli.report.duplicates import DuplicatesReport
-from tests.conftest import Cli, make_embeddings, photo
+from dmlcli.pages import duplicates as page
+from dmlcli.report.duplicates import Alike, DuplicatesReport
+from tests.conftest import Cli, Mission, make_embeddings, photo
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_each_format(index: Path, cli: Cli) -> None:
     first = json.loads(shown("jsonl").splitlines()[0])
     assert list(first) == ["schema", "group", "members"] and list(first["members"][0]) == ["product", "image", "score"]
     whole = json.loads(shown("json"))
-    assert list(whole) == ["schema", "index", "threshold", "of", "searched", "groups", "cautions"]
+    assert list(whole) == ["schema", "index", "threshold", "of", "by", "searched", "groups", "cautions"]
     assert [Path(path).name for path in shown("paths", "-0").split("\0")[:-1]] == ["d.jpg", "é.jpg", "b.jpg"]
 
 
@@ -95,7 +99,7 @@ def indexed(shop: Path, model: Path | None = None) -> Path:
 
 
 def test_links_and_rows_of_one_file_are_no_duplicates(photos: Path, cli: Cli) -> None:
-    """Whatever is printed may be deleted: each picture is still there under another name that is no link to it."""
+    """Each picture is still there under another name that is not printed and no link to it."""
     shown = cli("duplicates", "--index", indexed(photos), "--format", "paths")
     assert [Path(line).name for line in shown.out.splitlines()] == ["hard.png", "c.png"]
     assert "3 more are listed twice or linked to the same file" in shown.err
@@ -123,6 +127,56 @@ def trained_model(folder: Path) -> Path:
     """A model record of a training; nobody encodes with it here."""
     record = ModelRecord(TRAINED, "descriptor", {"kind": "linear"}, 4, ImageSettings(), "nowhere", products=["mug"])
     return model.save(folder / "model", record, {"weight": np.zeros((4, 4), np.float32)}, None).folder
+
+
+def test_frozen_features_separate_the_photos_of_a_product(
+    mission: Mission, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features that training cached, not its embeddings, which are nearly equal for all photos of a product."""
+    monkeypatch.chdir(mission.folder)
+    place = mission.workspace
+    cache = open_embeddings(next(place.glob("features/*-plain")))
+    cosines = cache.vectors @ cache.vectors.T
+    np.fill_diagonal(cosines, -1)
+    threshold = float(np.sort(cosines.max(axis=1))[-3])  # at least three images have a neighbor this close
+    report = dmlcli.duplicates(by="features", threshold=threshold - 1e-5)
+    grouped = {Path(member.image).resolve() for group in report.groups for member in group}
+    close = np.flatnonzero(cosines.max(axis=1) >= threshold - 1e-5)
+    assert report.by == "features" and grouped == {(cache.root / cache.items[row].path).resolve() for row in close}
+
+
+def test_features_that_are_not_cached_are_an_error(photos: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "w" / ".dmlcli").mkdir(parents=True)
+    index = indexed(photos, trained_model(photos.parent))
+    found = cli("duplicates", "--index", index, "--by", "features", "-w", tmp_path / "w" / ".dmlcli")
+    assert found.code == 4 and "frozen backbone" in found.err and "hint: dmlcli index" in found.err
+
+
+def test_pixels_are_compared_if_requested(photos: Path, cli: Cli) -> None:
+    shown = cli("duplicates", "--index", indexed(photos), "--by", "pixels", "--format", "paths")
+    assert [Path(line).name for line in shown.out.splitlines()] == ["hard.png"]
+    refused = cli("duplicates", "--index", photos.parent / "index", "--by", "pixels", "--products")
+    assert refused.code == 2 and "--by compares images" in refused.err
+
+
+def test_a_page_shows_the_photos_of_each_group(photos: Path, cli: Cli, tmp_path: Path) -> None:
+    found = cli("duplicates", "--index", indexed(photos), "--html", tmp_path / "groups.html")
+    page = (tmp_path / "groups.html").read_text()
+    assert found.code == 0 and "1 group at a cosine of 0.95 or more among 6 images." in page
+    assert page.count('href="data:image/jpeg;base64,') == 3 and 'aria-label="mug"' in page and "catalog <b>shop" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page) and not re.search("delete|remove", page)
+    assert cli("duplicates", "--index", photos.parent / "index", "--html", tmp_path / "no" / "a.html").code == 4
+
+
+def test_a_page_says_what_it_cuts(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = (Alike("mug", str(photos / "a.png"), 1.0), Photo(photos / "a.png", None))
+    monkeypatch.setattr(page, "_MOST_GROUPS", 2)
+    monkeypatch.setattr(page, "_MOST_MEMBERS", 1)
+    report = DuplicatesReport("i", 0.9, "images", "features", 20, ((alike[0],) * 3,) * 5)
+    page.write(tmp_path / "a.html", [[alike] * 3] * 5, report, photos)
+    text = (tmp_path / "a.html").read_text()
+    assert "5 groups at a cosine of 0.9 or more among 20 images. The first 2 are shown." in text
+    assert text.count("… and 2 more") == 2 and text.count("data:image/jpeg") == 1 and text.count("<use ") == 2
 
 
 def test_a_collapsed_index_is_one_group_with_a_warning(tmp_path: Path, cli: Cli) -> None:

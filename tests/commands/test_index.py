@@ -48,7 +48,7 @@ def test_columns_of_a_table_are_typed_in_sqlite(cli: Cli, shop: Path, plain_mode
     assert cli("index", table, "--model", plain_model, "-w", tmp_path / "w").code == 0
     with closing(sqlite3.connect(tmp_path / "w" / "index" / "items.sqlite")) as opened:
         kinds = {name: kind for _, name, kind, *_ in opened.execute("PRAGMA table_info(items)")}
-        assert (kinds["price"], kinds["stock"], kinds["color"]) == ("REAL", "INTEGER", "TEXT")
+        assert (kinds["price"], kinds["stock"], kinds["color"]) == ("REAL(1)", "INTEGER", "TEXT")
         assert opened.execute("SELECT product FROM items WHERE price > 1 AND stock < 3").fetchall() == [
             ("mug 1",),
             ("mug 2",),

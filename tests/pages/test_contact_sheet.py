@@ -10,7 +10,7 @@ from PIL import Image
 from dmlcli import progress
 from dmlcli.errors import CannotRun
 from dmlcli.pages import contact_sheet, fonts
-from dmlcli.report.query import Answer, Hit
+from dmlcli.report.query import Answer, Columns, Hit
 from tests.conftest import make_shop
 
 
@@ -49,7 +49,7 @@ def test_the_score_is_written_below_its_tile(shop: Path, tmp_path: Path) -> None
 
 def test_answers_pass_while_they_are_drawn(shop: Path, tmp_path: Path) -> None:
     answers = [answer(shop, 2), answer(shop, 0)]
-    passing = contact_sheet.drawing(tmp_path / "s.png", answers)
+    passing = contact_sheet.drawing(tmp_path / "s.png", answers, {})
     assert next(passing) is answers[0] and not (tmp_path / "s.png").exists()
     assert next(passing) is answers[1]
     del passing  # nobody asks for more
@@ -76,9 +76,12 @@ def test_a_picture_that_cannot_be_written_is_reported(shop: Path, tmp_path: Path
     assert caught.value.hint
 
 
-def test_a_picture_that_cannot_be_drawn_keeps_the_old_one(shop: Path, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_drawn_keeps_the_old_one(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """WebP takes no more than 16,383 pixels."""
     (tmp_path / "s.webp").write_bytes(b"old")
+    monkeypatch.setattr(contact_sheet, "_MOST_HEIGHT", 20_000)
     with pytest.raises(CannotRun, match="cannot write"):
         contact_sheet.draw(tmp_path / "s.webp", [answer(shop, 1)] * 75)
     assert (tmp_path / "s.webp").read_bytes() == b"old" and not list(tmp_path.glob(".s*"))
@@ -157,10 +160,42 @@ def test_many_tiles_are_smaller_and_what_is_left_out_is_said(
         return Image.new("RGB", (side, side))
 
     monkeypatch.setattr(contact_sheet, "_thumbnail", thumbnail)
-    list(contact_sheet.drawing(tmp_path / "s.png", (answer(shop, hits) for _ in range(queries))))
+    list(contact_sheet.drawing(tmp_path / "s.png", (answer(shop, hits) for _ in range(queries)), {}))
     assert set(made) == {side} and len(made) == drawn * (1 + min(hits, 1029))
     assert [said in warning for warning in warnings] == ([True] if said else [])
     assert len(made) * side**2 <= 9_500_000
+
+
+def test_a_high_sheet_goes_on_in_other_files(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(progress, "note", notes.append)
+    contact_sheet.draw(tmp_path / "s.png", [answer(shop, 1)] * 40, heading={"catalog": "shop"})
+    heights = []
+    for name in ("s.png", "s-2.png", "s-3.png"):
+        with Image.open(tmp_path / name) as picture:
+            heights.append(picture.height)
+    assert max(heights) <= 4000 and sum(height // 232 for height in heights) == 40
+    assert not (tmp_path / "s-4.png").exists() and notes == [
+        f"{tmp_path / 's.png'} goes on in {tmp_path / 's-2.png'} to {tmp_path / 's-3.png'}"
+    ]
+
+
+def test_a_pdf_has_all_pages(shop: Path, tmp_path: Path) -> None:
+    contact_sheet.draw(tmp_path / "s.pdf", [answer(shop, 1)] * 40)
+    data = (tmp_path / "s.pdf").read_bytes()
+    assert data.startswith(b"%PDF") and data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") == 3
+    assert [file.name for file in tmp_path.iterdir() if file.name != "shop"] == ["s.pdf"]
+
+
+def test_heading_and_columns_are_written(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(fonts, "write", lambda pen, corner, text, *_: written.append(text))
+    image = str(shop / "product-01" / "0.png")
+    shown = Answer(image, (Hit(1, 0.9, "mug", image, columns={"price": 12.5}),))
+    contact_sheet.draw(
+        tmp_path / "s.png", [shown], 1, {"catalog": "shop", "model": "abc"}, Columns({"price": 2}, chosen=True)
+    )
+    assert written == ["catalog shop · model abc", "query", "product-01/0.png", "1   0.900", "mug", "12.50"]
 
 
 def lettering(product: str, shop: Path, tmp_path: Path) -> np.ndarray:

@@ -52,7 +52,7 @@ def parsed(page: str) -> Tags:
 
 def query_page(folder: Path, name: str) -> str:
     hit = Hit(1, 0.5, name, name, name, 0.5, 1, {name: name, "price": 2})
-    list(hits.writing(folder / "page.html", [Answer(name, (hit, hit))]))
+    list(hits.writing(folder / "page.html", [Answer(name, (hit, hit))], {"catalog": name}))
     return (folder / "page.html").read_text(encoding="utf-8")
 
 

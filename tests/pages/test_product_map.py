@@ -27,8 +27,25 @@ def test_similar_products_are_near_each_other(photos: Catalog) -> None:
     assert (found.products, found.left_out) == (4, 0) and [point.photos for point in found.points] == [3] * 4
     places = np.array([(point.x, point.y) for point in found.points])
     first, second, third, fourth = places[:, 0]  # on the direction in which they differ most
-    assert max(abs(first - second), abs(third - fourth)) < abs(second - third) / 3
-    assert (places >= 0).all() and (places + product_map.SIDE <= (product_map.WIDTH, product_map.HEIGHT)).all()
+    assert abs(first - second) < abs(second - third) > abs(third - fourth)
+    assert (places >= 0).all() and (places + product_map.SIDE <= (found.width, found.height)).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 40, 160])
+def test_no_photo_or_name_covers_another(count: int) -> None:
+    """Also where all products are alike, or all but one."""
+    positions = np.zeros((count, 2), dtype=np.float32)
+    positions[0] = 1
+    columns = lines = round((2 * count) ** 0.5) + 1
+    cells = product_map._cells(positions, columns, lines)
+    assert len(set(cells)) == count and all(0 <= x < columns and 0 <= y < lines for x, y in cells)
+
+
+def test_a_long_name_is_cut_in_the_middle(photos: Catalog) -> None:
+    made = make_embeddings(np.eye(12), ["bag-satchel-long-flap-brown"] * 12)
+    items = [item._replace(product="bag-satchel-long-flap-brown") for item in photos.items]
+    (point,) = product_map.product_map(photos, replace(made, items=items)).points
+    assert point.name == "bag-satchel-long-flap-brown" and point.short_name == "bag-sat…-brown"
 
 
 def test_the_smallest_products_are_left_out(photos: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ TEMPLATES = Path(rendering.__file__).parent / "templates"
 
 
 def test_a_page_has_its_style_and_script_inside_and_loads_nothing() -> None:
-    page = render("hits.html", answers=[], queries=0)
+    page = render("hits.html", {}, answers=[], queries=0)
     assert page.startswith("<!DOCTYPE html>") and page.endswith("</html>")
     assert page.count("<title>Query results</title>") == page.count("<h1>Query results</h1>") == 1
     for name in ("base.css", "hits.css", "hits.js"):
@@ -39,7 +39,7 @@ def test_a_page_without_a_script_allows_none(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_a_value_that_is_not_given_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="'queries' is undefined"):
-        render("hits.html", answers=[])
+        render("hits.html", {}, answers=[])
 
 
 def test_no_template_turns_escaping_off() -> None:

@@ -52,9 +52,9 @@ def test_curves_map_and_confusions(tmp_path: Path, confused: bool) -> None:
     made = make_embeddings(vectors, names)
     training.write(tmp_path / "page.html", REPORT, ROWS, photos, replace(made, items=photos.items))
     text = (tmp_path / "page.html").read_text()
-    assert "62.5 %" in text and "50.0 %" in text and "+12.5" in text and "epoch 2 chosen" in text
+    assert "62.5 %" in text and "50.0 %" in text and "+12.5" in text and "Kept: epoch 2. Its MAP@R" in text
     assert text.count("<polyline") == 1 + 4 + 1 + 1 and "LDA head</text>" in text  # seen, unseen, both and the level
-    assert text.count("<image ") == 4 and "product-03: 3 photos" in text
+    assert text.count("<image href=") == 4 and "product-03: 3 photos" in text
     assert ("confused with each other" in text) is confused and ("None: the nearest" in text) is not confused
     assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
 

@@ -25,11 +25,11 @@ def show(report: DuplicatesReport, format: str, nul: bool) -> int:
         raise UsageError("--format paths lists images, but products were compared", hint="use --format tsv")
     if format == "paths":
         for group in report.groups:
-            kept = {group[0].image}
+            known = {group[0].image}
             for member in group[1:]:
-                if member.image not in kept:  # of several parts of one photo, the photo is named once or is kept
+                if member.image not in known:  # a photo with several boxes is named at most once
                     formatting.path(member.image, end="\0" if nul else "\n")
-                    kept.add(member.image)
+                    known.add(member.image)
     else:
         _WRITERS[format](report)
     sys.stdout.flush()
@@ -55,7 +55,8 @@ def _table(report: DuplicatesReport) -> None:
         print(f"… and {len(report.groups) - _MOST_SHOWN} more groups (--format jsonl lists all)")
     grouped = sum(len(group) for group in report.groups)
     found = f"{formatting.count(len(report.groups), 'group')} of {grouped} {report.of}" if grouped else "none"
-    print(f"{found} at a cosine of {report.threshold:g} or more, among {report.searched} {report.of}")
+    same = " that show the same picture" if report.by == "pixels" else ""
+    print(f"{found}{same} at a cosine of {report.threshold:g} or more, among {report.searched} {report.of}")
 
 
 def _rows(report: DuplicatesReport) -> Iterator[list[str]]:

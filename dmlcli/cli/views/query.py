@@ -1,35 +1,54 @@
 """Answers one by one, each flushed: a table for people; TSV, CSV, JSON and paths for scripts."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from dmlcli import printable
 from dmlcli.cli import formatting
-from dmlcli.report.query import Answer, QueryReport
+from dmlcli.report.query import Answer, Columns, Hit, QueryReport
+
+_HEAD = ("query", "rank", "score", "product", "image")  # of CSV
 
 
-def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False) -> int:
-    """Print the answers as they are computed, and return the exit code.
+def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False, output: Path | None = None) -> int:
+    """Print the answers as they are computed, or write them to a file, and return the exit code.
 
     Args:
         report: its answers are an iterator.
         format: as `--format`; None: a table on a terminal, else TSV.
         nul: separate paths by NUL.
         pictures: draw the images above the tables.
+        output: the file; None: stdout.
     """
+    if output is None:
+        return _printed(report, format, nul, pictures)
+    if format == "xlsx":
+        from dmlcli.pages import workbook
+
+        hits = sum(len(answer.hits) for answer in workbook.writing(output, report.answers, report.columns))
+        formatting.skipped(report.skipped)
+        return formatting.exit_code(report.skipped, says_no=not hits)
+    from dmlcli.cli import output_file
+
+    with output_file.printed_to(output):
+        return _printed(report, format, nul, pictures)
+
+
+def _printed(report: QueryReport, format: str | None, nul: bool, pictures: bool) -> int:
     format = format or ("table" if sys.stdout.isatty() else "tsv")
     write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
     shown, hits, count = [], 0, 0
     if format == "csv":
-        _line("query,rank,score,product,image")
+        _line(printable.csv(_csv_head(report.columns)))
     for answer in report.answers:
         hits, count = hits + len(answer.hits), count + 1
         if format == "json":
             shown.append(_answer_json(answer))
         else:
-            write(answer, "\0" if nul else "\n")
+            write(answer, report.columns, "\0" if nul else "\n")
             if answer.stages and format != "jsonl":
                 _stages(answer)
     if format == "json":
@@ -42,28 +61,32 @@ def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = Fa
     return formatting.exit_code(report.skipped, says_no=not hits)
 
 
-def _answer_table(answer: Answer, _: str) -> None:
-    table = formatting.table("", "score", "product", "image", title=formatting.text(answer.query))
+def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
+    names = list(columns.decimals) if columns.chosen else []
+    table = formatting.table("", "score", "product", title=formatting.text(answer.query))
+    for name in (*names, "image"):
+        table.add_column(formatting.text(name))
     for column in (0, 1):
         table.columns[column].justify = "right"
     for hit in answer.hits:
         style = "bold" if hit.rank == 1 else ""
         score, product = formatting.text(f"{hit.score:.3f}", style), formatting.text(hit.product or "-", style)
-        formatting.add_row(table, str(hit.rank), score, product, formatting.text(hit.image, "dim", fold=True))
+        cells = [formatting.text(cell, style) for cell in columns.texts(hit)] if names else []
+        formatting.add_row(table, str(hit.rank), score, product, *cells, formatting.file_link(hit.image, "dim"))
     if not answer.hits:
-        formatting.add_row(table, "", "", formatting.text(_why_empty(answer), "dim"), "")
+        formatting.add_row(table, "", "", formatting.text(_why_empty(answer), "dim"), *[""] * len(names), "")
     formatting.console().print(table)
 
 
-def _with_pictures() -> Callable[[Answer, str], None]:
+def _with_pictures() -> Callable[[Answer, Columns, str], None]:
     """Return a writer of tables with the images above them, drawn as the terminal supports."""
     from dmlcli.cli import terminal_images
 
     terminal = terminal_images.ask()
 
-    def write(answer: Answer, end: str) -> None:
+    def write(answer: Answer, columns: Columns, end: str) -> None:
         terminal_images.show(answer, terminal)
-        _answer_table(answer, end)
+        _answer_table(answer, columns, end)
 
     return write
 
@@ -81,25 +104,35 @@ def _stages(answer: Answer) -> None:
         formatting.err(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}")
 
 
-def _rows(answer: Answer) -> Iterable[list[str]]:
-    return ([answer.query, str(hit.rank), f"{hit.score:.6f}", hit.product, hit.image] for hit in answer.hits)
+def _cells(answer: Answer, hit: Hit) -> list[str]:
+    return [answer.query, str(hit.rank), f"{hit.score:.6f}", hit.product, hit.image]
 
 
-def _answer_tsv(answer: Answer, _: str) -> None:
-    for row in _rows(answer):
-        _line(printable.tsv(row))
+def _answer_tsv(answer: Answer, columns: Columns, _: str) -> None:
+    for hit in answer.hits:
+        _line(printable.tsv([*_cells(answer, hit), *(columns.texts(hit) if columns.chosen else ())]))
 
 
-def _answer_csv(answer: Answer, _: str) -> None:
-    for row in _rows(answer):
-        _line(printable.csv(row))
+def _answer_csv(answer: Answer, columns: Columns, _: str) -> None:
+    for hit in answer.hits:
+        _line(printable.csv([*_cells(answer, hit), *columns.texts(hit)]))
 
 
-def _answer_jsonl(answer: Answer, _: str) -> None:
+def _csv_head(columns: Columns) -> list[str]:
+    """Return the first line of CSV; a column of the catalog whose name is taken has _ after it."""
+    names = list(_HEAD)
+    for name in columns.decimals:
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names
+
+
+def _answer_jsonl(answer: Answer, _columns: Columns, _: str) -> None:
     _line(printable.dumps({"schema": formatting.SCHEMA} | _answer_json(answer)))
 
 
-def _answer_paths(answer: Answer, end: str) -> None:
+def _answer_paths(answer: Answer, _: Columns, end: str) -> None:
     for hit in answer.hits:
         formatting.path(hit.image, end)
 
@@ -116,7 +149,7 @@ def _line(text: str) -> None:
     formatting.row(text, flush=True)
 
 
-_ANSWER_WRITERS: dict[str, Callable[[Answer, str], None]] = {
+_ANSWER_WRITERS: dict[str, Callable[[Answer, Columns, str], None]] = {
     "table": _answer_table,
     "tsv": _answer_tsv,
     "csv": _answer_csv,

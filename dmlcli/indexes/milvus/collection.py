@@ -143,6 +143,10 @@ class Collection:
         own = {name: _value(row.get(field)) for name, field, _ in self.record.columns}
         return entities.name(row["category"]), own
 
+    def columns(self) -> dict[str, int]:
+        """The user's own columns, in order; a collection does not record how many decimals their numbers have."""
+        return {name: 0 for name, _, _ in self.record.columns}
+
     def box(self, number: int) -> Box | None:
         """The part of its file that an image is; None: all of it."""
         return box_of(self._row(number)["box"])
