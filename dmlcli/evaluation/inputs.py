@@ -167,6 +167,12 @@ def made_by(sides: EvalSides, request: Request) -> Model | None:
     return _matching(sides.gallery.model, request)
 
 
+def product_weight(sides: EvalSides, request: Request) -> float:
+    """Return the weight of `product_score` that the gallery's model ranks products by."""
+    model = made_by(sides, request)
+    return model.record.product_weight if model else 0.0
+
+
 def unknown_images(request: Request, chosen: Inputs) -> int:
     """Return how many images would have to be embedded, by path only."""
     known = request.place.known() if request.place else []

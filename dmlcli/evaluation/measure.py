@@ -86,6 +86,7 @@ def measure(
     missing_as_zero: bool,
     lists: ranked_lists.Lists | None = None,
     ways: Sequence[Rerank] = (),
+    product_weight: float = 0.0,
 ) -> Evaluation:
     """Search, or use the given ranked lists, and score the results.
 
@@ -96,11 +97,12 @@ def measure(
         missing_as_zero: score queries without a relevant image as 0 instead of leaving them out.
         lists: ranked lists of another tool; None: search.
         ways: re-ranking methods, each applied to the first hits of every query.
+        product_weight: of `product_score`, which Recall@K by product ranks products by.
     """
     depth, watch, reranker = None, None, None
     if lists is None:
         reranker = Reranker(ways, _vectors(sides.queries), _vectors(sides.gallery)) if ways else None
-        results, watch = _search(sides, selection, seed, reranker)
+        results, watch = _search(sides, selection, seed, reranker, product_weight)
         warnings = _shape_warnings(_vectors(sides.gallery))
     else:
         results, depth, warnings = _from_lists(sides, selection, lists)
@@ -149,7 +151,7 @@ def _with_zeros(values: Mapping[str, Floats], missing: NDArray[np.bool_]) -> dic
 
 
 def _search(
-    sides: EvalSides, selection: MetricSelection, seed: int, reranker: Reranker | None
+    sides: EvalSides, selection: MetricSelection, seed: int, reranker: Reranker | None, product_weight: float
 ) -> tuple[QueryResults, LeakageDetector | None]:
     if selection.single_shot and sides.same == "session":
         raise UsageError("cmc_single_shot only works with --exclude-same camera", hint="remove one of them")
@@ -164,6 +166,8 @@ def _search(
         gallery.items,
         own_rows=sides.own_rows,
         excluded=exclusion(queries.items, gallery.items, None, sides.same),
+        product_recall=selection.products,
+        product_weight=product_weight,
         single_shot=selection.single_shot,
         pairs=bool(selection.pairs),
         watch=watch.observe if watch else lambda _: None,

@@ -43,13 +43,16 @@ def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = Fa
 
 
 def _answer_table(answer: Answer, _: str) -> None:
-    table = formatting.table("", "score", "product", "image", title=formatting.text(answer.query))
-    for column in (0, 1):
+    sure = any(hit.confidence is not None for hit in answer.hits)
+    own = ["score", "confidence"] if sure else ["score"]
+    table = formatting.table("", *own, "product", "image", title=formatting.text(answer.query))
+    for column in range(1 + len(own)):
         table.columns[column].justify = "right"
     for hit in answer.hits:
         style = "bold" if hit.rank == 1 else ""
         score, product = formatting.text(f"{hit.score:.3f}", style), formatting.text(hit.product or "-", style)
-        formatting.add_row(table, str(hit.rank), score, product, formatting.text(hit.image, "dim", fold=True))
+        shares = [formatting.text(_share(hit.confidence), style)] if sure else []
+        formatting.add_row(table, str(hit.rank), score, *shares, product, formatting.text(hit.image, "dim", fold=True))
     if not answer.hits:
         formatting.add_row(table, "", "", formatting.text(_why_empty(answer), "dim"), "")
     formatting.console().print(table)
@@ -68,7 +71,16 @@ def _with_pictures() -> Callable[[Answer, str], None]:
     return write
 
 
+def _share(confidence: float | None) -> str:
+    """Return a probability in whole percent; none is shown as certain."""
+    return "-" if confidence is None else f"{min(99, round(100 * confidence))} %"
+
+
 def _why_empty(answer: Answer) -> str:
+    if answer.min_match is not None and answer.match is not None and answer.match < answer.min_match:
+        return f"no match: the probability {answer.match:.3f} is below {answer.min_match:.3f} (--max-false-accepts)"
+    if answer.match is not None and answer.min_score is None:
+        return "no match: no hit has the confidence of --min-confidence"
     if answer.min_score is None or answer.closest is None:
         return "no image satisfies the filters"
     return f"no match: the best score {answer.closest:.3f} is below --min-score {answer.min_score:.3f}"
@@ -105,10 +117,19 @@ def _answer_paths(answer: Answer, end: str) -> None:
 
 
 def _answer_json(answer: Answer) -> dict[str, Any]:
-    hits = [asdict(hit) | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6)} for hit in answer.hits]
+    hits = [
+        asdict(hit)
+        | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6), "confidence": _rounded(hit.confidence)}
+        for hit in answer.hits
+    ]
     closest = None if answer.closest is None else round(answer.closest, 6)
     fields = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
+    fields |= {"match": _rounded(answer.match), "min_match": _rounded(answer.min_match)}
     return fields | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 6)
 
 
 def _line(text: str) -> None:
