@@ -15,6 +15,7 @@ from dmlcli.evaluation.measure import EvalSide, EvalSides
 from dmlcli.evaluation.product_names import check_some_match
 from dmlcli.model import Model, open_matching, open_model
 from dmlcli.report.skipped import Skipped
+from dmlcli.search.confidence import AnswerModel
 from dmlcli.workspace import Workspace, need
 
 
@@ -167,10 +168,10 @@ def made_by(sides: EvalSides, request: Request) -> Model | None:
     return _matching(sides.gallery.model, request)
 
 
-def product_weight(sides: EvalSides, request: Request) -> float:
-    """Return the weight of `product_score` that the gallery's model ranks products by."""
+def answer_model(sides: EvalSides, request: Request) -> AnswerModel | None:
+    """Return the probabilities of the gallery's model; None where it has none or cannot be found."""
     model = made_by(sides, request)
-    return model.record.product_weight if model else 0.0
+    return AnswerModel(**model.record.answers) if model and model.record.answers else None
 
 
 def unknown_images(request: Request, chosen: Inputs) -> int:

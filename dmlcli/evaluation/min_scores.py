@@ -60,7 +60,7 @@ def selection(
         UsageError: an unknown metric.
     """
     usual = [f"recall@{k}" for k in recall]
-    usual += [*(f"product_recall@{k}" for k in product_recall), "map@r", "r_precision"]
+    usual += ["map@r", "r_precision", *(f"product_recall@{k}" for k in product_recall)]
     names = usual
     if requested == "all":
         names = [*usual, "precision@1", "map", "map@10", "mrr", "minp", "macro_recall@1", "macro_map@r", *CATEGORY]

@@ -24,7 +24,7 @@ from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.storage import records
 from dmlcli.types import Ids, Scores, Vectors
 
-REFUSED = 0.95  # share of photos of unknown products that a threshold rejects, unless another is asked for
+REFUSED = 0.95  # share of photos of unknown products that a threshold rejects by default
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalog's own images are
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
 _ENOUGH = 20  # products never seen in training, from which nothing else is needed

@@ -2,7 +2,7 @@
 
 Three kinds of searches are made in each fold, all of them in photos that the fold was fitted on: held-out photos of
 seen products; photos of unseen products, whose products are unknown there; and these once more with the other photos
-of their products added to the gallery, as when new products are indexed with a model.
+of their products added to the gallery, as when products are added to an index.
 """
 
 from collections.abc import Mapping, Sequence

@@ -70,7 +70,13 @@ class Searches:
         return np.array([ranks.rank(one.right, one.wrong) for one in every if len(one.right)], dtype=np.int64)
 
     def product_recall(self, name: str, vectors: Vectors, weight: float) -> dict[str, float]:
-        """Return Recall@K by product in [0, 1] of one search, for K of 1, 3 and 5; none where nothing can be found."""
+        """Return Recall@K by product in [0, 1] of one search, for K of 1, 3 and 5; none where nothing can be found.
+
+        Args:
+            name: of the search.
+            vectors: (len(rows), D), unit length.
+            weight: of `product_score`, in [0, 1].
+        """
         ranks = self.product_ranks(name, vectors, weight)
         return {f"product_recall@{k}": float((ranks <= k).mean()) for k in PRODUCT_RECALL} if len(ranks) else {}
 
