@@ -20,7 +20,7 @@ test-slow: $(READY)
 CI_SLOW := tests/cli/test_streams.py tests/commands/test_crashes.py tests/commands/test_golden.py \
   tests/commands/test_default_backbone.py tests/commands/test_outside.py tests/commands/test_processes.py tests/commands/test_resume.py \
   tests/commands/test_train.py tests/commands/test_train_safety.py tests/catalog/test_shards.py tests/indexes/milvus \
-  tests/learn/losses tests/learn/networks/test_onnx_export.py tests/learn/training/test_distributed.py \
+  tests/learn/losses/test_losses.py tests/learn/losses/test_miners.py tests/learn/networks/test_onnx_export.py tests/learn/training/test_distributed.py \
   tests/learn/validation/test_synthetic_queries.py tests/docs/test_tutorial.py tests/catalog/test_splits.py \
   tests/test_interrupts.py
 

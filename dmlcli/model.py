@@ -47,6 +47,17 @@ class ModelRecord:
     sums: dict[str, str] = field(default_factory=dict)  # checksum of each file; none in models of earlier versions
 
     @property
+    def answers(self) -> dict[str, Any] | None:
+        """The fields of `search.confidence.AnswerModel`; None where cross-validation fitted none."""
+        found: dict[str, Any] | None = self.scores.get("answers")
+        return found
+
+    @property
+    def product_weight(self) -> float:
+        """The weight of `product_score` that cross-validation fitted; 0, the best image, without."""
+        return float((self.answers or {}).get("product_weight", 0.0))
+
+    @property
     def brings_products_together(self) -> bool:
         """Whether it was trained to give different photos of one product nearly the same embedding."""
         return bool(self.products) and self.scores.get("chosen") not in UNTRAINED
@@ -67,6 +78,15 @@ _OPEN_SET = {
     "refused": records.number(0, 1),
     "folds": records.whole(),
 }
+_ANSWERS = {
+    "product_weight": records.number(0, 1),
+    "sharpness": records.number(0, 1e9),
+    "match": records.list_of(records.number(), length=5),
+    "unknown": records.list_of(records.number(), length=101),
+    "right": records.list_of(records.number(), length=101),
+    "photos": records.whole(),
+    "folds": records.whole(),
+}
 _SCORE = records.optional(records.number())
 _SCORES = {
     "validation": records.TEXT,
@@ -74,6 +94,8 @@ _SCORES = {
     "frozen map@r": _SCORE,
     "searches": records.mapping_of(records.mapping_of(_SCORE)),
     "chosen": records.TEXT,
+    "product_recall": records.mapping_of(records.mapping_of(records.number(0, 1))),
+    "answers": records.optional(records.record_of(_ANSWERS)),
     "open_set": records.optional(records.record_of(_OPEN_SET, may_lack=("refused", "folds"))),
 }
 _FIELDS = {

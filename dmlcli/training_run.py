@@ -68,6 +68,7 @@ def carry_out(
         caution=model.record.caution,
         skipped=tuple(dict.fromkeys([*catalog.skipped, *trained.skipped, *switched.skipped])),
         searches=validation.searches,
+        product_recall=validation.product_recall,
         reason=validation.reason,
         replaced=None if switched.replaced is None else str(switched.replaced),
     )

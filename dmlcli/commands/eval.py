@@ -65,7 +65,7 @@ def eval(
     from dmlcli import storage
     from dmlcli.catalog import Columns
     from dmlcli.evaluation import min_scores, report_builder
-    from dmlcli.evaluation.inputs import Request, choose, open_sides
+    from dmlcli.evaluation.inputs import Request, answer_model, choose, open_sides
     from dmlcli.evaluation.measure import measure
     from dmlcli.evaluation.ranked_lists import open_lists
     from dmlcli.workspace import find, need
@@ -105,9 +105,13 @@ def eval(
         return _plan(request, chosen, ways)
     sides, skipped = open_sides(request, chosen)
     selection = min_scores.selection(
-        named, report_builder.recall(published, chosen.gallery_input.official), also=lowest
+        named,
+        report_builder.recall(published, chosen.gallery_input.official),
+        also=lowest,
+        product_recall=() if ranked else min_scores.PRODUCT_RECALL,
     )
-    found = measure(sides, selection, seed, count_missing_as_zero, open_lists(Path(ranked)) if ranked else None, ways)
+    lists = open_lists(Path(ranked)) if ranked else None
+    found = measure(sides, selection, seed, count_missing_as_zero, lists, ways, answer_model(sides, request))
 
     report = report_builder.report(request, sides, found, seed, skipped, count_missing_as_zero)
     if ways:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dmlcli import options, progress
 from dmlcli.arguments import names
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from dmlcli.options.query import _Vectors as Vectors
     from dmlcli.report.query import Columns, QueryReport
     from dmlcli.report.skipped import Skipped
+    from dmlcli.search.confidence import AnswerModel
     from dmlcli.search.encoding import Encode
     from dmlcli.search.photo_inputs import Photos
+    from dmlcli.search.product_grouping import Pool
     from dmlcli.search.query_inputs import QueryInput
     from dmlcli.search.rerank import Rerank
 
@@ -29,7 +31,9 @@ def query(
     top_k: options.TopK = 10,
     where: options.Where = None,
     min_score: options.MinScore = None,
-    by: options.By = "image",
+    min_confidence: options.MinConfidence = None,
+    max_false_accepts: options.MaxFalseAccepts = None,
+    by: options.By = "product",
     pool: options.Pool = None,
     rerank: options.Rerank = None,
     like: options.Like = None,
@@ -49,13 +53,15 @@ def query(
     provider: options.Provider = None,
     workspace: options.WorkspacePath = None,
 ) -> "QueryReport":
-    """Search the index by photo; answers come in the order of the photos.
+    """Search the index by photo: the most similar products, each by its best image.
+
+    Answers come in the order of the photos.
 
     Examples:
 
         dmlcli query img.jpg
 
-        dmlcli query front.jpg back.jpg --fuse --by product --where "price < 20"
+        dmlcli query front.jpg back.jpg --fuse --where "price < 20"
 
         cat img.jpg | dmlcli query - --format jsonl | jq -r '.hits[0].product'
 
@@ -70,7 +76,9 @@ def query(
 
     liked, unwanted, own = names(like, "like"), names(minus, "minus"), _vectors(vector)
     _check(images, bool(liked or own), files_from, null, by, pool, sheet, html)
-    score = _score(min_score)
+    rate = _rate(max_false_accepts)
+    if rate is not None and min_score is not None:
+        raise UsageError("--max-false-accepts and --min-score exclude each other", hint="remove one of them")
     box = query_inputs.box(crop) if crop else None
     way = _reranking(rerank) if rerank else None
     opened = indexes.open_gallery(index or need(workspace).index)
@@ -80,17 +88,6 @@ def query(
     away, without = query_inputs.unwanted(unwanted, opened, items)
     if way is not None:
         _warn_of_few_images(way, items)
-    plan = QueryPlan(
-        top_k=top_k,
-        min_score=_calibrated(opened, items, model) if score == "auto" else score,
-        among=items.where(where) if where is not None else None,
-        rerank=way,
-        pool=(pool or "max") if by == "product" else None,
-        fuse=fuse,
-        explain=explain,
-        columns=shown.decimals if shown.chosen else None,
-        without=without,
-    )
     known = [query_inputs.indexed(name, opened, items) for name in liked]
     for one in own:
         known += query_inputs.vectors(one, opened.dim)
@@ -98,11 +95,35 @@ def query(
     to_encode = (
         not photo_inputs.are_none(images) or files_from is not None or any(one.vector is None for one in against)
     )
+    found = _matching(opened, model, workspace) if to_encode else _if_here(opened, model)
+    likely = _answer_model(found)
+    if likely is None and min_confidence is not None:
+        raise CannotRun(
+            f"--min-confidence needs probabilities, which the model of {opened.place} does not have",
+            hint="they are fitted by dmlcli train where it holds photos out (docs/query.md); or use --min-score 0.6",
+        )
+    accepted = _accepted(likely, rate)
+    if rate is not None and accepted is None:
+        min_score = _calibrated(opened, items, found, rate)
+    plan = QueryPlan(
+        top_k=top_k,
+        min_score=min_score,
+        min_match=accepted,
+        min_confidence=min_confidence,
+        answers=likely,
+        among=items.where(where) if where is not None else None,
+        rerank=way,
+        pool=_pool(pool, found, way) if by == "product" else None,
+        fuse=fuse,
+        explain=explain,
+        columns=shown.decimals if shown.chosen else None,
+        without=without,
+    )
     asked = query_inputs.parts(_asked(images, files_from, null, known), box)
     several = files_from is not None or photo_inputs.may_be_several(images)
     encode: Encode = encoding.known
-    if to_encode:
-        encode = _encoder(_matching(opened, model, workspace), not several, device, provider)
+    if to_encode and found is not None:
+        encode = _encoder(found, not several, device, provider)
     skipped: list[Skipped] = []
     answers = QueryEngine(opened, items, plan, encode).answers(asked, against, skipped if several else None)
     if sheet is not None:
@@ -136,7 +157,7 @@ def _check(
     if null and files_from is None:
         raise UsageError("--null only works with --files-from", hint="--files-from FILE --null")
     if pool is not None and by != "product":
-        raise UsageError("--pool only works with --by product", hint=f"--by product --pool {pool}")
+        raise UsageError("--pool only works with --by product, the default", hint=f"--pool {pool}")
     if sheet is not None:
         if Path(sheet).suffix.lower() not in _PICTURES:
             raise UsageError(
@@ -223,19 +244,43 @@ def _encoder(model: "Model", few: bool, device: str, provider: str | None) -> "E
     return lambda asked: encode(asked, encoder.view, encoder.forward)
 
 
-def _score(asked: object) -> float | Literal["auto"] | None:
-    """Return the value of --min-score; raises UsageError for an invalid one."""
+def _rate(asked: object) -> float | None:
+    """Return the share of --max-false-accepts; raises UsageError for an invalid one."""
     if asked is None:
         return None
-    if asked == "auto":
-        return "auto"
+    text = str(asked).strip()
     try:
-        score = float(str(asked))
+        rate = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        score = 2.0
-    if not -1 <= score <= 1:
-        raise UsageError(f"invalid --min-score {asked}: expected a cosine in [-1, 1] or auto", hint="--min-score 0.6")
-    return score
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise UsageError(
+            f"invalid --max-false-accepts {asked}: expected a share between 0 and 1, or percent",
+            hint="--max-false-accepts 5%",
+        )
+    return rate
+
+
+def _answer_model(model: "Model | None") -> "AnswerModel | None":
+    """Return the probabilities of answers that cross-validation fitted; None where it fitted none."""
+    if model is None or model.record.answers is None:
+        return None
+    from dmlcli.search.confidence import AnswerModel
+
+    return AnswerModel(**model.record.answers)
+
+
+def _accepted(model: "AnswerModel | None", rate: float | None) -> float | None:
+    """Return the least `match` of an answer for a false accept rate, and print what held-out photos show of it."""
+    if model is None or rate is None:
+        return None
+    found = model.acceptance(rate)
+    progress.note(
+        f"--max-false-accepts {100 * rate:g}%: a match of {found.match:.3f} or more accepts "
+        f"{100 * found.false_accepts:.0f} % of photos of unknown products and keeps {100 * found.kept:.0f} % of right "
+        f"answers ({model.photos} held-out photos in cross-validation)"
+    )
+    return found.match
 
 
 def _check_most(top_k: int, gallery: "Gallery") -> None:
@@ -259,6 +304,27 @@ def _matching(gallery: "Gallery", named: Path | None, workspace: Path | None) ->
     return open_matching(folder, gallery.model, None if named else _models(gallery))
 
 
+def _if_here(gallery: "Gallery", named: Path | None) -> "Model | None":
+    """Return the model of the index for what it says of products; None where it cannot be found."""
+    from dmlcli.model import open_matching
+
+    folder = named or gallery.model_folder
+    models = _models(gallery)
+    if folder is None or not gallery.model:
+        return None
+    try:
+        return open_matching(folder, gallery.model, None if named else models)
+    except CannotRun:
+        return None
+
+
+def _pool(asked: "Pool | None", model: "Model | None", rerank: "Rerank | None") -> "Pool":
+    """Return what products are ranked by: as asked, else as the model chose; by their best image after re-ranking."""
+    if asked is not None:
+        return asked
+    return model.record.product_weight if model is not None and rerank is None else "max"
+
+
 def _models(gallery: "Gallery") -> Path | None:
     """Return where models that were replaced are kept beside an index."""
     from dmlcli.indexes.gallery import is_address
@@ -266,24 +332,16 @@ def _models(gallery: "Gallery") -> Path | None:
     return None if is_address(gallery.place) else Path(gallery.place).parent / "models"
 
 
-def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> float:
-    """Return the threshold of --min-score auto for this index, printed and stored next to the index."""
-    from dmlcli.model import open_matching
+def _calibrated(index: "Gallery", items: "ItemTable", model: "Model | None", rate: float) -> float:
+    """Return the least cosine for a false accept rate, estimated from the index, printed and stored next to it."""
     from dmlcli.search import calibration
 
-    folder, models = model or index.model_folder, _models(index)
-    if models is not None and index.model and (models / index.model).is_dir():
-        folder = models / index.model
-    try:
-        record = open_matching(folder, index.model).record if folder else None
-    except CannotRun:
-        record = None
     training = None
-    if record is not None and record.brings_products_together:
-        open_set = record.scores.get("open_set")
-        training = calibration.Training(record.products, open_set["threshold"] if open_set else None)
-    found = calibration.of_gallery(index, items, training)
-    known = "" if found.kept is None else f", accepts {100 * found.kept:.0f} % of photos of indexed products"
+    if model is not None and model.record.brings_products_together:
+        open_set = model.record.scores.get("open_set")
+        training = calibration.Training(model.record.products, open_set["threshold"] if open_set else None)
+    found = calibration.of_gallery(index, items, training, 1 - rate)
+    known = "" if found.kept is None else f", keeps {100 * found.kept:.0f} % of photos of indexed products"
     how = {
         "all": "",
         "unseen": " that the model was not trained on",
@@ -291,8 +349,8 @@ def _calibrated(index: "Gallery", items: "ItemTable", model: Path | None) -> flo
         "trained": ", all trained on",
     }[found.basis]
     progress.note(
-        f"--min-score auto: {found.threshold:.3f} rejects {100 * found.refused:.0f} % of photos of unknown products"
-        f"{known} (estimated from {found.images} images of {found.products} products{how})"
+        f"--max-false-accepts {100 * rate:g}%: a cosine of {found.threshold:.3f} or more accepts {100 * rate:g} % of "
+        f"photos of unknown products{known} (estimated from {found.images} images of {found.products} products{how})"
     )
     if found.basis == "trained":
         progress.warn(

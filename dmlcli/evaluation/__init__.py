@@ -12,5 +12,6 @@ error_analysis  per product, per category, worst queries, confused pairs, histog
 min_scores      `--fail-under`, and which metrics were selected
 metric_labels   what metrics are called in tables
 published       results of the literature
+reliability     how well confidences agree with the share of right answers
 report_builder  from measurements to the report
 """

@@ -15,6 +15,7 @@ from dmlcli.evaluation.measure import EvalSide, EvalSides
 from dmlcli.evaluation.product_names import check_some_match
 from dmlcli.model import Model, open_matching, open_model
 from dmlcli.report.skipped import Skipped
+from dmlcli.search.confidence import AnswerModel
 from dmlcli.workspace import Workspace, need
 
 
@@ -165,6 +166,12 @@ def comparison_sides(request: Request, sides: EvalSides, path: Path) -> EvalSide
 def made_by(sides: EvalSides, request: Request) -> Model | None:
     """Return the model that made the gallery's vectors, where it can be found."""
     return _matching(sides.gallery.model, request)
+
+
+def answer_model(sides: EvalSides, request: Request) -> AnswerModel | None:
+    """Return the probabilities of the gallery's model; None where it has none or cannot be found."""
+    model = made_by(sides, request)
+    return AnswerModel(**model.record.answers) if model and model.record.answers else None
 
 
 def unknown_images(request: Request, chosen: Inputs) -> int:

@@ -15,11 +15,13 @@ from dmlcli.evaluation.leakage import LeakageDetector
 from dmlcli.evaluation.min_scores import MetricSelection
 from dmlcli.evaluation.protocol import exclusion
 from dmlcli.evaluation.query_results import Floats, QueryResults, evaluate_queries
+from dmlcli.evaluation.reliability import ReliabilityDiagram
 from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
 from dmlcli.metrics import clusters, confidence
 from dmlcli.metrics import ranked as of_ranks
 from dmlcli.ranking import block_rows
-from dmlcli.report.eval import Inflation
+from dmlcli.report.eval import Inflation, Reliability
+from dmlcli.search.confidence import AnswerModel
 from dmlcli.search.rerank import Rerank
 from dmlcli.types import Ranks, Rows, Scores
 
@@ -77,6 +79,7 @@ class Evaluation:
     inflation: Inflation | None
     warnings: list[str]
     reranked: list[Reranking]
+    reliability: Reliability | None = None
 
 
 def measure(
@@ -86,6 +89,7 @@ def measure(
     missing_as_zero: bool,
     lists: ranked_lists.Lists | None = None,
     ways: Sequence[Rerank] = (),
+    answers: AnswerModel | None = None,
 ) -> Evaluation:
     """Search, or use the given ranked lists, and score the results.
 
@@ -96,11 +100,13 @@ def measure(
         missing_as_zero: score queries without a relevant image as 0 instead of leaving them out.
         lists: ranked lists of another tool; None: search.
         ways: re-ranking methods, each applied to the first hits of every query.
+        answers: the probabilities of the gallery's model, and what it ranks products by; None: by their best image.
     """
-    depth, watch, reranker = None, None, None
+    depth, watch, reranker, diagram = None, None, None, None
     if lists is None:
         reranker = Reranker(ways, _vectors(sides.queries), _vectors(sides.gallery)) if ways else None
-        results, watch = _search(sides, selection, seed, reranker)
+        diagram = ReliabilityDiagram(answers, [item.product for item in sides.gallery.items]) if answers else None
+        results, watch = _search(sides, selection, seed, reranker, diagram)
         warnings = _shape_warnings(_vectors(sides.gallery))
     else:
         results, depth, warnings = _from_lists(sides, selection, lists)
@@ -117,7 +123,8 @@ def measure(
     notes = [*warnings, *_tie_warnings(results, missing)]
     ordered = {name: metrics[name] for name in selection.order}
     inflation = watch.evidence() if watch else None
-    return Evaluation(results, values, ordered, inflation, notes, reranker.made if reranker else [])
+    reliability = diagram.result() if diagram else None
+    return Evaluation(results, values, ordered, inflation, notes, reranker.made if reranker else [], reliability)
 
 
 def values_of(
@@ -149,7 +156,11 @@ def _with_zeros(values: Mapping[str, Floats], missing: NDArray[np.bool_]) -> dic
 
 
 def _search(
-    sides: EvalSides, selection: MetricSelection, seed: int, reranker: Reranker | None
+    sides: EvalSides,
+    selection: MetricSelection,
+    seed: int,
+    reranker: Reranker | None,
+    diagram: ReliabilityDiagram | None,
 ) -> tuple[QueryResults, LeakageDetector | None]:
     if selection.single_shot and sides.same == "session":
         raise UsageError("cmc_single_shot only works with --exclude-same camera", hint="remove one of them")
@@ -164,10 +175,12 @@ def _search(
         gallery.items,
         own_rows=sides.own_rows,
         excluded=exclusion(queries.items, gallery.items, None, sides.same),
+        product_recall=selection.products,
+        product_weight=diagram.product_weight if diagram else 0.0,
         single_shot=selection.single_shot,
         pairs=bool(selection.pairs),
         watch=watch.observe if watch else lambda _: None,
-        observe=[reranker.observe] if reranker else [],
+        observe=[one.observe for one in (reranker, diagram) if one],
         seed=seed,
     )
     return results, watch

@@ -15,7 +15,14 @@ _NAMES = {
     "hit@category": "Hit@category",
     "recall@1_within_category": "Recall@1 within category",
 }
-_FAMILIES = {"recall": "Recall", "precision": "P", "map": "mAP", "cmc": "CMC", "cmc_single_shot": "CMC single-shot"}
+_FAMILIES = {
+    "recall": "Recall",
+    "product_recall": "Product Recall",
+    "precision": "P",
+    "map": "mAP",
+    "cmc": "CMC",
+    "cmc_single_shot": "CMC single-shot",
+}
 
 
 def metric_title(name: str) -> str:

@@ -11,7 +11,17 @@ CATEGORY = ("hit@category", "recall@1_within_category")
 _ALIASES = {"p@1": "precision@1", "rp": "r_precision"}
 _SINGLE_SHOT = re.compile(r"cmc_single_shot@([1-9]\d{0,8})")
 _FMR = (0.01, 0.001)
-KNOWN = (*ranked.KNOWN, "macro_…", *CATEGORY, "cmc_single_shot@K", *verification.NAMES, *clusters.NAMES)
+PRODUCT_RECALL = (1, 3, 5)  # the K of the usual ones
+_PRODUCT = re.compile(r"product_recall@([1-9]\d{0,8})")
+KNOWN = (
+    *ranked.KNOWN,
+    "macro_…",
+    "product_recall@K",
+    *CATEGORY,
+    "cmc_single_shot@K",
+    *verification.NAMES,
+    *clusters.NAMES,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class MetricSelection:
     order: tuple[str, ...]
     ranked: list[str] = field(default_factory=list)
     category: list[str] = field(default_factory=list)
+    products: list[int] = field(default_factory=list)
     single_shot: list[int] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
@@ -31,18 +42,25 @@ class MetricSelection:
         return [name for name in self.order if name not in self.pairs and name not in self.clusters]
 
 
-def selection(requested: str | None, recall: Iterable[int] = (1, 5, 10), also: Iterable[str] = ()) -> MetricSelection:
+def selection(
+    requested: str | None,
+    recall: Iterable[int] = (1, 5, 10),
+    also: Iterable[str] = (),
+    product_recall: Iterable[int] = PRODUCT_RECALL,
+) -> MetricSelection:
     """Return the metrics to report.
 
     Args:
         requested: names with commas between them, `all`, or None for the usual ones.
         recall: the K of the usual ones.
         also: names that are needed in any case.
+        product_recall: the K of the usual ones by product; none for ranked lists, which have no scores.
 
     Raises:
         UsageError: an unknown metric.
     """
-    usual = [f"recall@{k}" for k in recall] + ["map@r", "r_precision"]
+    usual = [f"recall@{k}" for k in recall]
+    usual += ["map@r", "r_precision", *(f"product_recall@{k}" for k in product_recall)]
     names = usual
     if requested == "all":
         names = [*usual, "precision@1", "map", "map@10", "mrr", "minp", "macro_recall@1", "macro_map@r", *CATEGORY]
@@ -54,7 +72,9 @@ def selection(requested: str | None, recall: Iterable[int] = (1, 5, 10), also: I
         raise UsageError("invalid --metrics: no metric is given", hint=f"known: {', '.join(KNOWN)}")
     found = MetricSelection(tuple(names))
     for name in names:
-        if shot := _SINGLE_SHOT.fullmatch(name):
+        if product := _PRODUCT.fullmatch(name):
+            found.products.append(int(product[1]))
+        elif shot := _SINGLE_SHOT.fullmatch(name):
             found.single_shot.append(int(shot[1]))
         elif name in CATEGORY:
             found.category.append(name)

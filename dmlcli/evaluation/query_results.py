@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dmlcli import progress
 from dmlcli.catalog import Item
 from dmlcli.metrics.verification import Pairs
-from dmlcli.ranking import TIE, Found, Groups, Similarities, find
+from dmlcli.ranking import TIE, Found, Groups, ProductRanks, Similarities, find
 from dmlcli.types import Ranks, Rows, Scores
 
 Floats = NDArray[np.float64]
@@ -51,6 +51,8 @@ def evaluate_queries(
     *,
     own_rows: Rows | None = None,
     excluded: Callable[[int], Rows] | None = None,
+    product_recall: Sequence[int] = (),
+    product_weight: float = 0.0,
     single_shot: Sequence[int] = (),
     pairs: bool = False,
     watch: Watcher = lambda _: None,
@@ -65,6 +67,8 @@ def evaluate_queries(
         query_items, gallery_items: the items of queries and gallery.
         own_rows: (Q,) the gallery row of each query itself, which it may not find.
         excluded: returns other rows that a query may not find.
+        product_recall: the K of Recall@K by product.
+        product_weight: of `product_score`, which products are ranked by.
         single_shot: the K of CMC with one random image per product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
         watch: called with what each query found.
@@ -86,6 +90,9 @@ def evaluate_queries(
     observe = [*observe]
     if (counted := results.pairs) is not None:
         observe.append(lambda found: counted.add(found.right, found.wrong))
+    if product_recall:
+        ranks = ProductRanks([item.product for item in gallery_items], product_weight)
+        observe.append(_ProductRecall(ranks, product_recall, count, results.extra).observe)
     if single_shot:
         observe.append(_SingleShot(products, single_shot, count, results.extra, seed).observe)
     if any(item.category for item in query_items) and any(item.category for item in gallery_items):
@@ -121,6 +128,20 @@ class _Categories:
             self._hit[found.query] = max(right, near) - TIE > far
         if len(kin) and len(found.right):
             self._within[found.query] = right - TIE > near
+
+
+class _ProductRecall:
+    """Is the right product among the first K products, each of which counts once?"""
+
+    def __init__(self, ranks: ProductRanks, at: Sequence[int], queries: int, extra: dict[str, Floats]) -> None:
+        self._ranks = ranks
+        self._values = {k: extra.setdefault(f"product_recall@{k}", np.full(queries, np.nan)) for k in at}
+
+    def observe(self, found: Similarities) -> None:
+        if len(found.right):
+            rank = self._ranks.rank(found.right, found.wrong)
+            for k, values in self._values.items():
+                values[found.query] = rank <= k
 
 
 class _SingleShot:

@@ -11,7 +11,7 @@ import dmlcli
 from dmlcli.catalog import Benchmark
 from dmlcli.evaluation import published as literature
 from dmlcli.evaluation.error_analysis import insight
-from dmlcli.evaluation.inputs import Request, comparison_sides, made_by
+from dmlcli.evaluation.inputs import Request, answer_model, comparison_sides, made_by
 from dmlcli.evaluation.measure import EvalSides, Evaluation, measure, values_of
 from dmlcli.evaluation.min_scores import MetricSelection
 from dmlcli.evaluation.protocol import EXCLUSIONS, LEAVE_ONE_OUT, exclusion
@@ -71,6 +71,7 @@ def report(
         missing_as_zero=missing_as_zero,
         warnings=tuple(warnings),
         inflation=found.inflation,
+        reliability=found.reliability,
         insight=insight(
             found.results,
             queries.items,
@@ -97,7 +98,9 @@ def against(
         selection: the metrics.
         path: the other model or embeddings.
     """
-    other = measure(comparison_sides(request, sides, path), selection, report.seed, report.missing_as_zero)
+    their_sides = comparison_sides(request, sides, path)
+    theirs = answer_model(their_sides, request)
+    other = measure(their_sides, selection, report.seed, report.missing_as_zero, answers=theirs)
     gaps = {name: values - other.values[name] for name, values in found.values.items()}
     compared = _compared(found.metrics, other.metrics, gaps, found.results.products, report.seed)
     return replace(report, against=Against(str(path), other.metrics, *compared))

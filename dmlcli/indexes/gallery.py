@@ -119,6 +119,9 @@ class ItemTable(Protocol):
     def of_product(self, product: str, among: Any = None) -> Ids:
         """The ids of the images of a product, of those that a filter left; none where it is not known."""
 
+    def of_products(self, products: Sequence[str], among: Any = None) -> list[Ids]:
+        """The ids of the images of each product, as `of_product` returns them."""
+
     def named(self, asked: str) -> "tuple[Ids, Photo]":
         """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dmlcli.indexes.searcher import Searcher
 
 VECTORS, ROWS, ITEMS = "vectors.faiss", "rows.faiss", "items.sqlite"
-CALIBRATION = "calibration.json"  # what --min-score auto has found, kept by the first who asks
+CALIBRATION = "calibration.json"  # what --max-false-accepts has found, kept by the first who asks
 FILES = (RECORD, VECTORS, ROWS, ITEMS, CALIBRATION, checksums.CHECKED)  # of the folder
 _LONGEST = 20.0  # seconds that one statement may take while an index is opened
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock

@@ -39,12 +39,20 @@ Null = Annotated[
 ]
 TopK = Annotated[int, Option("--top-k", "-k", panel="Search", min=1, help="Number of hits for each query.")]
 MinScore = Annotated[
-    Any,  # a number or "auto"; Typer knows no such union
+    float | None,
+    Option(panel="Search", min=-1, max=1, help="Leave out images below this cosine; exit 1 if none is left."),
+]
+MinConfidence = Annotated[
+    float | None,
+    Option(panel="Search", min=0, max=1, help="Leave out products with a lower probability; exit 1 if none is left."),
+]
+MaxFalseAccepts = Annotated[
+    Any,  # a share, as a number or in percent
     Option(
         panel="Search",
         parser=str,
-        metavar="COSINE|auto",
-        help="Leave out images below this cosine; exit 1 if none is left. auto: rejects 95 % of unknown products.",
+        metavar="RATE",
+        help="Answer no more than this share of photos of unknown products: 5%. Exit 1 if no photo is answered.",
     ),
 ]
 Where = Annotated[
@@ -53,11 +61,13 @@ Where = Annotated[
         panel="Search", help="Search only items that satisfy this SQL expression: \"category = 'mug' and price < 20\"."
     ),
 ]
-By = Annotated[Literal["image", "product"], Option(panel="Search", help="Rank images or products.")]
+By = Annotated[Literal["product", "image"], Option(panel="Search", help="Rank products, each once, or images.")]
 Pool = Annotated[
-    Literal["max", "mean", "vote"] | None,
+    Literal["max", "top3", "mean", "vote"] | None,
     Option(
-        panel="Search", help="Score of a product: best image, mean of all, or share of the 20 closest.  [default: max]"
+        panel="Search",
+        help="Score of a product: best image, mean of the best three, mean of all, or share of the 20 closest.  "
+        "[default: the mix that training fitted, else max]",
     ),
 ]
 Rerank = Annotated[

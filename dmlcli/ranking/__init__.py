@@ -1,15 +1,17 @@
 """Exact search of one set of vectors in another, with the ranks of the relevant images.
 
-relevance    what is relevant for a query (Groups), and what was found (Found)
-row_search   every similarity of each query, for those who need them all
-tile_search  leave-one-out at half the work: each product of two images serves both as queries
-dispatch     the faster of the two, where either gives what is needed
+relevance      what is relevant for a query (Groups), and what was found (Found)
+row_search     every similarity of each query, for those who need them all
+tile_search    leave-one-out at half the work: each product of two images serves both as queries
+product_ranks  the rank of the right product
+dispatch       the faster of the two, where either gives what is needed
 
 Ties count against the search: whatever is wrong and as close as something right is ranked before it, so a model that
 maps everything to one point scores 0.
 """
 
 from dmlcli.ranking.dispatch import find, rankings
+from dmlcli.ranking.product_ranks import ProductRanks
 from dmlcli.ranking.relevance import TIE, Found, Groups
 from dmlcli.ranking.row_search import Similarities, block_rows, rank, search
 from dmlcli.types import Ranks, Rows, Scores
@@ -18,6 +20,7 @@ __all__ = [
     "TIE",
     "Found",
     "Groups",
+    "ProductRanks",
     "Ranks",
     "Rows",
     "Scores",

@@ -1,7 +1,7 @@
 """What a comparison of losses returns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dmlcli.report.skipped import Skipped
@@ -38,6 +38,10 @@ class Contender:
     """What went wrong in training; empty where nothing did."""
     head_gain_interval95: "DifferenceInterval | None" = None
     """95 % interval of the gain over the LDA head, which train starts from."""
+    product_recall: "dict[str, Share]" = field(default_factory=dict)
+    """Recall@1, @3 and @5 by product on unseen products, by metric."""
+    seen_product_recall: "dict[str, Share]" = field(default_factory=dict)
+    """The same for new photos of the products trained on."""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,36 @@ class PublishedRow:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """The queries whose first product has a confidence from `low` up to `high`."""
+
+    low: "Share"
+    """The least confidence."""
+    high: "Share"
+    """The confidence that is not reached, except 1."""
+    queries: "Count"
+    """How many queries these are."""
+    confidence: "Share"
+    """The mean of their confidences."""
+    right: "Share"
+    """The share of them whose first product is right."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well the confidences of the first products agree with the share of right ones."""
+
+    expected_calibration_error: "Share"
+    """Mean difference of confidence and share over ten bins of confidence, weighted by their queries."""
+    confidence: "Share"
+    """Mean confidence of the first product."""
+    right: "Share"
+    """Share of queries whose first product is right."""
+    bins: tuple[ReliabilityBin, ...]
+    """The bins that hold queries."""
+
+
+@dataclass(frozen=True)
 class EvalReport:
     """Scores of a search, with 95 % intervals from a bootstrap over products."""
 
@@ -129,6 +159,8 @@ class EvalReport:
     """Evidence that leave-one-out is too easy; null where there is none."""
     insight: Insight | None = None
     """Where the search fails."""
+    reliability: Reliability | None = None
+    """The calibration of the confidences; null where the model has none."""
     against: Against | None = None
     """The comparison of `--against`; null without."""
     reranked: tuple[Reranked, ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
-    from dmlcli.report.units import Cosine, Count, Place, Seconds
+    from dmlcli.report.units import Cosine, Count, Place, Seconds, Share
 
 Part = tuple[float, float, float, float] | None  # of an image: left, top, right, bottom in pixels; None: all of it
 
@@ -35,6 +35,8 @@ class Hit:
     """The catalog's own columns: numbers, texts or null by name."""
     box: Part = None
     """Part of the image that was indexed: left, top, right, bottom in pixels; null for all of it."""
+    confidence: "Share | None" = None
+    """Probability that this is the right product if the index holds the right one; null where it is not known."""
 
     def cell(self, column: str) -> Any:
         """Return what the catalog says in a column: `category` or one of its own; None or "" for nothing."""
@@ -84,6 +86,10 @@ class Answer(NamedTuple):
     photos: tuple[Picture | bytes, ...] = ()  # of the query, to be shown; never printed
     stages: tuple[Stage, ...] = ()
     """The steps, with their time; only there with `--explain`."""
+    match: "Share | None" = None
+    """Probability that the first product is right if half of all photos show unknown products; null: not known."""
+    min_match: "Share | None" = None
+    """The least `match` of an answer with hits, from `--max-false-accepts`; null where it was not given."""
 
     @property
     def pictures(self) -> tuple[Picture | bytes, ...]:

@@ -41,6 +41,8 @@ class TrainReport:
     """Inputs that could not be used."""
     searches: "dict[str, dict[str, Share]]" = field(default_factory=dict)
     """MAP@R of `frozen` and `chosen` of `seen` and `unseen` products, as far as each was searched."""
+    product_recall: "dict[str, dict[str, Share]]" = field(default_factory=dict)
+    """Recall@1, @3 and @5 by product of what was chosen, of `seen` and `unseen` products, by metric."""
     reason: str = ""
     """Why the frozen backbone is kept, where training did not help; else empty."""
     replaced: str | None = None

@@ -7,6 +7,7 @@ query_engine      vectors to answers: search, grouping, re-ranking, --min-score
 product_grouping  hits that are products
 item_lookup       what the ids of hits show
 rerank            query expansion, database augmentation, k-reciprocal
-calibration       --min-score auto
+calibration       --max-false-accepts of a model without probabilities
+confidence        probabilities of answers, fitted in cross-validation
 stream            many queries, answered in their order
 """

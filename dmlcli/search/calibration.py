@@ -1,9 +1,9 @@
-"""--min-score auto: the threshold for unknown products, estimated from the index.
+"""--max-false-accepts for a model without probabilities: the threshold for unknown products, estimated from the index.
 
 A query for an unknown product finds the best wrong one. Its score can be estimated without photos of unknown products:
 take an image of the index, forget its product, and see how close the best of the others comes. The threshold is the
-score that one in twenty of these reaches; how far up it must lie for that to hold for the *next* product is found by
-leaving out every product once more.
+score that the allowed share of these reaches; how far up it must lie for that to hold for the *next* product is found
+by leaving out every product once more.
 
 Products that a model was trained on lie further from the others than unseen ones will: asked with them, the threshold
 would lie too low. Where the index holds enough products that the model has never seen, only their images are asked
@@ -24,7 +24,7 @@ from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.storage import records
 from dmlcli.types import Ids, Scores, Vectors
 
-REFUSED = 0.95  # share of photos of unknown products that the threshold must reject
+REFUSED = 0.95  # share of photos of unknown products that a threshold rejects by default
 _SPARE = 0.01  # added to it: phones see products a little more alike than the catalog's own images are
 _ASKED, _BLOCK, _LEFT_OUT, _FEWEST = 2000, 4096, 500, 5  # images, vectors at a time, products
 _ENOUGH = 20  # products never seen in training, from which nothing else is needed
@@ -68,13 +68,16 @@ class Training:
     open_set: float | None = None  # cosine below which 95 % of the photos of held-out products were in cross-validation
 
 
-def calibrate(rows: FetchVectors, products: Sequence[str], training: Training | None = None) -> Calibration:
+def calibrate(
+    rows: FetchVectors, products: Sequence[str], training: Training | None = None, refused: float = REFUSED
+) -> Calibration:
     """Find the threshold for an index.
 
     Args:
         rows: returns the unit vectors (n, D) of some of the N rows; called for a few rows at a time.
         products: the product at each place, "" where unknown.
         training: what the model was trained on; None for one that was not.
+        refused: share of the photos of unknown products to reject.
 
     Raises:
         CannotRun: fewer than five products.
@@ -88,12 +91,12 @@ def calibrate(rows: FetchVectors, products: Sequence[str], training: Training | 
     askable = unseen if fresh else ~unknown
     if int(askable.sum()) < _FEWEST:
         raise CannotRun(
-            f"--min-score auto needs at least {_FEWEST} usable products, the index has {int(askable.sum())}",
+            f"--max-false-accepts needs at least {_FEWEST} usable products, the index has {int(askable.sum())}",
             hint="use a number, for example --min-score 0.6",
         )
     asked = _sample(np.flatnonzero(askable[codes]), codes)
     found = _closest(rows, codes, asked)
-    threshold = _threshold(found, codes[asked])
+    threshold = _threshold(found, codes[asked], refused)
     basis: Basis = "unseen" if fresh and trained.any() else "all" if fresh or not trained.any() else "trained"
     if basis == "trained" and training.open_set is not None:
         threshold, basis = max(threshold, training.open_set), "cross_validated"
@@ -102,7 +105,7 @@ def calibrate(rows: FetchVectors, products: Sequence[str], training: Training | 
     kept = float((found.own[several] >= threshold).mean()) if held_out and several.any() else None
     return Calibration(
         threshold=round(threshold, 6),
-        refused=REFUSED,
+        refused=refused,
         kept=kept,
         images=len(asked),
         products=len(np.unique(codes[asked])),
@@ -110,28 +113,31 @@ def calibrate(rows: FetchVectors, products: Sequence[str], training: Training | 
     )
 
 
-def of_gallery(gallery: Gallery, items: ItemTable, training: Training | None = None) -> Calibration:
+def of_gallery(
+    gallery: Gallery, items: ItemTable, training: Training | None = None, refused: float = REFUSED
+) -> Calibration:
     """Return the calibration of a gallery: the stored one if it is up to date, else a new one.
 
     Args:
         gallery: the index or collection.
         items: its item table.
         training: the products that the model was trained on; None: unknown.
+        refused: share of the photos of unknown products to reject.
     """
-    mark = _mark(gallery.stamp, training)
+    mark = _mark(gallery.stamp, training, refused)
     record = gallery.kept() or {}
     kept: Any = record.get("calibration")
     if record.get("of") == mark and _CALIBRATION.fits(kept):  # a damaged one is found again
         return Calibration(**kept)
     ids, products = items.products()
-    found = calibrate(lambda places: gallery.vectors(ids[places]), products, training)
+    found = calibrate(lambda places: gallery.vectors(ids[places]), products, training, refused)
     gallery.keep({"of": mark, "calibration": asdict(found)})
     return found
 
 
-def _mark(stamp: bytes, training: Training | None) -> str:
-    """Return a key that changes with the gallery or with the training data."""
-    known = [sorted(training.products), training.open_set] if training else []
+def _mark(stamp: bytes, training: Training | None, refused: float) -> str:
+    """Return a key that changes with the gallery, the training data or the rate."""
+    known = [refused, *([sorted(training.products), training.open_set] if training else [])]
     return hashlib.blake2b(stamp + json.dumps(known).encode(), digest_size=16).hexdigest()
 
 
@@ -179,12 +185,12 @@ def _closest(rows: FetchVectors, codes: NDArray[np.int64], asked: NDArray[np.int
     return _BestScores(wrong, whose, second, own)
 
 
-def _threshold(found: _BestScores, product: NDArray[np.int64]) -> float:
+def _threshold(found: _BestScores, product: NDArray[np.int64], share: float) -> float:
     """Return the lowest threshold that rejects held-out products as often as promised."""
     left_out = np.unique(product)
     if len(left_out) > _LEFT_OUT:
         left_out = np.random.default_rng(_SEED).choice(left_out, _LEFT_OUT, replace=False)
-    levels = np.linspace(REFUSED, 1, 51)
+    levels = np.linspace(share, 1, 51)
     by_photo, by_product = np.zeros((2, len(levels)))
     photos = 0
     for one in left_out:
@@ -194,5 +200,5 @@ def _threshold(found: _BestScores, product: NDArray[np.int64]) -> float:
         by_photo += refused.sum(axis=0)
         by_product += refused.mean(axis=0)
         photos += int(mine.sum())
-    enough = np.flatnonzero(np.minimum(by_photo / photos, by_product / len(left_out)) >= REFUSED + _SPARE)
+    enough = np.flatnonzero(np.minimum(by_photo / photos, by_product / len(left_out)) >= min(share + _SPARE, 1))
     return float(np.quantile(found.wrong, levels[enough[0] if len(enough) else -1]))

@@ -1,6 +1,7 @@
 """Queries of an index's item table: rows of hits, images of a product, filters."""
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,10 @@ class Items:
         """Return the ids of the images of a product, of those that a filter left; none where it is not known."""
         ids = self._ids("product = ?", product)
         return ids if among is None else np.intersect1d(ids, among)
+
+    def of_products(self, products: Sequence[str], among: Ids | None = None) -> list[Ids]:
+        """Return the ids of the images of each product, as `of_product` does."""
+        return [self.of_product(product, among) for product in products]
 
     def named(self, asked: str) -> "tuple[Ids, Photo]":
         """Return the images that --like means: those of a product, or those at a path, and one of them to be shown.

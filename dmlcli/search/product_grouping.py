@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dmlcli.types import Vectors
+from dmlcli.product_score import BEST, COMPARED, product_score
+from dmlcli.types import Scores, Vectors
 
-Pool = Literal["max", "mean", "vote"]
+Pool = Literal["max", "top3", "mean", "vote"] | float  # a number: the weight of `product_score`
 VOTERS = 20  # closest images that vote
-COMPARED = 200  # closest images whose products are compared by their means
+LISTED = 100  # closest images among which products are looked for that are compared by several of their images
+LISTED_MEAN = 200  # the same for --pool mean
 
 
 class ImageCandidate(NamedTuple):
@@ -27,31 +28,78 @@ class ImageCandidate(NamedTuple):
 
 
 def fold(
-    candidates: Sequence[ImageCandidate], pool: Pool, mean_of: Callable[[Sequence[str]], NDArray[np.float32]]
+    candidates: Sequence[ImageCandidate], pool: Pool, cosines_of: Callable[[Sequence[str]], Sequence[Scores]]
 ) -> list[ImageCandidate]:
     """Return one candidate per product, best first, shown by its best image; images without a product stay separate.
 
     Args:
         candidates: best first.
-        pool: max: score of the best image; mean: mean cosine of the images of the product that may be hits; vote: share
-            of the scores of the 20 closest images that belong to the product.
-        mean_of: returns the mean cosine with the query of the images of each product.
+        pool: max: score of the best image; top3: mean cosine of the best three images; mean: mean cosine of
+            all images that may be hits; vote: share of the scores of the 20 closest images that belong to the product;
+            a number: the score with this weight. By top3 and a number, the products with the best images are ordered;
+            the others follow.
+        cosines_of: returns the cosines with the query of the images of each product that may be hits.
     """
-    groups: dict[str, list[ImageCandidate]] = defaultdict(list)
-    for candidate in candidates if pool != "vote" else candidates[:VOTERS]:
-        groups[candidate.product or f"\0{candidate.id}"].append(candidate)
+    groups = _groups(candidates if pool != "vote" else candidates[:VOTERS])
     best = [group[0]._replace(images=len(group)) for group in groups.values()]
-    if pool == "max":
+    if pool == "max" or pool == 0:
         return best
-    if pool == "mean":
-        named = [candidate.product for candidate in best if candidate.product]
-        means = dict(zip(named, mean_of(named).tolist(), strict=True))
-        scores = [means.get(candidate.product, candidate.score) for candidate in best]
-    else:
+    if pool == "vote":
         shares = np.array([sum(max(one.score, 0.0) for one in group) for group in groups.values()])
-        scores = (shares / (shares.sum() or 1)).tolist()
-    folded = [candidate._replace(score=score) for candidate, score in zip(best, scores, strict=True)]
-    return sorted(folded, key=lambda candidate: -candidate.score)
+        return _sorted(best, (shares / (shares.sum() or 1)).tolist())
+    if pool == "mean":
+        every = [candidate.product for candidate in best if candidate.product]
+        means = {product: float(found.mean()) for product, found in zip(every, cosines_of(every), strict=True)}
+        return _sorted(best, [means.get(candidate.product, candidate.score) for candidate in best])
+    weight = 1.0 if pool == "top3" else float(pool)
+    known = compared(candidates, cosines_of)
+    scores = [product_score(cosines, weight) for cosines in known.values()]
+    return _sorted(best[: len(scores)], scores) + best[len(scores) :]
+
+
+def compared(
+    candidates: Sequence[ImageCandidate], cosines_of: Callable[[Sequence[str]], Sequence[Scores]]
+) -> dict[str, Scores]:
+    """Return the best cosines of the first products, three of each at least if it has as many, by `key`.
+
+    Args:
+        candidates: best first.
+        cosines_of: returns the cosines with the query of the images of each product that may be hits.
+    """
+    groups = dict(list(_groups(candidates).items())[:COMPARED])
+    known = {name: np.array([one.cosine for one in group], np.float32) for name, group in groups.items()}
+    few = [name for name, group in groups.items() if len(group) < BEST and group[0].product]  # others may lie deeper
+    return known | dict(zip(few, cosines_of(few), strict=True))
+
+
+def key(candidate: ImageCandidate) -> str:
+    """Return the product of an image; an image without one is a product of its own."""
+    return candidate.product or f"\0{candidate.id}"
+
+
+def _groups(candidates: Sequence[ImageCandidate]) -> dict[str, list[ImageCandidate]]:
+    groups: dict[str, list[ImageCandidate]] = defaultdict(list)
+    for candidate in candidates:
+        groups[key(candidate)].append(candidate)
+    return groups
+
+
+def _sorted(candidates: Sequence[ImageCandidate], scores: Sequence[float]) -> list[ImageCandidate]:
+    """Return the candidates with new scores, best first."""
+    scored = [candidate._replace(score=score) for candidate, score in zip(candidates, scores, strict=True)]
+    return sorted(scored, key=lambda candidate: -candidate.score)
+
+
+def listed(pool: Pool) -> int:
+    """Return how many images a search returns at least, for its products to be compared."""
+    if pool == "mean":
+        return LISTED_MEAN
+    return VOTERS if pool in ("max", "vote", 0) else LISTED
+
+
+def spell(pool: Pool) -> str:
+    """Return how products are scored, in words."""
+    return pool if isinstance(pool, str) else f"{1 - pool:.2f} best image + {pool:.2f} best three"
 
 
 def unit_mean(vectors: Vectors) -> Vectors:

@@ -2,21 +2,22 @@
 
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmlcli.errors import ImageError, IndexFileError
 from dmlcli.indexes.gallery import Among, Gallery, ItemTable
 from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
+from dmlcli.search.confidence import AnswerModel, probability, summary
 from dmlcli.search.encoding import Encode
-from dmlcli.search.product_grouping import COMPARED, VOTERS, ImageCandidate, Pool, fold, unit_mean
+from dmlcli.search.product_grouping import LISTED, ImageCandidate, Pool, compared, fold, key, listed, spell, unit_mean
 from dmlcli.search.query_inputs import QueryInput
-from dmlcli.types import Vectors
+from dmlcli.types import Scores, Vectors
 
 if TYPE_CHECKING:
     from dmlcli.search.rerank import Rerank
@@ -35,6 +36,9 @@ class QueryPlan(NamedTuple):
     fuse: bool = False  # whether all that is asked shows one thing
     explain: bool = False
     columns: Collection[str] | None = None  # of the catalog's own, those that hits have; None: all
+    answers: AnswerModel | None = None  # the probabilities of answers; None: none are computed
+    min_match: float | None = None  # answers with a lower probability have no hits
+    min_confidence: float | None = None  # hits with a lower probability are left out
     without: frozenset[int] = frozenset()  # ids of images that are no hits, and that no score of a product counts
 
 
@@ -66,7 +70,10 @@ class QueryEngine:
         against = unit_mean(np.stack([one.vector for one in self._queries(minus, None)])) if minus else None
         queries = self._queries(asked, skipped)
         for query in _fused(list(queries)) if self._plan.fuse else queries:
-            yield self._answer(query if against is None else query._replace(vector=_away(query.vector, against)))
+            if against is None:
+                yield self._answer(query, self._plan.answers)
+            else:  # probabilities are fitted to photos, not to what is moved away from one
+                yield self._answer(query._replace(vector=_away(query.vector, against)), None)
 
     def _queries(self, asked: Iterable[QueryInput], skipped: list[Skipped] | None) -> Iterator[_Query]:
         for done in self._encode(asked):
@@ -80,7 +87,7 @@ class QueryEngine:
             elif skipped is not None:
                 skipped.append(Skipped(source.name, str(failure)))
 
-    def _answer(self, query: _Query) -> Answer:
+    def _answer(self, query: _Query, model: AnswerModel | None) -> Answer:
         plan, stages, since = self._plan, list(query.stages), time.perf_counter()
 
         def lap(name: str, left: int) -> None:
@@ -92,6 +99,12 @@ class QueryEngine:
         found = self._search(query.vector)
         closest = found[0].cosine if found else None
         lap(f"search {'all' if plan.among is None else len(plan.among)} ({self._index.kind})", len(found))
+        cosines_of = partial(self._cosines, query.vector, {})
+        confidences, match = _probabilities(found, cosines_of, model)
+        if model is not None:
+            lap("compute probabilities", len(found))
+        if plan.min_match is not None and (match is None or match < plan.min_match):
+            found = []
         if plan.rerank is not None and found:
             found = self._reranked(query.vector, found, plan.rerank)
             lap(f"re-rank by {plan.rerank.name}", len(found))
@@ -99,12 +112,17 @@ class QueryEngine:
             found = [one for one in found if one.cosine >= plan.min_score]
             lap(f"remove hits below {plan.min_score:.3f}", len(found))
         if plan.pool is not None:
-            found = fold(found, plan.pool, lambda products: self._means(query.vector, products))
-            lap(f"group by product, {plan.pool}", len(found))
-        hits = tuple(self._hit(rank, one) for rank, one in enumerate(found[: plan.top_k], start=1))
+            found = fold(found, plan.pool, cosines_of)
+            lap(f"group by product, {spell(plan.pool)}", len(found))
+        if plan.min_confidence is not None:
+            found = [one for one in found if confidences.get(key(one), 0.0) >= plan.min_confidence]
+            lap(f"remove hits with a confidence below {plan.min_confidence:g}", len(found))
+        hits = tuple(
+            self._hit(rank, one, confidences.get(key(one))) for rank, one in enumerate(found[: plan.top_k], start=1)
+        )
         lap("look up rows", len(hits))
         explained = tuple(stages) if plan.explain else ()
-        return Answer(query.name, hits, closest, plan.min_score, query.photos, explained)
+        return Answer(query.name, hits, closest, plan.min_score, query.photos, explained, match, plan.min_match)
 
     def _search(self, vector: Vectors) -> list[ImageCandidate]:
         """Return as many of the closest images as the later stages need."""
@@ -112,7 +130,9 @@ class QueryEngine:
         most = min(self._index.most, self._index.images if plan.among is None else len(plan.among))
         depth = max(plan.top_k, plan.rerank.depth if plan.rerank else 0)
         if plan.pool is not None:
-            depth = max(4 * depth, COMPARED if plan.pool == "mean" else VOTERS)
+            depth = max(4 * depth, listed(plan.pool))
+        if plan.answers is not None:
+            depth = max(depth, LISTED)
         while most:
             wanted = depth + len(plan.without)  # as if what is left out came first
             rows = self._index.search(vector[None], min(wanted, most), among=plan.among)[0]
@@ -139,25 +159,53 @@ class QueryEngine:
         new = [top[place]._replace(score=float(scores[place])) for place in np.argsort(-scores, kind="stable")]
         return new + [one._replace(score=min(one.cosine, floor)) for one in rest]
 
-    def _means(self, vector: Vectors, products: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean cosine of each product with the query, over those of its images that may be hits."""
-        plan, means = self._plan, []
+    def _cosines(self, vector: Vectors, known: dict[str, Scores], products: Sequence[str]) -> list[Scores]:
+        """Return the cosines with the query of the images of each product that may be hits.
+
+        Args:
+            vector: (D,) the query.
+            known: those that were computed before; those of `products` are added.
+            products: the products.
+        """
+        new = [product for product in products if product not in known]
+        known.update(zip(new, self._cosines_of(vector, new), strict=True))
+        return [known[product] for product in products]
+
+    def _cosines_of(self, vector: Vectors, products: Sequence[str]) -> list[Scores]:
+        plan, found = self._plan, []
         removed = np.array(sorted(plan.without), dtype=np.int64)
-        for product in products:
-            kept = np.setdiff1d(self._items.of_product(product, plan.among), removed)
-            cosines = self._index.vectors(kept) @ vector
+        ids = [np.setdiff1d(own, removed) for own in self._items.of_products(products, plan.among)] if products else []
+        if not ids:
+            return []
+        every = self._index.vectors(np.concatenate(ids)) @ vector
+        for cosines in np.split(every, np.cumsum([len(own) for own in ids])[:-1]):
             if plan.min_score is not None:
                 # the best image is a hit already, even if its cosine is rounded differently here
                 cosines = cosines[cosines >= min(plan.min_score, float(cosines.max()))]
-            means.append(float(cosines.mean()))
-        return np.array(means, dtype=np.float32)
+            found.append(cosines)
+        return found
 
-    def _hit(self, rank: int, found: ImageCandidate) -> Hit:
+    def _hit(self, rank: int, found: ImageCandidate, confidence: float | None) -> Hit:
         category, columns = self._items.row(found.id)
         if self._plan.columns is not None:
             columns = {name: columns[name] for name in self._plan.columns if name in columns}
         image, box = _from_here(found.image), self._items.box(found.id)
-        return Hit(rank, found.score, found.product, image, category, found.cosine, found.images, columns, box)
+        return Hit(
+            rank, found.score, found.product, image, category, found.cosine, found.images, columns, box, confidence
+        )
+
+
+def _probabilities(
+    found: Sequence[ImageCandidate],
+    cosines_of: Callable[[Sequence[str]], Sequence[Scores]],
+    model: AnswerModel | None,
+) -> tuple[dict[str, float], float | None]:
+    """Return the probability of each of the first products by `key`, and that of the answer; none without a model."""
+    if model is None or not found:
+        return {}, None
+    known = compared(found, cosines_of)
+    scores = np.array([summary(cosines) for cosines in known.values()])
+    return dict(zip(known, model.confidences(scores).tolist(), strict=True)), probability(model.log_odds(scores))
 
 
 def _fused(queries: list[_Query]) -> list[_Query]:

@@ -41,7 +41,8 @@ def ask(place: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(place)
 
     def call(*arguments: object, code: int = 0) -> Any:
-        found = cli("query", *arguments, "--format", "jsonl")
+        by = [] if "--by" in arguments else ["--by", "image"]
+        found = cli("query", *arguments, *by, "--format", "jsonl")
         assert found.code == code, found.err
         answers = [json.loads(line) for line in found.out.splitlines()]
         return answers[0] if len(answers) == 1 else answers
@@ -232,7 +233,7 @@ def test_products_can_be_folded_among_some_only(ask: Any) -> None:
 
 
 def test_a_pool_without_products_is_a_mistake(place: Path, cli: Cli) -> None:
-    found = cli("query", place / image(1), "--pool", "mean", "-w", place / ".dmlcli")
+    found = cli("query", place / image(1), "--by", "image", "--pool", "mean", "-w", place / ".dmlcli")
     assert found.code == 2 and "--by product" in found.err
 
 
@@ -262,29 +263,47 @@ def test_a_misspelt_re_ranking_is_reported(place: Path, cli: Cli, way: str) -> N
 def test_the_threshold_finds_itself_and_is_kept(
     ask: Any, place: Path, plain_model: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    known = ask(image(2), "--min-score", "auto")
+    known = ask(image(2), "--max-false-accepts", "5%")
     assert known["min_score"] is not None and known["hits"][0]["image"] == image(2)
     kept = json.loads((place / ".dmlcli" / "index" / "calibration.json").read_text())
     assert round(kept["calibration"]["threshold"], 6) == known["min_score"]
     photo(77).save(tmp_path / "odd.png")
-    unknown = ask(tmp_path / "odd.png", "--min-score", "auto", code=1)
+    unknown = ask(tmp_path / "odd.png", "--max-false-accepts", "5%", code=1)
     assert unknown["hits"] == [] and unknown["closest"] < unknown["min_score"]
-    report = cli("query", tmp_path / "odd.png", "--min-score", "auto", "--format", "table")
-    assert "no match: the best score" in report.out and "95 % of photos of unknown products" in report.err
+    report = cli("query", tmp_path / "odd.png", "--max-false-accepts", "5%", "--format", "table")
+    assert "no match: the best score" in report.out and "accepts 5 % of photos of unknown products" in report.err
     dmlcli.index(place / "shop.csv", model=plain_model, workspace=place / ".dmlcli")
     assert not (place / ".dmlcli" / "index" / "calibration.json").exists()  # another index, another threshold
 
 
 def test_too_few_products_teach_no_threshold(shop: Path, plain_model: Path, tmp_path: Path, cli: Cli) -> None:
     dmlcli.index(shop, model=plain_model, workspace=tmp_path / "w")
-    found = cli("query", shop / "product-00" / "0.png", "--min-score", "auto", "-w", tmp_path / "w")
+    found = cli("query", shop / "product-00" / "0.png", "--max-false-accepts", "5%", "-w", tmp_path / "w")
     assert found.code == 4 and "needs at least 5 usable products" in found.err
 
 
-@pytest.mark.parametrize("score", ["-1.5", "2", "automatic", "nan"])
+@pytest.mark.parametrize("score", ["-1.5", "2", "auto", "nan"])
 def test_a_threshold_that_is_none_is_reported(place: Path, cli: Cli, score: str) -> None:
     found = cli("query", place / image(1), "--min-score", score, "-w", place / ".dmlcli")
-    assert found.code == 2 and "or auto" in found.err
+    assert found.code == 2 and "--min-score" in found.err
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "100%", "-5%", "five", "nan"])
+def test_a_rate_that_is_none_is_reported(place: Path, cli: Cli, rate: str) -> None:
+    found = cli("query", place / image(1), "--max-false-accepts", rate, "-w", place / ".dmlcli")
+    assert found.code == 2 and "--max-false-accepts" in found.err
+
+
+def test_a_higher_rate_accepts_more(ask: Any) -> None:
+    limits = [ask(image(2), "--max-false-accepts", rate)["min_score"] for rate in ("1%", "0.05", "30%")]
+    assert limits[0] >= limits[1] > limits[2]
+
+
+def test_a_model_without_probabilities_is_reported(place: Path, cli: Cli) -> None:
+    found = cli("query", place / image(1), "--min-confidence", 0.9, "-w", place / ".dmlcli")
+    assert found.code == 4 and "needs probabilities" in found.err
+    both = cli("query", place / image(1), "--min-score", 0.5, "--max-false-accepts", "5%", "-w", place / ".dmlcli")
+    assert both.code == 2 and "exclude each other" in both.err
 
 
 def test_what_was_done_is_explained(ask: Any, place: Path, cli: Cli) -> None:
@@ -324,7 +343,7 @@ def test_an_index_that_may_not_be_written_to_is_calibrated_all_the_same(place: P
     copy = shutil.copytree(place / ".dmlcli", tmp_path / ".dmlcli")
     (copy / "index" / "calibration.json").unlink(missing_ok=True)
     (copy / "index" / "calibration.json").mkdir()  # cannot be replaced by a file
-    assert cli("query", place / image(1), "--min-score", "auto", "-w", copy).code == 0
+    assert cli("query", place / image(1), "--max-false-accepts", "5%", "-w", copy).code == 0
 
 
 @pytest.mark.parametrize(

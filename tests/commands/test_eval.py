@@ -10,7 +10,8 @@ import pytest
 from dmlcli import embeddings
 from tests.conftest import SAMPLE, Cli, Mission, make_embeddings
 
-METRICS = ["recall@1", "recall@5", "recall@10", "map@r", "r_precision"]
+PRODUCTS = ["product_recall@1", "product_recall@3", "product_recall@5"]
+METRICS = ["recall@1", "recall@5", "recall@10", "map@r", "r_precision", *PRODUCTS]
 KEYS = [
     "schema",
     "protocol",
@@ -32,6 +33,7 @@ KEYS = [
     "warnings",
     "inflation",
     "insight",
+    "reliability",
     "against",
     "reranked",
     "published",
@@ -283,7 +285,7 @@ def test_published_results_stand_beside_the_score(cli: Cli, tmp_path: Path) -> N
     found = cli("eval", file, "--published", "cub")
     assert "Proxy-Anchor" in found.out and "this one" in found.out and "Recall@8" in found.out
     assert "not comparable with published" in found.err and "5924 queries" in found.err
-    names = ["recall@1", "recall@2", "recall@4", "recall@8", "map@r", "r_precision"]
+    names = ["recall@1", "recall@2", "recall@4", "recall@8", "map@r", "r_precision", *PRODUCTS]
     rows = scores(cli, file, "--published", "cub", names=names)["published"]
     assert all(row["source"] and row["mark"] in ("V", "M") and row["recall"]["recall@1"] < 1 for row in rows)
 

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.conftest import SAMPLE, Cli, Mission, make_shop, process
 
 ROW = ["rank", "score", "product", "image"]
-HIT = [*ROW, "category", "cosine", "images", "columns", "box"]
-ANSWER = ["query", "hits", "closest", "min_score"]
+HIT = [*ROW, "category", "cosine", "images", "columns", "box", "confidence"]
+ANSWER = ["query", "hits", "closest", "min_score", "match", "min_match"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def lines(text: str) -> list[list[str]]:
 
 
 def test_an_indexed_image_comes_first_with_score_one(mission: Mission, photo: str) -> None:
-    done = process("query", photo, cwd=mission.folder)
+    done = process("query", photo, "--by", "image", cwd=mission.folder)
     assert (done.returncode, done.stderr) == (0, b"")
     rows = lines(done.stdout.decode())
     assert rows[0][1] == "1" and f"{float(rows[0][2]):.3f}" == "1.000"
@@ -42,7 +42,7 @@ def test_an_indexed_image_comes_first_with_score_one(mission: Mission, photo: st
 
 
 def test_every_indexed_image_finds_itself(mission: Mission, photo: str, cli: Cli) -> None:
-    found = cli("query", "catalog", "-k", 1)
+    found = cli("query", "catalog", "-k", 1, "--by", "image")
     rows = lines(found.out)
     assert len(rows) == 100 and all(row[0] == row[4] and float(row[2]) > 0.9995 for row in rows)
 
@@ -80,7 +80,7 @@ def test_jsonl_is_one_object_for_each_photo(photo: str, cli: Cli) -> None:
         assert (answer["schema"], answer["query"], len(answer["hits"])) == (1, photo, 3)
         assert all(list(hit) == HIT for hit in answer["hits"])
         assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3]
-        assert answer["hits"][0]["image"] == photo and round(answer["hits"][0]["score"], 3) == 1.0
+        assert answer["hits"][0]["image"] == photo and round(answer["hits"][0]["cosine"], 3) == 1.0
     assert (found.code, len(found.out.splitlines())) == (0, 2)
 
 
@@ -111,7 +111,7 @@ def test_paths_end_with_newline_or_nul(photo: str, cli: Cli) -> None:
 
 
 def test_a_table_names_product_and_score(photo: str, cli: Cli) -> None:
-    found = cli("query", photo, "-k", 2, "--format", "table")
+    found = cli("query", photo, "-k", 2, "--by", "image", "--format", "table")
     assert "1.000" in found.out and Path(photo).parent.name in found.out and "\x1b" not in found.out
 
 

@@ -124,7 +124,17 @@ def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: 
         "score",
         "chosen",
     ]
-    assert list(report[0]) == [*keys, "seconds", "index", "caution", "skipped", "searches", "reason", "replaced"]
+    assert list(report[0]) == [
+        *keys,
+        "seconds",
+        "index",
+        "caution",
+        "skipped",
+        "searches",
+        "product_recall",
+        "reason",
+        "replaced",
+    ]
     assert report[0]["index"] is None
 
 

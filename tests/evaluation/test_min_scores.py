@@ -5,10 +5,12 @@ import pytest
 from dmlcli.errors import UsageError
 from dmlcli.evaluation.min_scores import failed, parse_min_scores, selection
 
+PRODUCTS = ("product_recall@1", "product_recall@3", "product_recall@5")
+
 
 def test_usual_metrics_and_named_ones() -> None:
-    assert selection(None).order == ("recall@1", "recall@5", "recall@10", "map@r", "r_precision")
-    assert selection(None, (1, 100)).order == ("recall@1", "recall@100", "map@r", "r_precision")
+    assert selection(None).order == ("recall@1", "recall@5", "recall@10", "map@r", "r_precision", *PRODUCTS)
+    assert selection(None, (1, 100), product_recall=()).order == ("recall@1", "recall@100", "map@r", "r_precision")
     found = selection("P@1, recall@2,recall@2,nmi,eer,hit@category,cmc_single_shot@5", also=["mrr"])
     assert found.order == (
         "precision@1", "recall@2", "nmi", "eer", "hit@category", "cmc_single_shot@5", "mrr",

@@ -44,7 +44,7 @@ LINES = {
     "eval_plan": "eval catalog --all --dry-run",
     "compare": "compare mugs --losses nca --epochs 1 --views 1 --backbone descriptor",
     "compare_backbones": "compare mugs --backbones descriptor,mobilenet_v3_small=weights.pth --views 1",
-    "query": "query mugs --by product --explain --min-score 0.5",
+    "query": "query mugs --explain --min-score 0.5",
     "doctor": "doctor mugs",
     "duplicates": "duplicates --index with-copies",
     "losses": "losses",

@@ -1,4 +1,4 @@
-"""--min-score auto: unknown products are refused as often as promised, on made-up and on real photos."""
+"""--max-false-accepts without probabilities: unknown products are refused as often as promised."""
 
 import json
 import shutil
@@ -79,20 +79,32 @@ def test_where_all_were_trained_on_cross_validation_decides() -> None:
 
 def test_a_trained_model_says_how_close_new_products_come(workspace: Path, mission: Mission, cli: Cli) -> None:
     """All products of the index were trained on; its own images alone would promise too much."""
-    open_set = open_model(workspace / "model").record.scores["open_set"]
-    found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace, "--format", "jsonl")
+    scores = open_model(workspace / "model").record.scores
+    open_set = scores["open_set"]
+    asked = ["query", mission.images()[0], "--max-false-accepts", "5%", "-w", workspace, "--format", "jsonl"]
+    found = cli(*asked)
+    answer = json.loads(found.out)
+    assert "held-out photos in cross-validation" in found.err and answer["min_score"] is None
+    assert answer["match"] >= answer["min_match"] > 0 and answer["hits"][0]["confidence"] > 0.5
+    forget(workspace, "answers")  # as with too few photos held out
+    found = cli(*asked)
     assert found.code == 0 and "held out in the cross-validation of training" in found.err
-    assert "accepts" not in found.err  # a share of photos that were trained on would promise too much
+    assert "keeps" not in found.err  # a share of photos that were trained on would promise too much
     kept = json.loads((workspace / "index" / "calibration.json").read_text())["calibration"]
     assert kept["kept"] is None
     assert kept["basis"] == "cross_validated" and kept["threshold"] == pytest.approx(open_set["threshold"], abs=1e-5)
     assert 0 < open_set["threshold"] < 1 and open_set["refused"] == REFUSED and open_set["folds"] >= 1
-    record = json.loads((workspace / "model" / "model.json").read_text())
-    record["scores"]["open_set"] = None  # as after --for seen
-    (workspace / "model" / "model.json").write_text(json.dumps(record))
-    shutil.rmtree(workspace / "models")  # where the model would be found as it was
-    found = cli("query", mission.images()[0], "--min-score", "auto", "-w", workspace)
+    forget(workspace, "open_set")  # as after --for seen
+    found = cli(*asked)
     assert found.code == 0 and "warning: unseen products have higher scores" in found.err
+
+
+def forget(workspace: Path, score: str) -> None:
+    """Set a score in model.json to null."""
+    record = json.loads((workspace / "model" / "model.json").read_text())
+    record["scores"][score] = None
+    (workspace / "model" / "model.json").write_text(json.dumps(record))
+    shutil.rmtree(workspace / "models", ignore_errors=True)  # where the model would be found as it was
 
 
 def test_products_may_be_unknown_and_few() -> None:

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from dmlcli.search.product_grouping import VOTERS, ImageCandidate, Pool, fold
 
 
-def folded(pool: Pool, rows: list[tuple[str, float]], means: dict[str, float] | None = None) -> list[tuple[str, float]]:
+def folded(
+    pool: Pool, rows: list[tuple[str, float]], stored: dict[str, list[float]] | None = None
+) -> list[tuple[str, float]]:
     """The products, and their scores."""
 
-    def mean_of(products: Sequence[str]) -> NDArray[np.float32]:
-        return np.array([(means or {})[product] for product in products], np.float32)
+    def cosines_of(products: Sequence[str]) -> list[NDArray[np.float32]]:
+        return [np.array((stored or {})[product], np.float32) for product in products]
 
     candidates = [ImageCandidate(id, name, Path(f"{id}.jpg"), score, score) for id, (name, score) in enumerate(rows)]
-    return [(one.product, one.score) for one in fold(candidates, pool, mean_of)]
+    return [(one.product, one.score) for one in fold(candidates, pool, cosines_of)]
 
 
 def test_votes_are_shares_of_the_scores() -> None:
@@ -42,6 +44,21 @@ def test_only_the_closest_images_vote() -> None:
 def test_the_best_image_and_the_mean_of_all() -> None:
     rows = [("a", 0.9), ("b", 0.8), ("", 0.7), ("a", 0.1)]
     assert folded("max", rows) == [("a", 0.9), ("b", 0.8), ("", 0.7)]
-    found = folded("mean", rows, {"a": 0.5, "b": 0.8})
+    found = folded("mean", rows, {"a": [0.9, 0.1], "b": [0.8]})
     assert [name for name, _ in found] == ["b", "", "a"]
     assert [score for _, score in found] == pytest.approx([0.8, 0.7, 0.5])
+
+
+def test_a_product_counts_by_its_best_image_and_its_best_three() -> None:
+    rows = [("a", 0.9), ("b", 0.8), ("b", 0.8), ("", 0.75), ("b", 0.8), ("a", 0.3)]
+    stored = {"a": [0.9, 0.3, 0.0], "b": []}  # of b three images are in the list: no others are asked for
+    found = folded("top3", rows, stored)
+    assert [name for name, _ in found] == ["b", "", "a"]
+    assert [score for _, score in found] == pytest.approx([0.8, 0.75, 0.4])
+    assert [score for _, score in folded(0.5, rows, stored)] == pytest.approx([0.8, 0.75, 0.65])
+    assert folded(0.0, rows) == folded("max", rows) == [("a", 0.9), ("b", 0.8), ("", 0.75)]
+
+
+def test_one_image_a_product_is_ranked_by_it() -> None:
+    rows = [(name, score) for name, score in zip("abc", (0.9, 0.8, 0.7), strict=True)]
+    assert [name for name, _ in folded("top3", rows, {name: [score] for name, score in rows})] == ["a", "b", "c"]

@@ -51,7 +51,7 @@ def test_images_without_a_product_stand_for_themselves() -> None:
         ImageCandidate(number, name, Path("x"), s, s)
         for number, (name, s) in enumerate([("", 0.9), ("", 0.8), ("a", 0.7)])
     ]
-    folded = fold(rows, "max", lambda _: [])  # type: ignore[arg-type, return-value]
+    folded = fold(rows, "max", lambda _: [])
     assert [one.id for one in folded] == [0, 1, 2]
 
 

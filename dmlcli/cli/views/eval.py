@@ -31,6 +31,12 @@ def show(report: EvalReport) -> None:
     for row in rows:
         formatting.add_row(table, *row)
     formatting.console().print(table)
+    if (found := report.reliability) is not None:
+        formatting.say(
+            f"confidence of the first product: {formatting.percent(found.confidence)} on average, "
+            f"{formatting.percent(found.right)} are right; "
+            f"expected calibration error {found.expected_calibration_error:.3f}"
+        )
     if report.reranked:
         _reranked(report)
     if report.against is not None:

@@ -63,16 +63,19 @@ def _printed(report: QueryReport, format: str | None, nul: bool, pictures: bool)
 
 def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
     names = list(columns.decimals) if columns.chosen else []
-    table = formatting.table("", "score", "product", title=formatting.text(answer.query))
+    sure = any(hit.confidence is not None for hit in answer.hits)
+    own = ["score", "confidence"] if sure else ["score"]
+    table = formatting.table("", *own, "product", title=formatting.text(answer.query))
     for name in (*names, "image"):
         table.add_column(formatting.text(name))
-    for column in (0, 1):
+    for column in range(1 + len(own)):
         table.columns[column].justify = "right"
     for hit in answer.hits:
         style = "bold" if hit.rank == 1 else ""
         score, product = formatting.text(f"{hit.score:.3f}", style), formatting.text(hit.product or "-", style)
-        cells = [formatting.text(cell, style) for cell in columns.texts(hit)] if names else []
-        formatting.add_row(table, str(hit.rank), score, product, *cells, formatting.file_link(hit.image, "dim"))
+        cells = [formatting.text(_share(hit.confidence), style)] if sure else []
+        cells += [product, *(formatting.text(cell, style) for cell in (columns.texts(hit) if names else ()))]
+        formatting.add_row(table, str(hit.rank), score, *cells, formatting.file_link(hit.image, "dim"))
     if not answer.hits:
         formatting.add_row(table, "", "", formatting.text(_why_empty(answer), "dim"), *[""] * len(names), "")
     formatting.console().print(table)
@@ -91,7 +94,16 @@ def _with_pictures() -> Callable[[Answer, Columns, str], None]:
     return write
 
 
+def _share(confidence: float | None) -> str:
+    """Return a probability in whole percent; none is shown as certain."""
+    return "-" if confidence is None else f"{min(99, round(100 * confidence))} %"
+
+
 def _why_empty(answer: Answer) -> str:
+    if answer.min_match is not None and answer.match is not None and answer.match < answer.min_match:
+        return f"no match: the probability {answer.match:.3f} is below {answer.min_match:.3f} (--max-false-accepts)"
+    if answer.match is not None and answer.min_score is None:
+        return "no match: no hit has the confidence of --min-confidence"
     if answer.min_score is None or answer.closest is None:
         return "no image satisfies the filters"
     return f"no match: the best score {answer.closest:.3f} is below --min-score {answer.min_score:.3f}"
@@ -138,10 +150,19 @@ def _answer_paths(answer: Answer, _: Columns, end: str) -> None:
 
 
 def _answer_json(answer: Answer) -> dict[str, Any]:
-    hits = [asdict(hit) | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6)} for hit in answer.hits]
+    hits = [
+        asdict(hit)
+        | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6), "confidence": _rounded(hit.confidence)}
+        for hit in answer.hits
+    ]
     closest = None if answer.closest is None else round(answer.closest, 6)
     fields = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
+    fields |= {"match": _rounded(answer.match), "min_match": _rounded(answer.min_match)}
     return fields | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 6)
 
 
 def _line(text: str) -> None:

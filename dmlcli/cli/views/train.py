@@ -1,6 +1,7 @@
 """Training report."""
 
 import shlex
+from collections.abc import Mapping
 
 from dmlcli.cli import formatting
 from dmlcli.report.train import TrainReport
@@ -14,6 +15,7 @@ def show(report: TrainReport) -> None:
         ("validation", report.validation),
         ("MAP@R", _change(report)),
         *((f"  {name} products", _gain(one["chosen"], one["frozen"])) for name, one in report.searches.items()),
+        *((f"Product Recall, {name}", _product_recall(one)) for name, one in report.product_recall.items()),
         ("chosen", report.chosen),
         *([("reason", report.reason)] if report.reason else []),
         *([("replaced", _way_back(report.replaced))] if report.replaced else []),
@@ -32,6 +34,10 @@ def _change(report: TrainReport) -> str:
     if report.score is None or report.frozen_score is None:
         return "not measured: no photos could be held out (dmlcli eval scores any catalog)"
     return _gain(report.score, report.frozen_score)
+
+
+def _product_recall(found: Mapping[str, float]) -> str:
+    return ", ".join(f"@{name.partition('@')[2]} {formatting.percent(share)}" for name, share in found.items())
 
 
 def _gain(score: float, frozen: float) -> str:

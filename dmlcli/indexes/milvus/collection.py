@@ -156,6 +156,20 @@ class Collection:
         condition = f"product == {text(entities.stored(product))}"
         return self._ids(f"({condition}) and ({among.text})" if among is not None else condition)
 
+    def of_products(self, products: Sequence[str], among: Condition | None = None) -> list[Ids]:
+        """The ids of the images of each product, by one question to the server."""
+        if not products:
+            return []
+        names = ", ".join(text(entities.stored(product)) for product in products)
+        condition = f"product in [{names}]" if among is None else f"product in [{names}] and ({among.text})"
+        found = self.server.some(condition, ["product"])
+        if len(found) == MOST:  # an answer holds no more
+            found = [row for page in self.server.every(["product"], condition) for row in page]
+        own: dict[str, list[int]] = {product: [] for product in products}
+        for row in found:
+            own[entities.name(row["product"])].append(row["id"])
+        return [np.array(sorted(own[product]), dtype=np.int64) for product in products]
+
     def named(self, asked: str) -> tuple[Ids, Photo]:
         """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
         ids = self.of_product(asked)

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from dmlcli.report.compare import CLOSED, FROZEN, CompareReport, Contender, reco
 from dmlcli.workspace import Workspace
 
 Scores = dict[str, dict[str, NDArray[np.float64]]]  # of each query, by search and metric
+ProductRecall = dict[str, Any]  # fields of a row: Recall@K by product, by metric
 
 
 def compare_losses(
@@ -103,7 +105,8 @@ def _contenders(fold: Fold, recipe: Recipe, specs: Sequence[str]) -> Iterator[Co
     searches = fold.validation.searches
     baseline = _scores(searches, fold.validation.baseline.numpy())
     lda: Scores | None = None
-    yield _contender(_unscored(FROZEN, 0.0), searches, baseline, baseline)
+    frozen_products = _product_recall(searches, fold.validation.baseline.numpy())
+    yield replace(_contender(_unscored(FROZEN, 0.0), searches, baseline, baseline), **frozen_products)
     started = time.perf_counter()
     for spec, vectors, trouble in train_heads(fold, recipe, specs):
         row = _unscored(spec or CLOSED, time.perf_counter() - started, trouble)
@@ -112,7 +115,7 @@ def _contenders(fold: Fold, recipe: Recipe, specs: Sequence[str]) -> Iterator[Co
         else:
             scores = _scores(searches, vectors)
             lda = lda or scores
-            yield _contender(row, searches, scores, baseline, lda)
+            yield replace(_contender(row, searches, scores, baseline, lda), **_product_recall(searches, vectors))
         started = time.perf_counter()
 
 
@@ -123,6 +126,12 @@ def _unscored(name: str, seconds: float, trouble: str = "") -> Contender:
 
 def _scores(searches: Searches, vectors: Vectors) -> Scores:
     return {name: metrics.score(searches.rank(name, vectors)) for name in searches.names}
+
+
+def _product_recall(searches: Searches, vectors: Vectors) -> ProductRecall:
+    """Return the fields of a row with Recall@K by product, where products are ranked by their best image."""
+    fields = {"unseen": "product_recall", "seen": "seen_product_recall"}
+    return {fields[name]: searches.product_recall(name, vectors, 0.0) for name in searches.names}
 
 
 def _contender(

@@ -16,6 +16,7 @@ from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import distributed, refit, worker
+from dmlcli.learn.training.answer_fit import FoldResults, fit_answers
 from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
@@ -38,6 +39,7 @@ class ValidationResult:
     frozen_score: float | None = None
     score: float | None = None
     searches: dict[str, dict[str, float]] = field(default_factory=dict)  # by name: of `frozen` and `chosen`
+    product_recall: dict[str, dict[str, float]] = field(default_factory=dict)  # by search and metric, of `chosen`
     reason: str = ""  # why the frozen backbone is kept, where training did not help
 
 
@@ -202,6 +204,7 @@ def _save(
     if not selection.keeps_baseline:
         threshold = refit.unknown_product_threshold(plan, best)
         network = refit.finish(data, plan, best, recipe, device, again=not selection.interrupted)
+    of_answers = fit_answers(data, plan, best)
     validation = ValidationResult(
         summary=plan.summary,
         frozen_score=selection.baseline.score,
@@ -209,9 +212,10 @@ def _save(
         searches={
             name: {"frozen": selection.baseline.scores[name], "chosen": score} for name, score in best.scores.items()
         },
+        product_recall=of_answers.product_recall,
         reason=selection.reason(recipe.purpose),
     )
-    record = _record(data, recipe, validation, best.origin, threshold)
+    record = _record(data, recipe, validation, best.origin, threshold, of_answers)
     same_backbone = not selection.keeps_baseline and (best.stage == "head" or not best.epochs)
     samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
     model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
@@ -233,6 +237,7 @@ def _record(
     validation: ValidationResult,
     origin: str,
     open_set: dict[str, float] | None,
+    of_answers: FoldResults,
 ) -> ModelRecord:
     """Return what model.json holds of a training."""
     items = data.photos.items
@@ -249,6 +254,8 @@ def _record(
             "searches": validation.searches,
             "chosen": origin,
             "open_set": open_set,
+            "product_recall": of_answers.product_recall,
+            "answers": asdict(of_answers.answers) if of_answers.answers else None,
         },
     )
 

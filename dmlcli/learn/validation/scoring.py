@@ -7,7 +7,10 @@ import numpy as np
 from dmlcli.embeddings import Vectors
 from dmlcli.learn.validation.folds import Search
 from dmlcli.metrics import Interval, Values, interval95, map_at_r
-from dmlcli.ranking import Ranks, rankings
+from dmlcli.ranking import Groups, ProductRanks, Ranks, rankings
+from dmlcli.ranking import search as search_rows
+
+PRODUCT_RECALL = (1, 3, 5)  # the K of Recall@K by product
 
 
 class Searches:
@@ -21,6 +24,11 @@ class Searches:
 
     def __bool__(self) -> bool:
         return bool(self._searches)
+
+    @property
+    def by_name(self) -> Mapping[str, Search]:
+        """The searches, whose rows are those of all images."""
+        return self._searches
 
     @property
     def names(self) -> list[str]:
@@ -43,6 +51,34 @@ class Searches:
         products = [self._products[row] for row in search.gallery]
         own_rows = np.searchsorted(search.gallery, search.queries) if {*search.queries} <= {*search.gallery} else None
         return rankings(vectors[queries], vectors[gallery], self.query_products(name), products, own_rows=own_rows)
+
+    def product_ranks(self, name: str, vectors: Vectors, weight: float) -> Ranks:
+        """Return the rank of the right product of each query (Q,), without those that no image can be found for.
+
+        Args:
+            name: of the search.
+            vectors: (len(rows), D), unit length.
+            weight: of `product_score`, which products are ranked by.
+        """
+        search = self._searches[name]
+        queries, gallery = np.searchsorted(self.rows, search.queries), np.searchsorted(self.rows, search.gallery)
+        products = [self._products[row] for row in search.gallery]
+        own_rows = np.searchsorted(search.gallery, search.queries) if {*search.queries} <= {*search.gallery} else None
+        ranks = ProductRanks(products, weight)
+        groups = Groups(self.query_products(name), products)
+        every = search_rows(vectors[queries], vectors[gallery], groups, own_rows=own_rows)
+        return np.array([ranks.rank(one.right, one.wrong) for one in every if len(one.right)], dtype=np.int64)
+
+    def product_recall(self, name: str, vectors: Vectors, weight: float) -> dict[str, float]:
+        """Return Recall@K by product in [0, 1] of one search, for K of 1, 3 and 5; none where nothing can be found.
+
+        Args:
+            name: of the search.
+            vectors: (len(rows), D), unit length.
+            weight: of `product_score`, in [0, 1].
+        """
+        ranks = self.product_ranks(name, vectors, weight)
+        return {f"product_recall@{k}": float((ranks <= k).mean()) for k in PRODUCT_RECALL} if len(ranks) else {}
 
     def scores(self, vectors: Vectors) -> dict[str, float]:
         """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""

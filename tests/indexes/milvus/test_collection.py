@@ -91,7 +91,9 @@ SAME = [
     ["--like", "p3", "--minus", "p7"],
     ["--like", "p3", "--min-score", "0.5"],
     ["--like", "p3", "--min-score", "0.9999"],
-    ["--like", "p3", "--min-score", "auto"],
+    ["--like", "p3", "--max-false-accepts", "5%"],
+    ["--like", "p3", "--pool", "top3", "--where", "price > 3"],
+    ["--like", "7.png", "--by", "image"],
     ["--like", "p3", "--where", "price > 1000"],
     ["--vector", "one.npy"],
 ]

@@ -1,0 +1,77 @@
+"""What cross-validation says of the answers of the selected candidate: probabilities, and Recall@K by product."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from dmlcli.learn.networks.heads import BlendHead
+from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate
+from dmlcli.learn.validation import answers
+from dmlcli.learn.validation.head_selection import new_head, solve
+from dmlcli.learn.validation.plan import ValidationPlan
+from dmlcli.learn.validation.training_data import Fold, TrainingData
+from dmlcli.search.confidence import AnswerModel
+from dmlcli.types import Vectors
+
+
+@dataclass(frozen=True)
+class FoldResults:
+    """What the folds say of answers."""
+
+    answers: AnswerModel | None = None  # None where too little was held out, or a backbone was trained
+    product_recall: dict[str, dict[str, float]] = field(default_factory=dict)  # by search and metric
+
+
+def fit_answers(data: TrainingData, plan: ValidationPlan, best: Candidate) -> FoldResults:
+    """Fit the probabilities of answers to the searches of the folds.
+
+    Nothing is fitted for a trained backbone, whose features would have to be computed once more for all photos, and
+    for synthetic queries, which resemble their photos more than new photos do.
+
+    Args:
+        data: all photos.
+        plan: the folds.
+        best: the candidate that is kept.
+    """
+    if data.uses_synthetic_queries:
+        return FoldResults()
+    products = [item.product for item in data.photos.items]
+    folds = [(fold, vectors) for fold, vectors in _embedded(data, plan, best) if fold.validation]
+    fitted = answers.fit(
+        [
+            answers.fold_answers(products, fold.train.rows, fold.validation.searches.by_name, vectors)
+            for fold, vectors in folds
+        ]
+    )
+    weight = fitted.product_weight if fitted else 0.0
+    found: dict[str, list[dict[str, float]]] = {}
+    for fold, vectors in folds:
+        searches = fold.validation.searches
+        for name in searches.names:
+            found.setdefault(name, []).append(searches.product_recall(name, vectors[searches.rows], weight))
+    recall = {name: _mean([one for one in every if one]) for name, every in found.items()}
+    return FoldResults(fitted, {name: one for name, one in recall.items() if one})
+
+
+@torch.no_grad()
+def _embedded(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Iterator[tuple[Fold, Vectors]]:
+    """Yield each fold that the candidate was scored in, with its embeddings (N, D) of all photos."""
+    if best.epochs:
+        if best.stage == "head":
+            head = new_head(plan.folds[0], plan.head_spec)
+            head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
+            yield plan.folds[0], head(data.search_features).numpy()
+        return
+    for fold in plan.folds:
+        if best.origin in (FROZEN, POOLED):
+            yield fold, (data.baseline if best.origin == FROZEN else data.search_features).numpy()
+        else:
+            solved: BlendHead = new_head(fold, plan.head_spec)
+            solve(solved, fold).fill(solved, plan.head_params)
+            yield fold, solved(data.search_features).numpy()
+
+
+def _mean(found: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in found])) for name in (found[0] if found else {})}

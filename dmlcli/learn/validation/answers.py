@@ -1,0 +1,184 @@
+"""Fits the probabilities of answers (search/confidence.py) to the photos that the folds held out.
+
+Three kinds of searches are made in each fold, all of them in photos that the fold was fitted on: held-out photos of
+seen products; photos of unseen products, whose products are unknown there; and these once more with the other photos
+of their products added to the gallery, as when products are added to an index.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmlcli.learn.validation.folds import Search
+from dmlcli.product_score import COMPARED
+from dmlcli.search.confidence import LEVELS, PROPERTIES, AnswerModel, properties, softmax, summary
+from dmlcli.types import Rows, Scores, Vectors
+
+Floats = NDArray[np.float64]
+_FEWEST = 30  # photos of each kind; with fewer, a probability would mean nothing
+_MOST = 800  # photos of each kind and fold
+_STEPS, _SMALL = 100, 1e-8
+_PRIOR = 1.0  # precision of the prior on standardized weights
+
+
+class Found(NamedTuple):
+    """The products that one query found, and which is the right one."""
+
+    scores: Floats  # (C, 2) the best image and the mean of the best three of each product, at most COMPARED
+    right: int  # place of the right product, -1 where it is not among them
+
+
+class FoldAnswers(NamedTuple):
+    """What the queries of one or several folds found."""
+
+    seen: list[Found]  # photos of products that the fold was fitted on
+    added: list[Found]  # photos of other products, whose images were added to the gallery
+    unknown: list[Found]  # the same photos without these images
+
+
+def fold_answers(
+    products: Sequence[str], fitted: Sequence[int], searches: Mapping[str, Search], vectors: Vectors
+) -> FoldAnswers:
+    """Search with what a fold held out.
+
+    Args:
+        products: (N,) of all images.
+        fitted: the rows that the fold was fitted on.
+        searches: the validation searches of the fold.
+        vectors: (N, D) unit embeddings of all images by the fold's network.
+    """
+    names = np.asarray(products, dtype=object).astype(str)
+    gallery = np.asarray(fitted, dtype=np.int64)
+    seen, added, unknown = [], [], []
+    if "seen" in searches:
+        seen += _found(names, _few(searches["seen"].queries), gallery, vectors)
+    if "unseen" in searches:
+        queries = _few(searches["unseen"].queries)
+        unknown += _found(names, queries, gallery, vectors)
+        if not {*queries.tolist()} & {*searches["unseen"].gallery}:  # else photos of one series would find each other
+            more = np.concatenate([gallery, np.asarray(searches["unseen"].gallery, dtype=np.int64)])
+            added += _found(names, queries, more, vectors)
+    return FoldAnswers(seen, added, unknown)
+
+
+def fit(folds: Sequence[FoldAnswers]) -> AnswerModel | None:
+    """Fit the probabilities to all folds; None where too little was held out.
+
+    `confidence` is fitted to photos of seen and of added products. `match` separates unknown products from seen ones,
+    and from added ones only where no others were searched for: their photos lie between the two.
+    """
+    seen = [one for fold in folds for one in fold.seen]
+    added = [one for fold in folds for one in fold.added]
+    unknown = [one for fold in folds for one in fold.unknown]
+    findable = [one for one in [*seen, *added] if one.right >= 0]
+    known = seen or added
+    if min(len(known), len(findable), len(unknown)) < _FEWEST:
+        return None
+    weight, sharpness = fit_softmax(findable)
+    draft = AnswerModel(weight, sharpness, [0.0] * (PROPERTIES + 1), [], [], len(known) + len(unknown), len(folds))
+    every = np.array([properties(one.scores, draft.scores(one.scores)) for one in [*known, *unknown]])
+    is_right = np.array([one.right == int(draft.scores(one.scores).argmax()) for one in known] + [False] * len(unknown))
+    is_known = np.arange(len(every)) < len(known)
+    match = fit_logistic(every, is_right, np.where(is_known, 1.0, len(known) / len(unknown)))
+    log_odds = every @ match[:-1] + match[-1]
+    shares = np.linspace(0, 1, LEVELS)
+    return replace(
+        draft,
+        match=match.tolist(),
+        unknown=np.quantile(log_odds[~is_known], shares).tolist(),
+        right=np.quantile(log_odds[is_right], shares).tolist(),
+    )
+
+
+def fit_softmax(found: Sequence[Found]) -> tuple[float, float]:
+    """Return the weight of the mean of three in [0, 1] and the sharpness, of greatest likelihood; Newton's method.
+
+    Args:
+        found: queries whose right product is among those found.
+    """
+    most = max(len(one.scores) for one in found)
+    inputs = np.full((len(found), most, 2), 0.0)
+    offset = np.full((len(found), most), -np.inf)
+    target = np.zeros((len(found), most))
+    for query, one in enumerate(found):
+        inputs[query, : len(one.scores)], offset[query, : len(one.scores)] = one.scores, 0.0
+        target[query, one.right] = 1
+    both = _newton(inputs, offset, target)
+    if (both >= 0).all():
+        return float(both[1] / max(both.sum(), _SMALL)), float(both.sum())
+    column = int(both.argmax())  # of the two, the one that says something
+    alone = _newton(inputs[:, :, [column]], offset, target)
+    return float(column), max(float(alone[0]), 0.0)
+
+
+def fit_logistic(inputs: Floats, target: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Return the weights (P + 1,) of a logistic regression, the constant last; Newton's method.
+
+    Args:
+        inputs: (N, P).
+        target: (N,).
+        weights: (N,) of the rows.
+    """
+    center, spread = inputs.mean(axis=0), inputs.std(axis=0) + _SMALL
+    rows = np.column_stack([(inputs - center) / spread, np.ones(len(inputs))])
+    prior = np.diag([*[_PRIOR] * inputs.shape[1], _SMALL])
+    found = np.zeros(rows.shape[1])
+    for _ in range(_STEPS):
+        guess = 1 / (1 + np.exp(-np.clip(rows @ found, -50, 50)))
+        slope = rows.T @ (weights * (guess - target)) + prior @ found
+        curvature = (rows * (weights * guess * (1 - guess))[:, None]).T @ rows + prior
+        step = np.linalg.solve(curvature, slope)
+        found -= step
+        if np.abs(step).max() < _SMALL:
+            break
+    plain = found[:-1] / spread
+    return np.append(plain, found[-1] - plain @ center)
+
+
+def _newton(inputs: Floats, offset: Floats, target: Floats) -> Floats:
+    """Return the weights (P,) of a softmax over products (Q, C, P) that gives the targets (Q, C) most likelihood."""
+    prior = np.eye(inputs.shape[-1]) * 1e-3
+
+    def loss(weights: Floats) -> float:
+        logits = inputs @ weights + offset
+        most = logits.max(axis=1)
+        total = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
+        return float((total - (inputs @ weights * target).sum(axis=1)).sum() + weights @ prior @ weights / 2)
+
+    weights = np.zeros(inputs.shape[-1])
+    for _ in range(_STEPS):
+        guess = softmax(inputs @ weights + offset)
+        slope = np.einsum("qc,qcp->p", guess - target, inputs) + prior @ weights
+        mean = np.einsum("qc,qcp->qp", guess, inputs)
+        curvature = np.einsum("qc,qcp,qcr->pr", guess, inputs, inputs) - mean.T @ mean + prior
+        step = np.linalg.solve(curvature, slope)
+        while loss(weights - step) > loss(weights) and np.abs(step).max() >= _SMALL:
+            step /= 2  # a whole step may overshoot
+        weights = weights - step
+        if np.abs(step).max() < _SMALL:
+            break
+    return weights
+
+
+def _found(names: NDArray[np.str_], queries: Rows, gallery: Rows, vectors: Vectors) -> list[Found]:
+    """Search rows of `vectors` in others, product by product."""
+    of = names[gallery]
+    order = np.argsort(of, kind="stable")
+    gallery, (products, starts) = gallery[order], np.unique(of[order], return_index=True)
+    ends = [*starts[1:], len(gallery)]
+    found, searched = [], vectors[gallery]
+    for query in queries:
+        cosines: Scores = searched @ vectors[query]
+        best = np.maximum.reduceat(cosines, starts)
+        first = np.argsort(-best, kind="stable")[:COMPARED]
+        scores = np.array([summary(cosines[starts[place] : ends[place]]) for place in first])
+        right = np.flatnonzero(products[first] == names[query])
+        found.append(Found(scores, int(right[0]) if len(right) else -1))
+    return found
+
+
+def _few(rows: Sequence[int]) -> Rows:
+    return np.asarray(rows, dtype=np.int64)[:: -(-len(rows) // _MOST)]
