@@ -116,7 +116,7 @@ def _fitting(answers: list[Answer], columns: Columns | None) -> list[list[_Tile]
         hits = [
             _Tile(
                 Photo(Path(hit.image), hit.box),
-                f"{hit.rank}   {hit.score:.3f}",
+                "   ".join(filter(None, (str(hit.rank), f"{hit.score:.3f}", hit.percent()))),
                 (hit.product or Path(hit.image).name, *(columns.texts(hit) if columns else ())),
                 False,
             )

@@ -22,6 +22,7 @@ class _ShownHit:
     rank: int
     name: str
     score: float
+    confidence: str  # in percent; "" where it is not known
     cosine_percent: int  # the length of the bar
     picture: Thumbnail
     facts: dict[str, str]  # category and the user's columns
@@ -97,6 +98,7 @@ class _Page:
             rank=hit.rank,
             name=name,
             score=hit.score,
+            confidence=hit.percent(),
             cosine_percent=round(100 * max(hit.cosine, 0)),
             picture=self._photos[key]._replace(name=f"rank {hit.rank}: {name}"),
             facts={column: text for column, text in facts if text},
@@ -113,7 +115,7 @@ def _note(answer: Answer, most: int) -> str:
         return f"The first {most} of {len(answer.hits)} hits are shown."
     if answer.hits:
         return ""
-    reason = "Not in the catalog" if answer.min_score is not None else "Nothing was found"
+    reason = "Not in the catalog" if {answer.min_score, answer.min_match} != {None} else "Nothing was found"
     closest = "" if answer.closest is None else f" (the closest has {answer.closest:.3f})"
     return f"{reason}{closest}."
 

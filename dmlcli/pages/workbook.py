@@ -27,8 +27,17 @@ _PIXELS, _GAP = 120, 4  # the longer side of a thumbnail, and the space around i
 _MOST_PICTURES = 2500  # in one workbook, so that spreadsheets can open it; later rows have none
 _MOST_ROWS, _MOST_LETTERS = 1_048_576, 32_767  # of a sheet and of a cell, in every version of the format
 _UNIT = 9525  # of a position on a sheet: a pixel has as many
-_FIRST = ("query photo", "query", "rank", "photo", "product", "score")
-_WIDTHS = {"query photo": 18, "photo": 18, "query": 30, "product": 30, "image": 40, "rank": 6, "score": 9}
+_FIRST = ("query photo", "query", "rank", "photo", "product", "score", "confidence")
+_WIDTHS = {
+    "query photo": 18,
+    "photo": 18,
+    "query": 30,
+    "product": 30,
+    "image": 40,
+    "rank": 6,
+    "score": 9,
+    "confidence": 11,
+}
 _FONT = "Calibri"  # as in cells without a font of their own
 _WIDTH = 16  # of other columns, in digits
 
@@ -119,6 +128,8 @@ class _Hits:
         self._picture(4, Photo(Path(hit.image), hit.box))
         self._text(5, hit.product)
         self._number(6, round(hit.score, 6), 3)
+        if hit.confidence is not None:
+            self._number(7, round(hit.confidence, 6), 3)
         for place, (name, decimals) in enumerate(self._columns.decimals.items(), start=len(_FIRST) + 1):
             value = hit.cell(name)
             if isinstance(value, int | float):

@@ -38,6 +38,10 @@ class Hit:
     confidence: "Share | None" = None
     """Probability that this is the right product if the index holds the right one; null where it is not known."""
 
+    def percent(self) -> str:
+        """Return the confidence in whole percent, "" where it is not known; none is shown as certain."""
+        return "" if self.confidence is None else f"{min(99, round(100 * self.confidence))} %"
+
     def cell(self, column: str) -> Any:
         """Return what the catalog says in a column: `category` or one of its own; None or "" for nothing."""
         return self.category if column == "category" else self.columns.get(column)

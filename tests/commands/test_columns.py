@@ -71,6 +71,7 @@ def test_csv_has_all_columns_and_no_formula(cli: Cli) -> None:
         "score",
         "product",
         "image",
+        "confidence",
         "category",
         "title",
         "price",
@@ -164,7 +165,7 @@ def test_a_workbook_has_photos_links_and_plain_cells(cli: Cli, tmp_path: Path) -
     sheet = openpyxl.load_workbook(tmp_path / "hits.xlsx")["hits"]
     head, *rows = sheet.iter_rows()
     names = [cell.value for cell in head]
-    assert names == ["query photo", "query", "rank", "photo", "product", "score", *COLUMNS, "image"]
+    assert names == ["query photo", "query", "rank", "photo", "product", "score", "confidence", *COLUMNS, "image"]
     assert len(rows) == 2 * len(CELLS)
     assert all(cell.data_type in ("s", "n") for row in rows for cell in row)
     cells = [dict(zip(names, row, strict=True)) for row in rows]
@@ -181,7 +182,7 @@ def test_a_workbook_has_photos_links_and_plain_cells(cli: Cli, tmp_path: Path) -
 def test_a_query_without_hits_has_a_row(cli: Cli, tmp_path: Path) -> None:
     found = cli("query", PHOTO, "--where", "price > 900", "-o", tmp_path / "hits.xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "hits.xlsx")["hits"]
-    assert found.code == 1 and [cell.value for cell in sheet[2]] == [None, PHOTO, *[None] * (len(COLUMNS) + 5)]
+    assert found.code == 1 and [cell.value for cell in sheet[2]] == [None, PHOTO, *[None] * (len(COLUMNS) + 6)]
 
 
 def test_a_missing_openpyxl_is_an_error_with_the_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What a workbook cannot hold is cut or left out with a warning."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
@@ -39,12 +40,18 @@ def answer(shop: Path, **columns: object) -> Answer:
 
 def test_a_text_that_is_too_long_is_cut_with_a_warning(shop: Path, tmp_path: Path, warnings: list[str]) -> None:
     _, row = book(tmp_path, [answer(shop, note="a" * 40_000)], "note")
-    assert row[6] == "a" * 32_766 + "…" and "cut after 32767 characters, the maximum: 1" in warnings[0]
+    assert row[7] == "a" * 32_766 + "…" and "cut after 32767 characters, the maximum: 1" in warnings[0]
+
+
+def test_a_confidence_is_a_number(shop: Path, tmp_path: Path) -> None:
+    sure = answer(shop)
+    head, row = book(tmp_path, [sure._replace(hits=(replace(sure.hits[0], confidence=0.931),))])
+    assert dict(zip(head, row, strict=True))["confidence"] == 0.931
 
 
 def test_control_characters_are_escaped(shop: Path, tmp_path: Path) -> None:
     _, row = book(tmp_path, [answer(shop, note="a\x00\x1b[2Jb\udcffc\u202e")], "note")
-    assert row[6] == "a\\x00\\x1b[2Jb\\xffc\\u202e"
+    assert row[7] == "a\\x00\\x1b[2Jb\\xffc\\u202e"
 
 
 def test_photos_and_rows_that_do_not_fit_are_counted(
@@ -59,4 +66,4 @@ def test_photos_and_rows_that_do_not_fit_are_counted(
 
 def test_a_photo_that_is_gone_leaves_its_row(shop: Path, tmp_path: Path) -> None:
     _, row = book(tmp_path, [Answer("gone.jpg", (Hit(1, 0.5, "mug", "gone too.jpg"),))])
-    assert row == [None, "gone.jpg", 1, None, "mug", 0.5, "gone too.jpg"]
+    assert row == [None, "gone.jpg", 1, None, "mug", 0.5, None, "gone too.jpg"]

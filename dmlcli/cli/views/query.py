@@ -10,7 +10,7 @@ from dmlcli import printable
 from dmlcli.cli import formatting
 from dmlcli.report.query import Answer, Columns, Hit, QueryReport
 
-_HEAD = ("query", "rank", "score", "product", "image")  # of CSV
+_HEAD = ("query", "rank", "score", "product", "image", "confidence")  # of CSV
 
 
 def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False, output: Path | None = None) -> int:
@@ -73,7 +73,7 @@ def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
     for hit in answer.hits:
         style = "bold" if hit.rank == 1 else ""
         score, product = formatting.text(f"{hit.score:.3f}", style), formatting.text(hit.product or "-", style)
-        cells = [formatting.text(_share(hit.confidence), style)] if sure else []
+        cells = [formatting.text(hit.percent() or "-", style)] if sure else []
         cells += [product, *(formatting.text(cell, style) for cell in (columns.texts(hit) if names else ()))]
         formatting.add_row(table, str(hit.rank), score, *cells, formatting.file_link(hit.image, "dim"))
     if not answer.hits:
@@ -92,11 +92,6 @@ def _with_pictures() -> Callable[[Answer, Columns, str], None]:
         _answer_table(answer, columns, end)
 
     return write
-
-
-def _share(confidence: float | None) -> str:
-    """Return a probability in whole percent; none is shown as certain."""
-    return "-" if confidence is None else f"{min(99, round(100 * confidence))} %"
 
 
 def _why_empty(answer: Answer) -> str:
@@ -127,7 +122,8 @@ def _answer_tsv(answer: Answer, columns: Columns, _: str) -> None:
 
 def _answer_csv(answer: Answer, columns: Columns, _: str) -> None:
     for hit in answer.hits:
-        _line(printable.csv([*_cells(answer, hit), *columns.texts(hit)]))
+        confidence = "" if hit.confidence is None else f"{hit.confidence:.6f}"
+        _line(printable.csv([*_cells(answer, hit), confidence, *columns.texts(hit)]))
 
 
 def _csv_head(columns: Columns) -> list[str]:
