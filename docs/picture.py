@@ -1,4 +1,4 @@
-"""Draw docs/query.svg: a query by product on the sample catalog, as a terminal shows it.
+"""Draw docs/query.svg: a query on the sample catalog, as a terminal shows it.
 
 Run in a folder whose workspace was trained on sample_data/catalog, copied there as `catalog`, with a photo `img.jpg`.
 """
@@ -16,8 +16,8 @@ WIDTH = 78
 
 
 def main() -> None:
-    """Run `dmlcli query img.jpg --by product -k 5` and record what it prints."""
-    command = "dmlcli query img.jpg --by product -k 5"
+    """Run `dmlcli query img.jpg -k 5` and record what it prints."""
+    command = "dmlcli query img.jpg -k 5"
     environment = os.environ | {"FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}
     arguments = [sys.executable, "-m", *command.split(), "--format", "table"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
