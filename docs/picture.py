@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 78
+WIDTH = 92
 
 
 def main() -> None:

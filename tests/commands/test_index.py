@@ -25,7 +25,7 @@ def test_a_catalog_is_indexed_and_found(cli: Cli, shop: Path, plain_model: Path,
     keys = "schema output images products dim kind model recall microseconds memory why added removed skipped parity"
     assert list(report) == keys.split()
     assert (report["images"], report["products"], report["skipped"]) == (12, 4, [])
-    rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2).out.splitlines()
+    rows = cli("query", shop / "product-01" / "2.png", "-w", place, "-k", 2, "--by", "image").out.splitlines()
     assert rows[0].split("\t")[2:4] == ["1.000000", "product-01"] and rows[1].split("\t")[3] == "product-01"
 
 
@@ -36,7 +36,7 @@ def test_indexing_again_follows_the_catalog(cli: Cli, shop: Path, plain_model: P
     (shop / "product-04" / "0.png").write_bytes(encoded(photo(4)))
     (shop / "product-00" / "0.png").unlink()
     assert cli("index", shop, *common).code == 0
-    hits = cli("query", shop / "product-04" / "0.png", "-w", tmp_path / "w", "-k", 100).out.splitlines()
+    hits = cli("query", shop / "product-04" / "0.png", "-w", tmp_path / "w", "-k", 100, "--by", "image").out.splitlines()
     assert len(hits) == 12 and hits[0].split("\t")[3] == "product-04"
     assert not any("product-00/0.png" in hit.split("\t")[4] for hit in hits)
 
@@ -64,7 +64,7 @@ def test_embeddings_of_any_tool_are_indexed(cli: Cli, tmp_path: Path, plain_mode
     picture.write_bytes(encoded(photo(1)))
     found = cli("query", picture, "--index", tmp_path / "i", "-w", place)
     assert found.code == 4 and "without a model" in found.err and "--model" in found.err
-    found = cli("query", picture, "--index", tmp_path / "i", "--model", plain_model)
+    found = cli("query", picture, "--index", tmp_path / "i", "--model", plain_model, "--by", "image")
     assert found.code == 0 and len(found.out.splitlines()) == 6
 
 
