@@ -36,7 +36,9 @@ def test_indexing_again_follows_the_catalog(cli: Cli, shop: Path, plain_model: P
     (shop / "product-04" / "0.png").write_bytes(encoded(photo(4)))
     (shop / "product-00" / "0.png").unlink()
     assert cli("index", shop, *common).code == 0
-    hits = cli("query", shop / "product-04" / "0.png", "-w", tmp_path / "w", "-k", 100, "--by", "image").out.splitlines()
+    hits = cli(
+        "query", shop / "product-04" / "0.png", "-w", tmp_path / "w", "-k", 100, "--by", "image"
+    ).out.splitlines()
     assert len(hits) == 12 and hits[0].split("\t")[3] == "product-04"
     assert not any("product-00/0.png" in hit.split("\t")[4] for hit in hits)
 
