@@ -70,14 +70,7 @@ def eval(
     from dmlcli.evaluation.ranked_lists import open_lists
     from dmlcli.workspace import find, need
 
-    if (query_split is None) != (gallery_split is None) and queries is None:
-        raise UsageError(
-            "--query-split and --gallery-split must be used together", hint="or use a catalog with --queries"
-        )
-    if ranked is not None and (against is not None or model is not None or rerank or dry_run):
-        raise UsageError(
-            "--ranked cannot be combined with --against, --model, --rerank or --dry-run", hint="remove the other option"
-        )
+    _check((query_split, gallery_split), queries, ranked, against or model or rerank or dry_run)
     request = Request(
         path=Path(catalog) if catalog else None,
         queries=Path(queries) if queries else None,
@@ -127,6 +120,18 @@ def eval(
         report = replace(report, page=str(html))
         write(Path(html), report, Path(catalog).absolute().name if catalog else "")
     return report
+
+
+def _check(splits: tuple[str | None, str | None], queries: Path | None, ranked: Path | None, excluded: object) -> None:
+    """Raise UsageError for options that exclude each other or need one another."""
+    if splits.count(None) == 1 and queries is None:
+        raise UsageError(
+            "--query-split and --gallery-split must be used together", hint="or use a catalog with --queries"
+        )
+    if ranked is not None and excluded:
+        raise UsageError(
+            "--ranked cannot be combined with --against, --model, --rerank or --dry-run", hint="remove the other option"
+        )
 
 
 def _ways(asked: list[str]) -> "list[Rerank]":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dmlcli.indexes.gallery import Gallery, ItemTable
     from dmlcli.model import Model
     from dmlcli.options.query import _Vectors as Vectors
-    from dmlcli.report.query import Columns, QueryReport
+    from dmlcli.report.query import Answer, Columns, QueryReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.confidence import AnswerModel
     from dmlcli.search.encoding import Encode
@@ -96,12 +96,7 @@ def query(
         not photo_inputs.are_none(images) or files_from is not None or any(one.vector is None for one in against)
     )
     found = _matching(opened, model, workspace) if to_encode else _if_here(opened, model)
-    likely = _answer_model(found)
-    if likely is None and min_confidence is not None:
-        raise CannotRun(
-            f"--min-confidence needs probabilities, which the model of {opened.place} does not have",
-            hint="they are fitted by dmlcli train where it holds photos out (docs/query.md); or use --min-score 0.6",
-        )
+    likely = _answer_model(found, opened, min_confidence is not None)
     accepted = _accepted(likely, rate)
     if rate is not None and accepted is None:
         min_score = _calibrated(opened, items, found, rate)
@@ -126,15 +121,7 @@ def query(
         encode = _encoder(found, not several, device, provider)
     skipped: list[Skipped] = []
     answers = QueryEngine(opened, items, plan, encode).answers(asked, against, skipped if several else None)
-    if sheet is not None:
-        from dmlcli.pages.contact_sheet import drawing
-
-        answers = drawing(Path(sheet), answers, _heading(opened), shown if shown.chosen else None)
-    if html is not None:
-        from dmlcli.pages.hits import writing
-
-        answers = writing(Path(html), answers, _heading(opened), shown)
-    return QueryReport(opened.place, answers, skipped, shown)
+    return QueryReport(opened.place, _drawn(answers, sheet, html, opened, shown), skipped, shown)
 
 
 def _check(
@@ -173,6 +160,21 @@ def _check_place(target: Path) -> None:
     from dmlcli import storage
 
     storage.check_writable(target, new_folders=False)
+
+
+def _drawn(
+    answers: "Iterator[Answer]", sheet: Path | None, html: Path | None, gallery: "Gallery", shown: "Columns"
+) -> "Iterator[Answer]":
+    """Yield the answers unchanged, and draw the contact sheet and the page after the last one."""
+    if sheet is not None:
+        from dmlcli.pages.contact_sheet import drawing
+
+        answers = drawing(Path(sheet), answers, _heading(gallery), shown if shown.chosen else None)
+    if html is not None:
+        from dmlcli.pages.hits import writing
+
+        answers = writing(Path(html), answers, _heading(gallery), shown)
+    return answers
 
 
 def _heading(gallery: "Gallery") -> dict[str, str]:
@@ -261,9 +263,14 @@ def _rate(asked: object) -> float | None:
     return rate
 
 
-def _answer_model(model: "Model | None") -> "AnswerModel | None":
-    """Return the probabilities of answers that cross-validation fitted; None where it fitted none."""
+def _answer_model(model: "Model | None", gallery: "Gallery", needed: bool) -> "AnswerModel | None":
+    """Return the probabilities of answers that cross-validation fitted; None, or CannotRun, where it fitted none."""
     if model is None or model.record.answers is None:
+        if needed:
+            raise CannotRun(
+                f"--min-confidence needs probabilities, which the model of {gallery.place} does not have",
+                hint="dmlcli train fits them if it can hold photos out (docs/query.md); or use --min-score 0.6",
+            )
         return None
     from dmlcli.search.confidence import AnswerModel
 

@@ -96,7 +96,7 @@ def test_json_is_one_object(photo: str, cli: Cli, mission: Mission) -> None:
 
 def test_csv_has_a_header(photo: str, cli: Cli) -> None:
     rows = list(csv.reader(io.StringIO(cli("query", photo, "-k", 2, "--format", "csv").out)))
-    assert rows[0] == ["query", *ROW, "category"] and len(rows) == 3 and rows[1][4] == photo
+    assert rows[0] == ["query", *ROW, "confidence", "category"] and len(rows) == 3 and rows[1][4] == photo
 
 
 def test_tsv_has_none_and_is_what_a_pipe_gets(photo: str, cli: Cli) -> None:
