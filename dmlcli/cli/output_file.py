@@ -24,11 +24,15 @@ def format_of(output: Path | None, format: str | None) -> str:
     """
     if output is None:
         raise UsageError("--format xlsx needs a file to write", hint="-o hits.xlsx")
+    if str(output) == "-":
+        raise UsageError("--output - would write a file of that name", hint="leave out --output to write to stdout")
     found = format or _FORMATS.get(output.suffix.lower(), "tsv")
-    if (found == "xlsx") != (output.suffix.lower() == ".xlsx"):
+    if _FORMATS.get(output.suffix.lower(), found) != found or (found == "xlsx") != (output.suffix.lower() == ".xlsx"):
         raise UsageError(
             f"--output {output} does not fit --format {found}",
-            hint=f"-o {output.with_suffix('.xlsx')}" if found == "xlsx" else "use --format xlsx, or another suffix",
+            hint=f"-o {output.with_suffix('.xlsx')}"
+            if found == "xlsx"
+            else "leave out --format, or use another suffix",
         )
     storage.check_writable(output, new_folders=False)
     if found == "xlsx":

@@ -104,7 +104,8 @@ def _losses(
 
     recipe = resolve(None, {"epochs": _EPOCHS} | overrides(settings))
     listed = ",".join(names(losses or "all", "losses"))
-    specs = known.names() if listed == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", listed)
+    alone = [name for name in known.names() if known.describe(name).family != "regularizer"]
+    specs = alone if listed == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", listed)
     for spec in specs:
         known.parse(spec)
     catalog = photos()

@@ -32,10 +32,10 @@ def duplicates(
 ) -> "DuplicatesReport":
     """Group near-identical images of an index; exit 1 if there are none.
 
-    Images are compared by the features of the frozen backbone. A trained model gives all photos of a product similar
+    Images are compared by the embeddings of the index. A trained model gives all photos of a product similar
     embeddings: with one, only photos that also show the same picture pixel by pixel are listed, or, with --by
-    features, those whose features were cached by training and are nearly equal. One file that is listed twice, or
-    linked, is not a duplicate. --products compares products, by the mean of their images.
+    features, those whose features of the frozen backbone, cached by training, are nearly equal. One file that is
+    listed twice, or linked, is not a duplicate. --products compares products, by the mean of their images.
 
     Examples:
 
@@ -87,6 +87,8 @@ def _check(by: str | None, products: bool, html: "Path | None") -> None:
     from dmlcli import storage
     from dmlcli.errors import UsageError
 
+    if by not in (None, "features", "pixels"):
+        raise UsageError(f"invalid --by {by}", hint="--by features or --by pixels")
     if products and by is not None:
         raise UsageError("--by compares images, not --products", hint="use one of the two")
     if html is not None:

@@ -96,7 +96,7 @@ def query(
         not photo_inputs.are_none(images) or files_from is not None or any(one.vector is None for one in against)
     )
     found = _matching(opened, model, workspace) if to_encode else _if_here(opened, model)
-    likely = _answer_model(found, opened, min_confidence is not None)
+    likely = _answer_model(found, opened, min_confidence is not None, bool(against))
     accepted = _accepted(likely, rate)
     if rate is not None and accepted is None:
         min_score = _calibrated(opened, items, found, rate)
@@ -143,6 +143,8 @@ def _check(
         )
     if null and files_from is None:
         raise UsageError("--null only works with --files-from", hint="--files-from FILE --null")
+    if by not in ("product", "image"):
+        raise UsageError(f"invalid --by {by}", hint="--by product or --by image")
     if pool is not None and by != "product":
         raise UsageError("--pool only works with --by product, the default", hint=f"--pool {pool}")
     if sheet is not None:
@@ -263,8 +265,22 @@ def _rate(asked: object) -> float | None:
     return rate
 
 
-def _answer_model(model: "Model | None", gallery: "Gallery", needed: bool) -> "AnswerModel | None":
-    """Return the probabilities of answers that cross-validation fitted; None, or CannotRun, where it fitted none."""
+def _answer_model(model: "Model | None", gallery: "Gallery", needed: bool, moved: bool) -> "AnswerModel | None":
+    """Return the probabilities of answers that cross-validation fitted; None where it fitted none.
+
+    Args:
+        model: of the gallery; None: not known.
+        gallery: that is searched.
+        needed: whether to raise CannotRun instead of returning None.
+        moved: whether queries are moved away from a photo, for which there are no probabilities.
+    """
+    if moved:
+        if needed:
+            raise UsageError(
+                "--min-confidence cannot be combined with --minus PHOTO, which has no probabilities",
+                hint="--minus PRODUCT leaves a product out",
+            )
+        return None
     if model is None or model.record.answers is None:
         if needed:
             raise CannotRun(
@@ -284,7 +300,7 @@ def _accepted(model: "AnswerModel | None", rate: float | None) -> float | None:
     found = model.acceptance(rate)
     progress.note(
         f"--max-false-accepts {100 * rate:g}%: a match of {found.match:.3f} or more accepts "
-        f"{100 * found.false_accepts:.0f} % of photos of unknown products and keeps {100 * found.kept:.0f} % of right "
+        f"{100 * rate:g} % of photos of unknown products and keeps {100 * found.kept:.0f} % of right "
         f"answers ({model.photos} held-out photos in cross-validation)"
     )
     return found.match

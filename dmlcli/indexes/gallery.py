@@ -122,6 +122,9 @@ class ItemTable(Protocol):
     def of_products(self, products: Sequence[str], among: Any = None) -> list[Ids]:
         """The ids of the images of each product, as `of_product` returns them."""
 
+    def at_path(self, asked: str, is_file: bool) -> Ids:
+        """The ids of the images at a path: of a file that exists here, else also of a path as it was indexed."""
+
     def named(self, asked: str) -> "tuple[Ids, Photo]":
         """The images that --like means: those of a product, or those at a path, and one of them to be shown."""
 

@@ -206,8 +206,9 @@ def _table(file: Path) -> tuple[sqlite3.Connection, int]:
     table = item_table.connect(file)
     end = time.monotonic() + _LONGEST
     table.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
-    objects = table.execute("SELECT type, name FROM sqlite_master ORDER BY name LIMIT 3").fetchall()
-    if objects not in ([("table", "contents"), ("table", "items")], [("table", "items")]):
+    objects = table.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name LIMIT 4").fetchall()
+    tables = [(kind, name) for kind, name, sql in objects if sql != item_table.BY_PRODUCT]
+    if tables not in ([("table", "contents"), ("table", "items")], [("table", "items")]):
         raise ValueError(f"{file.name} does not hold the tables of an index")
     columns = table.execute("PRAGMA table_xinfo(items)").fetchall()  # id, name, type, …, hidden
     if tuple(column[1] for column in columns[: len(item_table.FIXED)]) != item_table.FIXED or any(

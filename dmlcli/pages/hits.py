@@ -115,9 +115,8 @@ def _note(answer: Answer, most: int) -> str:
         return f"The first {most} of {len(answer.hits)} hits are shown."
     if answer.hits:
         return ""
-    reason = "Not in the catalog" if {answer.min_score, answer.min_match} != {None} else "Nothing was found"
-    closest = "" if answer.closest is None else f" (the closest has {answer.closest:.3f})"
-    return f"{reason}{closest}."
+    reason = answer.why_empty()
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _short(path: str) -> str:

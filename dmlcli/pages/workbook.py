@@ -81,7 +81,7 @@ class _Hits:
 
     def __init__(self, target: Path, columns: Columns) -> None:
         self._target, self._columns = target, columns
-        self._headings = (*_FIRST, *columns.decimals, "image")
+        self._headings = (*_FIRST, *columns.headings((*_FIRST, "image")), "image")
         self._sheet: Worksheet = Workbook().active
         self._sheet.title = "hits"
         self._row, self._pictures, self._cut, self._rows_lost = 1, 0, 0, 0

@@ -53,6 +53,16 @@ class Columns(NamedTuple):
     decimals: Mapping[str, int] = {}
     chosen: bool = False  # whether --columns chose them; if not, tables and TSV show none
 
+    def headings(self, taken: Iterable[str]) -> list[str]:
+        """Return the names of the columns, with _ after those that are taken by other columns of the output."""
+        names = list(taken)
+        count = len(names)
+        for name in self.decimals:
+            while name in names:
+                name += "_"
+            names.append(name)
+        return names[count:]
+
     def texts(self, hit: Hit) -> list[str]:
         """Return the cells of a hit as text; numbers have the decimals that the catalog gives all of a column."""
         return [_text(hit.cell(name), digits) for name, digits in self.decimals.items()]
@@ -93,7 +103,19 @@ class Answer(NamedTuple):
     match: "Share | None" = None
     """Probability that the first product is right if half of all photos show unknown products; null: not known."""
     min_match: "Share | None" = None
-    """The least `match` of an answer with hits, from `--max-false-accepts`; null where it was not given."""
+    """The least `match` of an answer with hits, from `--max-false-accepts`; null without it, or where the model has no
+    probabilities and `min_score` takes its place."""
+
+    def why_empty(self) -> str:
+        """Return why there are no hits, for people."""
+        if self.closest is None:
+            return "no image satisfies the filters"
+        if self.min_match is not None and self.match is not None and self.match < self.min_match:
+            limit = f"{self.min_match:.3f} (--max-false-accepts)"
+            return f"not in the catalog: the probability of a match, {self.match:.3f}, is below {limit}"
+        if self.min_score is not None and self.closest < self.min_score:
+            return f"not in the catalog: the best score, {self.closest:.3f}, is below {self.min_score:.3f}"
+        return "no product has the confidence that --min-confidence asks for"
 
     @property
     def pictures(self) -> tuple[Picture | bytes, ...]:

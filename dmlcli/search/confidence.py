@@ -26,7 +26,6 @@ class Acceptance(NamedTuple):
     """The least `match` of an answer for a false accept rate, with what held-out photos show of it."""
 
     match: float  # probability
-    false_accepts: float  # share of the photos of unknown products that are accepted
     kept: float  # share of the right answers that are
 
 
@@ -60,7 +59,7 @@ class AnswerModel:
         shares = np.linspace(0, 1, LEVELS)
         limit = float(np.interp(1 - rate, shares, self.unknown))
         kept = 1 - float(np.interp(limit, self.right, shares))
-        return Acceptance(probability(limit), rate, kept)
+        return Acceptance(probability(limit), kept)
 
 
 def summary(cosines: NDArray[np.float32]) -> tuple[float, float]:

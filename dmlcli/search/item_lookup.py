@@ -75,6 +75,13 @@ class Items:
         (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
         return ids, Photo(self._root / name(path), self.box(int(ids[0])))
 
+    def at_path(self, asked: str, is_file: bool) -> Ids:
+        """Return the ids of the images at a path: of a file that exists here, else also of a path as it was indexed."""
+        for path in _paths(asked, self._root)[-1 if is_file else 0 :]:
+            if len(ids := self._ids("path = ?", path)):
+                return ids
+        return np.empty(0, dtype=np.int64)
+
     def usual_images(self) -> float:
         """Return the median number of images of a product; 0 without products."""
         counts = "SELECT count(*) AS images FROM items WHERE product <> '' GROUP BY product ORDER BY images"

@@ -54,7 +54,9 @@ def fold(
     weight = 1.0 if pool == "top3" else float(pool)
     known = compared(candidates, cosines_of)
     scores = [product_score(cosines, weight) for cosines in known.values()]
-    return _sorted(best[: len(scores)], scores) + best[len(scores) :]
+    floor = min(scores, default=0.0)
+    rest = [candidate._replace(score=min(candidate.score, floor)) for candidate in best[len(scores) :]]
+    return _sorted(best[: len(scores)], scores) + rest
 
 
 def compared(

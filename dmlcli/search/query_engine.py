@@ -11,6 +11,7 @@ import numpy as np
 
 from dmlcli.errors import ImageError, IndexFileError
 from dmlcli.indexes.gallery import Among, Gallery, ItemTable
+from dmlcli.product_score import COMPARED
 from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
 from dmlcli.search.confidence import AnswerModel, probability, summary
@@ -144,12 +145,19 @@ class QueryEngine:
             kept = [row for row in rows if row.id not in plan.without][:depth]
             found = [ImageCandidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
             distinct = len({one.product or one.id for one in found})
-            enough = plan.pool in (None, "vote") or distinct >= plan.top_k or len(rows) < wanted
+            enough = distinct >= self._least_products() or len(rows) < wanted
             too_far = plan.min_score is not None and found and found[-1].cosine < plan.min_score
+            too_far = too_far and plan.answers is None  # a probability does not depend on --min-score
             if enough or too_far:
                 return found
             depth *= 4
         return []
+
+    def _least_products(self) -> int:
+        """Return how many products a search must find: for probabilities as many as they were fitted to."""
+        plan = self._plan
+        for_hits = 0 if plan.pool in (None, "vote") else plan.top_k
+        return max(for_hits, COMPARED if plan.answers is not None else 0)
 
     def _reranked(self, vector: Vectors, found: list[ImageCandidate], rerank: "Rerank") -> list[ImageCandidate]:
         """Return the first of the list in their new order; what lies deeper than re-ranking looks stays behind them."""

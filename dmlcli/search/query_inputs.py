@@ -166,13 +166,11 @@ def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[li
     """
     away, left_out = [], set[int]()
     for name in names:
-        if _is_file(name):
-            away.append(QueryInput(name, Path(name)))
-            continue
         images = items.of_product(name)
         if not len(images):
-            away.append(indexed(name, index, items))
-            images, _ = items.named(name)
+            is_file = _is_file(name)
+            away.append(QueryInput(name, Path(name)) if is_file else indexed(name, index, items))
+            images = items.at_path(name, is_file)
         left_out.update(images.tolist())
     return away, frozenset(left_out)
 

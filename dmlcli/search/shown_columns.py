@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dmlcli.errors import UsageError, nearest
 from dmlcli.report.query import Columns
 
+_ALWAYS = ("rank", "score", "product", "image")  # shown beside the columns of the catalog
+
 
 def chosen(given: Sequence[str], known: Mapping[str, int]) -> Columns:
     """Return the columns that a user names, in this order.
@@ -42,4 +44,6 @@ def _known(name: str, known: Mapping[str, int]) -> str:
     alike = [column for column in known if column.lower() == name.lower()]
     if len(alike) == 1:
         return alike[0]
+    if name in _ALWAYS:
+        raise UsageError(f"--columns {name}: it is always shown", hint="remove it")
     raise UsageError(f"unknown column {name} in --columns", hint=nearest(name, list(known)))

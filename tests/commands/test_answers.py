@@ -14,6 +14,8 @@ from PIL import Image
 
 import dmlcli
 from dmlcli import indexes
+from dmlcli.errors import UsageError
+from dmlcli.report.query import Answer
 from tests.conftest import Cli, Mission, make_embeddings, make_shop, photo, process
 
 PRODUCTS, IMAGES = 8, 3
@@ -154,11 +156,29 @@ def test_one_photo_that_cannot_be_read_does_not_keep_the_others_from_being_fused
 
 
 def test_photos_are_searched_away_from_others(ask: Any, place: Path) -> None:
+    """And one that is indexed is no hit itself, however its path is written."""
     stored, _ = vectors(place)
     away = unit(stored[image(1)] - 0.5 * stored[image(4)])
+    others = [path for path, _ in expected(away, stored) if path != image(4)]
     for minus in (image(4), str((place / image(4)).resolve())):
         hits = ask(image(1), "--minus", minus, "-k", 99)["hits"]
-        assert [hit["image"] for hit in hits] == [path for path, _ in expected(away, stored)]
+        assert [hit["image"] for hit in hits] == others
+
+
+def test_no_hits_are_explained_by_what_removed_them() -> None:
+    def why(**values: Any) -> str:
+        return Answer("q.jpg", (), **values).why_empty()
+
+    assert why(closest=None, match=None, min_match=0.5) == "no image satisfies the filters"
+    assert "match, 0.300, is below 0.500" in why(closest=0.9, match=0.3, min_match=0.5)
+    assert "best score, 0.400, is below 0.500" in why(closest=0.4, min_score=0.5)
+    assert "--min-confidence" in why(closest=0.9, min_score=0.5, match=0.8)
+
+
+@pytest.mark.parametrize("options", [{"by": "products"}, {"by": "images"}])
+def test_python_refuses_an_unknown_kind_of_hit(place: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="invalid --by"):
+        dmlcli.query(place / image(1), workspace=place / ".dmlcli", **options)
 
 
 def test_an_unwanted_product_is_left_out_and_nothing_else_changes(ask: Any) -> None:
@@ -271,7 +291,7 @@ def test_the_threshold_finds_itself_and_is_kept(
     unknown = ask(tmp_path / "odd.png", "--max-false-accepts", "5%", code=1)
     assert unknown["hits"] == [] and unknown["closest"] < unknown["min_score"]
     report = cli("query", tmp_path / "odd.png", "--max-false-accepts", "5%", "--format", "table")
-    assert "no match: the best score" in report.out and "accepts 5 % of photos of unknown products" in report.err
+    assert "the best score, " in report.out and "accepts 5 % of photos of unknown products" in report.err
     dmlcli.index(place / "shop.csv", model=plain_model, workspace=place / ".dmlcli")
     assert not (place / ".dmlcli" / "index" / "calibration.json").exists()  # another index, another threshold
 

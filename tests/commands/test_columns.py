@@ -152,6 +152,9 @@ def test_a_file_stays_as_it_was_if_the_query_fails(cli: Cli, tmp_path: Path) -> 
         (["--format", "csv", "-o", "a.xlsx"], "does not fit"),
         (["--format", "xlsx", "-o", "a.csv"], "-o a.xlsx"),
         (["--show", "-o", "a.csv"], "--show only works"),
+        (["--format", "csv", "-o", "a.json"], "does not fit"),
+        (["-o", "-"], "leave out --output"),
+        (["--columns", "product"], "always shown"),
     ],
 )
 def test_formats_and_files_that_do_not_fit_are_usage_errors(cli: Cli, options: list[str], said: str) -> None:
@@ -165,7 +168,8 @@ def test_a_workbook_has_photos_links_and_plain_cells(cli: Cli, tmp_path: Path) -
     sheet = openpyxl.load_workbook(tmp_path / "hits.xlsx")["hits"]
     head, *rows = sheet.iter_rows()
     names = [cell.value for cell in head]
-    assert names == ["query photo", "query", "rank", "photo", "product", "score", "confidence", *COLUMNS, "image"]
+    own = ["score_" if name == "score" else name for name in COLUMNS]  # a heading of the workbook, too
+    assert names == ["query photo", "query", "rank", "photo", "product", "score", "confidence", *own, "image"]
     assert len(rows) == 2 * len(CELLS)
     assert all(cell.data_type in ("s", "n") for row in rows for cell in row)
     cells = [dict(zip(names, row, strict=True)) for row in rows]

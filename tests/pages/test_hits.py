@@ -47,7 +47,7 @@ def test_answers_pass_while_the_page_is_put_together(shop: Path, tmp_path: Path)
 def test_no_hits_are_reported_with_the_closest(tmp_path: Path) -> None:
     nothing = Answer("-", (), closest=0.4321, min_score=0.7)
     list(hits.writing(tmp_path / "a.html", [nothing], HEADING))
-    assert "Not in the catalog (the closest has 0.432)" in (tmp_path / "a.html").read_text()
+    assert "Not in the catalog: the best score, 0.432, is below" in (tmp_path / "a.html").read_text()
 
 
 def test_what_is_left_out_is_said(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_properties_are_those_of_the_product_with_the_best_score() -> None:
 
 def test_a_rate_is_a_quantile_of_unknown_photos() -> None:
     found = MODEL.acceptance(0.25)
-    assert found.match == pytest.approx(probability(0.5)) and found.false_accepts == 0.25
+    assert found.match == pytest.approx(probability(0.5))
     assert found.kept == pytest.approx(0.75)
     rates = [MODEL.acceptance(rate).match for rate in (0.01, 0.05, 0.5)]
     assert rates == sorted(rates, reverse=True)
@@ -101,6 +101,33 @@ def test_improbable_products_and_answers_are_left_out() -> None:
     match = probability(4 * 0.2)
     assert ask(QueryPlan(5, pool="max", answers=MODEL, min_match=match - 1e-6)).hits
     assert not ask(QueryPlan(5, pool="max", answers=MODEL, min_match=match + 1e-6)).hits
+
+
+class Series(Shelf):
+    """A product with more images than a search looks at first, and others that are not as close."""
+
+    images = most = 250
+    products: Any = ("mug",) * 200 + tuple(f"cup {number}" for number in range(50))
+    scores: Any = tuple(np.linspace(0.95, 0.9, 200)) + tuple(np.linspace(0.6, 0.2, 50))
+
+    def search(self, vectors: Any, k: int, *, among: Any = None) -> list[list[Found]]:
+        rows = zip(range(250), self.scores, self.products, strict=True)
+        return [[Found(id, score, product, f"{id}.jpg", Path("/shop")) for id, score, product in rows][:k]]
+
+    def of_products(self, products: Any, among: Any = None) -> Any:
+        return [np.array([id for id in range(250) if self.products[id] == product]) for product in products]
+
+
+@pytest.mark.parametrize("pool", [None, "vote", "max", 0.5])
+def test_a_probability_does_not_depend_on_the_number_of_hits(pool: Any) -> None:
+    shelf: Any = Series()
+    query = QueryInput("q", vector=np.array([1, 0], np.float32))
+    found = []
+    for k, least in ((1, None), (1, 0.8), (30, None)):
+        plan = QueryPlan(k, min_score=least, pool=pool, answers=replace(MODEL, sharpness=2.0))
+        (answer,) = QueryEngine(shelf, shelf, plan, encoding.known).answers([query], [], None)
+        found.append((answer.match, answer.hits[0].confidence))
+    assert found[0] == found[1] == found[2] and (found[0][1] or 1) < 0.99
 
 
 def test_a_query_that_was_moved_has_no_probability() -> None:

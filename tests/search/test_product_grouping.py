@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dmlcli.product_score import COMPARED
 from dmlcli.search.product_grouping import VOTERS, ImageCandidate, Pool, fold
 
 
@@ -62,3 +63,10 @@ def test_a_product_counts_by_its_best_image_and_its_best_three() -> None:
 def test_one_image_a_product_is_ranked_by_it() -> None:
     rows = [(name, score) for name, score in zip("abc", (0.9, 0.8, 0.7), strict=True)]
     assert [name for name, _ in folded("top3", rows, {name: [score] for name, score in rows})] == ["a", "b", "c"]
+
+
+def test_scores_fall_also_behind_the_products_that_are_compared() -> None:
+    rows = [(f"p{number}", 0.9 - 0.01 * number) for number in range(COMPARED + 5)]
+    stored = {name: [score, score - 0.5, score - 0.5] for name, score in rows}
+    scores = [score for _, score in folded(1.0, rows, stored)]
+    assert scores == sorted(scores, reverse=True) and len(scores) == COMPARED + 5

@@ -40,3 +40,8 @@ def test_numbers_have_the_decimals_of_their_column() -> None:
     hit = Hit(1, 0.5, "mug", "a.jpg", "cups", columns={"price": 12.5, "weight": 0.1, "stock": 3, "note": None})
     columns = Columns({"category": 0, "price": 2, "weight": 0, "stock": 0, "note": 0, "missing": 0})
     assert columns.texts(hit) == ["cups", "12.50", "0.1", "3", "", ""]
+
+
+def test_headings_differ_from_those_of_the_output() -> None:
+    columns = Columns({"score": 0, "title": 0, "title_": 0})
+    assert columns.headings(["score", "title"]) == ["score_", "title_", "title__"]

@@ -42,7 +42,7 @@ def _printed(report: QueryReport, format: str | None, nul: bool, pictures: bool)
     write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
     shown, hits, count = [], 0, 0
     if format == "csv":
-        _line(printable.csv(_csv_head(report.columns)))
+        _line(printable.csv([*_HEAD, *report.columns.headings(_HEAD)]))
     for answer in report.answers:
         hits, count = hits + len(answer.hits), count + 1
         if format == "json":
@@ -66,7 +66,7 @@ def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
     sure = any(hit.confidence is not None for hit in answer.hits)
     own = ["score", "confidence"] if sure else ["score"]
     table = formatting.table("", *own, "product", title=formatting.text(answer.query))
-    for name in (*names, "image"):
+    for name in (*(columns.headings(_HEAD) if names else ()), "image"):
         table.add_column(formatting.text(name))
     for column in range(1 + len(own)):
         table.columns[column].justify = "right"
@@ -77,7 +77,7 @@ def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
         cells += [product, *(formatting.text(cell, style) for cell in (columns.texts(hit) if names else ()))]
         formatting.add_row(table, str(hit.rank), score, *cells, formatting.file_link(hit.image, "dim"))
     if not answer.hits:
-        formatting.add_row(table, "", "", formatting.text(_why_empty(answer), "dim"), *[""] * len(names), "")
+        formatting.add_row(table, "", "", formatting.text(answer.why_empty(), "dim"), *[""] * len(names), "")
     formatting.console().print(table)
 
 
@@ -92,16 +92,6 @@ def _with_pictures() -> Callable[[Answer, Columns, str], None]:
         _answer_table(answer, columns, end)
 
     return write
-
-
-def _why_empty(answer: Answer) -> str:
-    if answer.min_match is not None and answer.match is not None and answer.match < answer.min_match:
-        return f"no match: the probability {answer.match:.3f} is below {answer.min_match:.3f} (--max-false-accepts)"
-    if answer.match is not None and answer.min_score is None:
-        return "no match: no hit has the confidence of --min-confidence"
-    if answer.min_score is None or answer.closest is None:
-        return "no image satisfies the filters"
-    return f"no match: the best score {answer.closest:.3f} is below --min-score {answer.min_score:.3f}"
 
 
 def _stages(answer: Answer) -> None:
@@ -124,16 +114,6 @@ def _answer_csv(answer: Answer, columns: Columns, _: str) -> None:
     for hit in answer.hits:
         confidence = "" if hit.confidence is None else f"{hit.confidence:.6f}"
         _line(printable.csv([*_cells(answer, hit), confidence, *columns.texts(hit)]))
-
-
-def _csv_head(columns: Columns) -> list[str]:
-    """Return the first line of CSV; a column of the catalog whose name is taken has _ after it."""
-    names = list(_HEAD)
-    for name in columns.decimals:
-        while name in names:
-            name += "_"
-        names.append(name)
-    return names
 
 
 def _answer_jsonl(answer: Answer, _columns: Columns, _: str) -> None:

@@ -182,6 +182,14 @@ class Collection:
         first = self._row(int(ids[0]))
         return ids, Photo(self.root / entities.name(first["path"]), box_of(first["box"]))
 
+    def at_path(self, asked: str, is_file: bool) -> Ids:
+        """The ids of the images at a path: of a file that exists here, else also of a path as it was indexed."""
+        here = os.path.relpath(Path(asked).resolve(), self.root)
+        for path in [here] if is_file else dict.fromkeys((asked, here)):
+            if len(ids := self._ids(f"path == {text(entities.stored(path))}")):
+                return ids
+        return np.empty(0, dtype=np.int64)
+
     def usual_images(self) -> float:
         """The median number of images of a product; 0 where there are no products."""
         counts = [images for product, images in Counter(self.products()[1]).items() if product]

@@ -171,18 +171,20 @@ def parameter_groups(loss: "nn.Module", learning_rate: float) -> list[dict[str, 
 
 def _build_term(term: Term, num_labels: int, embedding_dim: int) -> "Loss":
     own = {key: value for key, value in term.settings.items() if key.partition(".")[0] != "miner"}
+    of_miner = {key.partition(".")[2]: value for key, value in term.settings.items() if key.startswith("miner.")}
+    name = term.settings.get("miner")
     try:
         loss = load(term.name)(num_labels, embedding_dim, **own)
+        miner = None if name is None else miners.load(str(name))(**of_miner)
     except ValueError as error:
         raise UsageError(
             f"invalid value for --loss: {term.name}: {error}", hint=f"dmlcli losses {term.name}"
         ) from error
-    if term.settings.get("miner") is None:
+    if miner is None:
         return loss
     from dmlcli.learn.losses.composition import Mined
 
-    settings = {key.partition(".")[2]: value for key, value in term.settings.items() if key.startswith("miner.")}
-    return Mined(loss, miners.load(str(term.settings["miner"]))(**settings))
+    return Mined(loss, miner)
 
 
 def _parse_term(text: str) -> Term:

@@ -48,6 +48,8 @@ class Sphereface(Loss):
     ) -> None:
         if margin < 1:
             raise ValueError(f"margin must be at least 1, not {margin}")
+        if lam < 0:
+            raise ValueError(f"lam must be at least 0, not {lam}")
         super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.lam, self.normalize = margin, scale, lam, normalize
         self.weight = proxies.start(num_labels, embedding_dim)

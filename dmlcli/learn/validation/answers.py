@@ -81,6 +81,8 @@ def fit(folds: Sequence[FoldAnswers]) -> AnswerModel | None:
     draft = AnswerModel(weight, sharpness, [0.0] * (PROPERTIES + 1), [], [], len(known) + len(unknown), len(folds))
     every = np.array([properties(one.scores, draft.scores(one.scores)) for one in [*known, *unknown]])
     is_right = np.array([one.right == int(draft.scores(one.scores).argmax()) for one in known] + [False] * len(unknown))
+    if is_right.sum() < _FEWEST:
+        return None
     is_known = np.arange(len(every)) < len(known)
     match = fit_logistic(every, is_right, np.where(is_known, 1.0, len(known) / len(unknown)))
     log_odds = every @ match[:-1] + match[-1]

@@ -6,57 +6,75 @@ If sources connect nearly all products, as cameras do, nothing could be held out
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from dmlcli.catalog import Item
 
-_Group = list[str]  # of products
+
+class _Group(NamedTuple):
+    """Products that are held out together."""
+
+    products: list[str]
+    searchable: int  # of them, that have two images or more
 
 
 def folds(items: Sequence[Item], rows: Sequence[int], number: int, least: int, seed: int) -> list[set[str]]:
     """Divide the products with two images or more into folds of about equal size, in random order.
 
+    A product with one image is in no fold, unless it shares a source with such a product.
+
     Args:
         items: the images.
         rows: of the images to fit on.
         number: of folds.
-        least: products that each fold must have.
+        least: products with two images or more that each fold must have.
         seed: of the order.
     """
     made = _divide(_groups(items, rows, by_source=True), number, seed)
-    if all(len(fold) >= least for fold in made):
-        return made
-    return _divide(_groups(items, rows, by_source=False), number, seed)
+    if min(fold.searchable for fold in made) < least:
+        made = _divide(_groups(items, rows, by_source=False), number, seed)
+    return [set(fold.products) for fold in made]
 
 
 def half(items: Sequence[Item], rows: Sequence[int], least: int, seed: int) -> set[str]:
-    """Draw half of the products with two images or more, at random.
+    """Draw half of the products with two images or more, at random, and those that share a source with them.
 
     Args:
         items: the images.
         rows: of the images to draw from.
-        least: products that must be drawn, if there are twice as many.
+        least: products with two images or more that must be drawn, if there are twice as many.
         seed: of the draw.
     """
     single = _groups(items, rows, by_source=False)
     number = len(single) // 2
     drawn = _draw(_groups(items, rows, by_source=True), number, seed)
-    return drawn if len(drawn) >= min(number, least) else _draw(single, number, seed)
+    if drawn.searchable < min(number, least):
+        drawn = _draw(single, number, seed)
+    return set(drawn.products)
 
 
-def _divide(groups: list[_Group], number: int, seed: int) -> list[set[str]]:
+def _divide(groups: list[_Group], number: int, seed: int) -> list[_Group]:
+    """Put each group, the largest first, into the fold that has the fewest products."""
     random.Random(seed).shuffle(groups)
-    made: list[set[str]] = [set() for _ in range(number)]
+    groups.sort(key=lambda group: -group.searchable)
+    made = [_Group([], 0)] * number
     for group in groups:
-        min(made, key=len).update(group)
+        place = min(range(number), key=lambda fold: made[fold].searchable)
+        made[place] = _joined(made[place], group)
     return made
 
 
-def _draw(groups: list[_Group], number: int, seed: int) -> set[str]:
-    drawn: set[str] = set()
+def _draw(groups: list[_Group], number: int, seed: int) -> _Group:
+    """Join groups in random order, as long as no more than `number` products are searchable."""
+    drawn = _Group([], 0)
     for group in random.Random(seed).sample(groups, len(groups)):
-        if len(drawn) + len(group) <= number:
-            drawn.update(group)
+        if drawn.searchable + group.searchable <= number:
+            drawn = _joined(drawn, group)
     return drawn
+
+
+def _joined(one: _Group, other: _Group) -> _Group:
+    return _Group(one.products + other.products, one.searchable + other.searchable)
 
 
 def _groups(items: Sequence[Item], rows: Sequence[int], *, by_source: bool) -> list[_Group]:
@@ -77,8 +95,9 @@ def _groups(items: Sequence[Item], rows: Sequence[int], *, by_source: bool) -> l
         product, source = find(items[row].product), items[row].source
         if by_source and source:
             leader[find(first_of.setdefault(source, items[row].product))] = product
-    groups = defaultdict(list)
+    members = defaultdict(list)
     for product in sorted(leader):
-        groups[find(product)].append(product)
+        members[find(product)].append(product)
     counts = Counter(items[row].product for row in rows)
-    return [group for group in groups.values() if any(counts[product] > 1 for product in group)]
+    groups = [_Group(names, sum(counts[name] > 1 for name in names)) for names in members.values()]
+    return [group for group in groups if group.searchable]

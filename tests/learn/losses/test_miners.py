@@ -137,6 +137,18 @@ def test_a_wrong_miner_is_answered(spec: str, message: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("spec", ["hdc,miner.share=2", "hdc,miner.share=0", "top-n,miner.positives=0"])
+def test_a_setting_of_a_miner_that_is_out_of_range_is_answered(spec: str) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        losses.build(f"contrastive:miner={spec}", 4, 8)
+
+
+@pytest.mark.parametrize("name", ["sphereface", "large-margin-softmax"])
+def test_a_negative_weight_of_the_plain_softmax_is_answered(name: str) -> None:
+    with pytest.raises(UsageError, match="lam must be at least 0"):
+        losses.build(f"{name}:lam=-1", 4, 8)
+
+
 def test_pairs_and_triplets_of_a_wrong_form_are_refused() -> None:
     embeddings, labels = batch(LABELS["even"])
     contrastive, triplet, softmax = (

@@ -74,3 +74,9 @@ def test_unknown_photos_are_searched_without_their_own_product() -> None:
     assert [one.right for one in found.seen] == [0] and found.seen[0].scores[0].tolist() == [1, 1]
     among_themselves = {"unseen": Search([2, 3], [2, 3])}
     assert fold_answers(products, [0, 1], among_themselves, vectors).added == []
+
+
+def test_nothing_is_fitted_where_hardly_any_photo_finds_its_product() -> None:
+    rng = np.random.default_rng(4)
+    known = [Found(np.sort(rng.uniform(0, 1, (8, 1)), axis=0)[::-1].repeat(2, axis=1), 7) for _ in range(40)]
+    assert fit([FoldAnswers(known, [], searches(40, 5, known=False))]) is None

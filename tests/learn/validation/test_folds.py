@@ -183,3 +183,26 @@ def test_products_with_one_image_are_never_held_out() -> None:
     items = [*catalog(24, 4), *(Item(f"single{number}", f"single{number}") for number in range(30))]
     for validation_split in [*made(items), halves(items)]:
         assert products(items, validation_split.fit) >= {f"single{number}" for number in range(30)}
+
+
+def test_only_products_with_several_images_count_as_held_out() -> None:
+    """Each source shows a product with four photos and one with a single photo."""
+    items = [
+        Item(f"{source}/{kind}{image}", f"{kind}{source}", source=f"s{source}")
+        for source in range(12)
+        for kind, count in (("many", 4), ("one", 1))
+        for image in range(count)
+    ]
+    for validation_split, number in [*((fold, 4) for fold in made(items)), (halves(items), 6)]:
+        unseen = products(items, validation_split.searches["unseen"].gallery)
+        assert sum(product.startswith("many") for product in unseen) == number
+        fitted = {items[row].source for row in validation_split.fit}
+        assert fitted.isdisjoint(item.source for item in items if item.product in unseen)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_large_source_does_not_spoil_the_folds(seed: int) -> None:
+    items = [item._replace(source="big" if item.product < "p08" else item.product) for item in catalog(16, 4)]
+    found = made(items, seed=seed)
+    assert [len(products(items, one.searches["unseen"].gallery)) for one in found] == [8, 4, 4]
+    assert "both sides" not in describe(found, items)

@@ -16,10 +16,12 @@ class Hdc(Miner):
     """The share is of the whole batch, so that an anchor may keep all its pairs or none.
 
     Settings:
-        share: share of the pairs of each kind that is kept, 0 to 1
+        share: share of the pairs of each kind that is kept, above 0 and at most 1
     """
 
     def __init__(self, *, share: float = 0.5) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, not {share}")
         super().__init__()
         self.share = share
 

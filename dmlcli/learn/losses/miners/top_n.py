@@ -15,11 +15,13 @@ class TopN(Miner):
     """As many of each kind as there are, where an anchor has fewer; a generalization of the hard miner.
 
     Settings:
-        positives: positives of an anchor
-        negatives: negatives of an anchor
+        positives: positives of an anchor, at least 1
+        negatives: negatives of an anchor, at least 1
     """
 
     def __init__(self, *, positives: int = 1, negatives: int = 5) -> None:
+        if min(positives, negatives) < 1:
+            raise ValueError(f"positives and negatives must be at least 1, not {positives} and {negatives}")
         super().__init__()
         self.positives, self.negatives = positives, negatives
 
