@@ -17,7 +17,7 @@ _MOST_LARGE = 100  # photos of a page; later ones are small, so that it stays be
 
 @dataclass(frozen=True)
 class _ShownHit:
-    """What the template shows of a hit."""
+    """What the template shows of a hit, one field for each thing."""
 
     rank: int
     name: str

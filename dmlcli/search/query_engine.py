@@ -27,7 +27,7 @@ _AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for 
 
 
 class QueryPlan(NamedTuple):
-    """The settings for all queries of one command."""
+    """The settings for all queries of one command, one field for each option that changes an answer."""
 
     top_k: int
     min_score: float | None = None  # images with a lower cosine are no hits, and no score of a product counts them
