@@ -181,7 +181,7 @@ def test_the_test_split_of_a_table_is_never_opened(train: Train, tmp_path: Path,
     (shop / "photos.csv").write_text("\n".join(["image,product,split", *rows]))
     report = train(shop / "photos.csv")
     assert (report["images"], report["skipped"]) == (8, [])
-    hits = cli("query", shop / "product-00" / "0.png", "-w", place, "-k", 50).out.splitlines()
+    hits = cli("query", shop / "product-00" / "0.png", "-w", place, "-k", 50, "--by", "image").out.splitlines()
     assert len(hits) == 8 and not any("/2.png" in hit for hit in hits)
 
 

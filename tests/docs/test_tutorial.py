@@ -13,6 +13,7 @@ PARTS = re.findall(r"```(sh|python)\n(.*?)```", (ROOT / "docs" / "tutorial.md").
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("weights_package")  # as the page says: with the descriptor, other photos would be refused
 def test_every_command_does_what_the_page_says(tmp_path: Path) -> None:
     (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
     mine = tmp_path / "mine"
