@@ -154,7 +154,7 @@ def place(mission: Mission, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained workspace with a calibration, to be damaged; each test puts back what it damaged."""
     copy = tmp_path_factory.mktemp("damage") / "w"
     shutil.copytree(mission.workspace, copy, ignore=shutil.ignore_patterns("features", "frozen", "runs"))
-    code, said = ended("query", mission.images()[0], "-w", copy, "-k", 1, "--min-score", "auto", longest=120)
+    code, said = ended("query", mission.images()[0], "-w", copy, "-k", 1, "--max-false-accepts", "5%", longest=120)
     assert code == 0 and (copy / "index" / "calibration.json").exists(), said
     return copy
 
@@ -180,7 +180,7 @@ def test_records(place: Path, mission: Mission, name: str) -> None:
     rng, file = random.Random(f"{SEED}{name}"), place / name
     data = file.read_bytes()
     edits = (in_json(rng, data) for _ in range(JSON // 3))
-    found = outcomes(file, edits, lambda: ["query", mission.images()[0], "-w", place, "--min-score", "auto"])
+    found = outcomes(file, edits, lambda: ["query", mission.images()[0], "-w", place, "--max-false-accepts", "5%"])
     assert found.total() == JSON // 3
 
 

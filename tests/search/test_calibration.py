@@ -128,7 +128,7 @@ def test_on_grocery_photos(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Photos of the test split of products held out of the index; and what each re-ranking gains there."""
     place = tmp_path_factory.mktemp("grocery")
     columns = {"product_column": "fine", "category_column": "coarse", "split_column": "source_split"}
-    train = {"backbone": "mobilenet_v2", "weights": str(WEIGHTS), "tune": "none", "no_index": True}
+    train = {"backbone": "mobilenet_v2", "weights": str(WEIGHTS), "tune": "none", "pooling": "avg", "no_index": True}
     dmlcli.train(GROCERY, workspace=place / "w", **columns, **train)
     dmlcli.embed(GROCERY, workspace=place / "w", output=place / "all", **columns)
     made = open_embeddings(Path(place / "all"))
