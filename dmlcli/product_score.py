@@ -5,6 +5,7 @@ import numpy as np
 from dmlcli.types import Scores
 
 BEST = 3  # images of a product whose mean counts
+RECALL_AT = (1, 3, 5)  # the K of Recall@K by product that is reported
 COMPARED = 20  # products, those with the best images, whose scores are computed
 
 

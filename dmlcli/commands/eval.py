@@ -68,6 +68,7 @@ def eval(
     from dmlcli.evaluation.inputs import Request, answer_model, choose, open_sides
     from dmlcli.evaluation.measure import measure
     from dmlcli.evaluation.ranked_lists import open_lists
+    from dmlcli.product_score import RECALL_AT
     from dmlcli.workspace import find, need
 
     _check((query_split, gallery_split), queries, ranked, against or model or rerank or dry_run)
@@ -101,7 +102,7 @@ def eval(
         named,
         report_builder.recall(published, chosen.gallery_input.official),
         also=lowest,
-        product_recall=() if ranked else min_scores.PRODUCT_RECALL,
+        product_recall=() if ranked else RECALL_AT,
     )
     lists = open_lists(Path(ranked)) if ranked else None
     found = measure(sides, selection, seed, count_missing_as_zero, lists, ways, answer_model(sides, request))

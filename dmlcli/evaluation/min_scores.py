@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.metrics import clusters, ranked, verification
+from dmlcli.product_score import RECALL_AT
 
 CATEGORY = ("hit@category", "recall@1_within_category")
 _ALIASES = {"p@1": "precision@1", "rp": "r_precision"}
 _SINGLE_SHOT = re.compile(r"cmc_single_shot@([1-9]\d{0,8})")
 _FMR = (0.01, 0.001)
-PRODUCT_RECALL = (1, 3, 5)  # the K of the usual ones
 _PRODUCT = re.compile(r"product_recall@([1-9]\d{0,8})")
 KNOWN = (
     *ranked.KNOWN,
@@ -46,7 +46,7 @@ def selection(
     requested: str | None,
     recall: Iterable[int] = (1, 5, 10),
     also: Iterable[str] = (),
-    product_recall: Iterable[int] = PRODUCT_RECALL,
+    product_recall: Iterable[int] = RECALL_AT,
 ) -> MetricSelection:
     """Return the metrics to report.
 

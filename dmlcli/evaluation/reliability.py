@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmlcli.product_score import COMPARED
-from dmlcli.ranking import Similarities
+from dmlcli.ranking import ProductImages, Similarities, closest
 from dmlcli.report.eval import Reliability, ReliabilityBin
 from dmlcli.search.confidence import AnswerModel, summary
 
@@ -17,11 +17,7 @@ class ReliabilityDiagram:
 
     def __init__(self, model: AnswerModel, gallery_products: Sequence[str]) -> None:
         """Take the probabilities, and the product of each gallery image (G,)."""
-        names = [name or f"\0{row}" for row, name in enumerate(gallery_products)]
-        _, codes = np.unique(names, return_inverse=True)
-        self._model, self._codes = model, codes
-        self._order = np.argsort(codes, kind="stable")
-        self._starts = np.searchsorted(codes[self._order], np.arange(codes.max(initial=-1) + 2))
+        self._model, self._images = model, ProductImages(gallery_products)
         self._answers: list[tuple[float, bool]] = []
 
     @property
@@ -35,14 +31,12 @@ class ReliabilityDiagram:
             return
         cosines = found.wrong.copy()
         cosines[found.right_rows] = found.right
-        cosines = cosines[self._order]
-        best = np.maximum.reduceat(cosines, self._starts[:-1])
-        first = np.argsort(-best, kind="stable")[:COMPARED]
-        own = [cosines[self._starts[place] : self._starts[place + 1]] for place in first if best[place] > -np.inf]
-        scores = np.array([summary(one[one > -np.inf]) for one in own])
-        confidences = self._model.confidences(scores)
+        ordered = self._images.ordered(cosines)
+        first = closest(self._images.best(ordered), COMPARED)
+        confidences = self._model.confidences(np.array([summary(self._images.of(ordered, one)) for one in first]))
         place = int(confidences.argmax())
-        self._answers.append((float(confidences[place]), bool(first[place] == self._codes[found.right_rows[0]])))
+        is_right = first[place] == self._images.of_row[found.right_rows[0]]
+        self._answers.append((float(confidences[place]), bool(is_right)))
 
     def result(self) -> Reliability | None:
         """Return the error and the bins that hold queries; None without queries."""

@@ -12,7 +12,7 @@ def chosen(given: Sequence[str], known: Mapping[str, int]) -> Columns:
     """Return the columns that a user names, in this order.
 
     Args:
-        given: names, or several in one text with commas between them; a name with a comma stands in double quotes.
+        given: names, or several in one text with commas between them; a name with a comma is put in double quotes.
         known: `category` and the catalog's own columns, with their decimals as `ItemTable.columns` returns them.
 
     Raises:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from dmlcli.learn.validation.folds import Search
 from dmlcli.product_score import COMPARED
+from dmlcli.ranking import ProductImages, closest
 from dmlcli.search.confidence import LEVELS, PROPERTIES, AnswerModel, properties, softmax, summary
-from dmlcli.types import Rows, Scores, Vectors
+from dmlcli.types import Rows, Vectors
 
 Floats = NDArray[np.float64]
 _FEWEST = 30  # photos of each kind; with fewer, a probability would mean nothing
@@ -167,17 +168,12 @@ def _newton(inputs: Floats, offset: Floats, target: Floats) -> Floats:
 
 def _found(names: NDArray[np.str_], queries: Rows, gallery: Rows, vectors: Vectors) -> list[Found]:
     """Search rows of `vectors` in others, product by product."""
-    of = names[gallery]
-    order = np.argsort(of, kind="stable")
-    gallery, (products, starts) = gallery[order], np.unique(of[order], return_index=True)
-    ends = [*starts[1:], len(gallery)]
-    found, searched = [], vectors[gallery]
+    images, found, searched = ProductImages(names[gallery].tolist()), [], vectors[gallery]
     for query in queries:
-        cosines: Scores = searched @ vectors[query]
-        best = np.maximum.reduceat(cosines, starts)
-        first = np.argsort(-best, kind="stable")[:COMPARED]
-        scores = np.array([summary(cosines[starts[place] : ends[place]]) for place in first])
-        right = np.flatnonzero(products[first] == names[query])
+        ordered = images.ordered(searched @ vectors[query])
+        first = closest(images.best(ordered), COMPARED)
+        scores = np.array([summary(images.of(ordered, one)) for one in first])
+        right = np.flatnonzero(images.names[first] == names[query])
         found.append(Found(scores, int(right[0]) if len(right) else -1))
     return found
 

@@ -7,10 +7,10 @@ import numpy as np
 from dmlcli.embeddings import Vectors
 from dmlcli.learn.validation.folds import Search
 from dmlcli.metrics import Interval, Values, interval95, map_at_r
+from dmlcli.product_score import RECALL_AT
 from dmlcli.ranking import Groups, ProductRanks, Ranks, rankings
 from dmlcli.ranking import search as search_rows
-
-PRODUCT_RECALL = (1, 3, 5)  # the K of Recall@K by product
+from dmlcli.types import Rows
 
 
 class Searches:
@@ -46,11 +46,16 @@ class Searches:
 
     def rank(self, name: str, vectors: Vectors) -> list[Ranks]:
         """Search with the unit vectors (len(rows), D): for each query the ranks of its product's images."""
+        queries, gallery, products, own_rows = self._sides(name)
+        return rankings(vectors[queries], vectors[gallery], self.query_products(name), products, own_rows=own_rows)
+
+    def _sides(self, name: str) -> tuple[Rows, Rows, list[str], Rows | None]:
+        """Return the places of queries and gallery in `rows`, the product of each gallery image, and the own rows."""
         search = self._searches[name]
         queries, gallery = np.searchsorted(self.rows, search.queries), np.searchsorted(self.rows, search.gallery)
         products = [self._products[row] for row in search.gallery]
         own_rows = np.searchsorted(search.gallery, search.queries) if {*search.queries} <= {*search.gallery} else None
-        return rankings(vectors[queries], vectors[gallery], self.query_products(name), products, own_rows=own_rows)
+        return queries, gallery, products, own_rows
 
     def product_ranks(self, name: str, vectors: Vectors, weight: float) -> Ranks:
         """Return the rank of the right product of each query (Q,), without those that no image can be found for.
@@ -60,17 +65,14 @@ class Searches:
             vectors: (len(rows), D), unit length.
             weight: of `product_score`, which products are ranked by.
         """
-        search = self._searches[name]
-        queries, gallery = np.searchsorted(self.rows, search.queries), np.searchsorted(self.rows, search.gallery)
-        products = [self._products[row] for row in search.gallery]
-        own_rows = np.searchsorted(search.gallery, search.queries) if {*search.queries} <= {*search.gallery} else None
+        queries, gallery, products, own_rows = self._sides(name)
         ranks = ProductRanks(products, weight)
         groups = Groups(self.query_products(name), products)
         every = search_rows(vectors[queries], vectors[gallery], groups, own_rows=own_rows)
         return np.array([ranks.rank(one.right, one.wrong) for one in every if len(one.right)], dtype=np.int64)
 
     def product_recall(self, name: str, vectors: Vectors, weight: float) -> dict[str, float]:
-        """Return Recall@K by product in [0, 1] of one search, for K of 1, 3 and 5; none where nothing can be found.
+        """Return Recall@K by product in [0, 1] of one search, for the usual K; none where nothing can be found.
 
         Args:
             name: of the search.
@@ -78,7 +80,7 @@ class Searches:
             weight: of `product_score`, in [0, 1].
         """
         ranks = self.product_ranks(name, vectors, weight)
-        return {f"product_recall@{k}": float((ranks <= k).mean()) for k in PRODUCT_RECALL} if len(ranks) else {}
+        return {f"product_recall@{k}": float((ranks <= k).mean()) for k in RECALL_AT} if len(ranks) else {}
 
     def scores(self, vectors: Vectors) -> dict[str, float]:
         """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""
