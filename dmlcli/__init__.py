@@ -15,6 +15,7 @@ __all__ = [
     "index",
     "losses",
     "query",
+    "serve",
     "status",
     "train",
 ]

@@ -5,7 +5,8 @@
     ├── CannotRun               4  valid command, but something that it needs is missing or damaged
     │   ├── CatalogError           no catalog, no images or no products in it
     │   ├── ImageError             an image cannot be read; commands with many images list it and continue
-    │   │   └── MissingError       an image file does not exist
+    │   │   ├── MissingError       an image file does not exist
+    │   │   └── TooLargeError      an image is above a limit of pixels, bytes or memory
     │   ├── WeightsError           pretrained weights are missing, damaged or of another backbone
     │   ├── ModelError             a model is missing or damaged
     │   ├── EmbeddingsError        embeddings are missing or damaged
@@ -62,6 +63,10 @@ class ImageError(CannotRun):
 
 class MissingError(ImageError):
     """An image file does not exist."""
+
+
+class TooLargeError(ImageError):
+    """An image is above a limit of pixels, bytes or memory."""
 
 
 class WeightsError(CannotRun):

@@ -59,7 +59,7 @@ def open_session(index: Path | str | None, model: Path | None = None, workspace:
         workspace: None: that of the current folder.
 
     Raises:
-        CannotRun: there is no index, or it is damaged.
+        CannotRun: the index is missing or damaged.
     """
     if index is None:
         from dmlcli.workspace import need

@@ -27,6 +27,7 @@ from dmlcli.report.eval_plan import EvalPlan
 from dmlcli.report.index import IndexReport
 from dmlcli.report.losses import LossesReport
 from dmlcli.report.query import Answer, QueryReport
+from dmlcli.report.serve import ServeReport
 from dmlcli.report.status import StatusReport
 from dmlcli.report.train import TrainReport
 from dmlcli.report.train_plan import PlanReport
@@ -48,6 +49,7 @@ RECORDS: dict[str, tuple[type, str]] = {
     "losses": (LossesReport, "dmlcli losses --format json"),
     "query": (QueryReport, "dmlcli query --format json"),
     "query_line": (Answer, "A line of dmlcli query --format jsonl"),
+    "serve": (ServeReport, "dmlcli serve --format json, when the server ends"),
     "status": (StatusReport, "dmlcli status --format json"),
     "train": (TrainReport, "dmlcli train --format json"),
     "train_plan": (PlanReport, "dmlcli train --dry-run --format json"),

@@ -31,6 +31,7 @@ _SYNONYMS = {  # names that other programs have for a command, or for an option
     **dict.fromkeys(("dedup", "dedupe", "duplicate"), "duplicates"),
     **dict.fromkeys(("info", "show", "list", "ls"), "status"),
     "predict": "query",
+    **dict.fromkeys(("server", "web", "api", "ui"), "serve"),
     "loss": "losses",
     **dict.fromkeys(("backbone", "networks", "fetch", "download"), "backbones"),
     "version": "--version",
@@ -45,6 +46,7 @@ _SUMMARIES = {  # for the list of commands, which imports none of them; each fit
     "backbones": "List the backbones, and get their weights.",
     "status": "Show what the workspace contains.",
     "query": "Search the index by photo.",
+    "serve": "Serve a page to search by photo, and an HTTP API.",
     "doctor": "Check a catalog: broken photos, duplicates, leaks.",
     "duplicates": "Group near-identical images or products.",
 }

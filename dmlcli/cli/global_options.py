@@ -20,12 +20,13 @@ _FORMATS: dict[str, Any] = {
     "backbones": Literal["table", "tsv", "json"],
     "status": _PLAIN,
     "query": _ANSWERS_OR_BOOK,
+    "serve": _PLAIN,
     "doctor": Literal["table", "jsonl", "json"],
     "duplicates": _ANSWERS,
 }
 COMMANDS = tuple(_FORMATS)  # in the order of the help
 _LISTS_PATHS = ("query", "duplicates")
-_DECODES = ("train", "embed", "index", "eval", "compare", "query", "doctor")
+_DECODES = ("train", "embed", "index", "eval", "compare", "query", "serve", "doctor")
 _SHARES = ("train", "embed")
 
 

@@ -35,6 +35,8 @@ def query(
     like: options.Like = None,
     vector: options.VectorFile = None,
     minus: options.Minus = None,
+    right: options.Right = None,
+    wrong: options.Wrong = None,
     fuse: options.Fuse = False,
     crop: options.Crop = None,
     files_from: options.FilesFrom = None,
@@ -43,6 +45,7 @@ def query(
     html: options.AnswerPage = None,
     explain: options.Explain = False,
     columns: options.Columns = None,
+    server: options.ServerUrl = None,
     index: options.IndexPath = None,
     model: options.ModelPath = None,
     device: options.Device = "auto",
@@ -70,35 +73,43 @@ def query(
 
     liked, own = names(like, "like"), _vectors(vector)
     _check(images, bool(liked or own), files_from, null, sheet, html)
-    wanted = query_options.read(
-        top_k=top_k,
-        where=where,
-        min_score=min_score,
-        min_confidence=min_confidence,
-        max_false_accepts=max_false_accepts,
-        by=by,
-        pool=pool,
-        rerank=rerank,
-        minus=names(minus, "minus"),
-        crop=crop,
-        columns=names(columns, "columns"),
-        fuse=fuse,
-        explain=explain,
-    )
+    given: dict[str, Any] = {
+        "top_k": top_k,
+        "where": where,
+        "min_score": min_score,
+        "min_confidence": min_confidence,
+        "max_false_accepts": max_false_accepts,
+        "by": by,
+        "pool": pool,
+        "rerank": rerank,
+        "minus": names(minus, "minus"),
+        "right": names(right, "right"),
+        "wrong": names(wrong, "wrong"),
+        "crop": crop,
+        "columns": names(columns, "columns"),
+        "fuse": fuse,
+    }
+    wanted = query_options.read(**given, explain=explain)
+    several = files_from is not None or photo_inputs.may_be_several(images)
+    skipped: list[Skipped] = []
+    if server is not None:
+        here = {"--vector": own, "--explain": explain, "--sheet": sheet, "--html": html, "--model": model}
+        here |= {"--workspace": workspace, "--provider": provider, "--device": device != "auto"}
+        _check_remote([option for option, value in here.items() if value])
+        name = None if index is None else str(index)
+        return _remote(server, name, _asked(images, files_from, null, []), liked, given, skipped if several else None)
     session = open_session(index, model, workspace)
     gallery, items = session.gallery, session.items
-    found = session.model_if_here()
-    plan, against, shown = query_options.resolve(wanted, gallery, items, found)
+    its_model = session.model_if_here()
+    plan, moves, shown = query_options.resolve(wanted, gallery, items, its_model)
     known = [query_inputs.indexed(name, gallery, items) for name in liked]
     for one in own:
         known += query_inputs.vectors(one, gallery.dim)
     asked = query_inputs.parts(_asked(images, files_from, null, known), wanted.part)
-    several = files_from is not None or photo_inputs.may_be_several(images)
     encode: Encode = encoding.known
-    if not photo_inputs.are_none(images) or files_from is not None or any(one.vector is None for one in against):
-        encode = _encoder(found or session.model(), not several, device, provider)
-    skipped: list[Skipped] = []
-    answers = QueryEngine(gallery, items, plan, encode).answers(asked, against, skipped if several else None)
+    if not photo_inputs.are_none(images) or files_from is not None or any(move.target.vector is None for move in moves):
+        encode = _encoder(its_model or session.model(), not several, device, provider)
+    answers = QueryEngine(gallery, items, plan, encode).answers(asked, moves, skipped if several else None)
     return QueryReport(gallery.place, _drawn(answers, sheet, html, gallery, shown), skipped, shown)
 
 
@@ -127,6 +138,33 @@ def _check(
         _check_place(Path(sheet))
     if html is not None:
         _check_place(Path(html))
+
+
+def _check_remote(options_here: list[str]) -> None:
+    """Raise UsageError for options that only work where the index is."""
+    if options_here:
+        raise UsageError(f"{options_here[0]} does not work with --server", hint="remove it, or search the index itself")
+
+
+def _remote(
+    url: str,
+    index: str | None,
+    photos: "Iterator[QueryInput]",
+    likes: list[str],
+    options: dict[str, Any],
+    skipped: "list[Skipped] | None",
+) -> "QueryReport":
+    """Return the answers of a server, as those of an index here."""
+    from dmlcli.report.query import QueryReport
+    from dmlcli.search import shown_columns
+    from dmlcli.server.client import Server
+
+    server = Server(url, index)
+    columns = server.columns()
+    shown = shown_columns.chosen(options["columns"], columns.decimals) if options["columns"] else columns
+    return QueryReport(
+        url, server.answers(photos, likes, options, skipped), skipped if skipped is not None else [], shown
+    )
 
 
 def _check_place(target: Path) -> None:

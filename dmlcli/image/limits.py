@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dmlcli.errors import ImageError, UsageError
+from dmlcli.errors import TooLargeError, UsageError
 
 VARIABLE = "DMLCLI_MAX_PIXELS"
 _DEFAULT = 200_000_000  # the largest that phones take
@@ -29,6 +29,11 @@ def allow_pixels(most: int | None) -> None:
     """Set the limit for this process, which goes before the environment's; None: the environment's again."""
     global _allowed
     _allowed = most
+
+
+def is_set() -> bool:
+    """Return whether this process has a limit of its own, or the environment one."""
+    return _allowed is not None or bool(os.environ.get(VARIABLE))
 
 
 def max_pixels() -> int:
@@ -56,38 +61,38 @@ def max_memory() -> int:
 
 
 def check_file(size: int) -> None:
-    """Raise ImageError if an image file of `size` bytes is too large to be read."""
+    """Raise TooLargeError if an image file of `size` bytes is too large to be read."""
     if size > max_file_bytes():
-        raise ImageError(
+        raise TooLargeError(
             f"the file of {_amount(size)} is larger than the limit of {_amount(max_file_bytes())}",
             hint=f"--max-pixels {-(-size // _FILE_BYTES)}, or {VARIABLE}, raises the limit",
         )
 
 
 def check(width: int, height: int) -> None:
-    """Raise ImageError for a picture above the limit."""
+    """Raise TooLargeError for a picture above the limit."""
     if width * height > max_pixels():
-        raise ImageError(
+        raise TooLargeError(
             f"{width} x {height} pixels are more than the limit of {max_pixels():,}",
             hint=f"--max-pixels {width * height}, or {VARIABLE}, raises it",
         )
 
 
 def check_memory(needed: int) -> None:
-    """Raise ImageError if an image that takes `needed` bytes of memory, its file included, is above the limit."""
+    """Raise TooLargeError if an image that takes `needed` bytes of memory, its file included, is above the limit."""
     if needed > max_memory():
-        raise ImageError(
+        raise TooLargeError(
             f"decoding it takes {_amount(needed)} of memory, more than the limit of {_amount(max_memory())}",
             hint=f"--max-pixels {-(-needed // _MEMORY_BYTES)}, or {VARIABLE}, raises the limit",
         )
 
 
 def check_scans(scans: int, pixels: int) -> None:
-    """Raise ImageError if a JPEG has more scans than any camera or program writes, or too many for its size."""
+    """Raise TooLargeError if a JPEG has more scans than any camera or program writes, or too many for its size."""
     if scans > MAX_SCANS:
-        raise ImageError(f"a JPEG of {scans:,} scans, more than the limit of {MAX_SCANS}")
+        raise TooLargeError(f"a JPEG of {scans:,} scans, more than the limit of {MAX_SCANS}")
     if scans * pixels > _PASSES * max_pixels():
-        raise ImageError(
+        raise TooLargeError(
             f"a JPEG of {scans} scans over {pixels:,} pixels takes too long to decode",
             hint=f"--max-pixels {-(-scans * pixels // _PASSES)}, or {VARIABLE}, raises the limit",
         )

@@ -82,6 +82,9 @@ class Gallery(Protocol):
     def stamp(self) -> bytes:
         """Something that changes whenever the gallery does."""
 
+    def has_changed(self) -> bool:
+        """Whether it would be another one if it were opened now; False while it is being replaced."""
+
     def search(self, vectors: Vectors, k: int, *, among: Any = None) -> list[list[Found]]:
         """Return the k images closest to each vector, best first.
 
@@ -112,6 +115,15 @@ class ItemTable(Protocol):
 
     def columns(self) -> dict[str, int]:
         """The user's own columns, in order, with the decimals that all numbers of a column have; 0: no such number."""
+
+    def values(self, column: str, most: int) -> list[Any]:
+        """The different values of a column, ascending, without empty ones; [] where there are more than `most`."""
+
+    def ends(self, column: str) -> tuple[float, float] | None:
+        """The least and the greatest number of a column; None for text."""
+
+    def photo(self, number: int) -> "Photo":
+        """The image file of an item, and the part of it that it is; raises KeyError for an id that is not there."""
 
     def box(self, number: int) -> "Box | None":
         """The part of its file that an image is; None: all of it."""

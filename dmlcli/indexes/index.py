@@ -86,6 +86,13 @@ class Index:
         """The item table."""
         return self.folder / ITEMS
 
+    def has_changed(self) -> bool:
+        """Whether another index lies in the folder now; False while it is being replaced."""
+        try:
+            return records.read_bytes(self.folder / RECORD) != self.stamp
+        except OSError:
+            return False
+
     def search(self, vectors: Vectors, k: int, *, among: Ids | None = None) -> list[list[Found]]:
         """Return the k images closest to each vector, best first; fewer if the index has fewer.
 

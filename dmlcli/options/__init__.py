@@ -12,3 +12,4 @@ from dmlcli.options.network import *
 from dmlcli.options.paths import *
 from dmlcli.options.query import *
 from dmlcli.options.run import *
+from dmlcli.options.serve import *

@@ -29,7 +29,19 @@ Like = Annotated[
 VectorFile = Annotated[_Vectors, Option("--vector", panel="Input", help="Search with vectors: .npy, .npz or .json.")]
 Minus = Annotated[
     _Names,
-    Option(panel="Input", help="Exclude this indexed product; for a photo or an indexed image: search away from it."),
+    Option(
+        panel="Input",
+        help="Leave out this indexed product; for a photo or an indexed image, or with a weight (NAME:0.5): "
+        "also search away from it.",
+    ),
+]
+Right = Annotated[
+    _Names,
+    Option(panel="Input", help="Search also for what resembles this indexed product or image, which is right."),
+]
+Wrong = Annotated[
+    _Names,
+    Option(panel="Input", help="Remove this indexed product or image, which is wrong, and search away from it."),
 ]
 Crop = Annotated[str | None, Option(panel="Input", help="Crop each photo: x,y,width,height in pixels or percent.")]
 Fuse = Annotated[bool, Option("--fuse", panel="Input", help="All photos show one product: answer them together.")]
@@ -73,6 +85,10 @@ Pool = Annotated[
 Rerank = Annotated[
     str | None,
     Option(panel="Search", help="Re-rank the top list: aqe, dba or k-reciprocal, with settings: aqe:k=5."),
+]
+ServerUrl = Annotated[
+    str | None,
+    Option("--server", panel="Run", help="Ask a running dmlcli serve, by its address; --index is then a name."),
 ]
 Explain = Annotated[bool, Option("--explain", panel="Output", help="Show stages with candidates and timings.")]
 Columns = Annotated[

@@ -1,7 +1,7 @@
 """What a query returns: answers, each with its hits."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ from dmlcli.report.skipped import Skipped
 if TYPE_CHECKING:
     from dmlcli.report.units import Cosine, Count, Place, Seconds, Share
 
+HEADINGS = ("query", "rank", "score", "product", "image", "confidence")  # of CSV
 Part = tuple[float, float, float, float] | None  # of an image: left, top, right, bottom in pixels; None: all of it
 
 
@@ -37,6 +38,8 @@ class Hit:
     """Part of the image that was indexed: left, top, right, bottom in pixels; null for all of it."""
     confidence: "Share | None" = None
     """Probability that this is the right product if the index holds the right one; null where it is not known."""
+    id: str = ""
+    """Number of the image in the index."""
 
     def percent(self) -> str:
         """Return the confidence in whole percent, "" where it is not known; none is shown as certain."""
@@ -140,3 +143,36 @@ def _text(value: Any, decimals: int) -> str:
     if value is None:
         return ""
     return f"{value:.{decimals}f}" if decimals and isinstance(value, float) else str(value)
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """Return an answer as `--format json` prints it: probabilities and cosines with six decimals."""
+    hits = [
+        asdict(hit)
+        | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6), "confidence": _rounded(hit.confidence)}
+        for hit in answer.hits
+    ]
+    fields = {"query": answer.query, "hits": hits, "closest": _rounded(answer.closest), "min_score": answer.min_score}
+    fields |= {"match": _rounded(answer.match), "min_match": _rounded(answer.min_match)}
+    return fields | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 6)
+
+
+def cells(answer: Answer, hit: Hit, columns: Columns) -> list[str]:
+    """Return the cells of a hit in CSV.
+
+    Args:
+        answer: the answer.
+        hit: one of its hits.
+        columns: of the catalog; they come after those of `HEADINGS`.
+    """
+    confidence = "" if hit.confidence is None else f"{hit.confidence:.6f}"
+    return [*plain_cells(answer, hit), confidence, *columns.texts(hit)]
+
+
+def plain_cells(answer: Answer, hit: Hit) -> list[str]:
+    """Return the cells of a hit that TSV and CSV share."""
+    return [answer.query, str(hit.rank), f"{hit.score:.6f}", hit.product, hit.image]

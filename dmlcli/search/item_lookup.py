@@ -44,6 +44,30 @@ class Items:
         """Return the user's own columns, in order, with the decimals that all numbers of a column have, or 0."""
         return {column: decimals(kind) for column, kind in self._kinds.items() if column not in FIXED}
 
+    def values(self, column: str, most: int) -> list[Any]:
+        """Return the different values of a column, ascending, without empty ones; [] where there are more."""
+        quoted = '"' + column.replace('"', '""') + '"'
+        filled = f"SELECT DISTINCT {quoted} FROM items WHERE {quoted} <> '' ORDER BY {quoted} LIMIT ?"
+        found = [row[0] for row in self._table.execute(filled, (most + 1,))]
+        return [] if len(found) > most else [name(value) if isinstance(value, bytes) else value for value in found]
+
+    def ends(self, column: str) -> tuple[float, float] | None:
+        """Return the least and the greatest number of a column; None for text, or without any number."""
+        if self._kinds[column].partition("(")[0] not in ("INTEGER", "REAL"):
+            return None
+        quoted = '"' + column.replace('"', '""') + '"'
+        least, most = self._table.execute(f"SELECT min({quoted}), max({quoted}) FROM items").fetchone()
+        return None if least is None else (least, most)
+
+    def photo(self, number: int) -> "Photo":
+        """Return the image file of an item, and the part of it that it is; raises KeyError for an unknown id."""
+        from dmlcli.catalog import Photo
+
+        row = self._table.execute("SELECT path FROM items WHERE id = ?", (number,)).fetchone()
+        if row is None:
+            raise KeyError(number)
+        return Photo(self._root / name(row[0]), self.box(number))
+
     def box(self, number: int) -> "Box | None":
         """Return the part of its file that an image is; None: all of it, or an index from before boxes were kept."""
         return box(self._table, number) if self._has_boxes else None
@@ -70,10 +94,7 @@ class Items:
             rows = self._table.execute(f"SELECT DISTINCT product FROM items LIMIT {_GUESSED_AMONG}")
             known = sorted(name(row[0]) for row in rows if row[0])
             raise UsageError(f"'{asked}' not found in the index", hint=nearest(asked, known[:_GUESSED_AMONG]))
-        from dmlcli.catalog import Photo
-
-        (path,) = self._table.execute("SELECT path FROM items WHERE id = ?", (int(ids[0]),)).fetchone()
-        return ids, Photo(self._root / name(path), self.box(int(ids[0])))
+        return ids, self.photo(int(ids[0]))
 
     def at_path(self, asked: str, is_file: bool) -> Ids:
         """Return the ids of the images at a path: of a file that exists here, else also of a path as it was indexed."""

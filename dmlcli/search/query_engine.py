@@ -16,14 +16,13 @@ from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
 from dmlcli.search.confidence import AnswerModel, probability, summary
 from dmlcli.search.encoding import Encode
+from dmlcli.search.feedback import Move, moved
 from dmlcli.search.product_grouping import LISTED, ImageCandidate, Pool, compared, fold, key, listed, spell, unit_mean
 from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Scores, Vectors
 
 if TYPE_CHECKING:
     from dmlcli.search.rerank import Rerank
-
-_AWAY = np.float32(0.5)  # weight of what hits must not look like, beside 1 for what they must
 
 
 class QueryPlan(NamedTuple):
@@ -59,22 +58,23 @@ class QueryEngine:
         self._index, self._items, self._plan, self._encode = index, items, plan, encode
 
     def answers(
-        self, asked: Iterable[QueryInput], minus: Sequence[QueryInput], skipped: list[Skipped] | None
+        self, asked: Iterable[QueryInput], moves: Sequence[Move], skipped: list[Skipped] | None
     ) -> Iterator[Answer]:
         """Yield the answers, each as soon as it is computed.
 
         Args:
             asked: the queries.
-            minus: queries that hits must not resemble.
+            moves: what the queries move towards or away from.
             skipped: receives photos that cannot be read; None: such a photo raises an error.
         """
-        against = unit_mean(np.stack([one.vector for one in self._queries(minus, None)])) if minus else None
+        targets = [one.vector for one in self._queries([move.target for move in moves], None)]
         queries = self._queries(asked, skipped)
         for query in _fused(list(queries)) if self._plan.fuse else queries:
-            if against is None:
+            if not moves:
                 yield self._answer(query, self._plan.answers)
-            else:  # probabilities are fitted to photos, not to what is moved away from one
-                yield self._answer(query._replace(vector=_away(query.vector, against)), None)
+            else:  # probabilities are fitted to photos, not to what has moved away from one
+                vector = moved(query.vector, np.stack(targets), [move.weight for move in moves])
+                yield self._answer(query._replace(vector=vector), None)
 
     def _queries(self, asked: Iterable[QueryInput], skipped: list[Skipped] | None) -> Iterator[_Query]:
         for done in self._encode(asked):
@@ -199,7 +199,17 @@ class QueryEngine:
             columns = {name: columns[name] for name in self._plan.columns if name in columns}
         image, box = _from_here(found.image), self._items.box(found.id)
         return Hit(
-            rank, found.score, found.product, image, category, found.cosine, found.images, columns, box, confidence
+            rank=rank,
+            score=found.score,
+            product=found.product,
+            image=image,
+            category=category,
+            cosine=found.cosine,
+            images=found.images,
+            columns=columns,
+            box=box,
+            confidence=confidence,
+            id=str(found.id),
         )
 
 
@@ -225,12 +235,6 @@ def _fused(queries: list[_Query]) -> list[_Query]:
     photos = tuple(photo for query in queries for photo in query.photos)
     stages = tuple(stage for query in queries for stage in query.stages)
     return [_Query(name, unit_mean(np.stack([query.vector for query in queries])), photos, stages)]
-
-
-def _away(vector: Vectors, against: Vectors) -> Vectors:
-    """Return the query less half of what hits must not look like (Rocchio's formula), of unit length again."""
-    moved = vector - _AWAY * against
-    return np.asarray(moved / max(float(np.linalg.norm(moved)), 1e-12), dtype=np.float32)
 
 
 def _from_here(image: Path) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,29 +152,6 @@ def indexed(name: str, index: Gallery, items: ItemTable) -> QueryInput:
     return QueryInput(name, photo, unit_mean(stored))
 
 
-def unwanted(names: Sequence[str], index: Gallery, items: ItemTable) -> tuple[list[QueryInput], frozenset[int]]:
-    """Return the queries to subtract, and the ids of the images to leave out.
-
-    Args:
-        names: photos, which are subtracted; indexed products, whose images are left out; or indexed images, for which
-            both is done.
-        index: the gallery.
-        items: its item table.
-
-    Raises:
-        UsageError: a name is none of these.
-    """
-    away, left_out = [], set[int]()
-    for name in names:
-        images = items.of_product(name)
-        if not len(images):
-            is_file = _is_file(name)
-            away.append(QueryInput(name, Path(name)) if is_file else indexed(name, index, items))
-            images = items.at_path(name, is_file)
-        left_out.update(images.tolist())
-    return away, frozenset(left_out)
-
-
 def parts(sources: Iterable[QueryInput], part: PartSpec | None) -> Iterator[QueryInput]:
     """Return the sources, of whose photos a part is searched; vectors stay as they are."""
     return (one._replace(part=part) if one.vector is None else one for one in sources)
@@ -190,10 +167,3 @@ def box(text: str) -> PartSpec:
     if not all(length for length, _ in parts[2:]):
         raise UsageError(f"invalid --crop {text}: the area is empty", hint=hint)
     return parts
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except OSError:  # too long for a file
-        return False

@@ -7,9 +7,10 @@ from dmlcli import progress
 from dmlcli.errors import CannotRun, UsageError
 from dmlcli.indexes.gallery import Gallery, ItemTable
 from dmlcli.report.query import Columns
-from dmlcli.search import query_inputs
+from dmlcli.search import feedback, query_inputs
+from dmlcli.search.feedback import Move
 from dmlcli.search.query_engine import QueryPlan
-from dmlcli.search.query_inputs import PartSpec, QueryInput
+from dmlcli.search.query_inputs import PartSpec
 
 if TYPE_CHECKING:
     from dmlcli.model import Model
@@ -32,6 +33,8 @@ class QueryOptions(NamedTuple):
     pool: "Pool | None"  # None: as the model says
     rerank: "Rerank | None"
     minus: tuple[str, ...]
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
     part: PartSpec | None  # of each photo
     columns: tuple[str, ...]
     fuse: bool
@@ -42,7 +45,7 @@ class ResolvedQuery(NamedTuple):
     """What the query engine needs, and the columns to show beside hits."""
 
     plan: QueryPlan
-    against: tuple[QueryInput, ...]  # what hits must not resemble
+    moves: tuple[Move, ...]  # of each query
     columns: Columns
 
 
@@ -57,6 +60,8 @@ def read(
     pool: "Pool | None" = None,
     rerank: str | None = None,
     minus: Sequence[str] = (),
+    right: Sequence[str] = (),
+    wrong: Sequence[str] = (),
     crop: str | None = None,
     columns: Sequence[str] = (),
     fuse: bool = False,
@@ -73,7 +78,9 @@ def read(
         by: product or image.
         pool: max, top3, mean or vote; None: as training fitted.
         rerank: a method with its settings: "aqe:k=5".
-        minus: products, indexed images or photos.
+        minus: products, indexed images or photos, with a weight or without: "mug-tall:0.3".
+        right: indexed products or images that hits should resemble.
+        wrong: indexed products or images that are no hits.
         crop: "x,y,width,height" in pixels or percent.
         columns: of the catalog, to be shown beside hits.
         fuse: whether all photos show one product.
@@ -96,6 +103,8 @@ def read(
         pool=pool,
         rerank=_reranking(rerank) if rerank else None,
         minus=tuple(minus),
+        right=tuple(right),
+        wrong=tuple(wrong),
         part=query_inputs.box(crop) if crop else None,
         columns=tuple(columns),
         fuse=fuse,
@@ -103,7 +112,9 @@ def read(
     )
 
 
-def resolve(options: QueryOptions, gallery: Gallery, items: ItemTable, model: "Model | None") -> ResolvedQuery:
+def resolve(
+    options: QueryOptions, gallery: Gallery, items: ItemTable, model: "Model | None", *, files: bool = True
+) -> ResolvedQuery:
     """Resolve the options against an index and its model.
 
     Args:
@@ -112,6 +123,7 @@ def resolve(options: QueryOptions, gallery: Gallery, items: ItemTable, model: "M
         items: its item table.
         model: of the gallery; None: not known, so there are no probabilities, and products have their best image's
             score.
+        files: whether options may name files on this disk.
 
     Raises:
         UsageError: the index does not have what the options name.
@@ -123,8 +135,8 @@ def resolve(options: QueryOptions, gallery: Gallery, items: ItemTable, model: "M
     columns = _columns(options.columns, items)
     if options.rerank is not None:
         _warn_of_few_images(options.rerank, items)
-    away, without = query_inputs.unwanted(options.minus, gallery, items)
-    likely = _answer_model(model, gallery, options.min_confidence is not None, bool(away))
+    moves, without = feedback.read(options.minus, options.right, options.wrong, gallery, items, files=files)
+    likely = _answer_model(model, gallery, options.min_confidence is not None, bool(moves))
     rate, min_score = options.max_false_accepts, options.min_score
     accepted = _accepted(likely, rate)
     if rate is not None and accepted is None:
@@ -143,7 +155,9 @@ def resolve(options: QueryOptions, gallery: Gallery, items: ItemTable, model: "M
         columns=columns.decimals if columns.chosen else None,
         without=without,
     )
-    return ResolvedQuery(plan, tuple(query_inputs.parts(away, options.part)), columns)
+    # a part is of photos, which only --minus can name
+    targets = query_inputs.parts((move.target for move in moves), options.part)
+    return ResolvedQuery(plan, tuple(map(Move, targets, (move.weight for move in moves))), columns)
 
 
 def _rate(asked: object) -> float | None:
@@ -198,13 +212,13 @@ def _answer_model(model: "Model | None", gallery: Gallery, needed: bool, moved: 
         model: of the gallery; None: not known.
         gallery: that is searched.
         needed: whether to raise CannotRun instead of returning None.
-        moved: whether queries are moved away from a photo, for which there are no probabilities.
+        moved: whether queries move away from their photos, for which there are no probabilities.
     """
     if moved:
         if needed:
             raise UsageError(
-                "--min-confidence cannot be combined with --minus PHOTO, which has no probabilities",
-                hint="--minus PRODUCT leaves a product out",
+                "--min-confidence cannot be combined with --minus PHOTO, --right or --wrong, which have no probabilities",
+                hint="use --min-score; or --minus PRODUCT, which only removes a product",
             )
         return None
     if model is None or model.record.answers is None:

@@ -165,6 +165,19 @@ def test_photos_are_searched_away_from_others(ask: Any, place: Path) -> None:
         assert [hit["image"] for hit in hits] == others
 
 
+def test_feedback_moves_the_query_and_leaves_out_what_is_wrong(ask: Any, place: Path) -> None:
+    """Rocchio: towards the mean of what is right, away from what is wrong."""
+    stored, _ = vectors(place)
+    right, wrong = [path for path in stored if "product-03" in path], image(4)
+    mean = unit(np.mean([stored[path] for path in right], axis=0))
+    moved = unit(stored[image(1)] + 0.75 * mean - 0.15 * stored[wrong])
+    hits = ask(image(1), "--right", "product-03", "--wrong", wrong, "-k", 99)["hits"]
+    assert [hit["image"] for hit in hits] == [path for path, _ in expected(moved, stored) if path != wrong]
+    assert all(hit["confidence"] is None for hit in hits)
+    products = {hit["product"] for hit in ask(image(1), "--wrong", "product-04", "-k", 99)["hits"]}
+    assert "product-04" not in products and "product-03" in products
+
+
 def test_no_hits_are_explained_by_what_removed_them() -> None:
     def why(**values: Any) -> str:
         return Answer("q.jpg", (), **values).why_empty()

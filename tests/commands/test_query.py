@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import SAMPLE, Cli, Mission, make_shop, process
 
 ROW = ["rank", "score", "product", "image"]
-HIT = [*ROW, "category", "cosine", "images", "columns", "box", "confidence"]
+HIT = [*ROW, "category", "cosine", "images", "columns", "box", "confidence", "id"]
 ANSWER = ["query", "hits", "closest", "min_score", "match", "min_match"]
 
 

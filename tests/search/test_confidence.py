@@ -11,6 +11,7 @@ from dmlcli.indexes.gallery import Found
 from dmlcli.report.query import Answer
 from dmlcli.search import encoding
 from dmlcli.search.confidence import LEVELS, AnswerModel, probability, properties, summary
+from dmlcli.search.feedback import Move
 from dmlcli.search.query_engine import QueryEngine, QueryPlan
 from dmlcli.search.query_inputs import QueryInput
 
@@ -79,7 +80,7 @@ class Shelf:
 def ask(plan: QueryPlan, minus: bool = False) -> Answer:
     shelf: Any = Shelf()
     query = QueryInput("q", vector=np.array([1, 0], np.float32))
-    away = [QueryInput("x", vector=np.array([0, 1], np.float32))] if minus else []
+    away = [Move(QueryInput("x", vector=np.array([0, 1], np.float32)), -0.5)] if minus else []
     (answer,) = QueryEngine(shelf, shelf, plan, encoding.known).answers([query], away, None)
     return answer
 

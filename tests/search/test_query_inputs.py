@@ -78,18 +78,6 @@ class Shelf:
         return np.array([0]), None
 
 
-def test_what_is_unwanted_is_left_out_or_searched_away_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("photo.jpg").touch()
-    shelf: Any = Shelf([[1, 0], [0, 1], [0, 1]])
-    away, without = query_inputs.unwanted(["photo.jpg", "mug", "a.jpg"], shelf, shelf)
-    assert [one.name for one in away] == ["photo.jpg", "a.jpg"] and without == {0, 1, 2}
-    assert away[1].vector is not None and away[1].vector.tolist() == [1, 0]
-    for name in ("x" * 304, "a\0b", "nothing"):
-        with pytest.raises(UsageError):
-            query_inputs.unwanted([name], shelf, shelf)
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_stored_vector_that_is_not_finite_is_named(bad: float) -> None:
     shelf: Any = Shelf([[bad, 0]])

@@ -4,13 +4,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from dmlcli import printable
 from dmlcli.cli import formatting
-from dmlcli.report.query import Answer, Columns, Hit, QueryReport
-
-_HEAD = ("query", "rank", "score", "product", "image", "confidence")  # of CSV
+from dmlcli.report.query import HEADINGS, Answer, Columns, QueryReport, answer_json, cells, plain_cells
 
 
 def show(report: QueryReport, format: str | None, nul: bool, pictures: bool = False, output: Path | None = None) -> int:
@@ -42,11 +39,11 @@ def _printed(report: QueryReport, format: str | None, nul: bool, pictures: bool)
     write = _with_pictures() if pictures else _ANSWER_WRITERS[format]
     shown, hits, count = [], 0, 0
     if format == "csv":
-        _line(printable.csv([*_HEAD, *report.columns.headings(_HEAD)]))
+        _line(printable.csv([*HEADINGS, *report.columns.headings(HEADINGS)]))
     for answer in report.answers:
         hits, count = hits + len(answer.hits), count + 1
         if format == "json":
-            shown.append(_answer_json(answer))
+            shown.append(answer_json(answer))
         else:
             write(answer, report.columns, "\0" if nul else "\n")
             if answer.stages and format != "jsonl":
@@ -66,16 +63,16 @@ def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
     sure = any(hit.confidence is not None for hit in answer.hits)
     own = ["score", "confidence"] if sure else ["score"]
     table = formatting.table("", *own, "product", title=formatting.text(answer.query))
-    for name in (*(columns.headings(_HEAD) if names else ()), "image"):
+    for name in (*(columns.headings(HEADINGS) if names else ()), "image"):
         table.add_column(formatting.text(name))
     for column in range(1 + len(own)):
         table.columns[column].justify = "right"
     for hit in answer.hits:
         style = "bold" if hit.rank == 1 else ""
         score, product = formatting.text(f"{hit.score:.3f}", style), formatting.text(hit.product or "-", style)
-        cells = [formatting.text(hit.percent() or "-", style)] if sure else []
-        cells += [product, *(formatting.text(cell, style) for cell in (columns.texts(hit) if names else ()))]
-        formatting.add_row(table, str(hit.rank), score, *cells, formatting.file_link(hit.image, "dim"))
+        row = [formatting.text(hit.percent() or "-", style)] if sure else []
+        row += [product, *(formatting.text(cell, style) for cell in (columns.texts(hit) if names else ()))]
+        formatting.add_row(table, str(hit.rank), score, *row, formatting.file_link(hit.image, "dim"))
     if not answer.hits:
         formatting.add_row(table, "", "", formatting.text(answer.why_empty(), "dim"), *[""] * len(names), "")
     formatting.console().print(table)
@@ -101,44 +98,23 @@ def _stages(answer: Answer) -> None:
         formatting.err(f"  {stage.seconds * 1000:8.2f} ms  {stage.candidates:>7}  {stage.name}")
 
 
-def _cells(answer: Answer, hit: Hit) -> list[str]:
-    return [answer.query, str(hit.rank), f"{hit.score:.6f}", hit.product, hit.image]
-
-
 def _answer_tsv(answer: Answer, columns: Columns, _: str) -> None:
     for hit in answer.hits:
-        _line(printable.tsv([*_cells(answer, hit), *(columns.texts(hit) if columns.chosen else ())]))
+        _line(printable.tsv([*plain_cells(answer, hit), *(columns.texts(hit) if columns.chosen else ())]))
 
 
 def _answer_csv(answer: Answer, columns: Columns, _: str) -> None:
     for hit in answer.hits:
-        confidence = "" if hit.confidence is None else f"{hit.confidence:.6f}"
-        _line(printable.csv([*_cells(answer, hit), confidence, *columns.texts(hit)]))
+        _line(printable.csv(cells(answer, hit, columns)))
 
 
 def _answer_jsonl(answer: Answer, _columns: Columns, _: str) -> None:
-    _line(printable.dumps({"schema": formatting.SCHEMA} | _answer_json(answer)))
+    _line(printable.dumps({"schema": formatting.SCHEMA} | answer_json(answer)))
 
 
 def _answer_paths(answer: Answer, _: Columns, end: str) -> None:
     for hit in answer.hits:
         formatting.path(hit.image, end)
-
-
-def _answer_json(answer: Answer) -> dict[str, Any]:
-    hits = [
-        asdict(hit)
-        | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6), "confidence": _rounded(hit.confidence)}
-        for hit in answer.hits
-    ]
-    closest = None if answer.closest is None else round(answer.closest, 6)
-    fields = {"query": answer.query, "hits": hits, "closest": closest, "min_score": answer.min_score}
-    fields |= {"match": _rounded(answer.match), "min_match": _rounded(answer.min_match)}
-    return fields | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
-
-
-def _rounded(probability: float | None) -> float | None:
-    return None if probability is None else round(probability, 6)
 
 
 def _line(text: str) -> None:

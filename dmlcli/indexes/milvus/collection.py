@@ -87,6 +87,11 @@ class Collection:
         """The record, which says when it was pushed."""
         return self.record.as_text().encode()
 
+    def has_changed(self) -> bool:
+        """Whether the collection has another record, or another number of images, than when it was opened."""
+        record = read_record(self.server)
+        return record is not None and (record != self.record or self.server.count() != self.images)
+
     def search(self, vectors: Vectors, k: int, *, among: Condition | None = None) -> list[list[Found]]:
         """Return the k images closest to each vector, best first.
 
@@ -147,6 +152,19 @@ class Collection:
         """The user's own columns, in order; a collection does not record how many decimals their numbers have."""
         return {name: 0 for name, _, _ in self.record.columns}
 
+    def values(self, column: str, most: int) -> list[Any]:
+        """Return no values: a server would have to read the whole collection to list them."""
+        return []
+
+    def ends(self, column: str) -> tuple[float, float] | None:
+        """Return None: a server would have to read the whole collection."""
+        return None
+
+    def photo(self, number: int) -> Photo:
+        """The image file of an item, and the part of it that it is; raises KeyError for an id that is not there."""
+        row = self._row(number)
+        return Photo(self.root / entities.name(row["path"]), box_of(row["box"]))
+
     def box(self, number: int) -> Box | None:
         """The part of its file that an image is; None: all of it."""
         return box_of(self._row(number)["box"])
@@ -179,8 +197,7 @@ class Collection:
             some = self.server.some('product != ""', ["product"], _GUESSED_AMONG)
             known = sorted({entities.name(row["product"]) for row in some})
             raise UsageError(f"nothing in the collection is called '{asked}'", hint=nearest(asked, known))
-        first = self._row(int(ids[0]))
-        return ids, Photo(self.root / entities.name(first["path"]), box_of(first["box"]))
+        return ids, self.photo(int(ids[0]))
 
     def at_path(self, asked: str, is_file: bool) -> Ids:
         """The ids of the images at a path: of a file that exists here, else also of a path as it was indexed."""

@@ -1,0 +1,125 @@
+"""From a request to an answer: photos are encoded in the background, the search runs in a thread."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+from dmlcli import prefetch
+from dmlcli.errors import CannotRun, DmlcliError, UsageError, nearest
+from dmlcli.report.query import Answer, Columns
+from dmlcli.search import encoding, query_options
+from dmlcli.search.encoding import Encoded
+from dmlcli.search.query_engine import QueryEngine
+from dmlcli.search.query_inputs import QueryInput, indexed
+from dmlcli.search.query_options import QueryOptions
+from dmlcli.server.open_index import Opened, OpenIndex
+from dmlcli.server.search_request import SearchRequest
+
+BY_ID = "id:"  # before the number of an image
+_AHEAD = 16  # photos of a batch that are encoded before their turn
+T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """An answer, with the index that it is of."""
+
+    answer: Answer
+    columns: Columns
+    opened: Opened
+    name: str  # of the index
+
+
+class SearchService:
+    """Answers requests over one or several indexes."""
+
+    def __init__(self, indexes: Sequence[OpenIndex]) -> None:
+        self.indexes = {index.name: index for index in indexes}
+        # threads may share a connection to SQLite if it was built for that
+        self._pool = ThreadPoolExecutor(prefetch.cores() if sqlite3.threadsafety == 3 else 1, "search")
+
+    def index(self, name: str | None) -> OpenIndex:
+        """Return an index by its name, the first one for None; raises UsageError for an unknown name."""
+        if name is None:
+            return next(iter(self.indexes.values()))
+        if name not in self.indexes:
+            raise UsageError(f"unknown index {name}", hint=nearest(name, list(self.indexes)))
+        return self.indexes[name]
+
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Return what a function returns that reads an index."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    async def search(self, wanted: SearchRequest) -> Found:
+        """Return the answer to a search; raises DmlcliError."""
+        index = self.index(wanted.parameters.index)
+        opened = index.opened
+        encoded = await asyncio.gather(*(_encoded(opened, photo) for photo in wanted.photos))
+        answer, columns = await self.in_thread(_answer, opened, wanted.options, encoded, wanted.parameters.like)
+        return Found(answer, columns, opened, index.name)
+
+    async def search_each(self, wanted: SearchRequest) -> AsyncIterator[Found | tuple[str, DmlcliError]]:
+        """Yield the answer to each photo in order, or its name and why it has none."""
+        index = self.index(wanted.parameters.index)
+        opened = index.opened
+        waiting: list[asyncio.Task[Encoded]] = []
+        photos = iter(wanted.photos)
+        try:
+            for photo in wanted.photos:
+                while len(waiting) < _AHEAD and (ahead := next(photos, None)) is not None:
+                    waiting.append(asyncio.ensure_future(_encoded(opened, ahead)))
+                try:
+                    encoded = [await waiting.pop(0)]
+                    answer, columns = await self.in_thread(_answer, opened, wanted.options, encoded, None)
+                    yield Found(answer, columns, opened, index.name)
+                except DmlcliError as error:
+                    yield photo.name, error
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def close(self) -> None:
+        """End the threads of searches."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+async def _encoded(opened: Opened, photo: QueryInput) -> Encoded:
+    """Return the vector of a photo; raises ImageError where it cannot be read."""
+    if opened.encoder is None:
+        raise CannotRun("this index was made from embeddings without a model, so photos cannot be searched with")
+    done = await asyncio.wrap_future(opened.encoder.submit(photo))
+    if done.failure is not None:
+        raise done.failure
+    return done
+
+
+def _answer(
+    opened: Opened, options: QueryOptions, encoded: Sequence[Encoded], like: str | None
+) -> tuple[Answer, Columns]:
+    """Search with vectors, or with an indexed product or image."""
+    session = opened.session
+    gallery, items = session.gallery, session.items
+    minus, right, wrong = (
+        tuple(_named(opened, name) for name in given) for given in (options.minus, options.right, options.wrong)
+    )
+    options = options._replace(minus=minus, right=right, wrong=wrong)
+    plan, moves, columns = query_options.resolve(options, gallery, items, opened.model, files=False)
+    asked = [QueryInput(done.source.name, vector=done.vector) for done in encoded]
+    if like is not None:
+        asked = [indexed(_named(opened, like), gallery, items)._replace(name=like, photo=None)]
+    answers = QueryEngine(gallery, items, plan, encoding.known).answers(asked, moves, None)
+    return next(iter(answers)), columns
+
+
+def _named(opened: Opened, name: str) -> str:
+    """Return the name of a product, or the path in the index of an image that is named by its id (id:17)."""
+    number = name.removeprefix(BY_ID)
+    if number == name or not number.isdecimal() or len(opened.session.items.of_product(name)):
+        return name
+    root = opened.session.gallery.root
+    try:
+        path = opened.session.items.photo(int(number)).path
+    except (KeyError, OverflowError) as error:
+        raise UsageError(f"the index has no image {name}") from error
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)  # as it is stored
