@@ -14,6 +14,7 @@ __all__ = [
     "eval",
     "index",
     "losses",
+    "models",
     "query",
     "serve",
     "status",

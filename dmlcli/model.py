@@ -21,7 +21,8 @@ _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
 _DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
 DEVICE_CHECKS = "devices.json"  # how close each device that embedded comes to the CPU
-FILES = (_RECORD, *_DATA, checksums.CHECKED, DEVICE_CHECKS)
+HELD_OUT = "held_out.json"  # scores of the photos that cross-validation held out, query by query
+FILES = (_RECORD, *_DATA, checksums.CHECKED, DEVICE_CHECKS, HELD_OUT)
 Arrays = Mapping[str, NDArray[Any]]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from dmlcli import storage
-from dmlcli.errors import ModelError
+from dmlcli.errors import ModelError, UsageError
 from dmlcli.model import FILES, Model, open_model
 
 MOST = 5  # replaced models that are kept
@@ -38,9 +38,8 @@ def adopt(models: Path, made: Model) -> Model:
 
 def keep(models: Path, folder: Path) -> Path | None:
     """Keep the model in `folder` under its fingerprint; None if it is not a valid model."""
-    try:
-        found = open_model(folder)
-    except ModelError:
+    found = _opened(folder)
+    if found is None:
         return None
     kept = models / found.record.fingerprint
     if not _is_same(kept, found):
@@ -66,30 +65,61 @@ def place(models: Path, made: Model, target: Path) -> Path | None:
     with storage.new_folder(target, FILES) as draft:
         for file in sorted(made.folder.iterdir()):
             if file.name in FILES:
-                _link(file, draft / file.name)
+                storage.link_or_copy(file, draft / file.name)
     return before
+
+
+def known(models: Path, current: Path) -> list[Model]:
+    """Return the current model, if there is one, then those that are kept, the last that was in use first."""
+    found: dict[str, Model] = {}
+    for folder in (current, *_folders(models)):
+        if (model := _opened(folder)) is not None:
+            found.setdefault(model.record.fingerprint, model)
+    return list(found.values())
+
+
+def find(models: Path, current: Path, name: str) -> Model:
+    """Return the model whose fingerprint is `name`, or begins with it and no other does.
+
+    Args:
+        models: where models are kept.
+        current: the folder of the current model.
+        name: a fingerprint or its beginning.
+
+    Raises:
+        UsageError: none, or several begin with `name`.
+    """
+    listed = known(models, current)
+    found = [model for model in listed if name and model.record.fingerprint.startswith(name.lower())]
+    if len(found) == 1:
+        return found[0]
+    several = ", ".join(model.record.fingerprint for model in found)
+    hint = f"use more digits: {several}" if found else "dmlcli models lists them"
+    raise UsageError(f"{'several models begin' if found else 'no model begins'} with '{name}'", hint=hint)
 
 
 def prune(models: Path, in_use: Collection[str]) -> None:
     """Remove the oldest models until no more than `MOST` are left besides those whose fingerprints are in use."""
-    if not models.is_dir():
-        return
-    folders = [folder for folder in models.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-    spare = [folder for folder in folders if folder.name not in in_use]
-    spare.sort(key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    spare = [folder for folder in _folders(models) if folder.name not in in_use]
     for folder in spare[MOST:]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_same(folder: Path, model: Model) -> bool:
+def _folders(models: Path) -> list[Path]:
+    """Return the folders of kept models, the last that was in use first."""
+    if not models.is_dir():
+        return []
+    found = [folder for folder in models.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    return sorted(found, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+
+
+def _opened(folder: Path) -> Model | None:
     try:
-        return open_model(folder).record.fingerprint == model.record.fingerprint
+        return open_model(folder)
     except ModelError:
-        return False
+        return None
 
 
-def _link(file: Path, target: Path) -> None:
-    try:
-        os.link(file, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copy2(file, target)
+def _is_same(folder: Path, model: Model) -> bool:
+    found = _opened(folder)
+    return found is not None and found.record.fingerprint == model.record.fingerprint

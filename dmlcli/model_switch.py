@@ -1,17 +1,25 @@
-"""Make a newly trained model the current one, with embeddings and an index made by it."""
+"""Make another model the current one, with embeddings and an index made by it.
+
+Queries use the old model and index until the new index is complete; a process that is killed leaves the old index or
+the new one, and `models/` keeps the model of either.
+"""
 
 import contextlib
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from dmlcli import embeddings as stored
 from dmlcli import indexes, model_history, storage
 from dmlcli.catalog import Catalog
-from dmlcli.embeddings import Embeddings
-from dmlcli.embeddings import save as save_embeddings
+from dmlcli.embeddings import Embeddings, open_embeddings
 from dmlcli.encoder import Encoder
-from dmlcli.errors import CannotRun
+from dmlcli.errors import CannotRun, EmbeddingsError
+from dmlcli.indexes import Index, IndexRequirements
 from dmlcli.model import Model
 from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace
@@ -21,9 +29,10 @@ from dmlcli.workspace import Workspace
 class SwitchResult:
     """What was embedded and indexed, and where the replaced model is kept (None: there was none, or the same)."""
 
-    embeddings: Embeddings | None
+    embeddings: Embeddings | None  # None: the index was not changed
     skipped: Sequence[Skipped]
     replaced: Path | None
+    fresh: int = 0  # images that were embedded; the vectors of the others were known
 
 
 def switch(
@@ -37,8 +46,6 @@ def switch(
 ) -> SwitchResult:
     """Embed and index a catalog with a new model, then make it the current one.
 
-    Queries use the old model and index until then. `models/` keeps the model of the index at all times.
-
     Args:
         catalog: the photos.
         model: the new model, in `models/`.
@@ -49,20 +56,141 @@ def switch(
     """
     embeddings: Embeddings | None = None
     skipped: Sequence[Skipped] = ()
+    fresh = 0
+    with _locked(workspace, target, index=index):
+        if index:
+            known = [*embedded, *workspace.known(workspace.embedded / model.record.fingerprint)]
+            computed = Encoder(model).embed_catalog(catalog, known, keep_at=workspace.embeddings)
+            embeddings, skipped, fresh = computed.embeddings, computed.skipped, computed.fresh
+            _reindex(workspace, embeddings, target, IndexRequirements())
+        replaced = model_history.place(workspace.models, model, target)
+    prune(workspace, model)
+    return SwitchResult(embeddings, skipped, replaced, fresh)
+
+
+def use(model: Model, workspace: Workspace) -> SwitchResult:
+    """Return to a model in `models/`: index the same images with it, then make it the current one.
+
+    The index keeps its kind. It is left alone where it was made by this model already, or not from the embeddings in
+    the workspace; then it goes on using the model that made it.
+
+    Args:
+        model: in `models/`.
+        workspace: has the index.
+
+    Raises:
+        CannotRun: an image that must be embedded cannot be read; nothing is changed.
+    """
+    embeddings, fresh = None, 0
+    with _locked(workspace, workspace.model, index=True):
+        there = _index_of(workspace)
+        indexed = _indexed(workspace, there)
+        if there is not None and indexed is not None and there.model != model.record.fingerprint:
+            embeddings, fresh = _embedded(model, indexed, workspace)
+            kind = there.record.kind if there.record.why == "requested" else None
+            requirements = IndexRequirements(kind, there.record.target)
+            _reindex(workspace, embeddings, workspace.model, requirements)
+        replaced = model_history.place(workspace.models, model, workspace.model)
+    prune(workspace, model)
+    return SwitchResult(embeddings, (), replaced, fresh)
+
+
+def prune(workspace: Workspace, *in_use: Model) -> None:
+    """Remove the oldest models that are not in use, and embeddings by models that are gone.
+
+    Args:
+        workspace: has the models.
+        in_use: models that stay, beside the one of the index.
+    """
+    used = {model.record.fingerprint for model in in_use}
+    if (there := _index_of(workspace)) is not None:
+        used.add(there.model)
+    model_history.prune(workspace.models, used)
+    current = _embeddings_in(workspace.embeddings)
+    for folder in workspace.embedded.glob("*"):
+        if not (workspace.models / folder.name).is_dir() or (current and current.model == folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(workspace: Workspace, target: Path, *, index: bool) -> Iterator[None]:
+    """Hold the locks of the folders that are replaced, and keep the model of the index in `models/`."""
     with ExitStack() as locks:
         locks.enter_context(storage.only_writer(target))
         if index:
             locks.enter_context(storage.only_writer(workspace.index))
             locks.enter_context(storage.only_writer(workspace.embeddings))
-            model_history.keep(workspace.models, target)  # for the present index, until it is replaced
-            known = [*embedded, *workspace.known()]
-            computed = Encoder(model).embed_catalog(catalog, known, keep_at=workspace.embeddings)
-            embeddings, skipped = computed.embeddings, computed.skipped
-            save_embeddings(workspace.embeddings, embeddings)
-            indexes.build(workspace.index, embeddings, target)
-        replaced = model_history.place(workspace.models, model, target)
-    in_use = {model.record.fingerprint}
+            model_history.keep(workspace.models, target)
+        yield
+
+
+def _reindex(workspace: Workspace, embeddings: Embeddings, model: Path, requirements: IndexRequirements) -> None:
+    """Replace embeddings and index; the vectors of the model before are kept, so that `use` need not embed again."""
+    before = _embeddings_in(workspace.embeddings)
+    if before is not None and before.model != embeddings.model and (workspace.models / before.model).is_dir():
+        with storage.new_folder(workspace.embedded / before.model, stored.FILES) as draft:
+            for file in storage.restore(workspace.embeddings).iterdir():
+                storage.link_or_copy(file, draft / file.name)
+    stored.save(workspace.embeddings, embeddings)
+    indexes.build(workspace.index, embeddings, model, requirements)
+
+
+def _embedded(model: Model, indexed: Embeddings, workspace: Workspace) -> tuple[Embeddings, int]:
+    """Return the embeddings of indexed images by another model, and how many had to be computed."""
+    fingerprint = model.record.fingerprint
+    found = [_embeddings_in(folder) for folder in (workspace.embeddings, workspace.embedded / fingerprint)]
+    kept = [one for one in found if one and (one.model, one.views) == (fingerprint, indexed.views)]
+    place = {state.digest: (one, row) for one in kept for row, state in enumerate(one.states)}
+    rest = [row for row, state in enumerate(indexed.states) if state.digest not in place]
+    vectors = np.empty((len(indexed.items), model.record.dim), np.float32)
+    for row, state in enumerate(indexed.states):
+        if state.digest in place:
+            of, known_row = place[state.digest]
+            vectors[row] = of.vectors[known_row]
+    states = list(indexed.states)
+    if rest:
+        computed = _embed_rest(model, indexed.take(rest), len(indexed.items), workspace)
+        vectors[rest] = computed.vectors
+        for row, state in zip(rest, computed.states, strict=True):
+            states[row] = state
+    return replace(indexed, states=states, vectors=vectors, model=fingerprint), len(rest)
+
+
+def _embed_rest(model: Model, rest: Embeddings, count: int, workspace: Workspace) -> Embeddings:
+    """Embed those of `count` indexed images whose vectors are not known; raises CannotRun if one cannot be read."""
+    encoder, failures = Encoder(model, rest.views, device="auto"), ""
+    try:
+        computed = encoder.embed_catalog(Catalog(rest.root, rest.items), [], keep_at=workspace.embeddings)
+        if not computed.skipped:
+            return computed.embeddings
+        first = computed.skipped[0]
+        failures = (
+            f"{len(computed.skipped)} of {count} indexed images cannot be read, first {first.path}: {first.reason}"
+        )
+    except EmbeddingsError as error:
+        failures = f"{len(rest.items)} of {count} indexed images cannot be read: {error}"
+    raise CannotRun(
+        f"{failures}; the model was not changed",
+        hint=f"restore them, or index what is left: dmlcli index CATALOG --model {model.folder}",
+    )
+
+
+def _indexed(workspace: Workspace, there: Index | None) -> Embeddings | None:
+    """Return the embeddings of the workspace if the index holds their images, else None."""
+    found = _embeddings_in(workspace.embeddings)
+    if found is None or there is None or (found.root, found.views) != (there.root, there.record.views):
+        return None
+    held = sorted(row.image for row in there.rows())
+    return found if held == sorted(found.root / item.path for item in found.items) else None
+
+
+def _index_of(workspace: Workspace) -> Index | None:
     with contextlib.suppress(CannotRun):
-        in_use.add(indexes.open_index(workspace.index).model)
-    model_history.prune(workspace.models, in_use)
-    return SwitchResult(embeddings, skipped, replaced)
+        return indexes.open_index(workspace.index)
+    return None
+
+
+def _embeddings_in(folder: Path) -> Embeddings | None:
+    with contextlib.suppress(EmbeddingsError):
+        return open_embeddings(folder)
+    return None

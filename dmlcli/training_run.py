@@ -4,15 +4,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmlcli import model_history, model_switch
+from dmlcli import held_out_scores, model_history, model_switch
 from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Embeddings
-from dmlcli.errors import Interrupted
+from dmlcli.errors import Interrupted, ModelError
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
-from dmlcli.learn.training import train
-from dmlcli.report.train import TrainReport
+from dmlcli.learn.training import TrainedModel, train
+from dmlcli.model import Model, open_model
+from dmlcli.report.train import Decision, TrainReport
 from dmlcli.runs import Run
+from dmlcli.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Destination:
     model: Path
     index: bool
     arguments: str  # what is typed after `dmlcli train` and `dmlcli index`, for hints
+    keep_if_better: bool = False  # else the new model becomes the current one in any case
 
 
 def carry_out(
@@ -42,20 +45,22 @@ def carry_out(
     """
     started, workspace, target = time.perf_counter(), run.workspace, destination.model
     trained = train(catalog, recipe, run, device, time_budget=time_budget)
-    model, named = model_history.adopt(workspace.models, trained.model), destination.arguments
+    model = model_history.adopt(workspace.models, trained.model)
     if trained.interrupted:
-        model_history.place(workspace.models, model, target)
-        raise Interrupted(
-            f"interrupted; the best model so far ({trained.origin}) is saved in {target}",
-            hint=f"dmlcli train {named} --resume continues; dmlcli index {named} indexes with the model so far",
+        raise _interrupted(trained, model, workspace, destination)
+    decision = _decide(model, target) if destination.keep_if_better else None
+    if decision is not None and not decision.switched:
+        model_switch.prune(workspace, model, open_model(target))
+        switched, index = model_switch.SwitchResult(None, (), None), None
+    else:
+        switched = model_switch.switch(
+            catalog, model, workspace, target, embedded=trained.embedded, index=destination.index
         )
-    switched = model_switch.switch(
-        catalog, model, workspace, target, embedded=trained.embedded, index=destination.index
-    )
+        index = str(workspace.index) if destination.index else None
     validation = trained.validation
     report = TrainReport(
         run=run.record.id,
-        model=str(target),
+        model=str(target if decision is None or decision.switched else model.folder),
         fingerprint=model.record.fingerprint,
         images=len(catalog.items),
         products=len({item.product for item in catalog.items} - {""}),
@@ -64,14 +69,61 @@ def carry_out(
         score=validation.score,
         chosen=trained.origin,
         seconds=time.perf_counter() - started,
-        index=str(workspace.index) if destination.index else None,
+        index=index,
         caution=model.record.caution,
         skipped=tuple(dict.fromkeys([*catalog.skipped, *trained.skipped, *switched.skipped])),
         searches=validation.searches,
         product_recall=validation.product_recall,
         reason=validation.reason,
         replaced=None if switched.replaced is None else str(switched.replaced),
+        decision=decision,
     )
     keys = ("chosen", "score", "frozen_score", "seconds", "fingerprint")
     run.finish({key: getattr(report, key) for key in keys})
     return report, switched.embeddings
+
+
+def _interrupted(trained: TrainedModel, model: Model, workspace: Workspace, destination: Destination) -> Interrupted:
+    """Save the best model so far, and return the message; with `--keep-if-better` it is not used yet."""
+    named, target = destination.arguments, destination.model
+    hint = f"dmlcli train {named} --resume"
+    if destination.keep_if_better:
+        target, hint = model.folder, f"{hint} --keep-if-better continues"
+    else:
+        model_history.place(workspace.models, model, target)
+        hint = f"{hint} continues; dmlcli index {named} indexes with the model so far"
+    return Interrupted(f"interrupted; the best model so far ({trained.origin}) is saved in {target}", hint=hint)
+
+
+def _decide(model: Model, target: Path) -> Decision:
+    """Decide by held-out photos whether a new model replaces the current one.
+
+    The folds of both must have held out the same photos, since the current model was then fitted on all of them. The
+    new model is used if its MAP@R over all of these searches is higher, and significantly lower in none of them.
+
+    Args:
+        model: the new model.
+        target: the folder of the current model.
+    """
+    try:
+        current = open_model(target)
+    except ModelError:
+        return Decision(True, "there was no model before", "")
+    before = current.record.fingerprint
+    if before == model.record.fingerprint:
+        return Decision(True, "it equals the current one", before)
+    kept = held_out_scores.read(model.folder), held_out_scores.read(current.folder)
+    _, _, rows = held_out_scores.compare(*kept)
+    by_search = {row.search: row for row in rows if row.metric == held_out_scores.METRICS[0]}
+    if not by_search:
+        return Decision(False, f"the current and the new model: {held_out_scores.why_not(*kept)}", before)
+    all_queries = by_search.pop(held_out_scores.ALL, None) or next(iter(by_search.values()))
+    worse = [name for name, row in by_search.items() if row.significant and (row.difference or 0.0) < 0]
+    gain = all_queries.difference or 0.0
+    switched = gain > 0 and not worse
+    reason = f"MAP@R of the same held-out photos differs by {100 * gain:+.1f}"
+    if all_queries.interval95 is not None:
+        reason += " (95 % interval {:+.1f} … {:+.1f})".format(*(100 * end for end in all_queries.interval95))
+    if worse:
+        reason += f"; significantly lower for {' and '.join(worse)} products"
+    return Decision(switched, reason, before, tuple(rows))

@@ -37,6 +37,11 @@ class Workspace:
         return self.folder / "embeddings"
 
     @property
+    def embedded(self) -> Path:
+        """Embeddings of the catalog by models that were replaced, by fingerprint."""
+        return self.folder / "embedded"
+
+    @property
     def index(self) -> Path:
         return self.folder / "index"
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "duplicates",
     "losses",
     "backbones",
+    "models",
     "status",
 )
 

@@ -26,6 +26,9 @@ from dmlcli.report.eval import EvalReport
 from dmlcli.report.eval_plan import EvalPlan
 from dmlcli.report.index import IndexReport
 from dmlcli.report.losses import LossesReport
+from dmlcli.report.models import ModelsReport
+from dmlcli.report.models_diff import ModelsDiffReport
+from dmlcli.report.models_use import ModelsUseReport
 from dmlcli.report.query import Answer, QueryReport
 from dmlcli.report.serve import ServeReport
 from dmlcli.report.status import StatusReport
@@ -47,6 +50,9 @@ RECORDS: dict[str, tuple[type, str]] = {
     "eval_plan": (EvalPlan, "dmlcli eval --dry-run --format json"),
     "index": (IndexReport, "dmlcli index --format json"),
     "losses": (LossesReport, "dmlcli losses --format json"),
+    "models": (ModelsReport, "dmlcli models --format json"),
+    "models_diff": (ModelsDiffReport, "dmlcli models diff --format json"),
+    "models_use": (ModelsUseReport, "dmlcli models use --format json"),
     "query": (QueryReport, "dmlcli query --format json"),
     "query_line": (Answer, "A line of dmlcli query --format jsonl"),
     "serve": (ServeReport, "dmlcli serve --format json, when the server ends"),

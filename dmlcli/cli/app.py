@@ -34,6 +34,7 @@ _SYNONYMS = {  # names that other programs have for a command, or for an option
     **dict.fromkeys(("server", "web", "api", "ui"), "serve"),
     "loss": "losses",
     **dict.fromkeys(("backbone", "networks", "fetch", "download"), "backbones"),
+    **dict.fromkeys(("model", "history", "rollback", "checkout"), "models"),
     "version": "--version",
 }
 _SUMMARIES = {  # for the list of commands, which imports none of them; each fits a line of 80 columns
@@ -44,6 +45,7 @@ _SUMMARIES = {  # for the list of commands, which imports none of them; each fit
     "compare": "Find out which loss or backbone suits your photos.",
     "losses": "List the losses, or show one in detail.",
     "backbones": "List the backbones, and get their weights.",
+    "models": "List your models, return to one, or compare two.",
     "status": "Show what the workspace contains.",
     "query": "Search the index by photo.",
     "serve": "Serve a page to search by photo, and an HTTP API.",

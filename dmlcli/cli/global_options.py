@@ -18,6 +18,7 @@ _FORMATS: dict[str, Any] = {
     "compare": _PLAIN,
     "losses": _PLAIN,
     "backbones": Literal["table", "tsv", "json"],
+    "models": _PLAIN,
     "status": _PLAIN,
     "query": _ANSWERS_OR_BOOK,
     "serve": _PLAIN,

@@ -10,7 +10,8 @@ from typing import Any
 
 # Patterns are text, so that they are compiled when a hint is printed and not before each query.
 _COMMAND = (
-    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|duplicates|status)\b(?P<rest>.*?)(?=\bdmlcli |;|$)"
+    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|duplicates|models|status)\b"
+    r"(?P<rest>.*?)(?=\bdmlcli |;|$)"
 )
 _OF_TABLES = (
     "image_column",

@@ -23,6 +23,7 @@ def train(
     resume: options.Resume = False,
     run: options.RunId = None,
     device: options.Device = "auto",
+    keep_if_better: options.KeepIfBetter = False,
     no_index: options.NoIndex = False,
     output: options.ModelOut = None,
     html: options.TrainPage = None,
@@ -98,7 +99,7 @@ def train(
             from dmlcli.learn.training.tensorboard import Board
 
             current.listeners.append(Board(current.folder, runs.read_metrics(current.folder)).log)
-        destination = training_run.Destination(target, not no_index, named)
+        destination = training_run.Destination(target, not no_index, named, keep_if_better)
         report, embeddings = training_run.carry_out(photos, resolved, current, destination, device, time_budget)
     if html is not None:
         training_page.write(Path(html), report, runs.read_metrics(current.folder), photos, embeddings)

@@ -63,9 +63,9 @@ class Request:
 
 def choose(request: Request) -> Inputs:
     """Read the inputs and choose the protocol, without embedding images."""
-    gallery_input = _read(request.path, request)
+    gallery_input = read_input(request.path, request)
     if request.queries is not None:
-        query_input = _read(request.queries, request)
+        query_input = read_input(request.queries, request)
         rows = (
             protocol.rows_of(query_input.items, request.splits[0]),
             protocol.rows_of(gallery_input.items, request.splits[1]),
@@ -196,21 +196,21 @@ def dimensions(request: Request, chosen: Inputs) -> int:
     return found.dim if found is not None else open_model(request.model_folder()).record.dim
 
 
-class _Loaded(NamedTuple):
-    """The embedded images of an input, and their rows in it."""
-
-    side: EvalSide
-    rows: list[int]
-    skipped: list[Skipped]
-
-
-def _read(path: Path | None, request: Request) -> EvalInput:
+def read_input(path: Path | None, request: Request) -> EvalInput:
     """Return embeddings or a catalog; for no path, the embeddings of the workspace."""
     if path is None or is_embeddings(path):
         found = open_embeddings(path or (request.place or need()).embeddings)
         return EvalInput(found.root, found.items, found)
     photos = open_catalog(path, request.columns, request.root, strict=request.strict)
     return EvalInput(photos.root, photos.items, None, photos.skipped, photos.benchmark)
+
+
+class _Loaded(NamedTuple):
+    """The embedded images of an input, and their rows in it."""
+
+    side: EvalSide
+    rows: list[int]
+    skipped: list[Skipped]
 
 
 def _embed(
@@ -238,7 +238,9 @@ def _embed(
         computed = encoder.embed_catalog(photos, [])
     else:
         cache = place.evaluated / role  # so that the next eval need not embed again
-        computed = encoder.embed_catalog(photos, place.known(cache), keep_at=cache)
+        computed = encoder.embed_catalog(
+            photos, place.known(cache, place.embedded / encoder.fingerprint), keep_at=cache
+        )
         if computed.fresh:
             save(cache, computed.embeddings)
     found = computed.embeddings

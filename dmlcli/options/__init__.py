@@ -8,6 +8,7 @@ from dmlcli.options.catalog import *
 from dmlcli.options.embed import *
 from dmlcli.options.eval import *
 from dmlcli.options.index import *
+from dmlcli.options.models import *
 from dmlcli.options.network import *
 from dmlcli.options.paths import *
 from dmlcli.options.query import *

@@ -19,6 +19,15 @@ RunId = Annotated[
     str | None,
     Option("--run", panel="Run", help="With --resume: the run to resume (see dmlcli status)."),
 ]
+KeepIfBetter = Annotated[
+    bool,
+    Option(
+        "--keep-if-better",
+        panel="Run",
+        help="Use the new model only if it scores higher than the current one on the same held-out photos, else exit "
+        "with 1.",
+    ),
+]
 Device = Annotated[
     str, Option(panel="Run", help="Device: auto (a GPU if there is one, else the CPU), cpu, cuda, cuda:N or mps.")
 ]

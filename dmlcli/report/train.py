@@ -3,10 +3,25 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dmlcli.report.models_diff import ScoreDifference
 from dmlcli.report.skipped import Skipped
 
 if TYPE_CHECKING:
     from dmlcli.report.units import Count, Seconds, Share
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What `--keep-if-better` decided."""
+
+    switched: bool
+    """Whether the new model is now the current one."""
+    reason: str
+    """Why, in words."""
+    current: str
+    """Fingerprint of the model that was current before; empty where there was none."""
+    scores: tuple[ScoreDifference, ...] = ()
+    """Both models on the same held-out photos, the new one first; empty where they could not be compared."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +62,10 @@ class TrainReport:
     """Why the frozen backbone is kept, where training did not help; else empty."""
     replaced: str | None = None
     """Folder in which the model that was replaced is kept; null where there was none."""
+    decision: Decision | None = None
+    """What `--keep-if-better` decided; null without."""
+
+    @property
+    def says_no(self) -> bool:
+        """Whether the new model is not used, because it was not better."""
+        return self.decision is not None and not self.decision.switched

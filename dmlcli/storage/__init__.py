@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dmlcli.storage.arrays import npy_rows
     from dmlcli.storage.failures import CannotWrite, check_room, reserve, writing
-    from dmlcli.storage.files import check_writable, new_file, write_text
+    from dmlcli.storage.files import check_writable, link_or_copy, new_file, write_text
     from dmlcli.storage.folders import check_replaceable, make_folder, new_folder
     from dmlcli.storage.json_files import reference, write_json
     from dmlcli.storage.locks import Locked, is_locked, lock, only_writer
@@ -36,6 +36,7 @@ __all__ = [
     "followed",
     "identity",
     "is_locked",
+    "link_or_copy",
     "lock",
     "make_folder",
     "new_file",
@@ -53,7 +54,7 @@ __all__ = [
 _MODULES = {
     "arrays": ("npy_rows",),
     "failures": ("CannotWrite", "check_room", "reserve", "writing"),
-    "files": ("check_writable", "new_file", "write_text"),
+    "files": ("check_writable", "link_or_copy", "new_file", "write_text"),
     "folders": ("check_replaceable", "make_folder", "new_folder"),
     "locks": ("Locked", "is_locked", "lock", "only_writer"),
     "paths": ("beside", "followed"),

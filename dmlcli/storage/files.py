@@ -60,6 +60,16 @@ def write_text(target: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def link_or_copy(file: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no hard links; for files that never change."""
+    try:
+        os.link(file, target)
+    except OSError:
+        import shutil
+
+        shutil.copy2(file, target)
+
+
 def check_writable(target: Path, *, new_folders: bool = True) -> None:
     """Raise CannotRun now if the file `target` could not be written once the work is done.
 

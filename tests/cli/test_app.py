@@ -22,6 +22,7 @@ COMMANDS = (
     "duplicates",
     "losses",
     "backbones",
+    "models",
     "status",
 )
 LOADED = (

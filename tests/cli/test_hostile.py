@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import types
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -29,6 +30,8 @@ RECORDS = {  # others are called after their file
     "train_plan": "PlanReport",
     "eval_plan": "EvalPlan",
     "compare_backbones": "CompareBackbonesReport",
+    "models_diff": "ModelsDiffReport",
+    "models_use": "ModelsUseReport",
 }
 
 
@@ -63,7 +66,7 @@ def reports() -> list[tuple[str, str | None]]:
     rooms = [name for _, name, _ in iter_modules(report_package.__path__) if name not in beside]
     listed = []
     for room in rooms:
-        command = room.removesuffix("_plan").removesuffix("_backbones")
+        command = re.sub("_(plan|backbones|use|diff)$", "", room)
         formats = [None, *get_args(get_args(global_options.printing(command)["format"][0])[0])]
         listed += [
             (room, format)

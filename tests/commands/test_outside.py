@@ -78,6 +78,7 @@ def test_no_command_leaves_a_trace(tmp_path: Path, mode: str) -> None:
         ("eval", "shop", "--html", "report.html"),
         ("doctor", "shop"),
         ("duplicates",),
+        ("models",),
         ("status",),
         ("losses",),
     ]

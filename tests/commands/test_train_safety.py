@@ -101,7 +101,7 @@ def test_the_model_that_is_replaced_is_kept_and_one_command_returns_to_it(
     found = cli("query", shop / "product-01" / "0.png", "-w", workspace, "-k", 1)
     assert found.code == 0 and "replaced" not in found.err
     shown = cli("train", shop, "-w", workspace, "--backbone", "descriptor", "--views", 1, "--dim", 6, "--no-index")
-    assert f"dmlcli index CATALOG --model {kept}" in shown.out
+    assert f"dmlcli models use {kept.name}" in shown.out
 
 
 @pytest.mark.slow

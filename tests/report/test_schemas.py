@@ -11,6 +11,7 @@ import torchvision
 from jsonschema import Draft202012Validator
 
 import dmlcli
+from dmlcli import model, storage
 from dmlcli.cli.global_options import COMMANDS
 from dmlcli.report import schema
 from docs.schemas import RECORDS
@@ -30,10 +31,18 @@ def shop(mission: Mission, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(product / "1.jpg", folder / "mugs" / product.name / "copy.jpg")
     (folder / "mugs" / "damaged.jpg").write_bytes(b"no picture")
     torch.save(torchvision.models.mobilenet_v3_small(weights=None).state_dict(), folder / "weights.pth")
+    models = folder / ".dmlcli" / "models"
+    for other in OTHERS:  # the same model under other names
+        with storage.new_folder(models / other, model.FILES) as draft:
+            for file in (folder / ".dmlcli" / "model").iterdir():
+                shutil.copy(file, draft)
+            record = json.loads((draft / "model.json").read_text()) | {"fingerprint": other}
+            (draft / "model.json").write_text(json.dumps(record))
     dmlcli.index(folder / "mugs", workspace=folder / ".dmlcli", output=folder / "with-copies")
     return folder
 
 
+OTHERS = ("0" * 16, "1" * 16)  # the fingerprints of more models
 LINES = {
     "train": "train mugs --backbone descriptor --tune none -o model --no-index",
     "train_plan": "train mugs --backbone descriptor --tune none --dry-run",
@@ -49,6 +58,9 @@ LINES = {
     "duplicates": "duplicates --index with-copies",
     "losses": "losses",
     "backbones": "backbones",
+    "models": "models",
+    "models_use": f"models use {OTHERS[0]}",
+    "models_diff": f"models diff {OTHERS[0]} {OTHERS[1]}",
     "status": "status",
 }
 JSONL = {f"{command}_line": LINES[command] for command in ("query", "doctor", "duplicates")}

@@ -1,10 +1,10 @@
 """Training report."""
 
-import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from dmlcli.cli import formatting
-from dmlcli.report.train import TrainReport
+from dmlcli.report.train import Decision, TrainReport
 
 
 def show(report: TrainReport) -> None:
@@ -19,15 +19,25 @@ def show(report: TrainReport) -> None:
         ("chosen", report.chosen),
         *([("reason", report.reason)] if report.reason else []),
         *([("replaced", _way_back(report.replaced))] if report.replaced else []),
-        ("index", report.index or "none (--no-index)"),
+        *([("decision", _decided(report.decision))] if report.decision else []),
+        ("index", report.index or ("unchanged" if report.says_no else "none (--no-index)")),
         ("time", formatting.seconds(report.seconds)),
     ]
     formatting.facts(rows)
-    formatting.hint("dmlcli query img.jpg" if report.index else "dmlcli index CATALOG")
+    if report.says_no:
+        formatting.hint(f"dmlcli models use {report.fingerprint} uses the new model all the same")
+    else:
+        formatting.hint("dmlcli query img.jpg" if report.index else "dmlcli index CATALOG")
 
 
 def _way_back(replaced: str) -> str:
-    return f"{replaced}; to return to that model: dmlcli index CATALOG --model {shlex.quote(replaced)}"
+    return f"{replaced}; to return to that model: dmlcli models use {Path(replaced).name}"
+
+
+def _decided(decision: Decision) -> str:
+    if decision.switched:
+        return f"the new model is used: {decision.reason}"
+    return f"the current model {decision.current} stays in use: {decision.reason}"
 
 
 def _change(report: TrainReport) -> str:

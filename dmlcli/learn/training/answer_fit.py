@@ -1,13 +1,14 @@
-"""What cross-validation says of the answers of the selected candidate: probabilities, and Recall@K by product."""
+"""What cross-validation says of the selected candidate: probabilities of answers, and the scores of each query."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from dmlcli.held_out_scores import HeldOutSearch, mark
 from dmlcli.learn.networks.heads import BlendHead
-from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate
+from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, QueryScores
 from dmlcli.learn.validation import answers
 from dmlcli.learn.validation.head_selection import new_head, solve
 from dmlcli.learn.validation.plan import ValidationPlan
@@ -22,13 +23,15 @@ class FoldResults:
 
     answers: AnswerModel | None = None  # None where too little was held out, or a backbone was trained
     product_recall: dict[str, dict[str, float]] = field(default_factory=dict)  # by search and metric
+    held_out: Sequence[HeldOutSearch] = ()  # the scores of each query
 
 
 def fit_answers(data: TrainingData, plan: ValidationPlan, best: Candidate) -> FoldResults:
     """Fit the probabilities of answers to the searches of the folds.
 
     Nothing is fitted for a trained backbone, whose features would have to be computed once more for all photos, and
-    for synthetic queries, which resemble their photos more than new photos do.
+    for synthetic queries, which resemble their photos more than new photos do. The scores of each query are those of
+    the selected epoch, or are computed for the LDA head.
 
     Args:
         data: all photos.
@@ -46,13 +49,35 @@ def fit_answers(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Fo
         ]
     )
     weight = fitted.product_weight if fitted else 0.0
-    found: dict[str, list[dict[str, float]]] = {}
+    product_recall: dict[str, list[dict[str, float]]] = {}
     for fold, vectors in folds:
         searches = fold.validation.searches
         for name in searches.names:
-            found.setdefault(name, []).append(searches.product_recall(name, vectors[searches.rows], weight))
-    recall = {name: _mean([one for one in every if one]) for name, every in found.items()}
-    return FoldResults(fitted, {name: one for name, one in recall.items() if one})
+            product_recall.setdefault(name, []).append(searches.product_recall(name, vectors[searches.rows], weight))
+    recall = {name: _mean([one for one in every if one]) for name, every in product_recall.items()}
+    if best.query_scores:
+        held_out = _held_out(data, plan.folds[0], best.query_scores)
+    else:
+        held_out = [one for fold, found in folds for one in _held_out(data, fold, _query_scores(fold, found))]
+    return FoldResults(fitted, {name: one for name, one in recall.items() if one}, held_out)
+
+
+def _query_scores(fold: Fold, vectors: Vectors) -> QueryScores:
+    """Return the scores of each query of a fold, from the embeddings (N, D) of all photos."""
+    return fold.validation.searches.query_scores(vectors[fold.validation.searches.rows])
+
+
+def _held_out(data: TrainingData, fold: Fold, query_scores: QueryScores) -> list[HeldOutSearch]:
+    """Return the scores of each query of a fold, as the model folder keeps them."""
+    found = []
+    for name, search in fold.validation.searches.by_name.items():
+        sides = [
+            [(data.photos.items[row], data.plain.states[row].digest) for row in rows]
+            for rows in (search.queries, search.gallery)
+        ]
+        products = [data.photos.items[row].product for row in search.queries]
+        found.append(HeldOutSearch(name, mark(*sides), products, query_scores[name]))
+    return found
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from dmlcli.model import UNTRAINED
 from dmlcli.progress import Pass
 
 FROZEN, POOLED = UNTRAINED  # the origins of candidates without a head
+QueryScores = dict[str, dict[str, list[float | None]]]  # of each query, by search and metric
 _LEAST_GAIN = 1.01  # of an epoch over candidates without gradient training: the best of many looks better than it is
 
 
@@ -30,6 +31,7 @@ class Candidate:
     epochs: int = 0  # of gradient training
     stage: str = ""  # of that training: head, top or all
     behind: tuple[str, ...] = ()  # the searches in which it scores below the frozen backbone
+    query_scores: QueryScores = field(default_factory=dict)  # of an epoch, in the first fold
 
     @property
     def score(self) -> float | None:

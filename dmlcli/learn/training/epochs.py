@@ -143,9 +143,11 @@ class GradientTraining:
         if vectors is None:
             return ScoredEpoch(Candidate(origin, {}, state, epoch.number, stage_name), epoch, {})
         check_finite(f"after {origin}", validation_embeddings=[torch.from_numpy(vectors)])
-        scores, intervals = self.plan.folds[0].validation.searches.scores_with_intervals(vectors)
+        searches = self.plan.folds[0].validation.searches
+        scores, intervals = searches.scores_with_intervals(vectors)
         below = behind(scores, frozen_candidate(self.plan, first=True).scores)
-        return ScoredEpoch(Candidate(origin, scores, state, epoch.number, stage_name, below), epoch, intervals)
+        each = searches.query_scores(vectors)
+        return ScoredEpoch(Candidate(origin, scores, state, epoch.number, stage_name, below, each), epoch, intervals)
 
     def _save(self, stage: Stage, stale: int) -> None:
         best = vars(self.best)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
-from dmlcli import progress
+from dmlcli import held_out_scores, progress
 from dmlcli.catalog import Catalog, split_for_training
 from dmlcli.embeddings import Embeddings
 from dmlcli.learn.data import class_balance
@@ -219,6 +219,7 @@ def _save(
     same_backbone = not selection.keeps_baseline and (best.stage == "head" or not best.epochs)
     samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
     model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
+    held_out_scores.write(model.folder, of_answers.held_out)
     # The index is built on the CPU. Features of another device differ from its own in the last digits.
     embedded = [data.embedded(network.head, model.record.fingerprint)] if same_backbone and device.type == "cpu" else []
     return TrainedModel(

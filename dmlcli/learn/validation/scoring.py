@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from dmlcli.embeddings import Vectors
+from dmlcli.held_out_scores import METRICS
 from dmlcli.learn.validation.folds import Search
-from dmlcli.metrics import Interval, Values, interval95, map_at_r
+from dmlcli.metrics import Interval, Values, interval95, map_at_r, score
 from dmlcli.product_score import RECALL_AT
 from dmlcli.ranking import Groups, ProductRanks, Ranks, rankings
 from dmlcli.ranking import search as search_rows
@@ -85,6 +86,16 @@ class Searches:
     def scores(self, vectors: Vectors) -> dict[str, float]:
         """MAP@R in [0, 1] of each search with the unit vectors (len(rows), D); what cannot be found does not count."""
         return {name: float(np.nanmean(values)) for name, values in self._values(vectors).items()}
+
+    def query_scores(self, vectors: Vectors) -> dict[str, dict[str, list[float | None]]]:
+        """Return the scores of each query (Q,) by search and metric; None where no image can be found."""
+        found = {}
+        for name in self._searches:
+            values = score(self.rank(name, vectors), METRICS)
+            found[name] = {
+                metric: [None if np.isnan(one) else float(one) for one in values[metric]] for metric in values
+            }
+        return found
 
     def scores_with_intervals(self, vectors: Vectors) -> tuple[dict[str, float], dict[str, Interval | None]]:
         """Return the scores, and the 95 % interval of each over its products."""
