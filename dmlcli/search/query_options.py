@@ -217,7 +217,8 @@ def _answer_model(model: "Model | None", gallery: Gallery, needed: bool, moved: 
     if moved:
         if needed:
             raise UsageError(
-                "--min-confidence cannot be combined with --minus PHOTO, --right or --wrong, which have no probabilities",
+                "--min-confidence cannot be combined with --minus PHOTO, --right or --wrong: queries that have moved "
+                "have no probabilities",
                 hint="use --min-score; or --minus PRODUCT, which only removes a product",
             )
         return None
