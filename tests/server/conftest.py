@@ -3,12 +3,17 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import dmlcli
 from tests.conftest import Mission
+from tests.server.browser import chromium
 from tests.server.running import Running, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def write_table(file: Path, photos: list[Path]) -> Path:
@@ -36,4 +41,11 @@ def storefront(mission: Mission, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def server(storefront: Path) -> Iterator[Running]:
     """A server of this shop."""
     with running(storefront) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")  # no longer: Playwright runs an event loop, which others could not run beside
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
+    """A browser for the tests of the page."""
+    with chromium(tmp_path_factory.mktemp("camera") / "film.mjpeg") as found:
         yield found

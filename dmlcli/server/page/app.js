@@ -1,201 +1,184 @@
-// The page as a whole: what is asked, what is shown of the answer, and the keys.
+// The page as a whole: starts searches, shows one of them, and carries out what buttons and keys ask for.
 
-import * as compare from './compare.js';
+import {onPhoto, openCamera} from './camera.js';
+import {compare, onAct, showMarks as showMarkInDialog} from './compare.js';
 import * as crop from './crop.js';
+import {byId, hasDialog, say, takesKeys} from './dom.js';
 import * as filter from './filter.js';
-import * as history from './history.js';
 import * as hits from './hits.js';
-import * as intake from './intake.js';
+import {askForToken} from './login.js';
+import {choosePhotos, watchPhotos} from './photos.js';
+import {newSearch, ofPhotos, options} from './search.js';
 import * as server from './server.js';
+import {showAnswer, showEmpty, showMarks, showQuery} from './view.js';
+import * as visit from './visit.js';
+import {count, keyOf, nameOf} from './words.js';
 
-const element = id => document.getElementById(id);
-let info = null;  // what the server says of itself
-let visit = null;  // the search that is shown: photos, like or url, name, picture, part, right, wrong, answer
-let running = null;  // the search that is under way, which a newer one stops
+let about = null; // what the server says of itself
+let shown = null; // the search that is shown
 
-const index = () => info.indexes.find(one => one.name === element('index').value) || info.indexes[0];
+const index = () => about.indexes.find(one => one.name === byId('index').value) || about.indexes[0];
+const settings = () => ({index: index().name, where: shown?.where ?? '', top: byId('top').value});
+const act = {compare: openHit, mark};
 
-function options(of) {
-  return {
-    index: index().name, top_k: element('top').value, where: element('where').value.trim(),
-    crop: crop.asOption(of.part), right: [...of.right], wrong: [...of.wrong],
-  };
+/** Shows a search, as it is now. */
+function show(search) {
+  shown = search;
+  reject('');
+  visit.list(search);
+  if (search === null) { showEmpty(); return; }
+  if (byId('index').value !== search.index) chooseIndex(search.index);
+  showQuery(search);
+  showAnswer(search, act);
 }
 
-function newVisit(fields) {
-  return {photos: [], like: null, url: null, name: '', picture: null, part: null, right: new Set(), wrong: new Set(), answer: null, ...fields};
+/** Begins a new search, and shows it. */
+function begin(search) {
+  visit.add(search);
+  visit.visit(search);
+  run(search);
+  show(search);
 }
 
-async function take(photos) {
-  element('fuse-label').hidden = photos.length < 2;
-  const fused = photos.length > 1 && element('fuse').checked;
-  const groups = fused ? [photos] : photos.map(photo => [photo]);
-  for (const group of groups) {
-    const name = group[0].name + (group.length > 1 ? ` and ${group.length - 1} more` : '');
-    await search(newVisit({photos: group, name, picture: URL.createObjectURL(group[0])}));
-  }
-}
-
-async function search(wanted) {
-  visit = wanted;
-  showQuery();
-  running?.abort();
-  const mine = running = new AbortController();
-  element('results').setAttribute('aria-busy', 'true');
-  element('error').hidden = true;
-  element('where-error').textContent = '';
-  say('Searching');
+/** Asks the server; a search that is under way for the same query is stopped. */
+async function run(search) {
+  search.running?.abort();
+  const mine = search.running = new AbortController();
+  search.error = null;
+  if (shown === search) show(search);
   try {
-    const answer = await server.search(wanted, options(wanted), mine.signal);
-    wanted.answer = answer;
-    history.add(wanted, back);
-    if (visit === wanted) showAnswer();
+    checkSize(search);
+    search.answer = await server.find(search, options(search), mine.signal);
   } catch (error) {
-    if (error.name !== 'AbortError') showError(error);
-  } finally {
-    if (running === mine) element('results').setAttribute('aria-busy', 'false');
+    if (search.running !== mine) return;
+    search.error = error;
+    search.answer = filter.isAbout(error) ? search.answer : null;
   }
+  if (search.running !== mine) return;
+  search.running = null;
+  if (shown === search) show(search);
+  else visit.list(shown);
 }
 
-function back(earlier) {
-  visit = earlier;
-  history.add(earlier, back);
-  showQuery();
-  showAnswer();
+/** Changes the search that is shown, and asks the server again. */
+function change(fields) {
+  if (!shown) return;
+  Object.assign(shown, fields);
+  run(shown);
 }
 
-function showQuery() {
-  const hasPicture = visit.picture !== null;
-  element('empty').hidden = hasPicture;
-  element('photo').hidden = !hasPicture;
-  element('drop').classList.toggle('filled', hasPicture);
-  if (hasPicture && element('image').src !== visit.picture) element('image').src = visit.picture;
-  element('name').textContent = visit.name;
-  element('hint').hidden = element('canvas').hidden = false;
-  crop.showPart(visit.part);
-  element('whole').hidden = visit.part === null;
+/** Throws an error for photos that the server would refuse, before they are sent. */
+function checkSize(search) {
+  const most = about.limits.body_bytes;
+  const bytes = search.photos.reduce((sum, photo) => sum + photo.size, 0);
+  const inMegabytes = size => `${Math.ceil(size / 1e6)} MB`;
+  const body = {error: `the search with ${search.name} has ${inMegabytes(bytes)}`, hint: `this server takes up to ${inMegabytes(most)}`};
+  if (bytes > most) throw new server.ServerError(413, body);
 }
 
-function showAnswer() {
-  const {answer} = visit;
-  element('error').hidden = true;
-  element('bar').hidden = false;
-  const first = answer.hits[0];
-  const things = answer.hits.every(hit => hit.product) ? 'product' : 'result';
-  const count = `${answer.hits.length} ${things}${answer.hits.length === 1 ? '' : 's'}`;
-  element('summary').textContent = first ? `${count}; first: ${hits.nameOf(first)}, ${hits.sureness(first).replace(' ', '\u00a0')}` : '';
-  element('none').hidden = Boolean(first);
-  element('none').textContent = first ? '' : sentence(answer.why_empty);
-  element('csv').hidden = !first;
-  hits.show(answer.hits, visit, {compare: openCompare, mark});
-  showMarks();
-  say(first ? element('summary').textContent : element('none').textContent);
+/** Searches with photos: each has an answer of its own, and the first one is shown. */
+async function take(photos) {
+  if (!about) { reject('The server has not answered yet.'); return; }
+  const searches = photos.map(photo => ofPhotos([photo], settings()));
+  for (const search of searches) search.group = searches;
+  for (const search of searches.slice(1).reverse()) visit.add(search);
+  begin(searches[0]);
+  for (const search of searches.slice(1)) await run(search);
 }
 
-function showMarks() {
-  const count = visit.right.size + visit.wrong.size;
-  element('again').hidden = element('clear').hidden = !count;
+function searchUrl(url) {
+  if (about?.accepts_urls) begin(newSearch({url, name: url, ...settings()}));
+  else reject('This server does not fetch addresses. Save the photo, and choose the file.');
 }
 
-function showError(error) {
-  say('');
-  if (error.status === 400 && element('where').value.trim() && error.message.includes('--where')) {
-    element('where-error').textContent = sentence(`${error.message}${error.hint ? `; ${error.hint}` : ''}`);
-    element('where').focus();
-    return;
-  }
-  element('error').textContent = [sentence(error.message), error.hint].filter(Boolean).join(' ');
-  element('error').hidden = false;
+function reject(message) { byId('rejected').textContent = message; }
+
+/** Searches with all photos that came together as one product, or with each of them. */
+function fuse(isOne) {
+  const {group} = shown;
+  const photos = group.flatMap(search => search.photos);
+  if (isOne) begin(Object.assign(ofPhotos(photos, settings()), {group}));
+  else { visit.visit(group[0]); show(group[0]); }
 }
 
-const sentence = text => text ? text[0].toUpperCase() + text.slice(1).replace(/\.?$/, '.') : '';
-function say(text) { element('live').textContent = text; }
+function openHit(hit) { compare(shown, hit, Boolean(index().explains)); }
 
 function mark(hit, kind) {
-  const key = hits.keyOf(hit);
-  const other = kind === 'right' ? 'wrong' : 'right';
-  visit[other].delete(key);
-  if (!visit[kind].delete(key)) visit[kind].add(key);
-  const place = visit.answer.hits.indexOf(hit);
-  hits.show(visit.answer.hits, visit, {compare: openCompare, mark});
-  document.querySelectorAll('#hits > li')[place]?.querySelector(`[data-mark=${kind}]`).focus();
-  showMarks();
-  say(`${hits.nameOf(hit)}: ${visit[kind].has(key) ? `marked as ${kind}` : 'not marked'}`);
-}
-
-function openCompare(hit) {
-  const explains = index().explains && visit.photos.length === 1;
-  const match = explains ? () => server.match(visit, {index: index().name, crop: crop.asOption(visit.part)}, hit.id) : null;
-  compare.open(hit, visit.picture, match, () => search(newVisit({like: hits.keyOf(hit), name: hits.nameOf(hit), picture: hit.image})));
+  const key = keyOf(hit);
+  const isMarked = shown.marks.get(key) !== kind;
+  if (isMarked) shown.marks.set(key, kind);
+  else shown.marks.delete(key);
+  showMarks(shown, mark);
+  showMarkInDialog();
+  say(`${nameOf(hit)} is ${isMarked ? `marked as ${kind}` : 'not marked'}`);
 }
 
 async function download() {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(await server.csv(visit, options(visit)));
+  link.href = URL.createObjectURL(await server.csv(shown, options(shown)));
   link.download = 'hits.csv';
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-function chooseIndex() {
-  const {name, images, columns} = index();
-  element('about').textContent = `${name}: ${images.toLocaleString()} images`;
+function chooseIndex(name) {
+  byId('index').value = name;
+  const {images, columns} = index();
+  byId('about').textContent = `${index().name}: ${count(images, 'image')}`;
   filter.offer(columns);
 }
 
-function askForToken() {
-  const dialog = element('login');
-  if (!dialog.open) dialog.showModal();
-  return new Promise(resolve => {
-    element('login-form').onsubmit = async event => {
-      event.preventDefault();
-      try {
-        await server.logIn(element('token').value);
-        dialog.close();
-        resolve();
-      } catch (error) {
-        element('login-error').textContent = sentence(error.message);
-      }
-    };
-  });
-}
-
-element('filters').open = window.innerWidth > 832;  // on a phone, photos come first
-const repeat = () => { if (visit) search(visit); };
-const typing = target => target.matches('input, select, textarea, [role=slider]');
-
-document.addEventListener('keydown', event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || document.querySelector('dialog[open]')) return;
-  const place = hits.current();
-  const keys = {
-    o: () => element('file').click(), '/': () => { element('filters').open = true; element('where').focus(); }, '?': () => element('keys').showModal(),
-    s: () => { if (!element('again').hidden) repeat(); },
-    r: () => { if (place >= 0) mark(visit.answer.hits[place], 'right'); },
-    w: () => { if (place >= 0) mark(visit.answer.hits[place], 'wrong'); },
-  };
-  if (hits.move(event.key)) event.preventDefault();
-  else if (keys[event.key]) { event.preventDefault(); keys[event.key](); if (place >= 0 && 'rw'.includes(event.key)) hits.focus(place); }
+onAct({
+  mark,
+  like: hit => begin(newSearch({like: keyOf(hit), name: nameOf(hit), picture: hit.image, ...settings()})),
+  closed: hit => hits.focus(shown.answer?.hits.indexOf(hit) ?? -1),
 });
-
-element('help').addEventListener('click', () => element('keys').showModal());
-element('close-keys').addEventListener('click', () => element('keys').close());
-element('login').addEventListener('cancel', event => event.preventDefault());
-element('again').addEventListener('click', repeat);
-element('clear').addEventListener('click', () => { visit.right.clear(); visit.wrong.clear(); search(visit); });
-element('csv').addEventListener('click', () => download().catch(showError));
-element('whole').addEventListener('click', () => { visit.part = null; search(visit); });
-element('index').addEventListener('change', () => { chooseIndex(); element('where').value = ''; if (visit && visit.photos.length) search(visit); });
-crop.onCrop(part => { if (visit && (visit.photos.length || visit.url)) { visit.part = part; search(visit); } });
-filter.watch(repeat);
-intake.watch(photos => take(photos).catch(showError), message => showError(new Error(message)), url => {
-  search(newVisit({url, name: url, picture: null}));
-});
+onPhoto(photo => take([photo]));
+watchPhotos(take, searchUrl, reject);
+visit.onBack(search => { if (search) visit.visit(search); show(search); });
+crop.onCrop(part => change({part}));
+filter.onFilter(where => change({where}));
 server.onTokenNeeded(askForToken);
 
-server.about().then(found => {
-  info = found;
-  element('index').replaceChildren(...info.indexes.map(one => new Option(one.name, one.name)));
-  element('indexes').hidden = info.indexes.length < 2;
-  element('url-form').hidden = !info.accepts_urls;
-  chooseIndex();
-}).catch(showError);
+const clicks = {
+  help: () => byId('keys').showModal(), 'close-keys': () => byId('keys').close(), whole: () => change({part: null}),
+  again: () => change({}), clear: () => { shown.marks.clear(); change({}); }, retry: () => (shown ? change({}) : start()),
+  csv: () => download().catch(error => { shown.error = error; show(shown); }),
+};
+for (const [id, click] of Object.entries(clicks)) byId(id).addEventListener('click', click);
+byId('top').addEventListener('change', () => change({top: byId('top').value}));
+byId('fuse').addEventListener('change', () => fuse(byId('fuse').checked));
+byId('index').addEventListener('change', () => {
+  chooseIndex(byId('index').value);
+  if (shown?.like === null) change({index: index().name, where: '', marks: new Map()});
+});
+
+document.addEventListener('keydown', event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || takesKeys(event.target) || hasDialog()) return;
+  const hit = shown?.answer?.hits[hits.current()];
+  const keys = {
+    o: choosePhotos, c: openCamera, '?': () => byId('keys').showModal(),
+    '/': () => { if (shown) { filter.open(true); byId('where').focus(); } },
+    s: () => { if (shown?.marks.size) change({}); },
+    r: () => { if (hit) mark(hit, 'right'); }, w: () => { if (hit) mark(hit, 'wrong'); },
+  };
+  if (!hits.move(event.key) && !keys[event.key]) return;
+  event.preventDefault();
+  keys[event.key]?.();
+});
+
+async function start() {
+  try {
+    about = await server.about();
+    byId('index').replaceChildren(...about.indexes.map(one => new Option(one.name, one.name)));
+    byId('indexes').hidden = about.indexes.length < 2;
+    byId('url-form').hidden = !about.accepts_urls;
+    chooseIndex(about.indexes[0].name);
+    showEmpty();
+  } catch (error) {
+    byId('results').hidden = false;
+    showAnswer(newSearch({error}), act);
+  }
+}
+
+start();

@@ -1,75 +1,95 @@
 // The part of a photo to search with: dragged with the mouse or a finger, or moved with the arrow keys.
 
-const canvas = document.getElementById('canvas');
-const box = document.getElementById('box');
-const STEP = 0.05;  // of a side, for one press of a key
-const LEAST = 0.05;  // of a side; less is a click, not a part
-let part = null;  // left, top, width, height as shares of the sides; null: the whole photo
-let start = null;
+import {byId} from './dom.js';
+
+const STEP = 0.05; // of a side, for one press of a key
+const LEAST = 0.04; // of a side; less is a click, not a part
+const GRIP = 18; // pixels around a corner in which it is dragged
+const START = [0.15, 0.15, 0.7, 0.7]; // what the first arrow key selects
+const canvas = byId('canvas');
+const box = byId('box');
+let part = null; // left, top, width, height as shares of the sides; null: the whole photo
+let before = null; // the part before it was dragged
+let drag = null; // returns the part for a point
 let changed = () => {};
 
-/** Calls `done` with the part, once it has been chosen. */
-export function onCrop(done) { changed = done; }
+/** Calls a function with the part once it has been chosen; null is the whole photo. */
+export function onCrop(call) { changed = call; }
 
-/** Shows a part, or the whole photo for null. */
+/** Returns a part as the server takes it: "10.00%,0.00%,50.00%,100.00%"; null for the whole photo. */
+export const asOption = chosen => chosen && chosen.map(share => `${(100 * share).toFixed(2)}%`).join(',');
+
+/** Shows a part; null is the whole photo. */
 export function showPart(chosen) {
   part = chosen;
-  const [left, top, width, height] = part || [0, 0, 1, 1];
-  Object.assign(box.style, {left: percent(left), top: percent(top), width: percent(width), height: percent(height), inset: part ? 'auto' : '0'});
-  if (part) Object.assign(box.style, {left: percent(left), top: percent(top)});
+  const [left, top, width, height] = (part || [0, 0, 1, 1]).map(share => `${(100 * share).toFixed(1)}%`);
+  Object.assign(box.style, {left, top, width, height});
   box.classList.toggle('part', part !== null);
-  const text = part ? `left ${percent(left)}, top ${percent(top)}, ${percent(width)} wide, ${percent(height)} high` : 'the whole photo';
+  const text = part ? `left ${left}, top ${top}, ${width} wide, ${height} high` : 'the whole photo';
   box.setAttribute('aria-valuetext', text);
-  box.setAttribute('aria-valuenow', String(Math.round(100 * width * height)));
+  box.setAttribute('aria-valuenow', String(part ? Math.round(100 * part[2] * part[3]) : 100));
 }
 
-/** Returns the part as the server takes it: "10%,0%,50%,100%", or null. */
-export function asOption(chosen) { return chosen && chosen.map(share => `${(100 * share).toFixed(2)}%`).join(','); }
-
-const percent = share => `${(100 * share).toFixed(1)}%`;
 const within = (value, least, most) => Math.min(Math.max(value, least), most);
+const between = (a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])];
+const moved = (by, [left, top, width, height]) => [within(left + by[0], 0, 1 - width), within(top + by[1], 0, 1 - height), width, height];
+const resized = (by, [left, top, width, height]) => [left, top, within(width + by[0], LEAST, 1 - left), within(height + by[1], LEAST, 1 - top)];
 
 function point(event) {
   const frame = canvas.getBoundingClientRect();
   return [within((event.clientX - frame.left) / frame.width, 0, 1), within((event.clientY - frame.top) / frame.height, 0, 1)];
 }
 
-function between(a, b) {
-  return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])];
+/** Returns what a drag from a point does: resize from a corner, move the part, or select a new one. */
+function dragFrom(from) {
+  if (part) {
+    const {width, height} = canvas.getBoundingClientRect();
+    const [left, top, wide, high] = part;
+    const isNear = (x, y) => Math.abs(from[0] - x) * width < GRIP && Math.abs(from[1] - y) * height < GRIP;
+    for (const [x, otherX] of [[left, left + wide], [left + wide, left]]) {
+      for (const [y, otherY] of [[top, top + high], [top + high, top]]) {
+        if (isNear(x, y)) return to => between([otherX, otherY], to);
+      }
+    }
+    const start = part;
+    const isInside = from[0] > left && from[0] < left + wide && from[1] > top && from[1] < top + high;
+    if (isInside) return to => moved([to[0] - from[0], to[1] - from[1]], start);
+  }
+  return to => between(from, to);
 }
 
 canvas.addEventListener('pointerdown', event => {
   if (event.button !== 0) return;
   event.preventDefault();
   canvas.setPointerCapture(event.pointerId);
-  start = point(event);
+  before = part;
+  drag = dragFrom(point(event));
 });
-canvas.addEventListener('pointermove', event => { if (start) showPart(between(start, point(event))); });
+canvas.addEventListener('pointermove', event => { if (drag) showPart(drag(point(event))); });
 canvas.addEventListener('pointerup', event => {
-  if (!start) return;
-  const chosen = between(start, point(event));
-  start = null;
-  if (chosen[2] < LEAST || chosen[3] < LEAST) { showPart(null); return; }
-  showPart(chosen);
-  changed(part);
+  if (!drag) return;
+  const chosen = drag(point(event));
+  drag = null;
+  const isPart = chosen[2] >= LEAST && chosen[3] >= LEAST;
+  showPart(isPart ? chosen : before);
+  if (isPart && String(chosen) !== String(before)) changed(chosen);
 });
-canvas.addEventListener('pointercancel', () => { start = null; showPart(null); });
+canvas.addEventListener('pointercancel', () => { drag = null; showPart(before); });
 
-const moves = {ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP]};
+const arrows = {ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP]};
 box.addEventListener('keydown', event => {
-  if (event.key === 'Enter') { event.preventDefault(); event.stopPropagation(); changed(part); return; }
-  if (event.key === 'Delete' || event.key === 'Backspace') { event.preventDefault(); showPart(null); changed(null); return; }
-  const move = moves[event.key];
-  if (!move) return;
+  const by = arrows[event.key];
+  if (by && !event.altKey && !event.ctrlKey && !event.metaKey) {
+    const change = event.shiftKey ? resized : moved;
+    showPart(part ? change(by, part) : START);
+  } else if (event.key === 'Enter') {
+    changed(part);
+  } else if (event.key === 'Delete' || event.key === 'Backspace') {
+    showPart(null);
+    changed(null);
+  } else {
+    return;
+  }
   event.preventDefault();
   event.stopPropagation();
-  let [left, top, width, height] = part || [0.1, 0.1, 0.8, 0.8];
-  if (event.shiftKey) {
-    width = within(width + move[0], LEAST, 1 - left);
-    height = within(height + move[1], LEAST, 1 - top);
-  } else if (part) {
-    left = within(left + move[0], 0, 1 - width);
-    top = within(top + move[1], 0, 1 - height);
-  }
-  showPart([left, top, width, height]);
 });

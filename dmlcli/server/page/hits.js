@@ -1,92 +1,112 @@
-// The products of an answer, with their marks; names come from tables of users and are only ever text.
+// The products of an answer: their cards, their marks, and the way of the arrow keys over them.
 
+import {byId, make} from './dom.js';
 import {thumbnail} from './server.js';
+import {facts, keyOf, nameOf, sureness} from './words.js';
 
-const list = document.getElementById('hits');
+const list = byId('hits');
+const WAITING = 8; // empty cards while a first answer is awaited
 
-/** Returns an element with a class and text. */
-export function make(tag, name = '', text = '') {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text) element.textContent = text;
+/**
+ * Shows hits.
+ * @param {any[]} hits
+ * @param {(hit: any) => void} compare is called with the hit that is opened
+ * @param {(hit: any, kind: string) => void} mark is called with a hit and "right" or "wrong"
+ */
+export function show(hits, compare, mark) {
+  list.replaceChildren(...hits.map(hit => card(hit, compare, mark)));
+}
+
+/** Shows empty cards, as many as may come. */
+export function showWaiting() {
+  list.replaceChildren(...Array.from({length: WAITING}, () => make('li', 'hit waiting')));
+}
+
+/** Shows which hits are marked. */
+export function showMarks(hits, marks) {
+  [...list.children].forEach((item, place) => {
+    for (const kind of ['right', 'wrong']) {
+      const isMarked = hits[place] !== undefined && marks.get(keyOf(hits[place])) === kind;
+      item.classList.toggle(kind, isMarked);
+      item.querySelector(`[data-mark=${kind}]`)?.setAttribute('aria-pressed', String(isMarked));
+    }
+  });
+}
+
+function card(hit, compare, mark) {
+  const item = make('li', hit.rank === 1 ? 'hit first' : 'hit');
+  const open = make('button', 'open');
+  open.type = 'button';
+  open.setAttribute('aria-label', `${hit.rank}: ${nameOf(hit)}, ${sureness(hit)}. Compare.`);
+  open.addEventListener('click', () => compare(hit));
+  const title = make('span', 'title');
+  title.append(make('span', 'product', nameOf(hit)), make('span', 'sure', sureness(hit)));
+  open.append(picture(hit), bar(hit), title);
+  const buttons = make('div', 'choice');
+  buttons.append(markButton(hit, 'right', mark), markButton(hit, 'wrong', mark));
+  item.append(open, factList(hit, make('dl')), buttons);
+  return item;
+}
+
+function picture(hit) {
+  const image = make('img');
+  Object.assign(image, {src: thumbnail(hit.image), alt: '', loading: 'lazy', decoding: 'async', draggable: false});
+  image.addEventListener('error', () => image.classList.add('missing'));
+  return image;
+}
+
+/** Returns a bar as long as the probability of a hit; without one, an empty one. */
+function bar(hit) {
+  const element = make('span', 'bar');
+  element.style.setProperty('--share', String(hit.confidence ?? 0));
   return element;
 }
 
-/** Returns the name of a hit: its product, or its image where it has none. */
-export const nameOf = hit => hit.product || `image ${hit.id}`;
-/** Returns what the server calls it: its product, or its id. */
-export const keyOf = hit => hit.product || `id:${hit.id}`;
-/** Returns how sure the answer is, in words. */
-export const sureness = hit => hit.confidence === null || hit.confidence === undefined
-  ? `score ${hit.score.toFixed(3)}` : `${Math.min(99, Math.round(100 * hit.confidence))} %`;
-
-/** Returns the facts of a hit as a list of terms. */
-export function facts(hit, into) {
-  into.replaceChildren();
-  const own = Object.entries({category: hit.category, ...hit.columns});
-  for (const [name, value] of own.filter(([, value]) => value !== null && value !== '')) {
-    into.append(make('dt', '', name), make('dd', '', String(value)));
-  }
-  return into;
+function markButton(hit, kind, mark) {
+  const button = make('button', '', kind === 'right' ? '✓ Right' : '✗ Wrong');
+  button.type = 'button';
+  button.dataset.mark = kind;
+  button.setAttribute('aria-pressed', 'false');
+  button.setAttribute('aria-label', `${kind === 'right' ? 'Right' : 'Wrong'}: ${nameOf(hit)}`);
+  button.addEventListener('click', () => mark(hit, kind));
+  return button;
 }
 
-/** Shows the hits. `marks` holds `right` and `wrong` sets; `act` has compare(hit) and mark(hit, kind). */
-export function show(hits, marks, act) {
-  list.replaceChildren(...hits.map(hit => card(hit, marks, act)));
-}
-
-function card(hit, marks, act) {
-  const item = make('li', `hit${hit.rank === 1 ? ' first' : ''}`);
-  const open = make('button', 'open');
-  open.type = 'button';
-  open.setAttribute('aria-label', `${hit.rank}: ${nameOf(hit)}, ${sureness(hit)}; compare`);
-  open.addEventListener('click', () => act.compare(hit));
-  const image = make('img');
-  image.src = thumbnail(hit);
-  image.alt = '';
-  image.loading = 'lazy';
-  const text = make('span', 'text');
-  text.append(make('span', 'product', nameOf(hit)), make('span', 'sure', sureness(hit)));
-  open.append(image, text);
-  const about = facts(hit, make('dl'));
-  about.classList.add('text');
-  const buttons = make('div', 'marks');
-  for (const kind of ['right', 'wrong']) {
-    const isMarked = marks[kind].has(keyOf(hit));
-    item.classList.toggle(kind, isMarked);
-    const button = make('button', '', kind === 'right' ? 'Right' : 'Wrong');
-    button.type = 'button';
-    button.dataset.mark = kind;
-    button.setAttribute('aria-pressed', String(isMarked));
-    button.setAttribute('aria-label', `${kind}: ${nameOf(hit)}`);
-    button.addEventListener('click', () => act.mark(hit, kind));
-    buttons.append(button);
-  }
-  item.append(open, about, buttons);
-  return item;
+/** Fills a list of terms with the category and the columns of a hit, and returns it. */
+export function factList(hit, element) {
+  element.replaceChildren(...facts(hit).flatMap(([name, text]) => [make('dt', '', name), make('dd', '', text)]));
+  element.hidden = !element.children.length;
+  return element;
 }
 
 const opens = () => [...list.querySelectorAll('.open')];
 
-/** Moves the focus over the hits with the arrow keys; returns whether the key was one of them. */
-export function move(key) {
-  const all = opens();
-  if (!all.length) return false;
-  const place = all.indexOf(document.activeElement.closest('.hit')?.querySelector('.open'));
-  const across = Math.max(1, all.filter(one => one.offsetTop === all[0].offsetTop || one.closest('.hit').offsetTop === all[0].closest('.hit').offsetTop).length);
-  const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across}[key];
-  if (step === undefined) return false;
-  const next = place < 0 ? 0 : Math.min(Math.max(place + step, 0), all.length - 1);
-  all[next].focus();
-  all[next].scrollIntoView({block: 'nearest'});
-  return true;
-}
-
 /** Returns the place of the hit that has the focus, -1 without one. */
-export function current() {
-  const item = document.activeElement.closest('.hit');
-  return item ? [...list.children].indexOf(item) : -1;
-}
+export const current = () => [...list.children].indexOf(document.activeElement?.closest('.hit') ?? null);
 
 /** Puts the focus on a hit. */
 export function focus(place) { opens()[place]?.focus(); }
+
+/** Moves the focus over the hits; returns whether the key moves it. */
+export function move(key) {
+  const all = opens();
+  if (!all.length || !key.startsWith('Arrow')) return false;
+  const place = current();
+  const steps = {ArrowRight: place + 1, ArrowLeft: place - 1, ArrowDown: below(all, place, 1), ArrowUp: below(all, place, -1)};
+  const next = all[place < 0 ? 0 : steps[key]];
+  next?.focus({preventScroll: true});
+  next?.closest('.hit').scrollIntoView({block: 'nearest'});
+  return true;
+}
+
+/** Returns the place of the hit in the next row (or the one before) that is nearest to the one at a place. */
+function below(all, place, direction) {
+  const boxes = all.map(one => one.closest('.hit').getBoundingClientRect());
+  const from = boxes[place];
+  if (!from) return 0;
+  const middle = box => box.left + box.width / 2;
+  const cost = box => 3 * Math.abs(box.top - from.top) + Math.abs(middle(box) - middle(from));
+  const isBeyond = box => (direction > 0 ? box.top >= from.bottom - 1 : box.bottom <= from.top + 1);
+  const found = boxes.map((box, one) => one).filter(one => isBeyond(boxes[one]));
+  return found.length ? found.reduce((a, b) => (cost(boxes[b]) < cost(boxes[a]) ? b : a)) : place;
+}

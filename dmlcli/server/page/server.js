@@ -1,6 +1,9 @@
-// What the page asks the server for; a missing token is asked from the person, once.
+// What the page asks the server for. A token that is missing is asked for once, a server that is busy is asked again.
 
-/** An error of the server, with its hint. */
+const TRIES = 4; // of a request while the server is busy
+const BUSY = [429, 503];
+
+/** An error of the server, with its hint; the status is 0 where it does not answer. */
 export class ServerError extends Error {
   constructor(status, body) {
     super(body.error || `the server answers with status ${status}`);
@@ -9,69 +12,85 @@ export class ServerError extends Error {
   }
 }
 
-let askForToken = async () => {};
+let token = async () => {};
 
-/** Sets what is done where the server wants a token: a function that returns once it is given. */
-export function onTokenNeeded(ask) { askForToken = ask; }
+/** Sets what is done where the server needs a token: a function that returns once the page is logged in. */
+export function onTokenNeeded(ask) {
+  let asking = null; // several requests wait for one dialog
+  token = () => (asking ??= ask().finally(() => { asking = null; }));
+}
 
-async function ask(path, options = {}) {
+const pause = seconds => new Promise(resolve => { setTimeout(resolve, 1000 * seconds); });
+
+async function ask(path, options = {}, tries = TRIES) {
   let response;
   try {
     response = await fetch(path, {credentials: 'same-origin', ...options});
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new ServerError(0, {error: 'The server does not answer.', hint: 'Is it still running?'});
+    throw new ServerError(0, {error: 'the server does not answer', hint: 'Is it running, and is this machine connected?'});
   }
   if (response.status === 401 && path !== '/v1/login') {
-    await askForToken();
-    return ask(path, options);
+    await token();
+    return ask(path, options, tries);
+  }
+  if (BUSY.includes(response.status) && tries > 1) {
+    await pause(Number(response.headers.get('retry-after')) || 1);
+    return ask(path, options, tries - 1);
   }
   if (!response.ok) throw new ServerError(response.status, await response.json().catch(() => ({})));
   return response;
 }
 
-/** Returns what can be searched. */
+/** Returns what can be searched: the indexes with their columns, and the limits of the server. */
 export async function about() { return (await ask('/v1/index')).json(); }
 
 /** Exchanges a token for a cookie. */
-export async function logIn(token) {
-  const body = JSON.stringify({token});
+export async function logIn(given) {
+  const body = JSON.stringify({token: given});
   await ask('/v1/login', {method: 'POST', headers: {'content-type': 'application/json'}, body});
 }
 
-function request(query, options) {
+/** Returns the parameters and the body of a request with the query of a search. */
+function request(search, options) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(options)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null && one !== undefined && one !== '') parameters.append(name, one);
+      if (one !== null && one !== '') parameters.append(name, one);
     }
   }
-  if (query.photos.length) {
+  if (search.photos.length) {
     const body = new FormData();
-    for (const photo of query.photos) body.append('image', photo, photo.name || 'photo.jpg');
+    for (const photo of search.photos) body.append('image', photo, photo.name || 'photo.jpg');
     return [parameters, {method: 'POST', body}];
   }
-  const body = JSON.stringify(query.like ? {like: query.like} : {url: query.url});
+  const body = JSON.stringify(search.like ? {like: search.like} : {url: search.url});
   return [parameters, {method: 'POST', body, headers: {'content-type': 'application/json'}}];
 }
 
-/** Returns the answer to a query. */
-export async function search(query, options, signal) {
-  const [parameters, sent] = request(query, options);
+/** Returns the answer to a search. */
+export async function find(search, options, signal) {
+  const [parameters, sent] = request(search, options);
   return (await ask(`/v1/search?${parameters}`, {...sent, signal})).json();
 }
 
-/** Returns the answer as a CSV file. */
-export async function csv(query, options) {
-  const [parameters, sent] = request(query, {...options, format: 'csv'});
+/** Returns the answer to a search as a CSV file. */
+export async function csv(search, options) {
+  const [parameters, sent] = request(search, {...options, format: 'csv'});
   return (await ask(`/v1/search?${parameters}`, sent)).blob();
 }
 
-/** Returns where a photo and an image of the index agree. */
-export async function match(query, options, item) {
-  const [parameters, sent] = request(query, {...options, item});
-  return (await ask(`/v1/match?${parameters}`, sent)).json();
+/** Returns where the photo of a search and an image of the index agree. */
+export async function match(search, options, item, signal) {
+  const [parameters, sent] = request(search, {...options, item});
+  return (await ask(`/v1/match?${parameters}`, {...sent, signal})).json();
 }
 
-/** Returns the address of the thumbnail of a hit. */
-export function thumbnail(hit) { return hit.image.replace('/photo?', '/thumbnail?'); }
+/** Returns the images of a product. */
+export async function product(name, index, signal) {
+  const path = name.split('/').map(encodeURIComponent).join('/');
+  return (await ask(`/v1/products/${path}?${new URLSearchParams({index})}`, {signal})).json();
+}
+
+/** Returns the address of the thumbnail of an image of the index. */
+export function thumbnail(image) { return image.replace('/photo?', '/thumbnail?'); }
