@@ -22,7 +22,7 @@ CI_SLOW := tests/cli/test_streams.py tests/commands/test_crashes.py tests/comman
   tests/commands/test_train.py tests/commands/test_train_safety.py tests/catalog/test_shards.py tests/indexes/milvus \
   tests/learn/losses/test_losses.py tests/learn/losses/test_miners.py tests/learn/networks/test_onnx_export.py tests/learn/training/test_distributed.py \
   tests/learn/validation/test_synthetic_queries.py tests/docs/test_tutorial.py tests/catalog/test_splits.py \
-  tests/server/test_guards.py tests/server/test_page.py tests/test_interrupts.py
+  tests/server/test_guards.py tests/server/test_page.py tests/server/test_page_axe.py tests/server/test_page_states.py tests/test_interrupts.py
 
 test-ci-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(CI_SLOW)

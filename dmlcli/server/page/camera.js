@@ -1,4 +1,4 @@
-// The camera: a viewfinder with a shutter. Without access to one, a file is asked for; phones offer their camera then.
+// The camera: a viewfinder with a shutter. Without access to one, the page opens a file dialog, in which phones offer theirs.
 
 import {byId} from './dom.js';
 
@@ -32,7 +32,7 @@ async function start() {
     const wanted = {facingMode: isFront ? 'user' : 'environment', width: {ideal: 1920}, height: {ideal: 1440}};
     const found = await navigator.mediaDevices.getUserMedia({video: wanted});
     stream = found;
-    if (!dialog.open) return stop(); // closed while the browser asked for permission
+    if (!dialog.open) return stop(); // closed before the browser had permission
     video.srcObject = found;
     await video.play();
     byId('shutter').disabled = false;

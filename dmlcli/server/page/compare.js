@@ -13,7 +13,7 @@ const dialog = byId('compare');
 let shown = null; // what is compared: search, hit, item (the id of the image that is shown)
 let explains = false;
 let act = null; // mark(hit, kind), like(hit), closed(hit)
-let running = null; // ends what is still asked for the hit before
+let running = null; // stops the requests for the hit before
 
 /** Sets what the buttons do: mark(hit, kind), like(hit), closed(hit). */
 export function onAct(functions) { act = functions; }
@@ -22,7 +22,7 @@ export function onAct(functions) { act = functions; }
  * Opens the dialog, or shows another hit in it.
  * @param {import('./search.js').Search} search
  * @param {any} hit
- * @param {boolean} canExplain whether the index tells where photos agree
+ * @param {boolean} canExplain whether the index supports match maps
  */
 export function compare(search, hit, canExplain) {
   running?.abort();

@@ -1,4 +1,4 @@
-// What the page asks the server for. A token that is missing is asked for once, a server that is busy is asked again.
+// Requests of the page. A missing token is requested once, and a request to a busy server is repeated.
 
 const TRIES = 4; // of a request while the server is busy
 const BUSY = [429, 503];
