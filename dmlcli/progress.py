@@ -1,9 +1,13 @@
 """Progress events of the core: `track` a loop, `note` a fact, `warn`, and `learned` for an epoch.
 
+A command of several stages names them first, with the seconds that each is expected to take (`plan`), then begins one
+after the other (`stage`), and corrects what it expects of those to come (`expect`).
+
 Silent by default (warnings become Python warnings), so that the Python API stays quiet; the command line installs a
 listener that draws the bar and writes to stderr.
 """
 
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import NamedTuple, Protocol, TypeVar
@@ -45,6 +49,12 @@ class Listener(Protocol):
 
     def learned(self, one: Pass) -> None: ...
 
+    def plan(self, seconds: Mapping[str, float]) -> None: ...
+
+    def stage(self, name: str, parts: int) -> None: ...
+
+    def expect(self, name: str, seconds: float) -> None: ...
+
 
 class Silent:
     """The listener of the Python API."""
@@ -68,7 +78,31 @@ class Silent:
     def learned(self, one: Pass) -> None:
         pass
 
+    def plan(self, seconds: Mapping[str, float]) -> None:
+        pass
 
+    def stage(self, name: str, parts: int) -> None:
+        pass
+
+    def expect(self, name: str, seconds: float) -> None:
+        pass
+
+
+class _Times:
+    """How long each stage has taken."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._current, self._began = "", 0.0
+
+    def begin(self, name: str) -> None:
+        now = time.monotonic()
+        if self._current:
+            self.seconds[self._current] = self.seconds.get(self._current, 0.0) + now - self._began
+        self._current, self._began = name, now
+
+
+_times = _Times()
 _listener: Listener = Silent()
 
 
@@ -104,3 +138,31 @@ def warn(message: str) -> None:
 def learned(one: Pass) -> None:
     """Say how a pass of training went."""
     _listener.learned(one)
+
+
+def plan(seconds: Mapping[str, float]) -> None:
+    """Name all stages of a command, in their order, with the seconds that each is expected to take."""
+    global _times
+    _times = _Times()
+    _listener.plan(seconds)
+
+
+def stage(name: str, parts: int = 1) -> None:
+    """Begin a stage, which ends the one before; "" ends the last one.
+
+    Args:
+        name: as in `plan`.
+        parts: how many loops (`track`) of about the same length it consists of.
+    """
+    _times.begin(name)
+    _listener.stage(name, parts)
+
+
+def expect(name: str, seconds: float) -> None:
+    """Correct the seconds that a stage is expected to take."""
+    _listener.expect(name, seconds)
+
+
+def stage_seconds() -> dict[str, float]:
+    """Return how long each stage that has ended took."""
+    return dict(_times.seconds)

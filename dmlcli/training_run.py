@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmlcli import held_out_scores, model_history, model_switch
+from dmlcli import held_out_scores, model_history, model_switch, progress
 from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Embeddings
 from dmlcli.errors import Interrupted, ModelError
@@ -48,6 +48,8 @@ def carry_out(
     model = model_history.adopt(workspace.models, trained.model)
     if trained.interrupted:
         raise _interrupted(trained, model, workspace, destination)
+    if destination.index:
+        progress.stage("index")
     decision = _decide(model, target) if destination.keep_if_better else None
     if decision is not None and not decision.switched:
         model_switch.prune(workspace, model, open_model(target))
@@ -78,8 +80,9 @@ def carry_out(
         replaced=None if switched.replaced is None else str(switched.replaced),
         decision=decision,
     )
+    progress.stage("")
     keys = ("chosen", "score", "frozen_score", "seconds", "fingerprint")
-    run.finish({key: getattr(report, key) for key in keys})
+    run.finish({key: getattr(report, key) for key in keys} | {"stages": progress.stage_seconds()})
     return report, switched.embeddings
 
 

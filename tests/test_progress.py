@@ -1,6 +1,6 @@
 """The core is silent until somebody listens; warnings are never lost."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import pytest
@@ -28,6 +28,15 @@ class Heard:
     def learned(self, one: progress.Pass) -> None:
         self.report.append(("learned", one.number))
 
+    def plan(self, seconds: Mapping[str, float]) -> None:
+        self.report.append(("plan", len(seconds)))
+
+    def stage(self, name: str, parts: int) -> None:
+        self.report.append((name, parts))
+
+    def expect(self, name: str, seconds: float) -> None:
+        self.report.append((name, int(seconds)))
+
 
 def test_python_users_hear_nothing_but_warnings(capfd: pytest.CaptureFixture[str]) -> None:
     assert list(progress.track([1, 2], "counting")) == [1, 2]
@@ -46,6 +55,11 @@ def test_a_listener_hears_all_of_it() -> None:
     progress.note("n")
     progress.warn("w")
     progress.learned(progress.Pass("head", 3, 20, 1.0, 1e-3, 1.0, {}, False, 100.0, 1.0))
+    progress.plan({"load": 2.0, "index": 1.0})
+    progress.stage("load", 2)
+    progress.expect("index", 7.0)
+    progress.stage("")
+    assert [*progress.stage_seconds()] == ["load"]
     assert heard.report == [
         ("letters", 2),
         ("stream", None),
@@ -53,6 +67,10 @@ def test_a_listener_hears_all_of_it() -> None:
         ("note", "n"),
         ("warn", "w"),
         ("learned", 3),
+        ("plan", 2),
+        ("load", 2),
+        ("index", 7),
+        ("", 1),
     ]
 
 

@@ -20,6 +20,7 @@ def guarded(
     show: bool = False,
     nul: bool = False,
     output: Path | None = None,
+    progress_form: str = "auto",
 ) -> int:
     """Run a command, print its report, and return the exit code; print errors as messages.
 
@@ -31,8 +32,9 @@ def guarded(
         show: draw the images in the terminal.
         nul: separate paths by NUL.
         output: a file to write instead of stdout.
+        progress_form: as `--progress`.
     """
-    teller = Teller(quiet or dist_env.rank() > 0)
+    teller = Teller(quiet or dist_env.rank() > 0, progress_form)
     progress.listen(teller)
     try:
         interrupts.work(lambda: _interruption(format))

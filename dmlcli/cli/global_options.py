@@ -28,6 +28,7 @@ _FORMATS: dict[str, Any] = {
 COMMANDS = tuple(_FORMATS)  # in the order of the help
 _LISTS_PATHS = ("query", "duplicates")
 _DECODES = ("train", "embed", "index", "eval", "compare", "query", "serve", "doctor")
+_TAKES_TIME = ("train", "embed", "index", "eval", "compare", "doctor", "duplicates")
 _SHARES = ("train", "embed")
 
 
@@ -48,6 +49,14 @@ def printing(command: str) -> Taken:
         ),
         "debug": (Annotated[bool, Option("--debug", panel="Output", help="Show the traceback of an error.")], False),
     }
+    if command in _TAKES_TIME:
+        taken["progress_form"] = (
+            Annotated[
+                Literal["auto", "jsonl"],
+                Option("--progress", panel="Output", help="Progress on stderr: for people, or as JSON Lines."),
+            ],
+            "auto",
+        )
     if command in _LISTS_PATHS:
         taken["nul"] = (
             Annotated[bool, Option("-0", "--print0", panel="Output", help="End each path of --format paths with NUL.")],

@@ -1,5 +1,6 @@
 """Training progress on a terminal: a table with a row per epoch, and a progress bar below it."""
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from dmlcli.cli.run_clock import RunClock
+
 T = TypeVar("T")
 _SHOWN = 10  # passes; of earlier ones the best alone stays
 _A_SECOND = 4  # redraws per second
@@ -20,7 +23,8 @@ _A_SECOND = 4  # redraws per second
 class LiveTable:
     """The epochs of one stage of training; it stays on the terminal when it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: "RunClock | None" = None) -> None:
+        """`clock`: of a command of several stages, whose time that is left is shown in the last line."""
         from rich.console import Console
         from rich.live import Live
 
@@ -28,8 +32,8 @@ class LiveTable:
         self._passes: list[Pass] = []
         self._began = time.monotonic()
         self._each = 0.0  # seconds from one epoch to the next, including evaluation
-        self._bar = bar()
-        console = Console(stderr=True, highlight=False)
+        self._bar, self._clock = bar(), clock
+        console = Console(file=sys.stderr, highlight=False)  # as it is now: exporting a network replaces it
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=_A_SECOND)
         self._live.start()
 
@@ -57,14 +61,22 @@ class LiveTable:
         finally:
             self._bar.remove_task(task)
 
+    def say(self, message: str) -> None:
+        """Print a line above the table."""
+        self._live.console.print(printable.text(message), markup=False, soft_wrap=True)
+
     def close(self) -> None:
         """Leave the table as it is."""
         self._live.stop()
 
     def _drawn(self) -> "RenderableType":
         from rich.console import Group
+        from rich.text import Text
 
-        return Group(self._table(), self._bar) if self._bar.tasks else self._table()
+        parts: list[RenderableType] = [self._table()] if self._passes or self._clock is None else []
+        parts += [self._bar] if self._bar.tasks else []
+        parts += [Text(_run_line(self._clock))] if self._clock is not None else []
+        return Group(*parts)
 
     def _table(self) -> "Table":
         from rich import box
@@ -85,6 +97,14 @@ class LiveTable:
             style = "bold" if one.number == best else ""
             table.add_row(number, *facts, *scores, f"{one.images_a_second:.0f}", left, style=style)
         return table
+
+
+def _run_line(clock: "RunClock") -> str:
+    """Return the current stage, the share that is done, and the time."""
+    stages = clock.stages
+    number = stages.index(clock.current) + 1 if clock.current in stages else len(stages)
+    times = f"{duration(clock.elapsed)} elapsed, {duration(clock.left)} left"
+    return f"{number}/{len(stages)} {clock.current}  {100 * clock.share:.0f} %, {times}"
 
 
 def bar(console: "Console | None" = None, *, transient: bool = False) -> "Progress":

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmlcli import dist_env, interrupts, options
+from dmlcli import dist_env, interrupts, options, progress
 from dmlcli.errors import UsageError
 from dmlcli.options.recipe import with_recipe
 
@@ -61,6 +61,7 @@ def train(
     from dmlcli.learn.recipe import check_used, overrides
     from dmlcli.learn.recipe_files import resolve, to_toml
     from dmlcli.learn.resumed_recipe import resumed_recipe
+    from dmlcli.learn.stage_times import expected
     from dmlcli.learn.time_budget import TimeBudget, seconds
     from dmlcli.model import FILES
     from dmlcli.pages import training as training_page
@@ -93,6 +94,9 @@ def train(
     current = resumed or begin(place.runs, to_toml(resolved), str(catalog), target)
     named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
     with interrupts.keeping(f"run {current.record.id} can be resumed", f"dmlcli train {named} --resume"), current:
+        planned = expected(len(photos.items), resolved, index=not no_index, budget=time_budget.left if budget else None)
+        progress.plan(planned)
+        progress.stage("load")
         from dmlcli import training_run  # torch starts here
 
         if tensorboard:

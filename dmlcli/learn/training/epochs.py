@@ -81,6 +81,8 @@ class GradientTraining:
         stage_name, fold = self._stage_name, self.plan.folds[0]
         while stage_name != "none":
             recipe = stage_selection.for_stage(self.recipe, stage_name)
+            if stage_name != "head":
+                progress.stage("fine-tuning", recipe.epochs)
             if stage_name != "head" or fold.validation:  # a head that nothing can score keeps its LDA weights
                 yield from self._train(recipe)
             with distributed.single_process():

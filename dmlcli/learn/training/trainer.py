@@ -10,7 +10,7 @@ import torch
 from dmlcli import held_out_scores, progress
 from dmlcli.catalog import Catalog, split_for_training
 from dmlcli.embeddings import Embeddings
-from dmlcli.learn.data import class_balance
+from dmlcli.learn.data import augmentation, class_balance
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
 from dmlcli.learn.recipe import Recipe
@@ -113,8 +113,11 @@ def train(
     data = load_data(catalog, recipe, run.workspace, chosen, time_budget)
     states = zip(data.plain.items, data.plain.states, strict=True)
     run.check_images({item.path: [item.product, item.category, item.split, state.digest] for item, state in states})
+    progress.stage("folds")
     plan = make_plan(data, recipe, FoldScores(run.folds))
     _show_plan(data, plan, recipe)
+    progress.stage("head")
+    progress.expect("final fit", progress.stage_seconds()["folds"])  # the folds' heads once more, for probabilities
     selection = _train_and_select(data, plan, recipe, run, chosen, time_budget)
     return _save(data, plan, selection, recipe, run, chosen)
 
@@ -135,6 +138,7 @@ def load_data(
         CatalogError: fewer than two products can be fitted on.
     """
     backbone = frozen.open_backbone(recipe, workspace.frozen, catalog)
+    progress.stage("features", len(augmentation.view_names(recipe.views, recipe.seed, recipe.augment)))
     readable = training_data.read_photos(catalog, backbone, workspace, device)
     split = split_for_training(readable.photos)
     synthetic = synthetic_queries.is_needed(readable.photos, split, recipe)
@@ -151,6 +155,7 @@ def load_data(
 
 
 def _untrained(catalog: Catalog, recipe: Recipe, run: Run) -> TrainedModel:
+    progress.stage("export")
     weights = frozen.weights_of(recipe)
     network = frozen.build_search_network(weights, recipe.seed, recipe.pooling)
     saved = frozen.save(run.workspace.models / run.record.id, network, weights, catalog, known=run.output)
@@ -199,6 +204,7 @@ def _save(
     device: torch.device,
 ) -> TrainedModel:
     """Fit the selected candidate on all photos, and save it as a model, or else the frozen backbone."""
+    progress.stage("final fit")
     best, backbone, threshold = selection.kept, data.backbone, None
     network = backbone.published
     if not selection.keeps_baseline:
@@ -217,6 +223,7 @@ def _save(
     )
     record = _record(data, recipe, validation, best.origin, threshold, of_answers)
     same_backbone = not selection.keeps_baseline and (best.stage == "head" or not best.epochs)
+    progress.stage("export")
     samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
     model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
     held_out_scores.write(model.folder, of_answers.held_out)
