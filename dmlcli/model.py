@@ -143,6 +143,17 @@ class Model:
             raise ModelError(f"the weights of {self.folder} are damaged: {error}", hint="train it again") from error
 
 
+def head_arrays(model: Model) -> dict[str, NDArray[Any]]:
+    """Return the weights of the head by name; raises ModelError where they cannot be read."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(model.folder / _WEIGHTS, "numpy") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys() if name.startswith("head.")}  # noqa: SIM118
+    except Exception as error:
+        raise ModelError(f"the weights of {model.folder} are damaged: {error}", hint="train it again") from error
+
+
 def fingerprint(weights: Arrays, head: dict[str, Any], image: ImageSettings) -> str:
     """Return 16 hexadecimal digits that identify the embeddings of a model.
 

@@ -5,6 +5,7 @@ parsed and copied at every start, and that takes longer than embedding a photo.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from dmlcli import prefetch
 from dmlcli.errors import CannotRun, ModelError
+from dmlcli.feature_maps import MAPS
 from dmlcli.model import GRAPH_WEIGHTS
 from dmlcli.standard_graph import standard_graph
-from dmlcli.types import Forward, Pixels
+from dmlcli.types import Forward, Pixels, Vectors
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +51,63 @@ def open_graph(file: Path, *, few: bool = False, provider: str = "", place: int 
     Raises:
         CannotRun: the provider cannot run on this machine.
     """
+    session = _session(file, few=few, provider=provider, place=place)
+    name, found = (
+        session.get_inputs()[0].name,
+        [session.get_outputs()[0].name],
+    )  # maps are computed only for `open_maps`
+    threads = None if few or provider else _threads()
+
+    def run(image: Pixels) -> Pixels:  # (B, 3, H, W)
+        try:
+            vectors = np.asarray(session.run(found, {name: image})[0], dtype=np.float32)
+        except Exception as error:
+            if provider:
+                raise _unusable(provider, error) from error
+            raise _damaged(file, error) from error
+        if vectors.shape[:-1] != image.shape[:1] or not np.isfinite(vectors).all():
+            raise _damaged(file, "its output contains NaN or infinity")
+        return vectors
+
+    def forward(batch: Pixels) -> Pixels:
+        if threads is None or len(batch) < 2:  # alone, an image has all cores
+            return run(batch)
+        return np.concatenate(list(threads.map(run, batch[:, None])))
+
+    return forward
+
+
+def open_maps(file: Path) -> Callable[[Pixels], tuple[Vectors, dict[str, Pixels]]] | None:
+    """Return a function from pixels (1, 3, H, W) to the unit vector (1, D) and the maps that it was pooled from.
+
+    A map is (V, C, h, w), under its name in `feature_maps`: of the image, then of its mirror image if the model
+    averages both. None for graphs without maps: of backbones that do not pool maps, and of earlier versions.
+
+    Args:
+        file: the graph; its weights are in a file next to it.
+
+    Raises:
+        ModelError: the graph is damaged; the returned function raises it, too.
+    """
+    session = _session(file, few=True)
+    first, *others = [output.name for output in session.get_outputs()]
+    names = [name for name in others if name in MAPS]
+    if not names:
+        return None
+    given = session.get_inputs()[0].name
+
+    def run(image: Pixels) -> tuple[Vectors, dict[str, Pixels]]:
+        try:
+            vector, *maps = session.run([first, *names], {given: image})
+        except Exception as error:
+            raise _damaged(file, error) from error
+        return vector, dict(zip(names, maps, strict=True))
+
+    return run
+
+
+def _session(file: Path, *, few: bool, provider: str = "", place: int = 0) -> Any:
+    """Return the session of a graph, whose first output is the vectors; the arguments are those of `open_graph`."""
     onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = prefetch.cores()
@@ -66,30 +125,11 @@ def open_graph(file: Path, *, few: bool = False, provider: str = "", place: int 
         raise (_unusable(provider, error) if provider else _damaged(file, error)) from error
     if provider and session.get_providers()[0] != PROVIDERS[provider]:  # it goes on without one that fails to start
         raise _unusable(provider, "it did not start")
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+    inputs, outputs = session.get_inputs(), [each for each in session.get_outputs() if each.name not in MAPS]
     shapes = [list(each.shape) for each in (*inputs, *outputs)]
     if [len(shape) for shape in shapes] != [4, 2] or shapes[0][1] not in (3, None) or inputs[0].type != "tensor(float)":
         raise _damaged(file, f"expected input (B, 3, H, W) and output (B, D), found the shapes {shapes}")
-    name = inputs[0].name
-    threads = None if few or provider else _threads()
-
-    def run(image: Pixels) -> Pixels:  # (B, 3, H, W)
-        try:
-            found = np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
-        except Exception as error:
-            if provider:
-                raise _unusable(provider, error) from error
-            raise _damaged(file, error) from error
-        if found.shape[:-1] != image.shape[:1] or not np.isfinite(found).all():
-            raise _damaged(file, "its output contains NaN or infinity")
-        return found
-
-    def forward(batch: Pixels) -> Pixels:
-        if threads is None or len(batch) < 2:  # alone, an image has all cores
-            return run(batch)
-        return np.concatenate(list(threads.map(run, batch[:, None])))
-
-    return forward
+    return session
 
 
 def _asked(provider: str, place: int) -> list[Any]:

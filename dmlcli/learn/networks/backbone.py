@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli.errors import UsageError, WeightsError
+from dmlcli.feature_maps import EARLIER_SHARE, MAX_SHARE
 from dmlcli.image import ImageSettings
 from dmlcli.learn.networks import efficientnet_lite0, identify, timm_backbones
 from dmlcli.learn.networks.descriptor import Descriptor
@@ -34,7 +35,6 @@ _PARTS = {  # networks that are a chain: the parts that lead up to the last map
     "wide_resnet": _STAGES,
 }
 _WITHOUT_MAP = (DESCRIPTOR, "vit_")  # their features are no pooled map
-_MAX_SHARE, _EARLIER_SHARE = 0.7, 0.5  # lengths beside the means of the last map, which are of length 1
 _BESIDE = "+descriptor"  # what a pooling ends with that has the built-in descriptor beside the maps
 _DESCRIBED = 128  # pixels, about the side that the descriptor sees
 
@@ -134,7 +134,11 @@ class TwoPools(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return each pooling of unit length, times its share."""
-        return _side_by_side(self.trunk(images))
+        return self.side_by_side(self.trunk(images))
+
+    def side_by_side(self, rows: Tensor) -> Tensor:
+        """Stacked poolings (2B, F) -> (B, 2F)."""
+        return _side_by_side(rows)
 
 
 class WithDescriptor(nn.Module):
@@ -157,10 +161,13 @@ class WithDescriptor(nn.Module):
         return self.joined(self.trunk(images), self.described(images))
 
     def described(self, images: Tensor) -> Tensor:
-        """Return what the descriptor says (B, E): the pixels are brought back to [0, 1], and to about its size."""
-        pixels = F.avg_pool2d(images * self.std + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
-        described: Tensor = self.descriptor(pixels)
+        """Return what the descriptor says (B, E)."""
+        described: Tensor = self.descriptor(self.pixels(images))
         return described
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Return images as the descriptor sees them: in [0, 1] again, and of about its size."""
+        return F.avg_pool2d(images * self.std + self.mean, max(1, round(images.shape[-1] / _DESCRIBED)))
 
     def joined(self, features: Tensor, described: Tensor) -> Tensor:
         """(B, F) of the trunk and (B, E) -> (B, F + E)."""
@@ -190,13 +197,21 @@ class Chain(nn.Module):
 
     def forward_top(self, maps: Tensor) -> Tensor:
         """Return what `forward` gives, from what `forward_stem` gives."""
-        last = maps
+        return self.forward_pools(maps, self.last_map(maps))
+
+    def last_map(self, maps: Tensor) -> Tensor:
+        """Return the last map of all, from what `forward_stem` gives."""
         for layer in self.steps()[self.cut :]:
-            last = layer(last)
-        rows: Tensor = self.pool(self.last(last)).flatten(1)
+            maps = layer(maps)
+        last: Tensor = self.last(maps)
+        return last
+
+    def forward_pools(self, earlier: Tensor, last: Tensor) -> Tensor:
+        """Return what `forward` gives, from the maps of `forward_stem` and `last_map`."""
+        rows: Tensor = self.pool(last).flatten(1)
         if not self.two_maps:
             return rows
-        return torch.cat([_side_by_side(rows), _EARLIER_SHARE * _side_by_side(self.pool(maps).flatten(1))], dim=-1)
+        return torch.cat([_side_by_side(rows), EARLIER_SHARE * _side_by_side(self.pool(earlier).flatten(1))], dim=-1)
 
     def steps(self) -> list[nn.Module]:
         """Return the parts in the order in which images pass them, those that are sequences taken apart."""
@@ -226,7 +241,7 @@ def last_shrinking(layers: Sequence[nn.Module], side: int = -1) -> int:
 def _side_by_side(rows: Tensor) -> Tensor:
     """Stacked means and maxima (2B, F) to (B, 2F): each of unit length, times its share."""
     means, maxima = F.normalize(rows.float(), dim=-1).view(2, -1, rows.shape[-1])
-    return torch.cat([means, _MAX_SHARE * maxima], dim=-1)
+    return torch.cat([means, MAX_SHARE * maxima], dim=-1)
 
 
 def _joined(trunk: nn.Module, pooling: str | None, image: ImageSettings) -> nn.Module:

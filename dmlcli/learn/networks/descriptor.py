@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dmlcli.feature_maps import CONSTANT, FINE_SHARE, LEAST, MIDDLE, ROUNDS
 from dmlcli.image import ImageSettings
 
 IMAGE = ImageSettings(resize=144, crop=128, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-_COARSE, _FINE, _FINE_SHARE = 4, 2, 0.7  # pixels, side of a cell; length of the fine matrix beside the coarse one
+_COARSE, _FINE = 4, 2  # pixels, side of a cell
 _WINDOW = 4  # cells, side of a neighborhood
 # light, red - green, yellow - blue
 _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1.5, -1.5, 0.0), (0.75, 0.75, -1.5))
@@ -26,10 +27,6 @@ _USUAL_COLOR, _USUAL_SLOPE = (0.593, 0.155, 0.288, 0.2, 0.104, 0.164), (0.234, 0
 _CONTRAST = 4.0  # times; makes contrasts as large as colors
 _SLOPES = (2.65, 3.4, 3.4, 2.5, 2.5)  # times: strength, direction (two numbers), axis (two numbers)
 _COLOR_WAVES, _SLOPE_WAVES = (2, 4.0), (1, 3.0)  # the highest sum of half-waves across and down; gain over the mean
-_CONSTANT = 0.3  # a number that is the same everywhere: its moments with the others are their means
-_MIDDLE = 2.0  # a neighborhood weighs exp(-2 r^2), where r is 1 at the middle of the border
-_LEAST = 1e-3  # of the mean variance, added to each
-_ROUNDS = 6  # of Newton and Schulz
 
 
 class Descriptor(nn.Module):
@@ -58,10 +55,17 @@ class Descriptor(nn.Module):
         if torch.is_autocast_enabled(device):  # the root needs all digits
             with torch.autocast(device, enabled=False):
                 return self.forward(images.float())
+        return self.described(*self.neighborhoods(images))
+
+    def neighborhoods(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the numbers of all neighborhoods (B, D, H, W): of coarse cells, and of fine ones."""
         roots = images.clamp_min(0).sqrt()  # shadows are evened out
-        coarse = torch.cat([self._colors(roots, _COARSE), self._slopes(roots, _COARSE)], dim=1)  # (B, D, H, W)
-        fine = self._colors(roots, _FINE)
-        return torch.cat([_together(coarse), _FINE_SHARE * _together(fine)], dim=1)  # (B, F)
+        coarse = torch.cat([self._colors(roots, _COARSE), self._slopes(roots, _COARSE)], dim=1)
+        return coarse, self._colors(roots, _FINE)
+
+    def described(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return the descriptor (B, F), from what `neighborhoods` gives."""
+        return torch.cat([_together(coarse), FINE_SHARE * _together(fine)], dim=1)
 
     def _colors(self, roots: Tensor, cell: int) -> Tensor:
         """Return the mean color and contrast of each cell, as waves over each neighborhood."""
@@ -99,15 +103,15 @@ def _waves(channels: int, highest: int, gain: float) -> Tensor:
 
 def _together(numbers: Tensor) -> Tensor:
     """Return the root of the weighted second moments of (B, D, H, W), its triangle (B, D (D + 1) / 2) normalized."""
-    numbers = F.pad(numbers, (0, 0, 0, 0, 0, 1), value=_CONSTANT)
+    numbers = F.pad(numbers, (0, 0, 0, 0, 0, 1), value=CONSTANT)
     dim, side = numbers.shape[1:3]
     place = torch.linspace(-1, 1, side, device=numbers.device).square()
-    weights = torch.exp(-_MIDDLE * (place[:, None] + place)).flatten()
+    weights = torch.exp(-MIDDLE * (place[:, None] + place)).flatten()
     rows = numbers.flatten(2)  # (B, D, H * W)
     moments = (rows * (weights / weights.sum())) @ rows.transpose(1, 2)  # (B, D, D)
     one = torch.eye(dim, device=numbers.device)
     trace = (moments * one).sum((1, 2), keepdim=True)
-    root = _root(moments / trace + _LEAST / dim * one)
+    root = _root(moments / trace + LEAST / dim * one)
     row, column = torch.triu_indices(dim, dim, device=numbers.device)
     twice = torch.where(row == column, 1.0, 2**0.5)  # so that lengths are those of the whole matrix
     return F.normalize(root.flatten(1)[:, row * dim + column] * twice, dim=1)
@@ -117,7 +121,7 @@ def _root(matrices: Tensor) -> Tensor:
     """Return square roots of positive matrices (B, D, D) of trace 1; small eigenvalues come out slightly too small."""
     one = torch.eye(matrices.shape[-1], device=matrices.device)
     root, inverse = matrices, one.expand_as(matrices)
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         step = 1.5 * one - 0.5 * inverse @ root
         root, inverse = root @ step, step @ inverse
     return root

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from dmlcli import model, progress, storage
 from dmlcli.embeddings import Vectors
+from dmlcli.feature_maps import MAPS
 from dmlcli.image import Pixels
+from dmlcli.learn.networks.maps import WithMaps
 from dmlcli.learn.networks.network import Network
 from dmlcli.model import Model, ModelRecord
 from dmlcli.onnx_runtime import open_graph, optimize
@@ -91,7 +93,8 @@ def _write_graph(file: Path, network: Network, samples: Pixels, expected: Vector
 
 
 def _whole(network: Network, samples: Pixels) -> onnx.ModelProto:
-    return _export(network, _pair(samples), "images", "embeddings")
+    module = WithMaps(network)
+    return _export(module, _pair(samples), "images", ["embeddings", *module.names])
 
 
 def _around(backbone: onnx.ModelProto, network: Network, samples: Pixels) -> onnx.ModelProto:
@@ -99,14 +102,28 @@ def _around(backbone: onnx.ModelProto, network: Network, samples: Pixels) -> onn
     rest = _Rest(network)
     with torch.inference_mode():
         features = network.features_of_view(network.views(_pair(samples)))
-    after = _export(rest, features, "features", "embeddings")
-    seen = add_prefix(backbone, "seen/", rename_inputs=network.mirror)
+    after = _export(rest, features, "features", ["embeddings"])
+    seen = _prefixed(backbone, network.mirror)
     if network.mirror:
         before = onnx.parser.parse_model(_MIRRORED)
         before.ir_version = backbone.ir_version
         before.opset_import[0].CopyFrom(after.opset_import[0])
         seen = merge_models(before, seen, [("views", "seen/images")])
-    return merge_models(seen, after, [("seen/embeddings", "features")])
+    merged = merge_models(seen, after, [("seen/embeddings", "features")])
+    merged.graph.output.sort(key=lambda output: output.name in MAPS)  # the embeddings come first, as in a whole export
+    return merged
+
+
+def _prefixed(backbone: onnx.ModelProto, rename_inputs: bool) -> onnx.ModelProto:
+    """Return a graph with a prefix to all names but those of its maps."""
+    seen = add_prefix(backbone, "seen/", rename_inputs=rename_inputs)
+    own = {f"seen/{name}": name for name in MAPS}
+    for node in seen.graph.node:
+        node.input[:] = [own.get(name, name) for name in node.input]
+        node.output[:] = [own.get(name, name) for name in node.output]
+    for output in seen.graph.output:
+        output.name = own.get(output.name, output.name)
+    return seen
 
 
 _MIRRORED = """
@@ -134,8 +151,8 @@ def _pair(samples: Pixels) -> Tensor:
     return torch.from_numpy(samples[:2] if len(samples) > 1 else np.repeat(samples, 2, axis=0))
 
 
-def _export(module: nn.Module, example: Tensor, given: str, found: str) -> onnx.ModelProto:
-    """Return a module as a graph from `given` (B, ...) to `found`, for as many rows as one likes."""
+def _export(module: nn.Module, example: Tensor, given: str, found: list[str]) -> onnx.ModelProto:
+    """Return a module as a graph from `given` (B, ...) to the outputs `found`, for as many rows as one likes."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
         warnings.catch_warnings(),
@@ -148,7 +165,7 @@ def _export(module: nn.Module, example: Tensor, given: str, found: str) -> onnx.
             (example,),
             dynamo=True,
             input_names=[given],
-            output_names=[found],
+            output_names=found,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
             verbose=False,
         )
