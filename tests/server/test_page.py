@@ -220,7 +220,7 @@ def test_query_and_hit_are_compared(page: "Page") -> None:
     page.click("#other-photos button:not([aria-current=true])")
     assert page.get_attribute("#compare-hit", "src") != before
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.querySelector('.product')?.textContent") == hits[2]
+    wait(page, "name => document.activeElement.querySelector('.product')?.textContent === name", hits[2])
     assert page.get_attribute(".hit:nth-child(3) [data-mark=wrong]", "aria-pressed") == "true"
     page.keyboard.press("Enter")
     searched(page, lambda: page.click("#like"))

@@ -32,12 +32,13 @@ function show(search) {
   showAnswer(search, act);
 }
 
-/** Begins a new search, and shows it. */
+/** Begins a new search, and shows it; returns once it is answered. */
 function begin(search) {
   visit.add(search);
   visit.visit(search);
-  run(search);
+  const done = run(search);
   show(search);
+  return done;
 }
 
 /** Asks the server; a search that is under way for the same query is stopped. */
@@ -72,8 +73,9 @@ function checkSize(search) {
   const most = about.limits.body_bytes;
   const bytes = search.photos.reduce((sum, photo) => sum + photo.size, 0);
   const inMegabytes = size => `${Math.ceil(size / 1e6)} MB`;
-  const body = {error: `the search with ${search.name} has ${inMegabytes(bytes)}`, hint: `this server takes up to ${inMegabytes(most)}`};
-  if (bytes > most) throw new server.ServerError(413, body);
+  if (bytes <= most) return;
+  const error = `the search with ${search.name} has ${inMegabytes(bytes)}`;
+  throw new server.ServerError(413, {error, hint: `this server takes up to ${inMegabytes(most)}`});
 }
 
 /** Searches with photos: each has an answer of its own, and the first one is shown. */
@@ -82,8 +84,8 @@ async function take(photos) {
   const searches = photos.map(photo => ofPhotos([photo], settings()));
   for (const search of searches) search.group = searches;
   for (const search of searches.slice(1).reverse()) visit.add(search);
-  begin(searches[0]);
-  for (const search of searches.slice(1)) await run(search);
+  await begin(searches[0]);
+  for (const search of searches.slice(1)) await run(search); // one after the other: others search, too
 }
 
 function searchUrl(url) {

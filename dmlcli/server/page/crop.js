@@ -32,8 +32,10 @@ export function showPart(chosen) {
 
 const within = (value, least, most) => Math.min(Math.max(value, least), most);
 const between = (a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])];
-const moved = (by, [left, top, width, height]) => [within(left + by[0], 0, 1 - width), within(top + by[1], 0, 1 - height), width, height];
-const resized = (by, [left, top, width, height]) => [left, top, within(width + by[0], LEAST, 1 - left), within(height + by[1], LEAST, 1 - top)];
+const moved = ([x, y], [left, top, width, height]) =>
+  [within(left + x, 0, 1 - width), within(top + y, 0, 1 - height), width, height];
+const resized = ([x, y], [left, top, width, height]) =>
+  [left, top, within(width + x, LEAST, 1 - left), within(height + y, LEAST, 1 - top)];
 
 function point(event) {
   const frame = canvas.getBoundingClientRect();

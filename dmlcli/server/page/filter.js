@@ -4,7 +4,9 @@ import {byId} from './dom.js';
 import {sentence} from './words.js';
 
 const EMPTY = [['is null', 'is empty'], ['is not null', 'is not empty']];
-const NUMBERS = [['=', 'is'], ['<=', 'at most'], ['>=', 'at least'], ['<', 'less than'], ['>', 'more than'], ['<>', 'is not'], ...EMPTY];
+const NUMBERS = [
+  ['=', 'is'], ['<=', 'at most'], ['>=', 'at least'], ['<', 'less than'], ['>', 'more than'], ['<>', 'is not'], ...EMPTY,
+];
 const TEXTS = [['=', 'is'], ['<>', 'is not'], ['contains', 'contains'], ['starts', 'starts with'], ...EMPTY];
 const PRODUCT = {name: 'product', kind: 'text', values: null};
 let columns = [];
