@@ -6,6 +6,7 @@ open_index       an index that stays open, and is opened again when it changes
 search_request   what a client may ask for, and how its body is read
 search_service   from a request to an answer, in threads
 answer_json      answers as JSON without any path of the disk
+agreement        where a photo and an image of the index agree
 item_photos      photos of the index by id, re-encoded
 url_photos       photos behind public URLs
 measures         numbers for Prometheus

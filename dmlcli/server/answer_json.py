@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dmlcli import printable
 from dmlcli.report.query import HEADINGS, Answer, Columns, answer_json, cells
-from dmlcli.server.open_index import Opened
+
+if TYPE_CHECKING:
+    from dmlcli.server.open_index import Opened
 
 SCHEMA = 1  # as that of the command line
 
 
-def photo_url(number: str, opened: Opened, index: str) -> str:
+def photo_url(number: str, opened: "Opened", index: str) -> str:
     """Return the address of a photo: it changes with the index, so that browsers may keep the photo.
 
     Args:
@@ -23,7 +25,7 @@ def photo_url(number: str, opened: Opened, index: str) -> str:
     return f"/v1/items/{number}/photo?v={opened.version}&index={quote(index, safe='')}"
 
 
-def public(answer: Answer, opened: Opened, index: str, show_paths: bool) -> dict[str, Any]:
+def public(answer: Answer, opened: "Opened", index: str, show_paths: bool) -> dict[str, Any]:
     """Return an answer as JSON.
 
     Args:
@@ -40,7 +42,7 @@ def public(answer: Answer, opened: Opened, index: str, show_paths: bool) -> dict
     return values if answer.hits else values | {"why_empty": answer.why_empty()}
 
 
-def csv(answer: Answer, columns: Columns, opened: Opened, index: str, show_paths: bool) -> str:
+def csv(answer: Answer, columns: Columns, opened: "Opened", index: str, show_paths: bool) -> str:
     """Return an answer as `query --format csv` prints it.
 
     Args:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from dmlcli import __version__
-from dmlcli.errors import DmlcliError, UsageError
+from dmlcli.errors import DmlcliError, ImageError, UsageError
 from dmlcli.search.query_inputs import QueryInput, parts
 from dmlcli.server import answer_json, api_document
 from dmlcli.server.answer_json import SCHEMA, photo_url
@@ -30,6 +30,7 @@ _MOST_IMAGES = 100  # of a product, that are listed
 Number = Annotated[int, Path(ge=0, description="Id of an image in the index.")]
 ProductName = Annotated[str, Path(description="Name of a product.")]
 Which = Annotated[Size, Path(description="photo, or the smaller thumbnail.")]
+ItemNumber = Annotated[int, Query(ge=0, description="Id of an image in the index.")]
 IndexName = Annotated[str | None, Query(description="Name of the index; the first one without.")]
 
 
@@ -50,6 +51,7 @@ class Routes:
         search, batch = api_document.SEARCH, api_document.BATCH
         add("/v1/search", self.search, methods=["POST"], summary="Search with a photo", openapi_extra=search)
         add("/v1/search/batch", self.batch, methods=["POST"], summary="Search with many photos", openapi_extra=batch)
+        add("/v1/match", self.match, methods=["POST"], summary="Where a photo and an image agree", openapi_extra=search)
         add("/v1/items/{number}/{size}", self.photo, summary="A photo of the index", response_class=Response)
         add("/v1/products/{name:path}", self.product, summary="A product with its images")
         add("/v1/index", self.index, summary="The indexes, their columns, and the limits of this server")
@@ -70,6 +72,20 @@ class Routes:
             attachment = {"content-disposition": 'attachment; filename="hits.csv"'}
             return Response(text, media_type="text/csv; charset=utf-8", headers=attachment)
         return _json(answer_json.public(found.answer, found.opened, found.name, shows))
+
+    async def match(
+        self, request: Request, item: Annotated[int, Query(ge=0, description="Id of an image.")]
+    ) -> Response:
+        """Return the terms of the cosine by place in the photo and in the image; each grid adds up to the cosine."""
+        wanted = await read_search(request, self._settings.limits)
+        try:
+            return _json(await self._service.match(wanted, item))
+        except (KeyError, OverflowError) as error:
+            raise Refused(404, f"the index has no image {item}") from error
+        except (ImageError, UsageError):
+            raise
+        except DmlcliError as error:
+            raise Refused(501, "the model of this index cannot show where photos agree") from error
 
     async def batch(self, request: Request) -> Response:
         """Answer each photo of a form: JSON Lines in the order of the photos, each as soon as it is there."""
@@ -165,6 +181,7 @@ def _index(name: str, opened: Opened) -> dict[str, Any]:
         "model": gallery.model,
         "backbone": model.record.backbone if model else None,
         "probabilities": model is not None and model.record.answers is not None,
+        "explains": opened.maps.exist(),
         "columns": [_column(opened, column) for column in ("category", *opened.session.items.columns())],
     }
 

@@ -20,6 +20,7 @@ PART = "image"  # of a multipart body
 IMAGES = "images"  # of a JSON body
 _LONGEST = 2000  # characters of a text
 _MOST_NAMES = 100  # of a list
+ROUTE_PARAMETERS = ("item",)  # of the query string, that are not options of a search
 _FORM, _JSON, _BYTES = "multipart/form-data", "application/json", "application/octet-stream"
 
 Text = Annotated[str, Field(max_length=_LONGEST)]
@@ -77,7 +78,7 @@ async def read_search(request: Request, limits: Limits) -> SearchRequest:
     Raises:
         UsageError: an option is unknown or invalid, nothing is asked, or the body is of another type.
     """
-    given = [*request.query_params.multi_items()]
+    given = [(name, value) for name, value in request.query_params.multi_items() if name not in ROUTE_PARAMETERS]
     photos: list[QueryInput] = []
     kind = _kind(request)
     if kind == _FORM:

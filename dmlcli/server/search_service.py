@@ -14,6 +14,7 @@ from dmlcli.search.encoding import Encoded
 from dmlcli.search.query_engine import QueryEngine
 from dmlcli.search.query_inputs import QueryInput, indexed
 from dmlcli.search.query_options import QueryOptions
+from dmlcli.server.agreement import agreement
 from dmlcli.server.open_index import Opened, OpenIndex
 from dmlcli.server.search_request import SearchRequest
 
@@ -58,6 +59,18 @@ class SearchService:
         encoded = await asyncio.gather(*(_encoded(opened, photo) for photo in wanted.photos))
         answer, columns = await self.in_thread(_answer, opened, wanted.options, encoded, wanted.parameters.like)
         return Found(answer, columns, opened, index.name)
+
+    async def match(self, wanted: SearchRequest, number: int) -> dict[str, Any]:
+        """Return where a photo and an image of the index agree.
+
+        Raises:
+            KeyError: the index has no such image.
+            CannotRun: the model has no maps.
+        """
+        opened = self.index(wanted.parameters.index).opened
+        if not wanted.photos:
+            raise UsageError("a match needs a photo", hint="send it as to /v1/search")
+        return await self.in_thread(_agreement, opened, wanted.photos[0], number)
 
     async def search_each(self, wanted: SearchRequest) -> AsyncIterator[Found | tuple[str, DmlcliError]]:
         """Yield the answer to each photo in order, or its name and why it has none."""
@@ -110,6 +123,13 @@ def _answer(
         asked = [indexed(_named(opened, like), gallery, items)._replace(name=like, photo=None)]
     answers = QueryEngine(gallery, items, plan, encoding.known).answers(asked, moves, None)
     return next(iter(answers)), columns
+
+
+def _agreement(opened: Opened, photo: QueryInput, number: int) -> dict[str, Any]:
+    maps, session = opened.maps.model(), opened.session
+    item = session.items.photo(number).read_bytes()
+    assert opened.model is not None
+    return agreement(maps, opened.model.record.image, photo, item, session.gallery.vectors([number])[0])
 
 
 def _named(opened: Opened, name: str) -> str:

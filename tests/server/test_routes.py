@@ -200,6 +200,20 @@ def test_answers_fit_the_schema_of_openapi(server: Running) -> None:
     Draft202012Validator(schema("query_line")).validate(answer)
 
 
+def test_where_a_photo_and_an_image_agree(server: Running) -> None:
+    hit = asked(server, {"top_k": 1, "by": "image"}).json()["hits"][0]
+    kind = {"content-type": "image/jpeg"}
+    found = post(server, "/v1/match", params={"item": hit["id"]}, content=PHOTO.read_bytes(), headers=kind).json()
+    assert found["cosine"] == pytest.approx(hit["cosine"], abs=1e-3)
+    for side in (found["query"], found["item"]):
+        assert len(side["values"]) == side["rows"] * side["columns"]
+        assert sum(side["values"]) == pytest.approx(found["cosine"], abs=2e-3)
+        left, top, width, height = side["box"]
+        assert 0 <= left < left + width <= 1.0001 and 0 <= top < top + height <= 1.0001
+    gone = post(server, "/v1/match", params={"item": 99999}, content=PHOTO.read_bytes(), headers=kind)
+    assert gone.status_code == 404 and post(server, "/v1/match", content=b"", headers=kind).status_code == 400
+
+
 def test_health_and_numbers(server: Running) -> None:
     with server.client() as client:
         assert client.get("/healthz").json() == {"status": "ok"}

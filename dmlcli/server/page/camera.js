@@ -1,4 +1,4 @@
-// The camera: a viewfinder with a shutter. Without access to one, the page opens a file dialog, in which phones offer theirs.
+// The camera: a viewfinder with a shutter. Without one, the page opens the choice of a file, for which phones offer theirs.
 
 import {byId} from './dom.js';
 

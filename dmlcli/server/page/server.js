@@ -1,4 +1,4 @@
-// The requests of the page. Without a token, the page shows the login dialog; a busy server gets the request again.
+// Requests of the page. A missing token is requested once, and a request to a busy server is repeated.
 
 const TRIES = 4; // of a request while the server is busy
 const BUSY = [429, 503];
