@@ -104,7 +104,7 @@ def _run_line(clock: "RunClock") -> str:
     stages = clock.stages
     number = stages.index(clock.current) + 1 if clock.current in stages else len(stages)
     times = f"{duration(clock.elapsed)} elapsed, {duration(clock.left)} left"
-    return f"{number}/{len(stages)} {clock.current}  {100 * clock.share:.0f} %, {times}"
+    return f"{number}/{len(stages)} {clock.current or 'done'}  {100 * clock.share:.0f} %, {times}"
 
 
 def bar(console: "Console | None" = None, *, transient: bool = False) -> "Progress":
