@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dmlcli.options.query import _Vectors as Vectors
     from dmlcli.report.query import Answer, Columns, QueryReport
     from dmlcli.report.skipped import Skipped
+    from dmlcli.search.cropping import CropMode
     from dmlcli.search.encoding import Encode
     from dmlcli.search.photo_inputs import Photos
     from dmlcli.search.query_inputs import QueryInput
@@ -108,7 +109,7 @@ def query(
     asked = query_inputs.parts(_asked(images, files_from, null, known), wanted.part)
     encode: Encode = encoding.known
     if not photo_inputs.are_none(images) or files_from is not None or any(move.target.vector is None for move in moves):
-        encode = _encoder(its_model or session.model(), not several, device, provider)
+        encode = _encoder(its_model or session.model(), not several, device, provider, wanted.crop)
     answers = QueryEngine(gallery, items, plan, encode).answers(asked, moves, skipped if several else None)
     return QueryReport(gallery.place, _drawn(answers, sheet, html, gallery, shown), skipped, shown)
 
@@ -216,11 +217,15 @@ def _asked(images: "Photos", files_from: str | None, null: bool, known: list["Qu
     yield from known
 
 
-def _encoder(model: "Model", few: bool, device: str, provider: str | None) -> "Encode":
+def _encoder(model: "Model", few: bool, device: str, provider: str | None, crop: "CropMode | None" = None) -> "Encode":
     """Return a function from photos to vectors."""
     from dmlcli.encoder import Encoder
 
     encoder = Encoder(model, few=few, device=device, provider=provider)
+    if crop is not None:
+        from dmlcli.search.cropping import Cropper
+
+        return Cropper(model, encoder.forward, crop).encode
     if few:
         from dmlcli.search.encoding import one_by_one as encode
     else:

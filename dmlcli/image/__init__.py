@@ -21,7 +21,7 @@ from dmlcli.image.image_files import (
     status_of,
 )
 from dmlcli.image.limits import allow_pixels
-from dmlcli.image.view import ImageSettings, normalize, square, view
+from dmlcli.image.view import ImageSettings, kept_box, normalize, square, view
 from dmlcli.types import Box, Pixels
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "encoded",
     "is_image",
     "is_there",
+    "kept_box",
     "normalize",
     "open_image",
     "read_file",

@@ -32,10 +32,21 @@ def view(data: bytes, settings: ImageSettings, part: Box | None = None) -> Pixel
         ImageError: the image cannot be decoded.
     """
     picture = Picture(data)
+    return normalize(square(picture, kept_box(picture, settings, part), settings), settings)
+
+
+def kept_box(picture: Picture, settings: ImageSettings, part: Box | None = None) -> Box:
+    """Return the square of a picture that models see, in pixels of the upright image.
+
+    Args:
+        picture: the picture.
+        settings: sizes of the model.
+        part: the box to use as the image; None: all of it.
+    """
     left, top, right, bottom = picture.inside(part)
-    side = settings.crop * min(right - left, bottom - top) / settings.resize  # of the kept square
+    side = settings.crop * min(right - left, bottom - top) / settings.resize
     across, down = (right - left - side) / 2, (bottom - top - side) / 2
-    return normalize(square(picture, (left + across, top + down, right - across, bottom - down), settings), settings)
+    return left + across, top + down, right - across, bottom - down
 
 
 def square(picture: Picture, box: Box, settings: ImageSettings) -> Pixels:

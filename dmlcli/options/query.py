@@ -43,7 +43,13 @@ Wrong = Annotated[
     _Names,
     Option(panel="Input", help="Remove this indexed product or image, which is wrong, and search away from it."),
 ]
-Crop = Annotated[str | None, Option(panel="Input", help="Crop each photo: x,y,width,height in pixels or percent.")]
+Crop = Annotated[
+    str | None,
+    Option(
+        panel="Input",
+        help="Crop each photo: x,y,width,height in pixels or percent, auto (the object found best), or each.",
+    ),
+]
 Fuse = Annotated[bool, Option("--fuse", panel="Input", help="All photos show one product: answer them together.")]
 FilesFrom = Annotated[str | None, Option(panel="Input", help="File with one image path per line, or - for stdin.")]
 Null = Annotated[

@@ -13,8 +13,8 @@ from dmlcli import progress, storage
 from dmlcli.catalog import Photo
 from dmlcli.errors import CannotRun, ImageError
 from dmlcli.image import open_image
-from dmlcli.pages import fonts
-from dmlcli.report.query import Answer, Columns, Picture
+from dmlcli.pages import crop_frame, fonts
+from dmlcli.report.query import Answer, Columns, Part, Picture
 
 _GAP, _TEXT, _MARGIN = 12, 40, 20  # pixels
 _ACROSS = 10  # hits beside a query; more stand below them
@@ -34,6 +34,7 @@ class _Tile(NamedTuple):
     head: str
     lines: tuple[str, ...]
     is_query: bool
+    crop: Part = None  # the part of the photo in a frame
 
 
 def drawing(
@@ -122,7 +123,7 @@ def _fitting(answers: list[Answer], columns: Columns | None) -> list[list[_Tile]
             )
             for hit in answer.hits[: left - 1]
         ]
-        rows.append([_Tile(answer.pictures[0], "query", (name,), True), *hits])
+        rows.append([_Tile(answer.pictures[0], "query", (name,), True, answer.crop), *hits])
         left -= len(rows[-1])
     return rows
 
@@ -145,7 +146,7 @@ def _title(pen: ImageDraw.ImageDraw, heading: Mapping[str, str], page: str, widt
 def _place(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: _Tile, side: int) -> set[str]:
     """Draw one tile; return the characters that no font has."""
     left, top = corner
-    picture = _thumbnail(tile.photo, side)
+    picture = _thumbnail(tile.photo, side, tile.crop)
     sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
     if tile.is_query:
         pen.rectangle((left - 3, top - 3, left + side + 2, top + side + 2), outline=_QUERY, width=3)
@@ -204,7 +205,7 @@ def strip(answer: Answer, tile: int, most: int) -> Image.Image:
     gap = max(tile // 16, 2)
     row = Image.new("RGB", (len(photos) * tile + (len(photos) - 1) * gap, tile), _DARK)
     for place, photo in enumerate(photos):
-        picture = _thumbnail(photo, tile)
+        picture = _thumbnail(photo, tile, None if place else answer.crop)
         left = place * (tile + gap)
         row.paste(picture, (left + (tile - picture.width) // 2, (tile - picture.height) // 2))
     frame = (0, 0, tile - 1, tile - 1)
@@ -212,9 +213,11 @@ def strip(answer: Answer, tile: int, most: int) -> Image.Image:
     return row
 
 
-def _thumbnail(photo: Picture | bytes, tile: int) -> Image.Image:
+def _thumbnail(photo: Picture | bytes, tile: int, crop: Part = None) -> Image.Image:
     try:
         data = photo if isinstance(photo, bytes) else photo.read_bytes()
-        return ImageOps.contain(open_image(data, at_least=2 * tile), (tile, tile))
+        small = ImageOps.contain(open_image(data, at_least=2 * tile), (tile, tile))
+        crop_frame.draw(small, data, crop)
+        return small
     except (ImageError, OSError):
         return Image.new("RGB", (tile, tile), "#e5e5e0")  # the item has a vector only, or its file no longer exists

@@ -82,7 +82,7 @@ class _Page:
         return _ShownAnswer(
             query=answer.query,
             short_query=name,
-            pictures=[self._new(f"query: {name}", photo) for photo in answer.pictures[:_MOST_PHOTOS]],
+            pictures=[self._new(f"query: {name}", photo, answer.crop) for photo in answer.pictures[:_MOST_PHOTOS]],
             hits=[self._hit(hit) for hit in answer.hits[:most]],
             note=_note(answer, most),
         )
@@ -106,8 +106,8 @@ class _Page:
             short_file=_short(hit.image),
         )
 
-    def _new(self, name: str, image: Picture | bytes) -> Thumbnail:
-        return thumbnail(name, image, _LARGE if len(self._photos) < _MOST_LARGE else _SMALL)
+    def _new(self, name: str, image: Picture | bytes, crop: Part = None) -> Thumbnail:
+        return thumbnail(name, image, _LARGE if len(self._photos) < _MOST_LARGE else _SMALL, crop)
 
 
 def _note(answer: Answer, most: int) -> str:

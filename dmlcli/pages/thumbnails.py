@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from dmlcli.errors import ImageError
 from dmlcli.image import open_image
-from dmlcli.report.query import Picture
+from dmlcli.pages import crop_frame
+from dmlcli.report.query import Part, Picture
 
 
 class Thumbnail(NamedTuple):
@@ -26,28 +27,36 @@ class Jpeg(NamedTuple):
     height: int
 
 
-def jpeg(image: Picture | bytes, pixels: int) -> Jpeg | None:
-    """Return an image as a small JPEG, whose longer side has at most `pixels`; None where it cannot be read."""
+def jpeg(image: Picture | bytes, pixels: int, crop: Part = None) -> Jpeg | None:
+    """Return an image as a small JPEG; None where it cannot be read.
+
+    Args:
+        image: a file or its bytes.
+        pixels: the longer side is at most this long.
+        crop: the part in a frame; None: no frame.
+    """
     try:
         data = image if isinstance(image, bytes) else image.read_bytes()
         small = open_image(data, at_least=pixels)
     except (ImageError, OSError, ValueError):
         return None
     small.thumbnail((pixels, pixels))
+    crop_frame.draw(small, data, crop)
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=82)
     return Jpeg(stream.getvalue(), *small.size)
 
 
-def thumbnail(name: str, image: Picture | bytes, pixels: int) -> Thumbnail:
+def thumbnail(name: str, image: Picture | bytes, pixels: int, crop: Part = None) -> Thumbnail:
     """Return an image as a page shows it.
 
     Args:
         name: what it shows, in words.
         image: a file or its bytes.
         pixels: the longer side is at most this long.
+        crop: the part in a frame; None: no frame.
     """
-    small = jpeg(image, pixels)
+    small = jpeg(image, pixels, crop)
     if small is None:
         return Thumbnail(name)
     source = "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")

@@ -108,6 +108,9 @@ class Answer(NamedTuple):
     min_match: "Share | None" = None
     """The least `match` of an answer with hits, from `--max-false-accepts`; null without it, or where the model has no
     probabilities and `min_score` takes its place."""
+    crop: Part = None
+    """Part of the upright photo that `--crop auto` or `--crop each` chose: left, top, right, bottom in pixels; null for
+    all of it."""
 
     def why_empty(self) -> str:
         """Return why there are no hits, for people."""
@@ -152,8 +155,9 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6), "confidence": _rounded(hit.confidence)}
         for hit in answer.hits
     ]
-    fields = {"query": answer.query, "hits": hits, "closest": _rounded(answer.closest), "min_score": answer.min_score}
-    fields |= {"match": _rounded(answer.match), "min_match": _rounded(answer.min_match)}
+    fields: dict[str, Any] = {"query": answer.query, "hits": hits, "closest": _rounded(answer.closest)}
+    fields |= {"min_score": answer.min_score, "match": _rounded(answer.match), "min_match": _rounded(answer.min_match)}
+    fields["crop"] = None if answer.crop is None else [round(edge, 1) for edge in answer.crop]
     return fields | ({"stages": [stage._asdict() for stage in answer.stages]} if answer.stages else {})
 
 

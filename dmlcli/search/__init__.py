@@ -9,6 +9,7 @@ item_lookup       what the ids of hits show
 rerank            query expansion, database augmentation, k-reciprocal
 calibration       --max-false-accepts of a model without probabilities
 confidence        probabilities of answers, fitted in cross-validation
+cropping          photos to the vectors of their crops; crop_boxes proposes, crop_choice chooses
 match_map         where a photo resembles an embedding; from pooled_maps and head_weights
 stream            many queries, answered in their order
 """

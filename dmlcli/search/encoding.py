@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from dmlcli.errors import ImageError
 from dmlcli.report.query import Stage
 from dmlcli.search.query_inputs import QueryInput
 from dmlcli.types import Forward, Vectors, View
+
+if TYPE_CHECKING:
+    from dmlcli.search.cropping import Crop
 
 
 class Encoded(NamedTuple):
@@ -19,6 +22,7 @@ class Encoded(NamedTuple):
     vector: Vectors | None
     failure: ImageError | None = None
     stages: tuple[Stage, ...] = ()
+    crops: "tuple[Crop, ...]" = ()  # parts of the photo, one of which may be searched with instead
 
 
 Encode = Callable[[Iterable[QueryInput]], Iterator[Encoded]]

@@ -14,14 +14,17 @@ from dmlcli.indexes.gallery import Among, Gallery, ItemTable
 from dmlcli.product_score import COMPARED
 from dmlcli.report.query import Answer, Hit, Picture, Stage
 from dmlcli.report.skipped import Skipped
+from dmlcli.search import crop_choice
 from dmlcli.search.confidence import AnswerModel, probability, summary
+from dmlcli.search.crop_choice import Recognized
 from dmlcli.search.encoding import Encode
 from dmlcli.search.feedback import Move, moved
 from dmlcli.search.product_grouping import LISTED, ImageCandidate, Pool, compared, fold, key, listed, spell, unit_mean
 from dmlcli.search.query_inputs import QueryInput
-from dmlcli.types import Scores, Vectors
+from dmlcli.types import Box, Scores, Vectors
 
 if TYPE_CHECKING:
+    from dmlcli.search.cropping import Crop, CropMode
     from dmlcli.search.rerank import Rerank
 
 
@@ -39,6 +42,7 @@ class QueryPlan(NamedTuple):
     answers: AnswerModel | None = None  # the probabilities of answers; None: none are computed
     min_match: float | None = None  # answers with a lower probability have no hits
     min_confidence: float | None = None  # hits with a lower probability are left out
+    crop: "CropMode | None" = None  # how the part of a photo is chosen that is searched with
     without: frozenset[int] = frozenset()  # ids of images that are no hits, and that no score of a product counts
 
 
@@ -49,6 +53,9 @@ class _Query(NamedTuple):
     vector: Vectors
     photos: tuple[Picture | bytes, ...]
     stages: tuple[Stage, ...]
+    crops: "tuple[Crop, ...]" = ()  # parts of the photo that may be searched with instead
+    box: Box | None = None  # the part that it was made of; None: all of the photo
+    found: "list[ImageCandidate] | None" = None  # by a search with this vector, where there was one
 
 
 class QueryEngine:
@@ -68,25 +75,55 @@ class QueryEngine:
             skipped: receives photos that cannot be read; None: such a photo raises an error.
         """
         targets = [one.vector for one in self._queries([move.target for move in moves], None)]
-        queries = self._queries(asked, skipped)
+        queries = self._cropped(self._queries(asked, skipped))
         for query in _fused(list(queries)) if self._plan.fuse else queries:
             if not moves:
                 yield self._answer(query, self._plan.answers)
             else:  # probabilities are fitted to photos, not to what has moved away from one
                 vector = moved(query.vector, np.stack(targets), [move.weight for move in moves])
-                yield self._answer(query._replace(vector=vector), None)
+                yield self._answer(query._replace(vector=vector, found=None), None)
 
     def _queries(self, asked: Iterable[QueryInput], skipped: list[Skipped] | None) -> Iterator[_Query]:
         for done in self._encode(asked):
             source, failure = done.source, done.failure
             if done.vector is not None:
-                yield _Query(source.name, done.vector, source.photos, done.stages if self._plan.explain else ())
+                stages = done.stages if self._plan.explain else ()
+                yield _Query(source.name, done.vector, source.photos, stages, done.crops)
             elif failure is not None and skipped is None:
                 raise ImageError(
                     f"{'stdin' if source.name == '-' else source.name}: {failure}", hint=failure.hint
                 ) from failure
             elif skipped is not None:
                 skipped.append(Skipped(source.name, str(failure)))
+
+    def _cropped(self, queries: Iterable[_Query]) -> Iterator[_Query]:
+        """Yield each query with the part of its photo that is found best; with --crop each, several of its parts."""
+        for query in queries:
+            if not query.crops:
+                yield query
+                continue
+            since = time.perf_counter()
+            parts = [query, *(query._replace(vector=crop.vector, box=crop.box) for crop in query.crops)]
+            parts = [part._replace(found=self._search(part.vector)) for part in parts]
+            found = [self._recognized(part) for part in parts]
+            if self._plan.crop == "each":
+                chosen = crop_choice.each(found)
+            else:
+                chosen = [crop_choice.best(found, calibrated=self._plan.answers is not None)]
+            stage = Stage("choose the crop", len(chosen), time.perf_counter() - since)
+            stages = (*query.stages, *([stage] if self._plan.explain else ()))
+            yield from (parts[place]._replace(stages=stages, crops=()) for place in chosen)
+
+    def _recognized(self, query: _Query) -> Recognized:
+        """Return how sure the best product is among what a query found."""
+        found, model = query.found, self._plan.answers
+        if not found:
+            return Recognized(None, -math.inf)
+        if model is None:
+            return Recognized(key(found[0]), found[0].cosine)
+        known = compared(found, partial(self._cosines, query.vector, {}))
+        scores = np.array([summary(cosines) for cosines in known.values()])
+        return Recognized(list(known)[int(model.scores(scores).argmax())], model.log_odds(scores))
 
     def _answer(self, query: _Query, model: AnswerModel | None) -> Answer:
         plan, stages, since = self._plan, list(query.stages), time.perf_counter()
@@ -97,7 +134,7 @@ class QueryEngine:
             stages.append(Stage(name, left, now - since))
             since = now
 
-        found = self._search(query.vector)
+        found = self._search(query.vector) if query.found is None else query.found
         closest = found[0].cosine if found else None
         lap(f"search {'all' if plan.among is None else len(plan.among)} ({self._index.kind})", len(found))
         cosines_of = partial(self._cosines, query.vector, {})
@@ -123,7 +160,9 @@ class QueryEngine:
         )
         lap("look up rows", len(hits))
         explained = tuple(stages) if plan.explain else ()
-        return Answer(query.name, hits, closest, plan.min_score, query.photos, explained, match, plan.min_match)
+        return Answer(
+            query.name, hits, closest, plan.min_score, query.photos, explained, match, plan.min_match, query.box
+        )
 
     def _search(self, vector: Vectors) -> list[ImageCandidate]:
         """Return as many of the closest images as the later stages need."""

@@ -162,7 +162,7 @@ def box(text: str) -> PartSpec:
     sides = [_SIDE.fullmatch(part.strip()) for part in text.split(",")]
     hint = "--crop 40,0,300,300 (pixels), or --crop 25%,0,50%,100%"
     if len(sides) != 4 or not all(sides):
-        raise UsageError(f"invalid --crop {text}: expected x,y,width,height", hint=hint)
+        raise UsageError(f"invalid --crop {text}: expected x,y,width,height, auto or each", hint=hint)
     parts = tuple((float(side[1]), side[2] == "%") for side in sides if side)
     if not all(length for length, _ in parts[2:]):
         raise UsageError(f"invalid --crop {text}: the area is empty", hint=hint)

@@ -15,6 +15,7 @@ from dmlcli.search.query_inputs import PartSpec
 if TYPE_CHECKING:
     from dmlcli.model import Model
     from dmlcli.search.confidence import AnswerModel
+    from dmlcli.search.cropping import CropMode
     from dmlcli.search.product_grouping import Pool
     from dmlcli.search.rerank import Rerank
 
@@ -36,6 +37,7 @@ class QueryOptions(NamedTuple):
     right: tuple[str, ...]
     wrong: tuple[str, ...]
     part: PartSpec | None  # of each photo
+    crop: "CropMode | None"  # how the part is found; None: it is given, or all of the photo
     columns: tuple[str, ...]
     fuse: bool
     explain: bool
@@ -81,7 +83,7 @@ def read(
         minus: products, indexed images or photos, with a weight or without: "mug-tall:0.3".
         right: indexed products or images that hits should resemble.
         wrong: indexed products or images that are no hits.
-        crop: "x,y,width,height" in pixels or percent.
+        crop: "x,y,width,height" in pixels or percent; auto or each.
         columns: of the catalog, to be shown beside hits.
         fuse: whether all photos show one product.
         explain: whether answers have their stages.
@@ -90,6 +92,9 @@ def read(
         raise UsageError(f"invalid --by {by}", hint="--by product or --by image")
     if pool is not None and by != "product":
         raise UsageError("--pool only works with --by product, the default", hint=f"--pool {pool}")
+    mode: CropMode | None = "auto" if crop == "auto" else "each" if crop == "each" else None
+    if fuse and mode == "each":
+        raise UsageError("--crop each gives several answers, --fuse one", hint="--crop auto")
     rate = _rate(max_false_accepts)
     if rate is not None and min_score is not None:
         raise UsageError("--max-false-accepts and --min-score exclude each other", hint="remove one of them")
@@ -105,7 +110,8 @@ def read(
         minus=tuple(minus),
         right=tuple(right),
         wrong=tuple(wrong),
-        part=query_inputs.box(crop) if crop else None,
+        part=query_inputs.box(crop) if crop and mode is None else None,
+        crop=mode,
         columns=tuple(columns),
         fuse=fuse,
         explain=explain,
@@ -152,6 +158,7 @@ def resolve(
         pool=_pool(options, model) if options.by_product else None,
         fuse=options.fuse,
         explain=options.explain,
+        crop=options.crop,
         columns=columns.decimals if columns.chosen else None,
         without=without,
     )

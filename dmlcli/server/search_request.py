@@ -138,7 +138,10 @@ def read_parameters(given: Sequence[tuple[str, Any]]) -> SearchParameters:
 
 
 def _options(parameters: SearchParameters, fuse: bool) -> QueryOptions:
-    return query_options.read(**parameters.model_dump(exclude=_NOT_OPTIONS), fuse=fuse)
+    options = query_options.read(**parameters.model_dump(exclude=_NOT_OPTIONS), fuse=fuse)
+    if options.crop is not None:
+        raise UsageError(f"a server cannot do crop={options.crop}", hint="crop=x,y,width,height, or query without it")
+    return options
 
 
 def _kind(request: Request) -> str:

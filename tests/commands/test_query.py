@@ -16,7 +16,7 @@ from tests.conftest import SAMPLE, Cli, Mission, make_shop, process
 
 ROW = ["rank", "score", "product", "image"]
 HIT = [*ROW, "category", "cosine", "images", "columns", "box", "confidence", "id"]
-ANSWER = ["query", "hits", "closest", "min_score", "match", "min_match"]
+ANSWER = ["query", "hits", "closest", "min_score", "match", "min_match", "crop"]
 
 
 @pytest.fixture
@@ -54,6 +54,26 @@ def test_a_photo_from_elsewhere_finds_hits(mission: Mission, photo: str, cli: Cl
     rows = lines(cli("query", *shots, "-k", 1).out)
     right = sum(Path(row[0]).parent.name == row[3] for row in rows)
     assert len(rows) == 20 and right >= 6
+
+
+def test_crop_auto_finds_a_product_in_a_corner_and_draws_the_frame(
+    mission: Mission, photo: str, cli: Cli, tmp_path: Path
+) -> None:
+    small = Image.open(photo).convert("RGB").resize((200, 200))
+    scene = Image.new("RGB", (400, 400), "#808080")
+    scene.paste(small, (200, 0))
+    file = tmp_path / "scene.png"
+    scene.save(file)
+    sheet = tmp_path / "sheet.png"
+    found = cli("query", file, "-k", 1, "--crop", "auto", "--format", "json", "--sheet", sheet)
+    (answer,) = json.loads(found.out)["answers"]
+    left, top, right, bottom = answer["crop"]
+    assert left > 120 and right > 360 and top < 40 and bottom < 280
+    assert answer["hits"][0]["product"] == Path(photo).parent.name
+    plain = json.loads(cli("query", file, "-k", 1, "--format", "json").out)["answers"][0]
+    assert plain["crop"] is None and plain["hits"][0]["cosine"] < answer["hits"][0]["cosine"]
+    blue = [color for _, color in Image.open(sheet).convert("RGB").crop((30, 60, 190, 220)).getcolors(1 << 16) or []]
+    assert (37, 99, 235) in blue  # the frame inside the tile
 
 
 def test_a_missing_photo_is_an_error_with_a_hint(photo: str, cli: Cli) -> None:

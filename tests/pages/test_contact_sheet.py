@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def tiles(answers: list[Answer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     """The sides of the tiles that are drawn."""
     drawn: list[int] = []
 
-    def thumbnail(_: object, side: int) -> Image.Image:
+    def thumbnail(_: object, side: int, crop: Any = None) -> Image.Image:
         drawn.append(side)
         return Image.new("RGB", (side, side))
 
@@ -155,7 +156,7 @@ def test_many_tiles_are_smaller_and_what_is_left_out_is_said(
     monkeypatch.setattr(fonts, "write", lambda *_: None)
     made: list[int] = []
 
-    def thumbnail(_: object, side: int) -> Image.Image:
+    def thumbnail(_: object, side: int, crop: Any = None) -> Image.Image:
         made.append(side)
         return Image.new("RGB", (side, side))
 

@@ -62,7 +62,7 @@ def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
     names = list(columns.decimals) if columns.chosen else []
     sure = any(hit.confidence is not None for hit in answer.hits)
     own = ["score", "confidence"] if sure else ["score"]
-    table = formatting.table("", *own, "product", title=formatting.text(answer.query))
+    table = formatting.table("", *own, "product", title=formatting.text(_title(answer)))
     for name in (*(columns.headings(HEADINGS) if names else ()), "image"):
         table.add_column(formatting.text(name))
     for column in range(1 + len(own)):
@@ -76,6 +76,14 @@ def _answer_table(answer: Answer, columns: Columns, _: str) -> None:
     if not answer.hits:
         formatting.add_row(table, "", "", formatting.text(answer.why_empty(), "dim"), *[""] * len(names), "")
     formatting.console().print(table)
+
+
+def _title(answer: Answer) -> str:
+    """Return the query, with the part that --crop auto or each chose as --crop takes it."""
+    if answer.crop is None:
+        return answer.query
+    left, top, right, bottom = answer.crop
+    return f"{answer.query} --crop {left:.0f},{top:.0f},{right - left:.0f},{bottom - top:.0f}"
 
 
 def _with_pictures() -> Callable[[Answer, Columns, str], None]:
