@@ -45,6 +45,7 @@ def query(
     sheet: options.Sheet = None,
     html: options.AnswerPage = None,
     explain: options.Explain = False,
+    explain_match: options.ExplainMatch = None,
     columns: options.Columns = None,
     server: options.ServerUrl = None,
     index: options.IndexPath = None,
@@ -74,6 +75,7 @@ def query(
 
     liked, own = names(like, "like"), _vectors(vector)
     _check(images, bool(liked or own), files_from, null, sheet, html)
+    _check_match_sheet(explain_match, fuse or bool(names(right, "right") or names(wrong, "wrong")))
     given: dict[str, Any] = {
         "top_k": top_k,
         "where": where,
@@ -95,6 +97,7 @@ def query(
     skipped: list[Skipped] = []
     if server is not None:
         here = {"--vector": own, "--explain": explain, "--sheet": sheet, "--html": html, "--model": model}
+        here["--explain-match"] = explain_match
         here |= {"--workspace": workspace, "--provider": provider, "--device": device != "auto"}
         _check_remote([option for option, value in here.items() if value])
         name = None if index is None else str(index)
@@ -111,6 +114,8 @@ def query(
     if not photo_inputs.are_none(images) or files_from is not None or any(move.target.vector is None for move in moves):
         encode = _encoder(its_model or session.model(), not several, device, provider, wanted.crop)
     answers = QueryEngine(gallery, items, plan, encode).answers(asked, moves, skipped if several else None)
+    if explain_match is not None:
+        answers = _explained(answers, Path(explain_match), gallery, its_model or session.model())
     return QueryReport(gallery.place, _drawn(answers, sheet, html, gallery, shown), skipped, shown)
 
 
@@ -139,6 +144,22 @@ def _check(
         _check_place(Path(sheet))
     if html is not None:
         _check_place(Path(html))
+
+
+def _check_match_sheet(target: Path | None, is_moved: bool) -> None:
+    """Raise UsageError or CannotRun where a picture of matches cannot be drawn."""
+    if target is None:
+        return
+    if is_moved:
+        raise UsageError(
+            "--explain-match compares single photos: it does not work with --fuse, --right and --wrong",
+            hint="remove them",
+        )
+    if Path(target).suffix.lower() not in _PICTURES[:-1]:
+        raise UsageError(
+            f"invalid --explain-match {target}: not the name of an image", hint="use a name like match.png"
+        )
+    _check_place(Path(target))
 
 
 def _check_remote(options_here: list[str]) -> None:
@@ -188,6 +209,14 @@ def _drawn(
 
         answers = writing(Path(html), answers, _heading(gallery), shown)
     return answers
+
+
+def _explained(answers: "Iterator[Answer]", target: Path, gallery: "Gallery", model: "Model") -> "Iterator[Answer]":
+    """Return the answers unchanged; the picture of their matches is drawn after the last one."""
+    from dmlcli.pages import match_sheet
+    from dmlcli.search.match_explainer import MatchExplainer
+
+    return match_sheet.drawing(target, answers, _heading(gallery), MatchExplainer(model).explain)
 
 
 def _heading(gallery: "Gallery") -> dict[str, str]:

@@ -111,3 +111,7 @@ Sheet = Annotated[
 AnswerPage = Annotated[
     Path | None, Option("--html", panel="Output", help="Also write queries and hits as one HTML page.")
 ]
+ExplainMatch = Annotated[
+    Path | None,
+    Option(panel="Output", help="Also write each hit beside its query as a .png, the places that match in color."),
+]

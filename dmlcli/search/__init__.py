@@ -11,5 +11,6 @@ calibration       --max-false-accepts of a model without probabilities
 confidence        probabilities of answers, fitted in cross-validation
 cropping          photos to the vectors of their crops; crop_boxes proposes, crop_choice chooses
 match_map         where a photo resembles an embedding; from pooled_maps and head_weights
+match_explainer   a query and a hit, with their match maps
 stream            many queries, answered in their order
 """

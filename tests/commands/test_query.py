@@ -76,6 +76,15 @@ def test_crop_auto_finds_a_product_in_a_corner_and_draws_the_frame(
     assert (37, 99, 235) in blue  # the frame inside the tile
 
 
+def test_the_match_of_an_image_with_itself_is_drawn(photo: str, cli: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "match.png"
+    assert cli("query", photo, "-k", 2, "--explain-match", target).code == 0
+    with Image.open(target) as sheet:
+        assert sheet.width > 2 * sheet.height  # two pairs in one line
+    assert cli("query", photo, "--explain-match", tmp_path / "match.txt").code == 2
+    assert cli("query", photo, photo, "--fuse", "--explain-match", target).code == 2
+
+
 def test_a_missing_photo_is_an_error_with_a_hint(photo: str, cli: Cli) -> None:
     found = cli("query", "missing.jpg")
     assert (found.code, found.out) == (4, "")
