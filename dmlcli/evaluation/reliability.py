@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmlcli.product_score import COMPARED
 from dmlcli.ranking import ProductImages, Similarities, closest
 from dmlcli.report.eval import Reliability, ReliabilityBin
 from dmlcli.search.confidence import AnswerModel, summary
 
+Floats = NDArray[np.float64]
 _BINS = 10  # of equal width
 
 
@@ -43,17 +45,29 @@ class ReliabilityDiagram:
         if not self._answers:
             return None
         sure, right = (np.array(column, dtype=np.float64) for column in zip(*self._answers, strict=True))
-        place = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-        bins = [
-            ReliabilityBin(
-                low=number / _BINS,
-                high=(number + 1) / _BINS,
-                queries=int((place == number).sum()),
-                confidence=float(sure[place == number].mean()),
-                right=float(right[place == number].mean()),
-            )
-            for number in range(_BINS)
-            if (place == number).any()
-        ]
-        error = sum(one.queries * abs(one.confidence - one.right) for one in bins) / len(sure)
-        return Reliability(error, float(sure.mean()), float(right.mean()), tuple(bins))
+        return reliability(sure, right)
+
+
+def reliability(sure: Floats, right: Floats) -> Reliability:
+    """Return the expected calibration error, and the bins that hold queries.
+
+    Args:
+        sure: (Q,) confidence of the first product of each query, Q >= 1.
+        right: (Q,) 1 where it is the right one, else 0.
+
+    Source: Guo et al., On calibration of modern neural networks, ICML 2017, with ten bins.
+    """
+    place = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    bins = [
+        ReliabilityBin(
+            low=number / _BINS,
+            high=(number + 1) / _BINS,
+            queries=int((place == number).sum()),
+            confidence=float(sure[place == number].mean()),
+            right=float(right[place == number].mean()),
+        )
+        for number in range(_BINS)
+        if (place == number).any()
+    ]
+    error = sum(one.queries * abs(one.confidence - one.right) for one in bins) / len(sure)
+    return Reliability(error, float(sure.mean()), float(right.mean()), tuple(bins))

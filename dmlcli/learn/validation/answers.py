@@ -5,24 +5,28 @@ seen products; photos of unseen products, whose products are unknown there; and 
 of their products added to the gallery, as when products are added to an index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from dmlcli.learn.validation.folds import Search
 from dmlcli.product_score import COMPARED
 from dmlcli.ranking import ProductImages, closest
-from dmlcli.search.confidence import LEVELS, PROPERTIES, AnswerModel, properties, softmax, summary
+from dmlcli.search.confidence import LEVELS, PROPERTIES, AnswerModel, properties, summary
 from dmlcli.types import Rows, Vectors
 
 Floats = NDArray[np.float64]
 _FEWEST = 30  # photos of each kind; with fewer, a probability would mean nothing
 _MOST = 800  # photos of each kind and fold
-_STEPS, _SMALL = 100, 1e-8
+_STEPS, _SMALL = 200, 1e-8
 _PRIOR = 1.0  # precision of the prior on standardized weights
+_SOFTMAX_PRIOR = 1e-3  # the same for weights of cosines, which are larger
 
 
 class Found(NamedTuple):
@@ -55,14 +59,33 @@ def fold_answers(
     gallery = np.asarray(fitted, dtype=np.int64)
     seen, added, unknown = [], [], []
     if "seen" in searches:
-        seen += _found(names, _few(searches["seen"].queries), gallery, vectors)
+        seen += search_products(names, _few(searches["seen"].queries), gallery, vectors)
     if "unseen" in searches:
         queries = _few(searches["unseen"].queries)
-        unknown += _found(names, queries, gallery, vectors)
+        unknown += search_products(names, queries, gallery, vectors)
         if not {*queries.tolist()} & {*searches["unseen"].gallery}:  # else photos of one series would find each other
             more = np.concatenate([gallery, np.asarray(searches["unseen"].gallery, dtype=np.int64)])
-            added += _found(names, queries, more, vectors)
+            added += search_products(names, queries, more, vectors)
     return FoldAnswers(seen, added, unknown)
+
+
+def search_products(names: NDArray[np.str_], queries: Rows, gallery: Rows, vectors: Vectors) -> list[Found]:
+    """Return the products that each query finds.
+
+    Args:
+        names: (N,) the product of each image.
+        queries: (Q,) rows of the images to search with.
+        gallery: (G,) rows of the images to search in.
+        vectors: (N, D) unit embeddings.
+    """
+    images, found, searched = ProductImages(names[gallery].tolist()), [], vectors[gallery]
+    for query in queries:
+        ordered = images.ordered(searched @ vectors[query])
+        first = closest(images.best(ordered), COMPARED)
+        scores = np.array([summary(images.of(ordered, one)) for one in first])
+        right = np.flatnonzero(images.names[first] == names[query])
+        found.append(Found(scores, int(right[0]) if len(right) else -1))
+    return found
 
 
 def fit(folds: Sequence[FoldAnswers]) -> AnswerModel | None:
@@ -97,7 +120,7 @@ def fit(folds: Sequence[FoldAnswers]) -> AnswerModel | None:
 
 
 def fit_softmax(found: Sequence[Found]) -> tuple[float, float]:
-    """Return the weight of the mean of three in [0, 1] and the sharpness, of greatest likelihood; Newton's method.
+    """Return the weight of the mean of three in [0, 1] and the sharpness, of greatest likelihood.
 
     Args:
         found: queries whose right product is among those found.
@@ -105,20 +128,19 @@ def fit_softmax(found: Sequence[Found]) -> tuple[float, float]:
     most = max(len(one.scores) for one in found)
     inputs = np.full((len(found), most, 2), 0.0)
     offset = np.full((len(found), most), -np.inf)
-    target = np.zeros((len(found), most))
     for query, one in enumerate(found):
         inputs[query, : len(one.scores)], offset[query, : len(one.scores)] = one.scores, 0.0
-        target[query, one.right] = 1
-    both = _newton(inputs, offset, target)
+    right = torch.tensor([one.right for one in found])
+    both = _softmax_weights(inputs, offset, right)
     if (both >= 0).all():
         return float(both[1] / max(both.sum(), _SMALL)), float(both.sum())
     column = int(both.argmax())  # of the two, the one that says something
-    alone = _newton(inputs[:, :, [column]], offset, target)
+    alone = _softmax_weights(inputs[:, :, [column]], offset, right)
     return float(column), max(float(alone[0]), 0.0)
 
 
 def fit_logistic(inputs: Floats, target: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Return the weights (P + 1,) of a logistic regression, the constant last; Newton's method.
+    """Return the weights (P + 1,) of a logistic regression, the constant last.
 
     Args:
         inputs: (N, P).
@@ -126,56 +148,44 @@ def fit_logistic(inputs: Floats, target: NDArray[np.bool_], weights: Floats) -> 
         weights: (N,) of the rows.
     """
     center, spread = inputs.mean(axis=0), inputs.std(axis=0) + _SMALL
-    rows = np.column_stack([(inputs - center) / spread, np.ones(len(inputs))])
-    prior = np.diag([*[_PRIOR] * inputs.shape[1], _SMALL])
-    found = np.zeros(rows.shape[1])
-    for _ in range(_STEPS):
-        guess = 1 / (1 + np.exp(-np.clip(rows @ found, -50, 50)))
-        slope = rows.T @ (weights * (guess - target)) + prior @ found
-        curvature = (rows * (weights * guess * (1 - guess))[:, None]).T @ rows + prior
-        step = np.linalg.solve(curvature, slope)
-        found -= step
-        if np.abs(step).max() < _SMALL:
-            break
+    rows, truth = torch.tensor((inputs - center) / spread), torch.tensor(target, dtype=torch.double)
+
+    def loss(found: Tensor) -> Tensor:
+        log_odds = rows @ found[:-1] + found[-1]
+        misfit = F.binary_cross_entropy_with_logits(log_odds, truth, torch.tensor(weights), reduction="sum")
+        return misfit + _PRIOR / 2 * found[:-1].square().sum()
+
+    found = _minimum(loss, inputs.shape[1] + 1)
     plain = found[:-1] / spread
     return np.append(plain, found[-1] - plain @ center)
 
 
-def _newton(inputs: Floats, offset: Floats, target: Floats) -> Floats:
-    """Return the weights (P,) of a softmax over products (Q, C, P) that gives the targets (Q, C) most likelihood."""
-    prior = np.eye(inputs.shape[-1]) * 1e-3
+def _softmax_weights(inputs: Floats, offset: Floats, right: Tensor) -> Floats:
+    """Return the weights (P,) of a softmax over products (Q, C, P) that give the right ones (Q,) most likelihood."""
+    scores, masked = torch.tensor(inputs), torch.tensor(offset)
 
-    def loss(weights: Floats) -> float:
-        logits = inputs @ weights + offset
-        most = logits.max(axis=1)
-        total = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
-        return float((total - (inputs @ weights * target).sum(axis=1)).sum() + weights @ prior @ weights / 2)
+    def loss(weights: Tensor) -> Tensor:
+        misfit = F.cross_entropy(scores @ weights + masked, right, reduction="sum")
+        return misfit + _SOFTMAX_PRIOR / 2 * weights.square().sum()
 
-    weights = np.zeros(inputs.shape[-1])
-    for _ in range(_STEPS):
-        guess = softmax(inputs @ weights + offset)
-        slope = np.einsum("qc,qcp->p", guess - target, inputs) + prior @ weights
-        mean = np.einsum("qc,qcp->qp", guess, inputs)
-        curvature = np.einsum("qc,qcp,qcr->pr", guess, inputs, inputs) - mean.T @ mean + prior
-        step = np.linalg.solve(curvature, slope)
-        while loss(weights - step) > loss(weights) and np.abs(step).max() >= _SMALL:
-            step /= 2  # a whole step may overshoot
-        weights = weights - step
-        if np.abs(step).max() < _SMALL:
-            break
-    return weights
+    return _minimum(loss, inputs.shape[-1])
 
 
-def _found(names: NDArray[np.str_], queries: Rows, gallery: Rows, vectors: Vectors) -> list[Found]:
-    """Search rows of `vectors` in others, product by product."""
-    images, found, searched = ProductImages(names[gallery].tolist()), [], vectors[gallery]
-    for query in queries:
-        ordered = images.ordered(searched @ vectors[query])
-        first = closest(images.best(ordered), COMPARED)
-        scores = np.array([summary(images.of(ordered, one)) for one in first])
-        right = np.flatnonzero(images.names[first] == names[query])
-        found.append(Found(scores, int(right[0]) if len(right) else -1))
-    return found
+def _minimum(loss: Callable[[Tensor], Tensor], size: int) -> Floats:
+    """Return the weights (size,) for which a convex loss is least."""
+    weights = torch.zeros(size, dtype=torch.double, requires_grad=True)
+    steps: torch.optim.Optimizer = torch.optim.LBFGS(
+        [weights], max_iter=_STEPS, tolerance_grad=_SMALL, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> float:
+        value = loss(weights)
+        (weights.grad,) = torch.autograd.grad(value, weights)
+        return value.item()
+
+    with torch.enable_grad():
+        steps.step(closure)
+    return weights.detach().numpy()
 
 
 def _few(rows: Sequence[int]) -> Rows:
