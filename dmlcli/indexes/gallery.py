@@ -128,6 +128,9 @@ class ItemTable(Protocol):
     def box(self, number: int) -> "Box | None":
         """The part of its file that an image is; None: all of it."""
 
+    def product(self, number: int) -> str:
+        """The product of an item, "" where it is not known; raises KeyError for an id that is not there."""
+
     def of_product(self, product: str, among: Any = None) -> Ids:
         """The ids of the images of a product, of those that a filter left; none where it is not known."""
 

@@ -41,7 +41,10 @@ Right = Annotated[
 ]
 Wrong = Annotated[
     _Names,
-    Option(panel="Input", help="Remove this indexed product or image, which is wrong, and search away from it."),
+    Option(
+        panel="Input",
+        help="Remove this wrong product, or the product of this wrong image, and search away from it.",
+    ),
 ]
 Crop = Annotated[
     str | None,

@@ -16,7 +16,7 @@ from dmlcli.search.query_inputs import QueryInput, indexed
 from dmlcli.types import Ids, Vectors
 
 # Weights beside that of the query, 1. Those of right and wrong are usual for text, too (Salton and Buckley, 1990).
-_RIGHT, _WRONG = 0.75, 0.15
+RIGHT_WEIGHT, WRONG_WEIGHT = 0.75, 0.15
 _MINUS_PHOTO = 0.5
 
 
@@ -61,7 +61,7 @@ def read(
         minus: each is left out if it is indexed; the query moves away from images and photos, and from a product
             only if the name has a weight: "mug-tall:0.3".
         right: the query moves towards them.
-        wrong: each is left out, and the query moves away from it.
+        wrong: each is left out, an image with its product, and the query moves away from it.
         gallery: what is searched.
         items: its item table.
         files: whether a name of `minus` may be a photo on this disk.
@@ -78,13 +78,21 @@ def read(
         share = -_MINUS_PHOTO / photos if weight is None else -weight
         moves += [Move(target, share)] if share else []
         without.update(ids.tolist())
+    kept = set[int]()
     for name in right:
-        _known(name, items, "--right")
-        moves.append(Move(indexed(name, gallery, items), _RIGHT / len(right)))
+        kept.update(_known(name, items, "--right").tolist())
+        moves.append(Move(indexed(name, gallery, items), RIGHT_WEIGHT / len(right)))
     for name in wrong:
-        without.update(_known(name, items, "--wrong").tolist())
-        moves.append(Move(indexed(name, gallery, items), -_WRONG / len(wrong)))
+        without.update(_left_out(name, items, kept))
+        moves.append(Move(indexed(name, gallery, items), -WRONG_WEIGHT / len(wrong)))
     return Feedback(moves, frozenset(without))
+
+
+def _left_out(name: str, items: ItemTable, kept: set[int]) -> set[int]:
+    """Return the images of a wrong product, or of the product of a wrong image; the image alone if others are right."""
+    ids = _known(name, items, "--wrong")
+    product = set(items.of_product(items.product(int(ids[0]))).tolist())
+    return product if product and kept.isdisjoint(product) else set(ids.tolist())
 
 
 def _minus(text: str, gallery: Gallery, items: ItemTable, files: bool) -> tuple[QueryInput, float | None, Ids]:

@@ -72,6 +72,13 @@ class Items:
         """Return the part of its file that an image is; None: all of it, or an index from before boxes were kept."""
         return box(self._table, number) if self._has_boxes else None
 
+    def product(self, number: int) -> str:
+        """Return the product of an item, "" where it is not known; raises KeyError for an unknown id."""
+        row = self._table.execute("SELECT product FROM items WHERE id = ?", (number,)).fetchone()
+        if row is None:
+            raise KeyError(number)
+        return name(row[0])
+
     def of_product(self, product: str, among: Ids | None = None) -> Ids:
         """Return the ids of the images of a product, of those that a filter left; none where it is not known."""
         ids = self._ids("product = ?", product)

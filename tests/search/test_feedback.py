@@ -24,7 +24,11 @@ class Shelf:
         return np.flatnonzero(np.array(self.products) == product) if product else np.empty(0, np.int64)
 
     def at_path(self, asked: str, is_file: bool) -> Any:
-        return np.array([0] if asked == "a.jpg" and not is_file else [], dtype=np.int64)
+        images = {"a.jpg": [0], "mug/1.jpg": [1], "mug/2.jpg": [2]}
+        return np.array([] if is_file else images.get(asked, []), dtype=np.int64)
+
+    def product(self, number: int) -> str:
+        return self.products[number]
 
     def named(self, asked: str) -> Any:
         ids = self.of_product(asked) if len(self.of_product(asked)) else self.at_path(asked, False)
@@ -68,6 +72,13 @@ def test_right_moves_towards_and_wrong_leaves_out_and_moves_away() -> None:
     assert moves(found) == {"mug": 0.375, "a.jpg": 0.375, "bowl": -0.15} and found.without == {4}
     mean = found.moves[0].target.vector
     assert mean is not None and mean.tolist() == pytest.approx([0, 0.5**0.5, 0.5**0.5, 0, 0])
+
+
+def test_a_wrong_image_leaves_out_its_product_unless_another_image_of_it_is_right() -> None:
+    found = read(wrong=["mug/1.jpg"])
+    assert moves(found) == {"mug/1.jpg": -0.15} and found.without == {1, 2}
+    assert read(wrong=["a.jpg"]).without == {0}  # without a product
+    assert read(right=["mug/2.jpg"], wrong=["mug/1.jpg"]).without == {1}
 
 
 @pytest.mark.parametrize("name", ["x" * 304, "a\0b", "nothing"])

@@ -169,6 +169,10 @@ class Collection:
         """The part of its file that an image is; None: all of it."""
         return box_of(self._row(number)["box"])
 
+    def product(self, number: int) -> str:
+        """The product of an item, "" where it is not known; raises KeyError for an id that is not there."""
+        return entities.name(self._row(number)["product"])
+
     def of_product(self, product: str, among: Condition | None = None) -> Ids:
         """The ids of the images of a product, of those that a filter left; none where it is not known."""
         condition = f"product == {text(entities.stored(product))}"

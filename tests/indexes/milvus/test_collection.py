@@ -63,6 +63,7 @@ def held(place: str) -> dict[int, tuple[object, ...]]:
         int(number): (product, *opened.row(int(number)), tuple(vector.tolist()))
         for number, product, vector in zip(ids, products, vectors, strict=True)
     }
+    assert [opened.product(int(number)) for number in ids] == products
     opened.server.close()
     return found
 
