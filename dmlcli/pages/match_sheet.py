@@ -90,7 +90,7 @@ def drawing(target: Path, answers: Iterable[Answer], heading: Mapping[str, str],
     if not tiles:
         progress.warn(f"{target} was not written: no hit can be compared with a photo that was searched with")
     elif left_out:
-        progress.warn(f"{target} shows {len(tiles)} hits and leaves out {left_out} (at most {_MOST} fit; smaller -k)")
+        progress.warn(f"{target} shows {len(tiles)} hits and omits {left_out} (at most {_MOST} fit; use a smaller -k)")
 
 
 def _tile(answer: Answer, hit: Hit, explain: Explain) -> _Tile | None:

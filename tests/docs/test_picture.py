@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dmlcli
-from tests.conftest import SAMPLE, Cli
+from tests.conftest import SAMPLE, Cli, Mission
 from tests.places import ROOT
 
 TEXT = (ROOT / "docs" / "query.md").read_text(encoding="utf-8")
@@ -23,8 +23,8 @@ PIPES = [line for line in LINES if line not in PLAIN]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, plain_model: Path) -> Path:
-    """The folder that the page speaks of."""
+def folder(tmp_path_factory: pytest.TempPathFactory, mission: Mission) -> Path:
+    """The folder that the page speaks of; its model is the descriptor with an inference graph, which has maps."""
     place = tmp_path_factory.mktemp("cookbook")
     (place / "photos").mkdir()
     with (place / "catalog.csv").open("w", newline="") as stream:
@@ -41,8 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, plain_model: Path) -> Path:
     query = next((SAMPLE / "queries" / "mug-tall-stripes").glob("*.jpg"))
     for name in ("img.jpg", "front.jpg", "back.jpg", "photos/a.jpg", "photos/b.jpg"):
         shutil.copy(query, place / name)
-    dmlcli.index(place / "catalog.csv", model=plain_model, workspace=place / ".dmlcli")
-    dmlcli.embed(place / "photos", model=plain_model, workspace=place / ".dmlcli", output=place / "photos.npz")
+    model = mission.workspace / "frozen"
+    dmlcli.index(place / "catalog.csv", model=model, workspace=place / ".dmlcli")
+    dmlcli.embed(place / "photos", model=model, workspace=place / ".dmlcli", output=place / "photos.npz")
     np.save(place / "photo.npy", np.load(place / "photos.npz")["embeddings"][0])
     return place
 

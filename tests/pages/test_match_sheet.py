@@ -55,7 +55,7 @@ def explain(query: bytes, crop: Any, hit: bytes, box: Any) -> Pair:
 
 def test_hits_that_do_not_fit_or_have_no_photo_are_counted(tmp_path: Path) -> None:
     given = answers(tmp_path, 25)
-    with pytest.warns(UserWarning, match="shows 20 hits and leaves out 6"):
+    with pytest.warns(UserWarning, match="shows 20 hits and omits 6"):
         assert list(match_sheet.drawing(tmp_path / "m.png", given, {"catalog": "shop"}, explain)) == given
     with Image.open(tmp_path / "m.png") as sheet:
         assert sheet.width > 1000

@@ -159,6 +159,7 @@ def test_the_index_describes_itself(server: Running) -> None:
         ({"minus": ["/etc/passwd"]}, 400, "/etc/passwd"),
         ({"wrong": ["id:99999"]}, 400, "id:99999"),
         ({"crop": "5000,5000,10,10"}, 422, "outside"),
+        ({"crop": "auto"}, 400, "a server cannot do crop=auto"),
         ({"url": "http://127.0.0.1/"}, 400, "one of them"),
     ],
 )
