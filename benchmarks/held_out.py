@@ -22,9 +22,10 @@ from dmlcli.catalog import (
 from dmlcli.learn.networks import frozen
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import refit
-from dmlcli.learn.training.answer_fit import fit_answers
+from dmlcli.learn.training.answer_fit import embedded_folds
 from dmlcli.learn.training.candidate import lda_candidate
-from dmlcli.learn.validation import training_data
+from dmlcli.learn.validation import answers, training_data
+from dmlcli.learn.validation.answers import FoldAnswers
 from dmlcli.learn.validation.plan import make_plan
 from dmlcli.learn.validation.training_data import TrainingData
 from dmlcli.search.confidence import AnswerModel
@@ -43,6 +44,7 @@ class Trained(NamedTuple):
     unseen: Rows  # the same of the products that were held out
     queries: Rows  # the photos that training never opens, of all products
     is_unseen: NDArray[np.bool_]  # (N,) whether the product of a photo was held out
+    folds: list[FoldAnswers]  # what cross-validation found with held-out photos
     answers: AnswerModel | None  # None where too little could be held out
 
 
@@ -89,8 +91,14 @@ def train(data: TrainingData, recipe: Recipe, held_out: set[str]) -> Trained:
     head = refit.finish(own, plan, best, recipe, torch.device("cpu")).head
     with torch.no_grad():
         vectors = head(data.search_features).numpy()
-    fitted = fit_answers(own, plan, best).answers
-    return Trained(names, vectors, rows, np.flatnonzero(opened & is_unseen), np.flatnonzero(~opened), is_unseen, fitted)
+    products = names[rows].tolist()
+    folds = [
+        answers.fold_answers(products, fold.train.rows, fold.validation.searches.by_name, embedded)
+        for fold, embedded in embedded_folds(own, plan, best)
+        if fold.validation
+    ]
+    unseen, queries = np.flatnonzero(opened & is_unseen), np.flatnonzero(~opened)
+    return Trained(names, vectors, rows, unseen, queries, is_unseen, folds, answers.fit(folds))
 
 
 def _reduced(views: Tensor, features: Tensor) -> Tensor:

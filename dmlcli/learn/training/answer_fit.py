@@ -41,7 +41,7 @@ def fit_answers(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Fo
     if data.uses_synthetic_queries:
         return FoldResults()
     products = [item.product for item in data.photos.items]
-    folds = [(fold, vectors) for fold, vectors in _embedded(data, plan, best) if fold.validation]
+    folds = [(fold, vectors) for fold, vectors in embedded_folds(data, plan, best) if fold.validation]
     fitted = answers.fit(
         [
             answers.fold_answers(products, fold.train.rows, fold.validation.searches.by_name, vectors)
@@ -81,8 +81,14 @@ def _held_out(data: TrainingData, fold: Fold, query_scores: QueryScores) -> list
 
 
 @torch.no_grad()
-def _embedded(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Iterator[tuple[Fold, Vectors]]:
-    """Yield each fold that the candidate was scored in, with its embeddings (N, D) of all photos."""
+def embedded_folds(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Iterator[tuple[Fold, Vectors]]:
+    """Yield each fold that a candidate was scored in, with its embeddings (N, D) of all photos.
+
+    Args:
+        data: all photos.
+        plan: the folds.
+        best: the candidate.
+    """
     if best.epochs:
         if best.stage == "head":
             head = new_head(plan.folds[0], plan.head_spec)
