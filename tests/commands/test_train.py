@@ -134,6 +134,7 @@ def test_a_seed_makes_training_repeatable(train: Train, market: Path, tmp_path: 
         "product_recall",
         "reason",
         "replaced",
+        "decision",
     ]
     assert report[0]["index"] is None
 
