@@ -9,9 +9,7 @@ the photos of unindexed products that are answered, and the right answers that a
 cross-validation; and what the limit that is right for the draw would keep.
 """
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,9 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import held_out
 from benchmarks.held_out import Trained
 from dmlcli.evaluation.reliability import reliability
-from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.answers import Found, fit_logistic, search_products
-from dmlcli.model import DEFAULT_BACKBONE
 from dmlcli.search.confidence import AnswerModel, properties
 
 RATE = 0.05  # of false accepts
@@ -42,16 +38,8 @@ Flags = NDArray[np.bool_]
 
 def main() -> None:
     """Print the mean and standard deviation of each figure over the draws."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
-    parser.add_argument("--weights", default="auto")
-    parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--unknown", type=int, default=16, help="products held out in each draw")
-    parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-answers")
-    asked = parser.parse_args()
-    recipe = Recipe(backbone=asked.backbone, weights=asked.weights)
-    data = held_out.read(asked.data, recipe, asked.workspace / asked.backbone / asked.data.name)
+    asked = held_out.arguments(__doc__, draws=10, unknown=16).parse_args()
+    data, recipe = held_out.read_for(asked)
     draws = [figures(held_out.train(data, recipe, held_out.draw(data, asked.unknown, n))) for n in range(asked.draws)]
     for name in draws[0]:
         values = 100 * np.array([one[name] for one in draws])

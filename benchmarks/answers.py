@@ -11,9 +11,7 @@ the first products and what lies around the closest image, fitted to the test ph
 training has; most of them are in this draw, too.
 """
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,9 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import held_out
 from benchmarks.held_out import Trained
 from dmlcli.evaluation.reliability import reliability
-from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.answers import Found, search_products
-from dmlcli.model import DEFAULT_BACKBONE
 from dmlcli.product_score import RECALL_AT
 from dmlcli.search.confidence import AnswerModel, properties
 from dmlcli.types import Rows
@@ -63,16 +59,8 @@ class Answers(NamedTuple):
 
 def main() -> None:
     """Print the figures of each draw, and their mean and standard deviation."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
-    parser.add_argument("--weights", default="auto")
-    parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--unknown", type=int, default=16, help="products held out in each draw")
-    parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-answers")
-    asked = parser.parse_args()
-    recipe = Recipe(backbone=asked.backbone, weights=asked.weights)
-    data = held_out.read(asked.data, recipe, asked.workspace / asked.backbone / asked.data.name)
+    asked = held_out.arguments(__doc__, draws=10, unknown=16).parse_args()
+    data, recipe = held_out.read_for(asked)
     draws = [answered(held_out.train(data, recipe, held_out.draw(data, asked.unknown, n))) for n in range(asked.draws)]
     found = [figures(one) | {"boosted limit": kept(*boosted(draws, n))} for n, one in enumerate(draws)]
     for name in found[0]:

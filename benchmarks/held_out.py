@@ -1,6 +1,8 @@
 """Trainings without some products, which the benchmarks of answers and of feedback share."""
 
+import argparse
 import random
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +30,7 @@ from dmlcli.learn.validation import answers, training_data
 from dmlcli.learn.validation.answers import FoldAnswers
 from dmlcli.learn.validation.plan import make_plan
 from dmlcli.learn.validation.training_data import TrainingData
+from dmlcli.model import DEFAULT_BACKBONE
 from dmlcli.search.confidence import AnswerModel
 from dmlcli.types import Rows, Vectors
 from dmlcli.workspace import make
@@ -46,6 +49,30 @@ class Trained(NamedTuple):
     is_unseen: NDArray[np.bool_]  # (N,) whether the product of a photo was held out
     folds: list[FoldAnswers]  # what cross-validation found with held-out photos
     answers: AnswerModel | None  # None where too little could be held out
+
+
+def arguments(description: str | None, draws: int, unknown: int) -> argparse.ArgumentParser:
+    """Return the arguments of a script that trains without some of the products.
+
+    Args:
+        description: of the script.
+        draws: the default number of draws.
+        unknown: the default number of products that are held out in each.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
+    parser.add_argument("--weights", default="auto")
+    parser.add_argument("--draws", type=int, default=draws)
+    parser.add_argument("--unknown", type=int, default=unknown, help="products held out in each draw")
+    parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-answers")
+    return parser
+
+
+def read_for(asked: argparse.Namespace) -> tuple[TrainingData, Recipe]:
+    """Return the photos and the recipe that the arguments name."""
+    recipe = Recipe(backbone=asked.backbone, weights=asked.weights)
+    return read(asked.data, recipe, asked.workspace / asked.backbone / asked.data.name), recipe
 
 
 def read(folder: Path, recipe: Recipe, workspace: Path) -> TrainingData:

@@ -9,9 +9,7 @@ by their score, whose weight cross-validation fitted, or by the new score of the
 Intervals (95 %) are over products, paired.
 """
 
-import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import held_out
 from benchmarks.held_out import Trained
-from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.validation.answers import search_products
 from dmlcli.metrics import interval95
-from dmlcli.model import DEFAULT_BACKBONE
 from dmlcli.search import rerank
 from dmlcli.types import Rows
 
@@ -35,17 +31,10 @@ DEFAULT = "product score"
 
 def main() -> None:
     """Print product Recall@1 and Recall@3 by product score, and the differences of each method."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
-    parser.add_argument("--weights", default="auto")
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--unknown", type=int, default=40, help="products held out in each draw")
+    parser = held_out.arguments(__doc__, draws=5, unknown=40)
     parser.add_argument("--step", type=int, default=10, help="search with every so manieth photo")
-    parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "dmlcli-answers")
     asked = parser.parse_args()
-    recipe = Recipe(backbone=asked.backbone, weights=asked.weights)
-    data = held_out.read(asked.data, recipe, asked.workspace / asked.backbone / asked.data.name)
+    data, recipe = held_out.read_for(asked)
     found: dict[bool, tuple[Ranks, list[str]]] = {False: ({}, []), True: ({}, [])}
     for number in range(asked.draws):
         trained = held_out.train(data, recipe, held_out.draw(data, asked.unknown, number))

@@ -10,7 +10,7 @@ from dmlcli.encoder import Encoder
 from dmlcli.errors import DmlcliError
 from dmlcli.model import Model
 from dmlcli.search_session import SearchSession, open_session
-from dmlcli.server.agreement import LazyMaps
+from dmlcli.server.agreement import LazyExplainer
 from dmlcli.server.photo_encoder import PhotoEncoder
 
 _LOOK_EVERY = 0.5  # seconds between two looks at whether an index has changed
@@ -24,7 +24,7 @@ class Opened(NamedTuple):
     model: Model | None  # None: the index names none, and photos cannot be searched with
     encoder: PhotoEncoder | None
     version: str  # changes whenever the index does
-    maps: LazyMaps
+    matches: LazyExplainer
 
 
 class OpenIndex:
@@ -69,7 +69,7 @@ class OpenIndex:
         session = open_session(self._place)
         model = session.model() if session.gallery.model else None
         version = hashlib.sha256(session.gallery.stamp).hexdigest()[:_VERSION]
-        return Opened(session, model, self._encoder(model, before), version, LazyMaps(model))
+        return Opened(session, model, self._encoder(model, before), version, LazyExplainer(model))
 
     def _encoder(self, model: Model | None, before: Opened | None) -> PhotoEncoder | None:
         """Return the encoder of a model: the one that is running, if the model is the same."""

@@ -71,15 +71,13 @@ class Routes:
             text = answer_json.csv(found.answer, found.columns, found.opened, found.name, shows)
             attachment = {"content-disposition": 'attachment; filename="hits.csv"'}
             return Response(text, media_type="text/csv; charset=utf-8", headers=attachment)
-        return _json(answer_json.public(found.answer, found.opened, found.name, shows))
+        return JSONResponse(answer_json.public(found.answer, found.opened, found.name, shows))
 
-    async def match(
-        self, request: Request, item: Annotated[int, Query(ge=0, description="Id of an image.")]
-    ) -> Response:
+    async def match(self, request: Request, item: ItemNumber) -> Response:
         """Return the terms of the cosine by place in the photo and in the image; each grid adds up to the cosine."""
         wanted = await read_search(request, self._settings.limits)
         try:
-            return _json(await self._service.match(wanted, item))
+            return JSONResponse(await self._service.match(wanted, item))
         except (KeyError, OverflowError) as error:
             raise Refused(404, f"the index has no image {item}") from error
         except (ImageError, UsageError):
@@ -111,15 +109,15 @@ class Routes:
         found = await self._service.in_thread(_product, opened, name, served.name)
         if found is None:
             raise Refused(404, f"the index has no product {name}")
-        return _json(found)
+        return JSONResponse(found)
 
     async def index(self) -> Response:
         """Return what can be searched, and how much of it at a time."""
         limits = self._settings.limits
-        described = [await self._service.in_thread(_index, index.name, index.opened) for index in self._indexes]
+        indexes = [await self._service.in_thread(_index, index.name, index.opened) for index in self._indexes]
         sizes = {"body_bytes": limits.body_bytes, "batch": limits.batch_photos, "top_k": limits.top_k}
         about = {"schema": SCHEMA, "version": __version__, "accepts_urls": self._settings.allow_urls, "limits": sizes}
-        return _json(about | {"indexes": described})
+        return JSONResponse(about | {"indexes": indexes})
 
     async def login(self, login: Login) -> Response:
         """Exchange the token for a cookie, which the page needs for its photos."""
@@ -166,10 +164,6 @@ class Routes:
             yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _json(values: dict[str, Any]) -> Response:
-    return JSONResponse(values)
-
-
 def _index(name: str, opened: Opened) -> dict[str, Any]:
     """Return what a client may know of an index."""
     gallery, model = opened.session.gallery, opened.model
@@ -181,7 +175,7 @@ def _index(name: str, opened: Opened) -> dict[str, Any]:
         "model": gallery.model,
         "backbone": model.record.backbone if model else None,
         "probabilities": model is not None and model.record.answers is not None,
-        "explains": opened.maps.exist(),
+        "explains": opened.matches.exists(),
         "columns": [_column(opened, column) for column in ("category", *opened.session.items.columns())],
     }
 

@@ -126,10 +126,8 @@ def _answer(
 
 
 def _agreement(opened: Opened, photo: QueryInput, number: int) -> dict[str, Any]:
-    maps, session = opened.maps.model(), opened.session
-    item = session.items.photo(number).read_bytes()
-    assert opened.model is not None
-    return agreement(maps, opened.model.record.image, photo, item, session.gallery.vectors([number])[0])
+    explainer = opened.matches.explainer()
+    return agreement(explainer, photo.read_bytes(), opened.session.items.photo(number).read_bytes())
 
 
 def _named(opened: Opened, name: str) -> str:
