@@ -177,10 +177,11 @@ def _named(index: "Index", ids: "NDArray[np.int64]", groups: "Groups") -> "list[
     from dmlcli.search.item_lookup import Items
 
     place = {int(ids[row]): int(row) for row in (groups.group >= 0).nonzero()[0]}
-    box, members = Items(index).box, dict[int, "Group"]()
+    boxes = [details.box for details in Items(index).details(list(place))]
+    box, members = dict(zip(place, boxes, strict=True)), dict[int, "Group"]()
     for found in index.rows() if place else ():
         if found.id in place:
             row = place[found.id]
             alike = Alike(found.product, str(found.image), round(float(groups.score[row]), 6))
-            members.setdefault(int(groups.group[row]), []).append((alike, Photo(found.image, box(found.id))))
+            members.setdefault(int(groups.group[row]), []).append((alike, Photo(found.image, box[found.id])))
     return sorted(members.values(), key=len, reverse=True)

@@ -37,6 +37,14 @@ class Found(NamedTuple):
         return self.root / self.path
 
 
+class ItemDetails(NamedTuple):
+    """What an item table says of an image beside its product and its path."""
+
+    category: str
+    columns: dict[str, Any]  # the user's own
+    box: Box | None  # the part of its file that the image is; None: all of it
+
+
 class Among(Protocol):
     """What a filter left, in the form that its own gallery understands; its length is how many images that are."""
 
@@ -110,8 +118,8 @@ class ItemTable(Protocol):
     def where(self, expression: str) -> Any:
         """The images for which an SQL expression is true, as `Among`; raises UsageError where it is none."""
 
-    def row(self, number: int) -> tuple[str, dict[str, Any]]:
-        """The category of an item, and the user's own columns."""
+    def details(self, ids: Sequence[int]) -> list[ItemDetails]:
+        """The details of items, in the order of the ids."""
 
     def columns(self) -> dict[str, int]:
         """The user's own columns, in order, with the decimals that all numbers of a column have; 0: no such number."""
@@ -124,9 +132,6 @@ class ItemTable(Protocol):
 
     def photo(self, number: int) -> "Photo":
         """The image file of an item, and the part of it that it is; raises KeyError for an id that is not there."""
-
-    def box(self, number: int) -> "Box | None":
-        """The part of its file that an image is; None: all of it."""
 
     def product(self, number: int) -> str:
         """The product of an item, "" where it is not known; raises KeyError for an id that is not there."""

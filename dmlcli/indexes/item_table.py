@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dmlcli.indexes.gallery import ItemDetails
 from dmlcli.types import Box, Ids
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ NO_IDS: Ids = np.zeros(0, np.int64)
 FIXED = ("id", "path", "product", "category")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")  # what is longer is a code
 _REAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE]-\d{1,3})?")
-_NAMES = """
-SELECT items.id, items.product, items.path FROM json_each(?) AS wanted CROSS JOIN items ON items.id = wanted.value
-"""  # a list in one text is read sooner than as many numbers in the statement
+_WANTED = "FROM json_each(?) AS wanted CROSS JOIN items ON items.id = wanted.value"
+_NAMES = f"SELECT items.id, items.product, items.path {_WANTED}"  # a list in one text is read sooner than many numbers
 BY_PRODUCT = "CREATE INDEX items_by_product ON items (product)"  # queries look up the images of products
 _MAPPED = 1 << 31  # bytes of the file that SQLite may map instead of reading page by page
 
@@ -135,14 +135,34 @@ def rows(table: sqlite3.Connection, root: Path) -> Iterator[Row]:
         yield Row(number, name(product), root / name(path))
 
 
-def box(table: sqlite3.Connection, number: int) -> "Box | None":
-    """The part of its file that the image with this id is; None: all of it."""
-    found: tuple[str | None] | None = table.execute("SELECT box FROM contents WHERE id = ?", (number,)).fetchone()
-    if not found or not found[0]:
+def details(table: sqlite3.Connection, ids: Sequence[int], has_boxes: bool) -> dict[int, ItemDetails]:
+    """Return the details of items by id; ids that are not there are left out.
+
+    Args:
+        table: the item table.
+        ids: of the items.
+        has_boxes: whether the table stores boxes, which those of earlier versions do not.
+    """
+    boxes = ", (SELECT box FROM contents WHERE contents.id = items.id)" if has_boxes else ", NULL"
+    # one statement: each one gives Python's lock away, which takes long to come back when searches run side by side
+    found = table.execute(f"SELECT items.*{boxes} {_WANTED}", (str(list(ids)),))
+    own = [column[0] for column in found.description[len(FIXED) : -1]]
+    return {
+        number: ItemDetails(name(category), dict(zip(own, map(_value, values), strict=True)), _box(box))
+        for number, _, _, category, *values, box in found
+    }
+
+
+def _value(stored: Any) -> Any:
+    return name(stored) if isinstance(stored, bytes) else stored
+
+
+def _box(stored: str | None) -> "Box | None":
+    if not stored:
         return None
     from dmlcli.embeddings import box_of
 
-    return box_of(found[0])
+    return box_of(stored)
 
 
 def name(stored: str | bytes) -> str:

@@ -1,7 +1,7 @@
 """What a query returns: answers, each with its hits."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -151,7 +151,7 @@ def _text(value: Any, decimals: int) -> str:
 def answer_json(answer: Answer) -> dict[str, Any]:
     """Return an answer as `--format json` prints it: probabilities and cosines with six decimals."""
     hits = [
-        asdict(hit)
+        vars(hit)  # a copy comes of it, without the time of asdict, which is a tenth of a served answer's
         | {"score": round(hit.score, 6), "cosine": round(hit.cosine, 6), "confidence": _rounded(hit.confidence)}
         for hit in answer.hits
     ]

@@ -35,11 +35,14 @@ def of_index(index: Index, cache: Path) -> Callable[[Ids], NDArray[np.float32]]:
     rows = defaultdict(list)
     for row, (item, state) in enumerate(zip(features.items, features.states, strict=True)):
         rows[str(features.root / item.path), state.digest].append(row)
-    box, found = Items(index).box, dict[int, int]()
+    items, found = Items(index), dict[int, int]()
     for (path, mark), ids in ids_by_content(index.table).items():
         there = rows.get((str(index.root / path), mark), [])
         for number in ids:
-            fitting = there if len(there) < 2 else [row for row in there if features.items[row].box == box(number)]
+            fitting = there
+            if len(there) > 1:  # parts of one file
+                box = items.details([number])[0].box
+                fitting = [row for row in there if features.items[row].box == box]
             if fitting:
                 found[number] = fitting[0]
     if lacking := index.images - len(found):

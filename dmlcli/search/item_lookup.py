@@ -10,8 +10,9 @@ import numpy as np
 
 from dmlcli.errors import UsageError, nearest
 from dmlcli.indexes import Index
-from dmlcli.indexes.item_table import FIXED, box, connect, decimals, name
-from dmlcli.types import Box, Ids
+from dmlcli.indexes.gallery import ItemDetails
+from dmlcli.indexes.item_table import FIXED, connect, decimals, details, name
+from dmlcli.types import Ids
 
 if TYPE_CHECKING:
     from dmlcli.catalog import Photo
@@ -34,11 +35,10 @@ class Items:
         with closing(connect(self._file)) as table:
             return filters.matching(table, expression)
 
-    def row(self, number: int) -> tuple[str, dict[str, Any]]:
-        """Return the category of an item, and the user's own columns."""
-        values = self._table.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
-        row = dict(zip(self._kinds, (name(v) if isinstance(v, bytes) else v for v in values), strict=True))
-        return row["category"], {column: value for column, value in row.items() if column not in FIXED}
+    def details(self, ids: Sequence[int]) -> list[ItemDetails]:
+        """Return the category, the user's own columns and the box of items; raises KeyError for an unknown id."""
+        known = details(self._table, ids, self._has_boxes)
+        return [known[number] for number in ids]
 
     def columns(self) -> dict[str, int]:
         """Return the user's own columns, in order, with the decimals that all numbers of a column have, or 0."""
@@ -66,11 +66,7 @@ class Items:
         row = self._table.execute("SELECT path FROM items WHERE id = ?", (number,)).fetchone()
         if row is None:
             raise KeyError(number)
-        return Photo(self._root / name(row[0]), self.box(number))
-
-    def box(self, number: int) -> "Box | None":
-        """Return the part of its file that an image is; None: all of it, or an index from before boxes were kept."""
-        return box(self._table, number) if self._has_boxes else None
+        return Photo(self._root / name(row[0]), self.details([number])[0].box)
 
     def product(self, number: int) -> str:
         """Return the product of an item, "" where it is not known; raises KeyError for an unknown id."""

@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -155,9 +155,7 @@ class QueryEngine:
         if plan.min_confidence is not None:
             found = [one for one in found if confidences.get(key(one), 0.0) >= plan.min_confidence]
             lap(f"remove hits with a confidence below {plan.min_confidence:g}", len(found))
-        hits = tuple(
-            self._hit(rank, one, confidences.get(key(one))) for rank, one in enumerate(found[: plan.top_k], start=1)
-        )
+        hits = self._hits(found[: plan.top_k], confidences)
         lap("look up rows", len(hits))
         explained = tuple(stages) if plan.explain else ()
         return Answer(
@@ -232,24 +230,28 @@ class QueryEngine:
             found.append(cosines)
         return found
 
-    def _hit(self, rank: int, found: ImageCandidate, confidence: float | None) -> Hit:
-        category, columns = self._items.row(found.id)
-        if self._plan.columns is not None:
-            columns = {name: columns[name] for name in self._plan.columns if name in columns}
-        image, box = _from_here(found.image), self._items.box(found.id)
-        return Hit(
-            rank=rank,
-            score=found.score,
-            product=found.product,
-            image=image,
-            category=category,
-            cosine=found.cosine,
-            images=found.images,
-            columns=columns,
-            box=box,
-            confidence=confidence,
-            id=str(found.id),
+    def _hits(self, found: Sequence[ImageCandidate], confidences: Mapping[str, float]) -> tuple[Hit, ...]:
+        details, here = self._items.details([one.id for one in found]) if found else [], Path.cwd()
+        return tuple(
+            Hit(
+                rank=rank,
+                score=one.score,
+                product=one.product,
+                image=_from(here, one.image),
+                category=category,
+                cosine=one.cosine,
+                images=one.images,
+                columns=columns if self._plan.columns is None else _chosen(columns, self._plan.columns),
+                box=box,
+                confidence=confidences.get(key(one)),
+                id=str(one.id),
+            )
+            for rank, (one, (category, columns, box)) in enumerate(zip(found, details, strict=True), start=1)
         )
+
+
+def _chosen(columns: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: columns[name] for name in names if name in columns}
 
 
 def _probabilities(
@@ -276,9 +278,9 @@ def _fused(queries: list[_Query]) -> list[_Query]:
     return [_Query(name, unit_mean(np.stack([query.vector for query in queries])), photos, stages)]
 
 
-def _from_here(image: Path) -> str:
-    """Return the path as one would type it here."""
+def _from(here: Path, image: Path) -> str:
+    """Return the path as one would type it in a folder."""
     try:
-        return str(image.relative_to(Path.cwd()))
+        return str(image.relative_to(here))
     except ValueError:
         return str(image)

@@ -195,7 +195,7 @@ def _product(opened: Opened, name: str, index: str) -> dict[str, Any] | None:
     ids = items.of_product(name).tolist() if name else []
     if not ids:
         return None
-    category, columns = items.row(ids[0])
+    category, columns, _ = items.details(ids[:1])[0]
     images = [{"id": str(number), "image": photo_url(str(number), opened, index)} for number in ids[:_MOST_IMAGES]]
     about = {"schema": SCHEMA, "product": name, "category": category, "columns": columns, "count": len(ids)}
     return about | {"images": images}

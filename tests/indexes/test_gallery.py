@@ -138,12 +138,15 @@ def test_vectors_come_back_by_id(shop: Opened) -> None:
 
 
 def test_a_row_has_its_category_and_the_columns_of_the_user(shop: Opened) -> None:
-    assert shop.items.row(7) == ("mug", {"name": "no. 7", "price": 3.5})
-    assert shop.items.row(6) == ("", {"name": "no. 6", "price": None})
+    (seven, six) = shop.items.details([7, 6])
+    assert seven[:2] == ("mug", {"name": "no. 7", "price": 3.5})
+    assert six[:2] == ("", {"name": "no. 6", "price": None})
+    with pytest.raises(KeyError):
+        shop.items.details([7, 30])
 
 
 def test_a_box_is_the_part_of_a_file_that_an_image_is(shop: Opened) -> None:
-    assert shop.items.box(9) == (0.0, 1.5, 9.0, 40.0) and shop.items.box(10) is None
+    assert [details.box for details in shop.items.details([9, 10])] == [(0.0, 1.5, 9.0, 40.0), None]
 
 
 def test_the_images_of_a_product_are_found_by_its_name(shop: Opened) -> None:
@@ -205,7 +208,7 @@ def test_an_update_changes_names_and_columns_without_new_ids(make: Make) -> None
     items = [item._replace(product="other", columns=(("name", "new"), ("price", "1.5"))) for item in made.items]
     opened = make(replace(made, items=items), "renamed", update=True)
     (hits,) = opened.gallery.search(made.vectors[7:8], 1)
-    assert (hits[0].id, hits[0].product) == (7, "other") and opened.items.row(7)[1]["name"] == "new"
+    assert (hits[0].id, hits[0].product) == (7, "other") and opened.items.details([7])[0].columns["name"] == "new"
 
 
 def test_an_update_by_another_model_is_refused(make: Make) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmlcli.indexes.gallery import Found
+from dmlcli.indexes.gallery import Found, ItemDetails
 from dmlcli.report.query import Answer
 from dmlcli.search import encoding
 from dmlcli.search.confidence import LEVELS, AnswerModel, probability, properties, summary
@@ -70,11 +70,8 @@ class Shelf:
     def of_products(self, products: Any, among: Any = None) -> Any:
         return [np.array([id for id in range(5) if self.products[id] == product]) for product in products]
 
-    def row(self, number: int) -> tuple[str, dict[str, Any]]:
-        return "", {}
-
-    def box(self, number: int) -> None:
-        return None
+    def details(self, ids: Any) -> list[ItemDetails]:
+        return [ItemDetails("", {}, None) for _ in ids]
 
 
 def ask(plan: QueryPlan, minus: bool = False) -> Answer:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dmlcli.errors import ImageError, IndexFileError
-from dmlcli.indexes.gallery import Found
+from dmlcli.indexes.gallery import Found, ItemDetails
 from dmlcli.report.skipped import Skipped
 from dmlcli.search import encoding
 from dmlcli.search.query_engine import QueryEngine, QueryPlan
@@ -28,11 +28,8 @@ class Shelf:
         rows = zip(range(self.images), self.scores, self.products, strict=True)
         return [[Found(id, score, product, f"{id}.jpg", Path("/shop")) for id, score, product in rows][:k]]
 
-    def row(self, number: int) -> tuple[str, dict[str, Any]]:
-        return "", {}
-
-    def box(self, number: int) -> None:
-        return None
+    def details(self, ids: Any) -> list[ItemDetails]:
+        return [ItemDetails("", {}, None) for _ in ids]
 
 
 def ask(plan: QueryPlan, shelf: Any) -> list[str]:

@@ -16,13 +16,13 @@ from dmlcli import progress
 from dmlcli.catalog import Photo
 from dmlcli.embeddings import box_of
 from dmlcli.errors import CannotRun, IndexFileError, UsageError, nearest
-from dmlcli.indexes.gallery import Found
+from dmlcli.indexes.gallery import Found, ItemDetails
 from dmlcli.indexes.milvus import entities, index_params
 from dmlcli.indexes.milvus.address import Address
 from dmlcli.indexes.milvus.entities import Record
 from dmlcli.indexes.milvus.filters import text, translate
 from dmlcli.indexes.milvus.server import MOST, Server
-from dmlcli.types import Box, Ids, Vectors
+from dmlcli.types import Ids, Vectors
 
 _NUMBERS = 1 << 21  # of vectors that are fetched at once
 _QUERIES = 64  # searched at once
@@ -142,11 +142,15 @@ class Collection:
         condition = translate(expression, self.record.fields)
         return Condition(condition, self.server.count(condition))
 
-    def row(self, number: int) -> tuple[str, dict[str, Any]]:
-        """The category of an item, and the user's own columns."""
-        row = self._row(number)
+    def details(self, ids: Sequence[int]) -> list[ItemDetails]:
+        """The category, the user's own columns and the box of items; raises KeyError for an id that is not there."""
+        new = [number for number in ids if number not in self._seen]
+        known = self._seen | (self.server.with_ids(new, self._shown) if new else {})
+        return [self._details(known[number]) for number in ids]
+
+    def _details(self, row: dict[str, Any]) -> ItemDetails:
         own = {name: _value(row.get(field)) for name, field, _ in self.record.columns}
-        return entities.name(row["category"]), own
+        return ItemDetails(entities.name(row["category"]), own, box_of(row["box"]))
 
     def columns(self) -> dict[str, int]:
         """The user's own columns, in order; a collection does not record how many decimals their numbers have."""
@@ -164,10 +168,6 @@ class Collection:
         """The image file of an item, and the part of it that it is; raises KeyError for an id that is not there."""
         row = self._row(number)
         return Photo(self.root / entities.name(row["path"]), box_of(row["box"]))
-
-    def box(self, number: int) -> Box | None:
-        """The part of its file that an image is; None: all of it."""
-        return box_of(self._row(number)["box"])
 
     def product(self, number: int) -> str:
         """The product of an item, "" where it is not known; raises KeyError for an id that is not there."""

@@ -60,7 +60,7 @@ def held(place: str) -> dict[int, tuple[object, ...]]:
     ids, products = opened.products()
     vectors = opened.vectors(ids)
     found: dict[int, tuple[object, ...]] = {
-        int(number): (product, *opened.row(int(number)), tuple(vector.tolist()))
+        int(number): (product, *opened.details([int(number)])[0][:2], tuple(vector.tolist()))
         for number, product, vector in zip(ids, products, vectors, strict=True)
     }
     assert [opened.product(int(number)) for number in ids] == products
