@@ -1,15 +1,19 @@
 """A server under load, beside the same search in `query --files-from -` and in a handler as people write it.
 
     python benchmarks/serve.py [--backbone mobilenet_v2] [--clients 20] [--photos 500] [--rounds 3] [--soak 20000]
+                               [--clip-retrieval PYTHON]
 
 Photos are rendered, 600 x 600 JPEG, the gallery is 10,000 x 512 numbers, weights are random, which changes no time.
 Clients send photos one after the other over connections that stay open; they are a process of its own on the same
 machine. A round measures all three in turn; medians of the rounds. --soak sends as many requests to our server and
-prints its memory on the way.
+prints its memory on the way. --clip-retrieval names a Python that has clip-retrieval and torch: its back end then
+searches the same gallery, with the same network in place of CLIP.
 """
 
 import argparse
+import base64
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -49,6 +53,30 @@ def search(image: UploadFile):
     return {"hits": [{"row": int(row), "score": float(score)} for row, score in zip(rows[0], scores[0])]}
 uvicorn.run(app, port=int(port), log_level="error")
 """
+CLIP_RETRIEVAL = """
+import importlib.util, json, pathlib, sys, types, torch, torchvision, faiss, pandas
+from torchvision import transforms as T
+found = importlib.util.find_spec("clip_retrieval")
+package = sys.modules["clip_retrieval"] = types.ModuleType("clip_retrieval")  # without its tools for downloads
+package.__path__ = list(found.submodule_search_locations)
+from clip_retrieval.clip_back import clip_back
+name, weights, index, port = sys.argv[1:]
+NETWORK
+network.load_state_dict(torch.load(weights, weights_only=True))
+network.fc = network.classifier = torch.nn.Identity()
+network.eval().encode_image = network.forward
+look = T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(), T.Normalize([.485, .456, .406], [.229, .224, .225])])
+sys.modules["all_clip"] = types.SimpleNamespace(load_clip=lambda *_, **__: (network, look, None))
+folder = pathlib.Path("clip_index")
+(folder / "metadata").mkdir(parents=True, exist_ok=True)
+gallery = faiss.read_index(index)
+faiss.write_index(gallery, str(folder / "image.index"))
+paths = [f"{row}.jpg" for row in range(gallery.ntotal)]
+pandas.DataFrame({"image_path": paths}).to_parquet(folder / "metadata" / "metadata_0.parquet")
+pathlib.Path("indices.json").write_text(json.dumps({"shop": str(folder)}))
+options = dict(enable_mclip_option=False, provide_aesthetic_embeddings=False, use_jit=False)
+clip_back("indices.json", port=int(port), columns_to_return=["image_path"], **options)
+"""
 BOUNDARY = "a-boundary-that-no-photo-contains"
 
 
@@ -69,25 +97,36 @@ def request(photo: bytes) -> bytes:
     return f"{head}Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode() + body
 
 
+def clip_request(photo: bytes) -> bytes:
+    """Return the bytes of a request for clip-retrieval."""
+    asked = {"image": base64.b64encode(photo).decode(), "modality": "image", "num_images": 10, "indice_name": "shop"}
+    body = json.dumps(asked).encode()
+    return f"POST /knn-service HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 def client(port: int, requests: list[bytes], took: list[float], errors: list[int]) -> None:
     """Send photos one after the other over a socket: a client that takes little of the machine from the server."""
-    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection, connection.makefile("rb") as answers:
-        for request in requests:
-            since = time.perf_counter()
-            connection.sendall(request)
-            status = int(answers.readline().split()[1])
-            length = 0
-            while line := answers.readline().strip():
-                if line.lower().startswith(b"content-length:"):
-                    length = int(line.partition(b":")[2])
-            if b'"hits"' not in answers.read(length) or status != 200:
-                errors.append(status)
-            took.append(time.perf_counter() - since)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=300)
+    answers = connection.makefile("rb")
+    for request in requests:
+        since = time.perf_counter()
+        connection.sendall(request)
+        status = answers.readline().split()[1]
+        lines = iter(answers.readline, b"\r\n")
+        headers = dict(line.strip().lower().split(b": ", 1) for line in lines)
+        answer = answers.read(int(headers[b"content-length"]))
+        if status != b"200" or not (b'"hits"' in answer or b'"similarity"' in answer):
+            errors.append(int(status))
+        took.append(time.perf_counter() - since)
+        if headers.get(b"connection") == b"close":
+            connection = socket.create_connection(("127.0.0.1", port), timeout=300)
+            answers = connection.makefile("rb")
 
 
-def load(port: int, folder: Path, clients: int, each: int) -> Load:
+def load(port: int, folder: Path, clients: int, each: int, form: bool) -> Load:
     """Run the clients in this process."""
-    photos = [request(file.read_bytes()) for file in sorted(folder.glob("photos/*/*.jpg"))]
+    written = request if form else clip_request
+    photos = [written(file.read_bytes()) for file in sorted(folder.glob("photos/*/*.jpg"))]
     took: list[float] = []
     errors: list[int] = []
     rows = [[photos[(number * each + place) % len(photos)] for place in range(each)] for number in range(clients)]
@@ -124,9 +163,9 @@ def server(command: list[str], folder: Path, port: int) -> Iterator[int]:
         process.wait()
 
 
-def measured(folder: Path, port: int, clients: int, each: int) -> Load:
+def measured(folder: Path, port: int, clients: int, each: int, kind: str = "form") -> Load:
     """Run the clients in a process of its own, after a few photos to warm up."""
-    command = [sys.executable, __file__, "--load", str(folder), str(port)]
+    command = [sys.executable, __file__, "--load", str(folder), str(port), kind]
     for count in (5, each):
         done = subprocess.run(
             [*command, "--clients", str(clients), "--photos", str(count)], check=True, capture_output=True, text=True
@@ -184,10 +223,11 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=500, help="of each client")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=int, default=0)
-    parser.add_argument("--load", nargs=2, metavar=("FOLDER", "PORT"), help=argparse.SUPPRESS)
+    parser.add_argument("--load", nargs=3, metavar=("FOLDER", "PORT", "KIND"), help=argparse.SUPPRESS)
+    parser.add_argument("--clip-retrieval", metavar="PYTHON")
     asked = parser.parse_args()
     if asked.load:
-        print(*load(int(asked.load[1]), Path(asked.load[0]), asked.clients, asked.photos))
+        print(*load(int(asked.load[1]), Path(asked.load[0]), asked.clients, asked.photos, asked.load[2] == "form"))
         return
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as text:
@@ -196,24 +236,29 @@ def main() -> None:
         query = str(ROOT / "benchmarks" / "query.py")
         subprocess.run([sys.executable, query, "--prepare", asked.backbone, text], check=True)
         setting, place = setting_of(asked.backbone, folder), setting_of(asked.backbone, folder).workspace.parent
-        peer = [sys.executable, "-c", PEER.replace("NETWORK", NETWORK), asked.backbone]
-        peer += [str(setting.weights), str(setting.gallery), "8872"]
-        rows: list[tuple[Load, Load, float]] = []
+        arguments = [asked.backbone, str(setting.weights), str(setting.gallery)]
+        peers = {"a handler with torch": ([sys.executable, "-c", PEER.replace("NETWORK", NETWORK), *arguments], "form")}
+        if asked.clip_retrieval:
+            code = CLIP_RETRIEVAL.replace("NETWORK", NETWORK)
+            peers["clip-retrieval"] = ([asked.clip_retrieval, "-c", code, *arguments], "knn")
+        found: dict[str, list[Load]] = {name: [] for name in ("serve", *peers)}
+        streams: list[float] = []
         for _ in range(asked.rounds):
             with server(ours(8871), place, 8871):
-                a = measured(folder, 8871, asked.clients, asked.photos)
-            with server(peer, place, 8872):
-                b = measured(folder, 8872, asked.clients, max(10, asked.photos // 5))
-            rows.append((a, b, streamed(folder, asked.backbone, min(asked.clients * asked.photos, 2000))))
-            print(f"{a}   handler {b}   stream {rows[-1][2]:.1f}", flush=True)
-        if rows:
-            rate, other = median(row[0].rate for row in rows), median(row[1].rate for row in rows)
-            stream = median(row[2] for row in rows)
-            times = [1000 * median(getattr(row[0], name) for row in rows) for name in ("p50", "p99")]
-            print(f"serve {rate:.1f} photos/s, p50 {times[0]:.0f} ms, p99 {times[1]:.0f} ms, "
-                  f"{sum(row[0].errors for row in rows)} errors")  # fmt: skip
-            print(f"x {rate / stream:.2f} of query --files-from - ({stream:.1f}), x {rate / other:.2f} of a handler "
-                  f"with torch ({other:.1f}, p99 {1000 * median(row[1].p99 for row in rows):.0f} ms)")  # fmt: skip
+                found["serve"].append(measured(folder, 8871, asked.clients, asked.photos))
+            for name, (command, kind) in peers.items():
+                with server([*command, "8872"], place, 8872):
+                    few = max(10, asked.photos // 5)
+                    found[name].append(measured(folder, 8872, asked.clients, few, kind))
+            streams.append(streamed(folder, asked.backbone, min(asked.clients * asked.photos, 2000)))
+            print(*(f"{name} {loads[-1].rate:.1f}" for name, loads in found.items()), f"stream {streams[-1]:.1f}")
+        rate = median(load.rate for load in found["serve"]) if asked.rounds else 0.0
+        for name, loads in found.items() if asked.rounds else ():
+            own, p50, p99 = (median(values) for values in list(zip(*loads, strict=True))[:3])
+            print(f"{name:22} {own:6.1f} photos/s, p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms, "
+                  f"{sum(load.errors for load in loads)} errors, serve x {rate / own:.2f}")  # fmt: skip
+        if asked.rounds:
+            print(f"query --files-from -   {median(streams):6.1f} photos/s, serve x {rate / median(streams):.2f}")
         if asked.soak:
             soak(folder, asked.backbone, asked.soak, asked.clients)
 

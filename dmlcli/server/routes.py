@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from dmlcli import __version__
 from dmlcli.errors import DmlcliError, ImageError, UsageError
@@ -34,6 +35,15 @@ ItemNumber = Annotated[int, Query(ge=0, description="Id of an image in the index
 IndexName = Annotated[str | None, Query(description="Name of the index; the first one without.")]
 
 
+class _AnyText(StringConvertor):
+    """A part of a path with any characters: a product name may contain slashes and line breaks."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("text", _AnyText())
+
+
 class Login(BaseModel):
     """The token of the server."""
 
@@ -53,7 +63,7 @@ class Routes:
         add("/v1/search/batch", self.batch, methods=["POST"], summary="Search with many photos", openapi_extra=batch)
         add("/v1/match", self.match, methods=["POST"], summary="Where a photo and an image agree", openapi_extra=search)
         add("/v1/items/{number}/{size}", self.photo, summary="A photo of the index", response_class=Response)
-        add("/v1/products/{name:path}", self.product, summary="A product with its images")
+        add("/v1/products/{name:text}", self.product, summary="A product with its images")
         add("/v1/index", self.index, summary="The indexes, their columns, and the limits of this server")
         add("/v1/login", self.login, methods=["POST"], summary="Log a page in", status_code=204)
         add("/healthz", self.health, summary="Whether the server answers")

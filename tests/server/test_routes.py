@@ -134,6 +134,8 @@ def test_a_product_with_its_images(server: Running) -> None:
         assert found["columns"]["title"] == name.replace("-", " ").title()
         assert client.get(found["images"][0]["image"]).status_code == 200
         assert client.get("/v1/products/nothing").status_code == 404
+        reason = client.get("/v1/products/two%2Fparts%0Aand%20lines").json()["error"]
+        assert reason == "the index has no product two/parts\nand lines"
 
 
 def test_the_index_describes_itself(server: Running) -> None:

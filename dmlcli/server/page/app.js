@@ -12,7 +12,7 @@ import {newSearch, ofPhotos, options} from './search.js';
 import * as server from './server.js';
 import {showAnswer, showEmpty, showMarks, showQuery} from './view.js';
 import * as visit from './visit.js';
-import {count, keyOf, nameOf} from './words.js';
+import {count, keyOf, nameOf, setColumns} from './words.js';
 
 let about = null; // what the server says of itself
 let shown = null; // the search that is shown
@@ -128,6 +128,7 @@ function chooseIndex(name) {
   const {images, columns} = index();
   byId('about').textContent = `${index().name}: ${count(images, 'image')}`;
   filter.offer(columns);
+  setColumns(columns);
 }
 
 onAct({

@@ -22,10 +22,16 @@ export const sentence = text => (text ? text[0].toUpperCase() + text.slice(1).re
 /** Returns a number with what is counted. */
 export const count = (number, word) => `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`;
 
-/** Returns the category and columns of a hit that have a value, as pairs of name and text. */
+let decimals = new Map(); // of the numbers of a column, by its name
+
+/** Sets the columns of the index that is shown. */
+export function setColumns(columns) { decimals = new Map(columns.map(column => [column.name, column.decimals])); }
+
+/** Returns the category and columns of a hit that have a value, as pairs of name and text: 12.50 as in the catalog. */
 export function facts(hit) {
   const all = Object.entries({category: hit.category, ...hit.columns});
-  return all.filter(([, value]) => value !== null && value !== '').map(([name, value]) => [name, String(value)]);
+  const text = (name, value) => (typeof value === 'number' && decimals.get(name) ? value.toFixed(decimals.get(name)) : String(value));
+  return all.filter(([, value]) => value !== null && value !== '').map(([name, value]) => [name, text(name, value)]);
 }
 
 /** Returns how many hits there are; "" for none. */
