@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dmlcli.indexes.gallery import Gallery
     from dmlcli.model import Model
     from dmlcli.options.query import _Vectors as Vectors
+    from dmlcli.pages.match_sheet import Explain
     from dmlcli.report.query import Answer, Columns, QueryReport
     from dmlcli.report.skipped import Skipped
     from dmlcli.search.cropping import CropMode
@@ -114,9 +115,12 @@ def query(
     if not photo_inputs.are_none(images) or files_from is not None or any(move.target.vector is None for move in moves):
         encode = _encoder(its_model or session.model(), not several, device, provider, wanted.crop)
     answers = QueryEngine(gallery, items, plan, encode).answers(asked, moves, skipped if several else None)
-    if explain_match is not None:
-        answers = _explained(answers, Path(explain_match), gallery, its_model or session.model())
-    return QueryReport(gallery.place, _drawn(answers, sheet, html, gallery, shown), skipped, shown)
+    explained = None if explain_match is None else _explain(its_model or session.model())
+    if explained is not None and explain_match is not None:
+        from dmlcli.pages import match_sheet
+
+        answers = match_sheet.drawing(Path(explain_match), answers, _heading(gallery), explained)
+    return QueryReport(gallery.place, _drawn(answers, sheet, html, gallery, shown, explained), skipped, shown)
 
 
 def _check(
@@ -197,7 +201,12 @@ def _check_place(target: Path) -> None:
 
 
 def _drawn(
-    answers: "Iterator[Answer]", sheet: Path | None, html: Path | None, gallery: "Gallery", shown: "Columns"
+    answers: "Iterator[Answer]",
+    sheet: Path | None,
+    html: Path | None,
+    gallery: "Gallery",
+    shown: "Columns",
+    explain: "Explain | None",
 ) -> "Iterator[Answer]":
     """Yield the answers unchanged, and draw the contact sheet and the page after the last one."""
     if sheet is not None:
@@ -207,16 +216,18 @@ def _drawn(
     if html is not None:
         from dmlcli.pages.hits import writing
 
-        answers = writing(Path(html), answers, _heading(gallery), shown)
+        answers = writing(Path(html), answers, _heading(gallery), shown, explain)
     return answers
 
 
-def _explained(answers: "Iterator[Answer]", target: Path, gallery: "Gallery", model: "Model") -> "Iterator[Answer]":
-    """Return the answers unchanged; the picture of their matches is drawn after the last one."""
-    from dmlcli.pages import match_sheet
+def _explain(model: "Model") -> "Explain":
+    """Return a function from a query and a hit to the terms of their cosine; it keeps results for picture and page."""
+    from functools import lru_cache
+
+    from dmlcli.pages.match_sheet import MOST
     from dmlcli.search.match_explainer import MatchExplainer
 
-    return match_sheet.drawing(target, answers, _heading(gallery), MatchExplainer(model).explain)
+    return lru_cache(MOST)(MatchExplainer(model).explain)
 
 
 def _heading(gallery: "Gallery") -> dict[str, str]:

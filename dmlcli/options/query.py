@@ -116,5 +116,9 @@ AnswerPage = Annotated[
 ]
 ExplainMatch = Annotated[
     Path | None,
-    Option(panel="Output", help="Also write each hit beside its query as a .png, the places that match in color."),
+    Option(
+        panel="Output",
+        help="Also write each hit beside its query as a .png, the places that match in color; a page of --html "
+        "shows them, too.",
+    ),
 ]

@@ -16,7 +16,8 @@ from dmlcli.pages import fonts
 from dmlcli.report.query import Answer, Hit, Part
 
 _SIDE, _GAP, _MARGIN, _TEXT = 260, 8, 20, 48  # pixels: of a photo, between two, around all, for the lines below
-_ACROSS, _MOST = 2, 20  # pairs in a line, and on a picture
+_ACROSS = 2  # pairs in a line
+MOST = 20  # pairs on a picture, and on a page
 _TITLE, _HEAD, _LINE, _TOP = 16, 14, 13, 58  # sizes of type; pixels above the first line
 _PAPER, _INK, _FAINT = "#fafaf8", "#1d1d1f", "#6e6e73"
 _HEAT = (255, 122, 0)  # the color of places that carry the match
@@ -80,7 +81,7 @@ def drawing(target: Path, answers: Iterable[Answer], heading: Mapping[str, str],
     try:
         for answer in answers:
             for hit in answer.hits:
-                tile = _tile(answer, hit, explain) if len(tiles) < _MOST else None
+                tile = _tile(answer, hit, explain) if len(tiles) < MOST else None
                 left_out += tile is None
                 tiles += [tile] if tile is not None else []
             yield answer
@@ -90,18 +91,32 @@ def drawing(target: Path, answers: Iterable[Answer], heading: Mapping[str, str],
     if not tiles:
         progress.warn(f"{target} was not written: no hit can be compared with a photo that was searched with")
     elif left_out:
-        progress.warn(f"{target} shows {len(tiles)} hits and omits {left_out} (at most {_MOST} fit; use a smaller -k)")
+        progress.warn(f"{target} shows {len(tiles)} hits and omits {left_out} (at most {MOST} fit; use a smaller -k)")
 
 
-def _tile(answer: Answer, hit: Hit, explain: Explain) -> _Tile | None:
-    """Return a hit beside its query; None where a photo of the two cannot be read."""
+def matched(answer: Answer, hit: Hit, explain: Explain) -> Pair | None:
+    """Return a query and a hit with the terms of their cosine; None where a photo of the two cannot be read.
+
+    Args:
+        answer: with one photo, else there is nothing to compare.
+        hit: of the answer.
+        explain: returns the terms.
+    """
     if len(answer.photos) != 1:
         return None
     photo = answer.photos[0]
     try:
         data = photo if isinstance(photo, bytes) else photo.read_bytes()
-        pair = explain(data, answer.crop, Photo(Path(hit.image), None).read_bytes(), hit.box)
+        pair: Pair = explain(data, answer.crop, Photo(Path(hit.image), None).read_bytes(), hit.box)
     except (ImageError, OSError):
+        return None
+    return pair
+
+
+def _tile(answer: Answer, hit: Hit, explain: Explain) -> _Tile | None:
+    """Return a hit beside its query; None where a photo of the two cannot be read."""
+    pair = matched(answer, hit, explain)
+    if pair is None:
         return None
     head = "   ".join(filter(None, (str(hit.rank), f"cosine {hit.cosine:.3f}", hit.percent())))
     return _Tile(pair, head, f"{hit.product or Path(hit.image).name}  ·  {'/'.join(Path(answer.query).parts[-2:])}")

@@ -4,6 +4,8 @@ import base64
 import io
 from typing import NamedTuple
 
+from PIL import Image
+
 from dmlcli.errors import ImageError
 from dmlcli.image import open_image
 from dmlcli.pages import crop_frame
@@ -42,9 +44,7 @@ def jpeg(image: Picture | bytes, pixels: int, crop: Part = None) -> Jpeg | None:
         return None
     small.thumbnail((pixels, pixels))
     crop_frame.draw(small, data, crop)
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=82)
-    return Jpeg(stream.getvalue(), *small.size)
+    return _encoded(small)
 
 
 def thumbnail(name: str, image: Picture | bytes, pixels: int, crop: Part = None) -> Thumbnail:
@@ -57,7 +57,25 @@ def thumbnail(name: str, image: Picture | bytes, pixels: int, crop: Part = None)
         crop: the part in a frame; None: no frame.
     """
     small = jpeg(image, pixels, crop)
-    if small is None:
-        return Thumbnail(name)
+    return Thumbnail(name) if small is None else _thumbnail(name, small)
+
+
+def from_picture(name: str, picture: Image.Image) -> Thumbnail:
+    """Return a small picture as a page shows it.
+
+    Args:
+        name: what it shows, in words.
+        picture: in the size in which it is shown.
+    """
+    return _thumbnail(name, _encoded(picture))
+
+
+def _encoded(picture: Image.Image) -> Jpeg:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=82)
+    return Jpeg(stream.getvalue(), *picture.size)
+
+
+def _thumbnail(name: str, small: Jpeg) -> Thumbnail:
     source = "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")
     return Thumbnail(name, source, small.width, small.height)

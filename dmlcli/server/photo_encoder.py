@@ -10,6 +10,7 @@ from threading import Lock, Thread
 
 from dmlcli.encoder import Encoder
 from dmlcli.search import stream
+from dmlcli.search.cropping import CropMode, Cropper
 from dmlcli.search.encoding import Encoded
 from dmlcli.search.query_inputs import QueryInput
 
@@ -19,6 +20,7 @@ class PhotoEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self._croppers: dict[CropMode, Cropper] = {}  # opened by the first request that needs them
         self._arriving: SimpleQueue[QueryInput | None] = SimpleQueue()
         self._waiting: deque[Future[Encoded]] = deque()  # in the order of the photos
         self._lock = Lock()  # a photo and its future enter together
@@ -34,6 +36,21 @@ class PhotoEncoder:
             self._waiting.append(future)
             self._arriving.put(photo)
         return future
+
+    def with_crops(self, photo: QueryInput, mode: CropMode) -> Encoded:
+        """Return the vector of a photo with those of its crops, or why it has none; computed in the calling thread.
+
+        Args:
+            photo: an image file.
+            mode: auto or each.
+
+        Raises:
+            CannotRun: the model has no maps.
+        """
+        with self._lock:
+            if mode not in self._croppers:
+                self._croppers[mode] = Cropper(self._encoder.model, self._encoder.forward, mode)
+        return next(self._croppers[mode].encode([photo]))
 
     def close(self) -> None:
         """Encode what has arrived, and end the threads."""

@@ -49,7 +49,9 @@ class SearchParameters(BaseModel):
     right: Names = Field([], description="Search also for what resembles this product, or this image: id:17.")
     wrong: Names = Field([], description="Remove this product, or this image: id:17, and search away from it.")
     columns: Names = Field([], description="Columns of the catalog with each hit; all of them without.")
-    crop: Text | None = Field(None, description="x,y,width,height in pixels or percent.")
+    crop: Text | None = Field(
+        None, description="x,y,width,height in pixels or percent; auto: find the object; each, in a batch: all objects."
+    )
     name: Text | None = Field(None, description="What the photo is called in the answer.")
     like: Text | None = Field(None, description="Search with a product of the index, or an image of it: id:17.")
     url: Text | None = Field(None, description="Search with the photo at this public address, if the server allows it.")
@@ -138,10 +140,7 @@ def read_parameters(given: Sequence[tuple[str, Any]]) -> SearchParameters:
 
 
 def _options(parameters: SearchParameters, fuse: bool) -> QueryOptions:
-    options = query_options.read(**parameters.model_dump(exclude=_NOT_OPTIONS), fuse=fuse)
-    if options.crop is not None:
-        raise UsageError(f"a server cannot do crop={options.crop}", hint="crop=x,y,width,height, or query without it")
-    return options
+    return query_options.read(**parameters.model_dump(exclude=_NOT_OPTIONS), fuse=fuse)
 
 
 def _kind(request: Request) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,9 +55,11 @@ class SearchService:
     async def search(self, wanted: SearchRequest) -> Found:
         """Return the answer to a search; raises DmlcliError."""
         index = self.index(wanted.parameters.index)
-        opened = index.opened
-        encoded = await asyncio.gather(*(_encoded(opened, photo) for photo in wanted.photos))
-        answer, columns = await self.in_thread(_answer, opened, wanted.options, encoded, wanted.parameters.like)
+        opened, options = index.opened, wanted.options
+        if options.crop == "each":
+            raise UsageError("crop=each gives several answers", hint="send the photo to /v1/search/batch")
+        encoded = await asyncio.gather(*(self._encoded(opened, photo, options) for photo in wanted.photos))
+        (answer,), columns = await self.in_thread(_answers, opened, options, encoded, wanted.parameters.like)
         return Found(answer, columns, opened, index.name)
 
     async def match(self, wanted: SearchRequest, number: int) -> dict[str, Any]:
@@ -70,46 +72,51 @@ class SearchService:
         opened = self.index(wanted.parameters.index).opened
         if not wanted.photos:
             raise UsageError("a match needs a photo", hint="send it as to /v1/search")
+        if wanted.options.crop is not None:
+            raise UsageError("a match needs the part of the photo", hint="crop=x,y,width,height, as in the answer")
         return await self.in_thread(_agreement, opened, wanted.photos[0], number)
 
     async def search_each(self, wanted: SearchRequest) -> AsyncIterator[Found | tuple[str, DmlcliError]]:
-        """Yield the answer to each photo in order, or its name and why it has none."""
+        """Yield the answers to each photo in order (crop=each gives several), or its name and why it has none."""
         index = self.index(wanted.parameters.index)
-        opened = index.opened
+        opened, options = index.opened, wanted.options
         waiting: list[asyncio.Task[Encoded]] = []
         photos = iter(wanted.photos)
         try:
             for photo in wanted.photos:
                 while len(waiting) < _AHEAD and (ahead := next(photos, None)) is not None:
-                    waiting.append(asyncio.ensure_future(_encoded(opened, ahead)))
+                    waiting.append(asyncio.ensure_future(self._encoded(opened, ahead, options)))
                 try:
                     encoded = [await waiting.pop(0)]
-                    answer, columns = await self.in_thread(_answer, opened, wanted.options, encoded, None)
-                    yield Found(answer, columns, opened, index.name)
+                    answers, columns = await self.in_thread(_answers, opened, options, encoded, None)
+                    for answer in answers:
+                        yield Found(answer, columns, opened, index.name)
                 except DmlcliError as error:
                     yield photo.name, error
         finally:
             for task in waiting:
                 task.cancel()
 
+    async def _encoded(self, opened: Opened, photo: QueryInput, options: QueryOptions) -> Encoded:
+        """Return the vector of a photo, with its crops if they are searched; raises ImageError if it cannot be read."""
+        if opened.encoder is None:
+            raise CannotRun("this index was made from embeddings without a model, so photos cannot be searched with")
+        if options.crop is None:
+            done = await asyncio.wrap_future(opened.encoder.submit(photo))
+        else:
+            done = await self.in_thread(opened.encoder.with_crops, photo, options.crop)
+        if done.failure is not None:
+            raise done.failure
+        return done
+
     def close(self) -> None:
         """End the threads of searches."""
         self._pool.shutdown(cancel_futures=True)
 
 
-async def _encoded(opened: Opened, photo: QueryInput) -> Encoded:
-    """Return the vector of a photo; raises ImageError where it cannot be read."""
-    if opened.encoder is None:
-        raise CannotRun("this index was made from embeddings without a model, so photos cannot be searched with")
-    done = await asyncio.wrap_future(opened.encoder.submit(photo))
-    if done.failure is not None:
-        raise done.failure
-    return done
-
-
-def _answer(
+def _answers(
     opened: Opened, options: QueryOptions, encoded: Sequence[Encoded], like: str | None
-) -> tuple[Answer, Columns]:
+) -> tuple[list[Answer], Columns]:
     """Search with vectors, or with an indexed product or image."""
     session = opened.session
     gallery, items = session.gallery, session.items
@@ -121,8 +128,12 @@ def _answer(
     asked = [QueryInput(done.source.name, vector=done.vector) for done in encoded]
     if like is not None:
         asked = [indexed(_named(opened, like), gallery, items)._replace(name=like, photo=None)]
-    answers = QueryEngine(gallery, items, plan, encoding.known).answers(asked, moves, None)
-    return next(iter(answers)), columns
+    crops = {id(one): done.crops for one, done in zip(asked, encoded, strict=False)}
+
+    def encode(sources: Iterable[QueryInput]) -> Iterator[Encoded]:
+        return (done._replace(crops=crops.get(id(done.source), ())) for done in encoding.known(sources))
+
+    return list(QueryEngine(gallery, items, plan, encode).answers(asked, moves, None)), columns
 
 
 def _agreement(opened: Opened, photo: QueryInput, number: int) -> dict[str, Any]:

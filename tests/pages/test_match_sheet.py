@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmlcli.pages import match_sheet
+from dmlcli.pages import hits, match_sheet
 from dmlcli.report.query import Answer, Hit
 from tests.conftest import encoded
 
@@ -59,6 +59,15 @@ def test_hits_that_do_not_fit_or_have_no_photo_are_counted(tmp_path: Path) -> No
         assert list(match_sheet.drawing(tmp_path / "m.png", given, {"catalog": "shop"}, explain)) == given
     with Image.open(tmp_path / "m.png") as sheet:
         assert sheet.width > 1000
+
+
+def test_a_page_shows_the_pairs_of_the_first_hits(tmp_path: Path) -> None:
+    given = answers(tmp_path, 25)
+    assert list(hits.writing(tmp_path / "m.html", given, {"catalog": "shop"}, explain=explain)) == given
+    page = (tmp_path / "m.html").read_text()
+    assert page.count('class="match"') == match_sheet.MOST and "shows where the photos match" in page
+    list(hits.writing(tmp_path / "m.html", given, {"catalog": "shop"}))
+    assert 'class="match"' not in (tmp_path / "m.html").read_text()
 
 
 def test_without_photos_nothing_is_written(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ TEMPLATES = Path(rendering.__file__).parent / "templates"
 
 
 def test_a_page_has_its_style_and_script_inside_and_loads_nothing() -> None:
-    page = render("hits.html", {}, answers=[], queries=0)
+    page = render("hits.html", {}, answers=[], queries=0, explains=False)
     assert page.startswith("<!DOCTYPE html>") and page.endswith("</html>")
     assert page.count("<title>Query results</title>") == page.count("<h1>Query results</h1>") == 1
     for name in ("base.css", "hits.css", "hits.js"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from tests.server.browser import (
     SHOTS,
@@ -125,6 +126,24 @@ def test_a_part_of_the_photo_is_searched(page: "Page", server: Running) -> None:
     assert crop(0.5, 0.5, 0.6, 0.4) == pytest.approx([35, 15, 65, 65], abs=1.2)  # moved
     assert "crop" not in searched(page, lambda: page.click("#whole"))
     assert products(page) == names(server.search(SHOTS[0]))
+
+
+def test_the_object_of_a_cluttered_photo_is_found(page: "Page", server: Running, tmp_path: Path) -> None:
+    with server.client() as client:  # a photo of the catalog, small in a corner
+        data = client.get(server.search(SHOTS[0])["hits"][0]["image"]).content
+    shelf = Image.new("RGB", (400, 400), "#808080")
+    shelf.paste(Image.open(io.BytesIO(data)).resize((200, 200)), (200, 0))
+    shelf.save(tmp_path / "shelf.jpg", quality=95)
+    choose(page, tmp_path / "shelf.jpg")
+    found = server.search(tmp_path / "shelf.jpg", crop="auto")
+    assert found["crop"] is not None
+    assert searched(page, lambda: page.click("#find"))["crop"] == ["auto"]
+    assert products(page) == names(found)
+    box, frame = page.locator("#box").bounding_box(), page.locator("#canvas").bounding_box()
+    assert box is not None and frame is not None
+    left = (box["x"] - frame["x"]) / frame["width"] * 400
+    assert left == pytest.approx(found["crop"][0], abs=4) and page.locator("#whole").is_visible()
+    assert "crop" not in searched(page, lambda: page.click("#whole"))
 
 
 def test_a_part_is_chosen_with_the_keyboard(page: "Page") -> None:

@@ -44,6 +44,7 @@ def asked(server: Running, parameters: Any, photo: Path = PHOTO) -> httpx.Respon
         ({"top_k": 3, "by": "image"}, ["-k", 3, "--by", "image"]),
         ({"where": "price < 20 and category = 'mug'"}, ["--where", "price < 20 and category = 'mug'"]),
         ({"crop": "25%,0,50%,100%", "pool": "max"}, ["--crop", "25%,0,50%,100%", "--pool", "max"]),
+        ({"crop": "auto"}, ["--crop", "auto"]),
         ({"columns": ["title", "price"]}, ["--columns", "title,price"]),
         ({"rerank": "aqe:k=3", "min_score": 0.2}, ["--rerank", "aqe:k=3", "--min-score", 0.2]),
         ({"max_false_accepts": "20%"}, ["--max-false-accepts", "20%"]),
@@ -56,6 +57,7 @@ def test_answers_are_those_of_query(
     expected = json.loads(done.stdout)
     found = asked(server, options).json()
     assert [hit | {"image": ""} for hit in found["hits"]] == [about(hit) | {"image": ""} for hit in expected["hits"]]
+    assert found["crop"] == expected["crop"]
     for name in ("closest", "min_score", "match", "min_match"):
         assert found[name] == (None if expected[name] is None else pytest.approx(expected[name], abs=1e-4))
     paths = [hit["image"] for hit in expected["hits"]]
@@ -112,6 +114,19 @@ def test_a_batch_is_answered_line_by_line_in_order(server: Running) -> None:
     assert [line["hits"][0] for line in lines[:3]] == single
 
 
+def test_each_object_of_a_photo_has_a_line(server: Running, storefront: Path, tmp_path: Path) -> None:
+    shelf = Image.new("RGB", (600, 300), "white")
+    for place, shot in enumerate(sorted((SAMPLE / "queries").glob("*/*.jpg"))[:20:10]):
+        with Image.open(shot) as image:
+            shelf.paste(image.resize((260, 260)), (20 + 300 * place, 20))
+    shelf.save(tmp_path / "shelf.jpg", quality=95)
+    parts = [("image", ("shelf.jpg", (tmp_path / "shelf.jpg").read_bytes()))]
+    lines = post(server, "/v1/search/batch", params={"crop": "each", "top_k": 1}, files=parts).text.splitlines()
+    done = process("query", tmp_path / "shelf.jpg", "--crop", "each", "-k", 1, "--format", "jsonl", cwd=storefront)
+    expected = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [json.loads(line)["crop"] for line in lines] == [answer["crop"] for answer in expected]
+
+
 def test_photos_are_encoded_again(server: Running) -> None:
     hit = asked(server, {"top_k": 1}).json()["hits"][0]
     with server.client() as client:
@@ -161,7 +176,7 @@ def test_the_index_describes_itself(server: Running) -> None:
         ({"minus": ["/etc/passwd"]}, 400, "/etc/passwd"),
         ({"wrong": ["id:99999"]}, 400, "id:99999"),
         ({"crop": "5000,5000,10,10"}, 422, "outside"),
-        ({"crop": "auto"}, 400, "a server cannot do crop=auto"),
+        ({"crop": "each"}, 400, "crop=each gives several answers"),
         ({"url": "http://127.0.0.1/"}, 400, "one of them"),
     ],
 )

@@ -8,7 +8,7 @@ import * as filter from './filter.js';
 import * as hits from './hits.js';
 import {askForToken} from './login.js';
 import {choosePhotos, watchPhotos} from './photos.js';
-import {newSearch, ofPhotos, options} from './search.js';
+import {newSearch, ofPhotos, options, takePart} from './search.js';
 import * as server from './server.js';
 import {showAnswer, showEmpty, showMarks, showQuery} from './view.js';
 import * as visit from './visit.js';
@@ -28,7 +28,7 @@ function show(search) {
   visit.list(search);
   if (search === null) { showEmpty(); return; }
   if (byId('index').value !== search.index) chooseIndex(search.index);
-  showQuery(search);
+  showQuery(search, Boolean(index().explains));
   showAnswer(search, act);
 }
 
@@ -50,6 +50,7 @@ async function run(search) {
   try {
     checkSize(search);
     search.answer = await server.find(search, options(search), mine.signal);
+    await takePart(search);
   } catch (error) {
     if (search.running !== mine) return;
     search.error = error;
@@ -145,6 +146,7 @@ server.onTokenNeeded(askForToken);
 
 const clicks = {
   help: () => byId('keys').showModal(), 'close-keys': () => byId('keys').close(), whole: () => change({part: null}),
+  find: () => change({part: 'auto'}),
   again: () => change({}), clear: () => { shown.marks.clear(); change({}); }, retry: () => (shown ? change({}) : start()),
   csv: () => download().catch(error => { shown.error = error; show(shown); }),
 };

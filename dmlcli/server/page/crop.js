@@ -16,12 +16,12 @@ let changed = () => {};
 /** Calls a function with the part once it has been chosen; null is the whole photo. */
 export function onCrop(call) { changed = call; }
 
-/** Returns a part as the server takes it: "10.00%,0.00%,50.00%,100.00%"; null for the whole photo. */
-export const asOption = chosen => chosen && chosen.map(share => `${(100 * share).toFixed(2)}%`).join(',');
+/** Returns a part as the server takes it: "10.00%,0.00%,50.00%,100.00%", or "auto"; null for the whole photo. */
+export const asOption = chosen => (Array.isArray(chosen) ? chosen.map(share => `${(100 * share).toFixed(2)}%`).join(',') : chosen);
 
-/** Shows a part; null is the whole photo. */
+/** Shows a part; null is the whole photo, and so is a part that is still to be found. */
 export function showPart(chosen) {
-  part = chosen;
+  part = Array.isArray(chosen) ? chosen : null;
   const [left, top, width, height] = (part || [0, 0, 1, 1]).map(share => `${(100 * share).toFixed(1)}%`);
   Object.assign(box.style, {left, top, width, height});
   box.classList.toggle('part', part !== null);

@@ -9,7 +9,8 @@ import {asOption} from './crop.js';
  * @property {string|null} url the address of a photo, in place of photos
  * @property {string} name what the query is called
  * @property {string|null} picture the address of what is shown of the query
- * @property {number[]|null} part of the photo: left, top, width, height as shares of its sides; null: all of it
+ * @property {number[]|'auto'|null} part of the photo: left, top, width, height as shares of its sides; null: all of it;
+ *   auto: the server finds it
  * @property {Map<string, 'right'|'wrong'>} marks of products
  * @property {string} index that is searched
  * @property {string} where the filter
@@ -41,6 +42,14 @@ export const isWaiting = search => search.running !== null || (search.answer ===
 
 /** Returns what the server must know of a photo: the index and the part of the photo. */
 export const place = search => ({index: search.index, crop: search.photos.length === 1 ? asOption(search.part) : null});
+
+/** Takes over the part that the server has found, once it has answered. */
+export async function takePart(search) {
+  if (search.part !== 'auto') return;
+  const {crop} = search.answer;
+  const {width, height} = await createImageBitmap(search.photos[0]);
+  search.part = crop && [crop[0] / width, crop[1] / height, (crop[2] - crop[0]) / width, (crop[3] - crop[1]) / height];
+}
 
 /** Returns the options of a search, as the server takes them. */
 export function options(search) {

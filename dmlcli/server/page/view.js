@@ -18,8 +18,12 @@ export function showEmpty() {
   document.title = TITLE;
 }
 
-/** Shows what a search asks. */
-export function showQuery(search) {
+/**
+ * Shows what a search asks.
+ * @param {import('./search.js').Search} search
+ * @param {boolean} canFind whether the index can find the object in a photo
+ */
+export function showQuery(search, canFind) {
   document.body.classList.remove('empty');
   byId('invitation').hidden = true;
   byId('photo').hidden = byId('results').hidden = false;
@@ -34,6 +38,7 @@ export function showQuery(search) {
   byId('canvas').classList.toggle('fixed', !canCrop);
   byId('name').textContent = search.name;
   byId('whole').hidden = !canCrop || search.part === null;
+  byId('find').hidden = !canCrop || search.part !== null || !canFind;
   crop.showPart(canCrop ? search.part : null);
   showGroup(search);
 }
