@@ -81,6 +81,7 @@ function checkSize(search) {
 
 /** Searches with photos: each has an answer of its own, and the first one is shown. */
 async function take(photos) {
+  await started; // a photo may be chosen before the page knows the indexes
   if (!about) { reject('The server has not answered yet.'); return; }
   const searches = photos.map(photo => ofPhotos([photo], settings()));
   for (const search of searches) search.group = searches;
@@ -186,4 +187,4 @@ async function start() {
   }
 }
 
-start();
+const started = start();
