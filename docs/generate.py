@@ -75,6 +75,7 @@ def comparison_table(known: list[losses.LossInfo]) -> list[str]:
         "# Other implementations",
         "Equal: the same value and gradient in float64 with the same settings. `tests/learn/losses/test_agreement.py` "
         "compares pytorch-metric-learning 2.9 on 1,000 random batches, and every loss with its definition by loops. "
+        "[python.md](python.md) has the settings side by side. "
         "Other code was compared when the reference values of `tests/data/oracle` were recorded.",
         "\n".join([f"| loss | {theirs} | others |", "|---|---|---|", *rows]),
     ]

@@ -5,7 +5,8 @@ Formula: mean over mined (a, p, n) of max(0, D_ap - D_an + margin), D the square
 Use: the classic of face and person retrieval; semi-hard is stable, batch-hard is stronger once training is under way.
 Published: semi-hard, GoogLeNet 64: CUB 42.6, Cars 51.5, SOP 66.7 (Song 2017†)
 Compared: pytorch-metric-learning equal, semi-hard is its miner's with mining=semi-hard-all;
-    KaiyangZhou/deep-person-reid equal (batch-hard) where all images have positives
+    open-metric-learning equal with squared=false, normalize=false and reduction=mean, its miners for all, hard and
+    n-hard triplets, too; KaiyangZhou/deep-person-reid equal (batch-hard) where all images have positives
 Source: Schroff et al., FaceNet, CVPR 2015 (semi-hard); Hermans et al., In Defense of the Triplet Loss, 2017
     (batch-hard); Balntas et al., Learning Local Feature Descriptors with Triplets, BMVC 2016 (swap).
 """
