@@ -38,7 +38,7 @@ def test_all_code_runs_from_the_first_block_to_the_last(tmp_path: Path, monkeypa
     names: dict[str, Any] = {}
     for block in BLOCKS:
         exec(compile(block, "python.md", "exec"), names)
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
     assert 0 <= names["report"].metrics["map@r"] <= 1 and names["memory"].filled == 96
 
 

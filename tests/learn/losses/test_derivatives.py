@@ -37,7 +37,7 @@ FORMS = (  # other code paths of the most used
     "triplet:mining=batch-all,soft=true",
     "triplet:mining=batch-all,swap=true",
     "triplet:mining=batch-hard",
-    "triplet:mining=semi-hard-all,squared=false",
+    "triplet:mining=semi-hard-all,distance=euclidean",
     "triplet:soft=true,swap=true",
     "softmax+0.5*triplet",
 )
