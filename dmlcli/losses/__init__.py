@@ -40,10 +40,10 @@ def __dir__() -> list[str]:
 class _Command(ModuleType):
     """This module can be called, because `dmlcli.losses()` is also a command, as `dmlcli.index()` is."""
 
-    def __call__(self, name: str | None = None) -> object:
+    def __call__(self, name: str | None = None, **options: object) -> object:
         from dmlcli.commands.losses import losses
 
-        return losses(name)
+        return losses(name, **options)
 
 
 sys.modules[__name__].__class__ = _Command

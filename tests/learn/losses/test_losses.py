@@ -374,6 +374,7 @@ def test_adding_a_loss_is_one_file(begun: Path, shop: Path, tmp_path: Path) -> N
 def test_loss_files_import_only_torch_math_and_what_losses_share() -> None:
     torch_parts = {"torch", "torch.nn", "torch.autograd.function", "torch.utils.checkpoint"}
     allowed = {
+        "collections.abc",
         "math",
         "typing",
         "dmlcli.learn.losses",
