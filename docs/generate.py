@@ -78,7 +78,7 @@ def comparison_table(known: list[losses.LossInfo]) -> list[str]:
         "compares pytorch-metric-learning 2.9 on 1,000 random batches, and every loss with its definition by loops. "
         "[python.md](python.md) has the settings side by side. "
         "open-metric-learning 4.0 was compared once, on 36 batches; other code when the reference values of "
-        "`tests/data/oracle` were recorded. What has a dash was not compared: mostly, the library does not have it.",
+        "`tests/data/oracle` were recorded. What has a dash was not compared, mostly because the library lacks it.",
         "\n".join([columns, "|---|---|---|---|---|", *rows]),
     ]
 
