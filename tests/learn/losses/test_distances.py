@@ -43,6 +43,7 @@ LOSSES = {
     "nt-xent:temperature=1": lambda p, d: p.NTXentLoss(1.0, distance=d),
     "supcon:temperature=1": lambda p, d: p.SupConLoss(1.0, distance=d),
     "nca:scale=0.5": lambda p, d: p.NCALoss(0.5, distance=d),
+    "lifted-structure": lambda p, d: p.GeneralizedLiftedStructureLoss(-1 if d.is_inverted else 1, distance=d),
 }
 
 
@@ -66,7 +67,7 @@ def test_a_loss_equals_theirs_with_the_same_distance(spec: str, distance: str) -
     from pytorch_metric_learning import losses as their_losses
 
     raw = ",normalize=false" if distance in RAW else ""
-    ours = losses.build(f"{spec},distance={distance}{raw}", 4, 6)
+    ours = losses.build(f"{spec}{',' if ':' in spec else ':'}distance={distance}{raw}", 4, 6)
     theirs: Any = LOSSES[spec](their_losses, THEIRS[distance](their_distances))
     for embeddings, labels in regular_batches(9, in_blocks=False):
         value, expected = ours(embeddings, labels), theirs(embeddings, labels)
