@@ -1,6 +1,7 @@
 """Forward and backward of every loss beside pytorch-metric-learning's and beside what no loss can avoid.
 
     python benchmarks/losses.py [--losses all|triplet,circle] [--batch 128 512 1024] [--repeats 7] [--heavy]
+    python benchmarks/losses.py --miners [--batch 128 512 1024] [--repeats 7]
 
 One process times all three in turn, on the CPU with two threads: seconds are CPU seconds of all threads, the median of
 the repeats, so that other programs on the machine disturb as little as possible. What cannot be avoided ("product") is
@@ -248,6 +249,25 @@ def contests() -> list[Contest]:
     ]
 
 
+MINERS: dict[str, Callable[[Any], Any]] = {  # ours, and theirs with the same settings
+    "multi-similarity": lambda p: p.MultiSimilarityMiner(0.1),
+    "hard": lambda p: p.BatchHardMiner(),
+    "easy-positive": lambda p: p.BatchEasyHardMiner("easy", "semihard"),
+    "pair-margin": lambda p: p.PairMarginMiner(0.2, 0.8),
+    "triplet-margin": lambda p: p.TripletMarginMiner(0.2, "all"),
+    "triplet-margin:difficulty=semi-hard": lambda p: p.TripletMarginMiner(0.2, "semihard"),
+    "angular": lambda p: p.AngularMiner(20),
+    "hdc": lambda p: p.HDCMiner(0.5),
+    "distance-weighted": lambda p: p.DistanceWeightedMiner(cutoff=0.5, nonzero_loss_cutoff=1.4),
+}
+
+
+def miner(spec: str) -> Any:
+    """Return our miner of a name with settings."""
+    name, _, settings = spec.partition(":")
+    return losses.miners.load(name)(**dict(pair.split("=") for pair in settings.split(",") if pair))
+
+
 def views(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first and the second image of each label."""
     first, second = selection.first_two(labels)
@@ -270,26 +290,28 @@ def batch(size: int) -> tuple[Tensor, Tensor]:
     return embeddings.requires_grad_(), torch.arange(size) // PER_LABEL
 
 
-def run(function: Function, embeddings: Tensor, labels: Tensor) -> None:
+def run(function: Function, embeddings: Tensor, labels: Tensor, backward: bool = True) -> None:
     embeddings.grad = None
     result = function(embeddings, labels)
+    if not backward:
+        return
     torch.autograd.backward(result, torch.ones_like(result))
 
 
-def seconds(functions: list[Function], size: int, repeats: int) -> list[float]:
+def seconds(functions: list[Function], size: int, repeats: int, *, backward: bool = True) -> list[float]:
     """Median CPU seconds of each, taken in turns; quick ones are run several times for one reading."""
     embeddings, labels = batch(size)
     times = []
     for function in functions:
         started = time.process_time()
-        run(function, embeddings, labels)
+        run(function, embeddings, labels, backward)
         times.append(max(1, round(0.1 / max(time.process_time() - started, 1e-4))))
     readings: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for function, count, reading in zip(functions, times, readings, strict=True):
             started = time.process_time()
             for _ in range(count):
-                run(function, embeddings, labels)
+                run(function, embeddings, labels, backward)
             reading.append((time.process_time() - started) / count)
     return [median(reading) for reading in readings]
 
@@ -352,17 +374,38 @@ def table(chosen: list[Contest], sizes: list[int], repeats: int, labels: int, he
             yield "| " + " | ".join(map(str, cells)) + " |"
 
 
+def miner_table(sizes: list[int], repeats: int) -> Iterable[str]:
+    from pytorch_metric_learning import miners as package
+
+    yield "| miner | B | product ms | ours ms | theirs ms | theirs ÷ ours |"
+    yield "|---|---|---|---|---|---|"
+    for spec, create in MINERS.items():
+        ours, theirs = miner(spec), create(package)
+        for size in sizes:
+            heavy = spec == "angular" and size > 128  # theirs takes gigabytes
+            functions = [lambda x, y: x @ x.T, ours] + ([] if heavy else [theirs])
+            bound, *times = seconds(functions, size, repeats, backward=False)
+            cells = [spec, size, *(f"{time * 1e3:.1f}" for time in (bound, *times))]
+            cells += ["", ""] if heavy else [f"{times[1] / times[0]:.1f}"]
+            yield "| " + " | ".join(map(str, cells)) + " |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", default="all", help="all, or names or specs of the table separated by spaces")
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 512, 1024], metavar="B")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--labels", type=int, default=LABELS, help="proxies, at least B (default: %(default)s)")
+    parser.add_argument("--miners", action="store_true", help="time the miners alone, in place of the losses")
     parser.add_argument("--heavy", action="store_true", help="run theirs at 512 where it takes gigabytes and a minute")
     parser.add_argument("--peak", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(2)
     warnings.simplefilter("ignore")
+    if options.miners:
+        for line in miner_table(options.batch, options.repeats):
+            print(line, flush=True)
+        return
     words = options.losses.split()
     chosen = [c for c in contests() if words == ["all"] or c.spec in words or c.spec.split(":")[0] in words]
     if options.peak:

@@ -26,6 +26,8 @@ def __getattr__(name: str) -> "Any":
     if name in __all__:
         from importlib import import_module
 
+        if name == "losses":
+            return import_module("dmlcli.losses")  # the losses as a library; called, it is the command
         from dmlcli.options.spec import documented
 
         return documented(getattr(import_module(f"dmlcli.commands.{name}"), name))

@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -173,7 +174,7 @@ def _root(
 def _command(command: str, configured: settings.Configured) -> Callable[..., int]:
     """Return a command as Typer takes it: its own signature, and the options of the terminal."""
     function, printing, startup = (
-        getattr(dmlcli, command),
+        _function(command),
         global_options.printing(command),
         global_options.startup(command),
     )
@@ -211,9 +212,13 @@ def _command(command: str, configured: settings.Configured) -> Callable[..., int
     return invoke
 
 
+def _function(command: str) -> Any:
+    return spec.documented(getattr(import_module(f"dmlcli.commands.{command}"), command))
+
+
 def _parameters(command: str) -> list[inspect.Parameter]:
     """Return the parameters of a command: its own, then those of the terminal."""
-    own = inspect.signature(getattr(dmlcli, command)).parameters.values()
+    own = inspect.signature(_function(command)).parameters.values()
     beside = global_options.printing(command) | global_options.startup(command)
     return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from dmlcli import options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dmlcli.learn.losses import LossInfo
     from dmlcli.learn.losses.miners import MinerInfo
     from dmlcli.report.losses import LossesReport, LossRow, LossSetting, MinerRow
 
 
-def losses(name: options.LossName = None) -> "LossesReport":
+def losses(name: options.LossName = None, *, plot: options.LossPlot = None) -> "LossesReport":
     """List the losses, or show one in detail.
 
     Examples:
@@ -18,15 +20,46 @@ def losses(name: options.LossName = None) -> "LossesReport":
         dmlcli losses
 
         dmlcli losses proxy-anchor
+
+        dmlcli losses triplet:margin=0.5 --plot triplet.svg
     """
     from dmlcli.learn import losses as known
     from dmlcli.report.losses import LossesReport
 
-    found = [known.describe(known_name) for known_name in ([name] if name else known.names())]
+    if name and ":" in name:
+        known.parse(name)
+    found = [known.describe(one) for one in ([name.partition(":")[0]] if name else known.names())]
+    if plot is not None:
+        _draw(name, plot)
     miners = known.miners.names() if any(info.takes_miners for info in found) else []
     return LossesReport(
         tuple(_row(info) for info in found), tuple(_miner_row(known.miners.describe(miner)) for miner in miners)
     )
+
+
+def _draw(spec: str | None, target: "Path") -> None:
+    """Write the plot of the loss `spec`."""
+    from dmlcli import storage
+    from dmlcli.errors import UsageError
+    from dmlcli.learn import losses as known
+    from dmlcli.pages.loss_plot import loss_plot
+
+    if spec is None:
+        raise UsageError("--plot needs the name of a loss", hint=f"dmlcli losses proxy-anchor --plot {target}")
+    if target.suffix.lower() != ".svg":
+        raise UsageError(f"invalid value for --plot: {target}: the file must end in .svg", hint=f"{target.stem}.svg")
+    storage.check_writable(target, new_folders=False)
+    from dmlcli.learn.losses import curves  # torch starts here
+
+    cosines = [place / 50 for place in range(-49, 50)]
+    try:
+        loss = known.build(spec, curves.LABELS, curves.DIM).eval()
+        found = {"positive": curves.curve(loss, cosines, positive=True)}
+        found["negative"] = curves.curve(loss, cosines, positive=False)
+    except ValueError as error:
+        raise UsageError(f"loss {spec} cannot be drawn: {error}", hint="dmlcli losses") from error
+    values = {kind: one.values for kind, one in found.items()}
+    storage.write_text(target, loss_plot(spec, cosines, values, {kind: one.slopes for kind, one in found.items()}))
 
 
 def _row(info: "LossInfo") -> "LossRow":

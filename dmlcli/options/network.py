@@ -1,5 +1,6 @@
 """Names of recipes and losses, and the backbone of a search without a trained model."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dmlcli.options.spec import Argument, Option
@@ -40,6 +41,10 @@ Backbones = Annotated[
     ),
 ]
 LossName = Annotated[str | None, Argument(help="Show the details of one loss.")]
+LossPlot = Annotated[
+    Path | None,
+    Option("--plot", panel="Output", help="Also draw the loss and its slope over the cosine of a pair (.svg)."),
+]
 BackboneName = Annotated[str | None, Argument(help="Show the details of one backbone, or of a need.")]
 Measure = Annotated[bool, Option("--measure", panel="Run", help="Also measure the CPU time of an image.")]
 Fetch = Annotated[

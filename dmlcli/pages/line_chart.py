@@ -1,4 +1,4 @@
-"""Lines over epochs: where an SVG has its axes, lines, names and numbers. `templates/line_chart.html` draws it."""
+"""Lines over epochs or cosines: where an SVG has its lines, names and numbers. `templates/line_chart.html` draws it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Chart(NamedTuple):
 
 def line_chart(
     title: str,
-    epochs: Sequence[int],
+    epochs: Sequence[float],
     series: Mapping[str, Sequence[float]],
     level: float | None = None,
     ends: tuple[float, float] | None = None,
@@ -50,7 +50,7 @@ def line_chart(
 
     Args:
         title: what the numbers are, with the unit.
-        epochs: one for each number of each series.
+        epochs: or cosines, ascending; one for each number of each series.
         series: by the name that is written at the end of the line, at most four.
         level: the value of a dashed horizontal line.
         ends: of the axis; None: 0, or the lowest value if that is negative, and the highest value.

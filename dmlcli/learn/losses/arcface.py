@@ -4,7 +4,7 @@ Formula: cross entropy of scale cos(theta_c), with theta_y + margin for the own 
     and scale (cos(theta_y) - margin sin(margin)) where that would pass pi
 Use: many products with enough images each; no sampler.
     Scale 64 suits 10 000 products, 16 to 30 a hundred.
-Compared: pytorch-metric-learning equal, its margin in degrees
+Compared: pytorch-metric-learning equal, its margin in degrees; open-metric-learning equal
 Source: Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019, equation 3.
 """
 

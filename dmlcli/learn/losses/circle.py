@@ -8,7 +8,8 @@ Compared: pytorch-metric-learning equal; TinyZeaMays/CircleLoss differs: it pool
 Source: Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, CVPR 2020, equation 6.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -51,11 +52,45 @@ class Circle(Loss):
         positive, negative = pairs or pairwise.masks(labels, reference_labels)
         similarity = pairwise.similarity(images, others)  # (B, Q)
         columns, real = pairwise.compact(positive)  # (B, K)
-        close = similarity.gather(1, columns)  # (B, K)
-        pull = -self.gamma * F.relu(1 + self.m - close.detach()) * (close - (1 - self.m))  # (B, K)
-        push = self.gamma * F.relu(similarity.detach() + self.m) * (similarity - self.m)  # (B, Q)
-        both = pairwise.logsumexp(pull, real) + pairwise.logsumexp(push, negative)  # (B,)
-        return pairwise.mean(F.softplus(both), positive.any(-1) & negative.any(-1))
+        m, gamma = self.m, self.gamma
+
+        def by_anchor(similarity: Tensor, constant: Tensor) -> Tensor:
+            close = similarity.gather(1, columns)  # (B, K)
+            pull = -gamma * F.relu(1 + m - constant.gather(1, columns)) * (close - (1 - m))  # (B, K)
+            push = gamma * F.relu(constant + m) * (similarity - m)  # (B, Q)
+            return F.softplus(pairwise.logsumexp(pull, real) + pairwise.logsumexp(push, negative))  # (B,)
+
+        return pairwise.mean(_self_paced(by_anchor, similarity), positive.any(-1) & negative.any(-1))
+
+
+def _self_paced(function: Callable[[Tensor, Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Return function(rows, rows), its second argument being a constant in the gradient."""
+    if torch.compiler.is_compiling():  # compiled gradients cannot be differentiated
+        return function(rows, rows.detach())
+    values: Tensor = _SelfPaced.apply(function, rows)
+    return values
+
+
+class _SelfPaced(torch.autograd.Function):
+    """Differentiated again, the gradient depends on both arguments, although it is taken by the first alone."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[[Tensor, Tensor], Tensor], rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.function = function
+        with torch.enable_grad():
+            ctx.leaf = rows.detach().requires_grad_()
+            ctx.values = function(ctx.leaf, rows.detach())
+        values: Tensor = ctx.values.detach()
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor]:
+        if not torch.is_grad_enabled():
+            return None, torch.autograd.grad(ctx.values, ctx.leaf, slope, retain_graph=True)[0]
+        (rows,) = ctx.saved_tensors
+        first = rows.view_as(rows)
+        return None, torch.autograd.grad(ctx.function(first, rows), first, slope, create_graph=True)[0]
 
 
 def definition(loss: Circle, embeddings: Tensor, labels: Tensor) -> Tensor:

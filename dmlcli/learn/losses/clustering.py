@@ -4,7 +4,7 @@ Formula: max(0, F(S) + gamma (1 - NMI) - F(true)); F(S) = -sum over images of th
     S found greedily, then refined; F(true) = sum over products of max over its members j of -sum of distances to j
 Use: sees the structure of the whole batch, no pair or triplet mining; the search costs more than other losses.
 Published: BN-Inception 64: CUB 48.2, Cars 58.1, SOP 67.0 (Song 2017)
-Compared: ronekko/deep_metric_learning equal with distance=squared, if it does not shuffle
+Compared: ronekko/deep_metric_learning equal with distance=squared-euclidean, if it does not shuffle
 Source: Song et al., Deep Metric Learning via Facility Location, CVPR 2017, equations 5 to 9 and algorithms 1 and 2.
 """
 
@@ -24,7 +24,7 @@ class Clustering(Loss):
 
     Settings:
         gamma: how much a clustering unlike the true one is worth to the search
-        distance: euclidean (the paper's) or squared
+        distance: euclidean (the paper's) or squared-euclidean
         pam_iters: how often all medoids are refined
         normalize: scale embeddings to unit length first
     """
@@ -40,7 +40,7 @@ class Clustering(Loss):
         embedding_dim: int,
         *,
         gamma: float = 1.0,
-        distance: Literal["euclidean", "squared"] = "euclidean",
+        distance: Literal["euclidean", "squared-euclidean"] = "euclidean",
         pam_iters: int = 5,
         normalize: bool = True,
     ) -> None:
@@ -75,7 +75,7 @@ def definition(loss: Clustering, embeddings: Tensor, labels: Tensor) -> Tensor:
 
     def distance(i: int, j: int) -> Tensor:
         squared = (x[i] - x[j]).square().sum()
-        return squared if loss.distance == "squared" else pairwise.root(squared)
+        return squared if loss.distance == "squared-euclidean" else pairwise.root(squared)
 
     d = [[float(distance(i, j).detach()) for j in rows] for i in rows]
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise
+from dmlcli.learn.losses import distances, pairwise
+from dmlcli.learn.losses.distances import Distance
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -27,8 +28,9 @@ class Contrastive(Loss):
 
     Settings:
         form: linear or hadsell (squared) hinges on distances, or cosine
-        pos_margin: positives nearer than this are left alone
-        neg_margin: negatives farther than this are left alone; left out, 1.0, and 0.5 in the cosine form
+        distance: of the linear and hadsell forms; margins of cosine and dot are similarities
+        pos_margin: positives nearer than this are left alone; left out, 0.0, and 1.0 for similarities
+        neg_margin: negatives farther than this are left alone; left out, 1.0, 0.0 for similarities, 0.5 if form=cosine
         reduction: mean over the active pairs (nonzero), over all pairs, or a sum for each anchor; left out, the form's
         normalize: scale embeddings to unit length first
     """
@@ -44,14 +46,19 @@ class Contrastive(Loss):
         embedding_dim: int,
         *,
         form: Literal["linear", "hadsell", "cosine"] = "linear",
-        pos_margin: float = 0.0,
+        distance: Distance = "euclidean",
+        pos_margin: float | None = None,
         neg_margin: float | None = None,
         reduction: Literal["nonzero", "mean", "sum-per-anchor"] | None = None,
         normalize: bool = True,
     ) -> None:
+        if form == "cosine" and distance != "euclidean":
+            raise ValueError("form cosine has its own similarity: use it without distance")
         super().__init__(num_labels, embedding_dim)
-        self.form, self.pos_margin, self.normalize = form, pos_margin, normalize
-        self.neg_margin = neg_margin if neg_margin is not None else {"cosine": 0.5}.get(form, 1.0)
+        self.form, self.distance, self.normalize = form, distance, normalize
+        usual = (0.0, 0.5) if form == "cosine" else (1.0, 0.0) if distance in distances.SIMILARITIES else (0.0, 1.0)
+        self.pos_margin = usual[0] if pos_margin is None else pos_margin
+        self.neg_margin = usual[1] if neg_margin is None else neg_margin
         self.reduction = reduction or {"linear": "nonzero", "hadsell": "mean", "cosine": "sum-per-anchor"}[form]
 
     def forward(
@@ -72,9 +79,9 @@ class Contrastive(Loss):
             pull = apart * (apart > self.pos_margin)
             push = similarity * (similarity > self.neg_margin)
         else:
-            distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
-            pull = F.relu(distance.gather(1, columns) - self.pos_margin)  # (B, K)
-            push = F.relu(self.neg_margin - distance)  # (B, Q)
+            distance = distances.between(self.distance, images, others)  # (B, Q)
+            pull = F.relu(distance.gather(1, columns) - distances.level(self.distance, self.pos_margin))  # (B, K)
+            push = F.relu(distances.level(self.distance, self.neg_margin) - distance)  # (B, Q)
         if self.form == "hadsell":
             pull, push = pull.square() / 2, push.square() / 2
         return self._reduce(pull * real, push * negative.to(push.dtype), real.sum(), negative.sum())
@@ -104,8 +111,9 @@ def definition(loss: Contrastive, embeddings: Tensor, labels: Tensor) -> Tensor:
                 active = value > (loss.pos_margin if same else loss.neg_margin)
                 parts[same].append(value * active)
             else:
-                distance = (x[i] - x[j]).norm()
-                hinge = F.relu(distance - loss.pos_margin if same else loss.neg_margin - distance)
+                distance = distances.of_pair(loss.distance, x[i], x[j])
+                margin = distances.level(loss.distance, loss.pos_margin if same else loss.neg_margin)
+                hinge = F.relu(distance - margin if same else margin - distance)
                 parts[same].append(hinge**2 / 2 if loss.form == "hadsell" else hinge)
     total = embeddings.sum() * 0
     for values in [parts[True] + parts[False]] if loss.form == "hadsell" else parts.values():

@@ -77,7 +77,10 @@ class DynamicSoftMargin(Loss):
                 cumulative[self._position(gap).floor().long()] * mask for gap, mask in zip(gaps, masks, strict=True)
             ]
         count = torch.stack([mask.sum() for mask in masks]).sum().clamp_min(1)
-        return torch.stack([(share * gap).sum() for share, gap in zip(shares, gaps, strict=True)]).sum() / count
+        return (
+            torch.stack([pairwise.weigh(gap, share).sum() for share, gap in zip(shares, gaps, strict=True)]).sum()
+            / count
+        )
 
     def _follow(self, gaps: list[Tensor], masks: list[Tensor]) -> Tensor:
         """Return the histogram (num_bins + 1,) with a batch in it, each value shared between its two nearest nodes."""

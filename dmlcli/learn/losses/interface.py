@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dmlcli.learn.losses import selection
+from dmlcli.learn.losses import pairwise, selection
 from dmlcli.learn.losses.selection import Pairs, Triplets
 
 
@@ -16,6 +16,9 @@ class Loss(nn.Module):
     Calling a loss checks shapes, dtypes, devices and the range of the labels, then calls `forward`. An empty batch
     gives 0, and embeddings or references whose lengths are not finite give NaN, both with a gradient; `forward` sees
     neither.
+
+    Inside `torch.compile` and CUDA graphs only shapes, dtypes and devices are checked: looking at values, for a label
+    or an index out of range or a length that is not finite, would break the graph.
     """
 
     family: ClassVar[str]
@@ -115,7 +118,7 @@ class Loss(nn.Module):
         if labels.device != rows.device:
             raise ValueError(f"{label_name} are on {labels.device}, {name} on {rows.device}")
         labels = labels.long()
-        if len(labels) and _can_look_at_values(labels):
+        if len(labels) and pairwise.looks_at(labels):
             low, high = (int(bound) for bound in labels.aminmax())
             bounded = next(self.parameters(), None) is not None
             if low < 0 or (bounded and high >= self.num_labels):
@@ -126,14 +129,7 @@ class Loss(nn.Module):
 
 def _has_finite_lengths(rows: Tensor) -> bool:
     """Return whether no row (B, D) holds NaN or infinity, or numbers whose squares overflow."""
-    if not _can_look_at_values(rows):
+    if not pairwise.looks_at(rows):
         return True
     dtype = torch.promote_types(rows.dtype, torch.float32)
     return bool(torch.linalg.vector_norm(rows.detach(), dim=-1, dtype=dtype).isfinite().all())
-
-
-def _can_look_at_values(tensor: Tensor) -> bool:
-    """Return whether a decision may depend on the values: not while they are compiled or captured into a CUDA graph."""
-    if torch.compiler.is_compiling():
-        return False
-    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

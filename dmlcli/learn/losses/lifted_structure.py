@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise
+from dmlcli.learn.losses import distances, pairwise
+from dmlcli.learn.losses.distances import Distance
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -27,6 +28,7 @@ class LiftedStructure(Loss):
 
     Settings:
         form: original (the paper's pairs), smooth (one soft triplet an anchor) or cosine (the same without a hinge)
+        distance: of the smooth and original forms
         margin: how much farther than positives the negatives shall be; not used by the cosine form
         alpha: cosine form: sharpness of the maximum over negatives
         beta: cosine form: sharpness of the maximum over positives
@@ -44,13 +46,16 @@ class LiftedStructure(Loss):
         embedding_dim: int,
         *,
         form: Literal["original", "smooth", "cosine"] = "smooth",
+        distance: Distance = "euclidean",
         margin: float = 1.0,
         alpha: float = 40.0,
         beta: float = 2.0,
         normalize: bool | None = None,
     ) -> None:
+        if form == "cosine" and distance != "euclidean":
+            raise ValueError("form cosine has its own similarity: use it without distance")
         super().__init__(num_labels, embedding_dim)
-        self.form, self.margin, self.alpha, self.beta = form, margin, alpha, beta
+        self.form, self.distance, self.margin, self.alpha, self.beta = form, distance, margin, alpha, beta
         self.normalize = form != "original" if normalize is None else normalize
         self.takes_references = form != "original"  # type: ignore[misc]  # a class variable elsewhere
 
@@ -72,7 +77,7 @@ class LiftedStructure(Loss):
             pull = pairwise.logsumexp(-self.beta * similarity.gather(1, columns), real) / self.beta  # (B,)
             push = pairwise.logsumexp(self.alpha * similarity, negative) / self.alpha  # (B,)
             return pairwise.mean(2 * (pull + push), valid)
-        distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
+        distance = distances.between(self.distance, images, others)  # (B, Q)
         push = pairwise.logsumexp(self.margin - distance, negative)  # (B,)
         apart = distance.gather(1, columns)  # (B, K)
         if self.form == "smooth":
@@ -88,18 +93,22 @@ def definition(loss: LiftedStructure, embeddings: Tensor, labels: Tensor) -> Ten
     positives = {i: [j for j in rows if j != i and labels[j] == labels[i]] for i in rows}
     negatives = {i: [j for j in rows if labels[j] != labels[i]] for i in rows}
     values = []
+
+    def distance(i: int, j: int) -> Tensor:
+        return distances.of_pair(loss.distance, x[i], x[j])
+
     if loss.form == "original":
         for i in rows:
             for j in positives[i]:
                 if i < j and negatives[i]:
-                    terms = [torch.exp(loss.margin - (x[k] - x[n]).norm()) for k in (i, j) for n in negatives[k]]
-                    values.append(F.relu(torch.stack(terms).sum().log() + (x[i] - x[j]).norm()) ** 2 / 2)
+                    terms = [torch.exp(loss.margin - distance(k, n)) for k in (i, j) for n in negatives[k]]
+                    values.append(F.relu(torch.stack(terms).sum().log() + distance(i, j)) ** 2 / 2)
     for i in rows if loss.form != "original" else []:
         if not positives[i] or not negatives[i]:
             continue
         if loss.form == "smooth":
-            pull = torch.stack([torch.exp((x[i] - x[p]).norm()) for p in positives[i]]).sum().log()
-            push = torch.stack([torch.exp(loss.margin - (x[i] - x[n]).norm()) for n in negatives[i]]).sum().log()
+            pull = torch.stack([torch.exp(distance(i, p)) for p in positives[i]]).sum().log()
+            push = torch.stack([torch.exp(loss.margin - distance(i, n)) for n in negatives[i]]).sum().log()
             values.append(F.relu(pull + push))
         else:
             pull = torch.stack([torch.exp(-loss.beta * x[i] @ x[p]) for p in positives[i]]).sum().log()

@@ -9,22 +9,23 @@ Compared: pytorch-metric-learning equal without nu for the same triplets; suruox
 Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 4 to 6.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise, selection
+from dmlcli.learn.losses import distances, pairwise, selection
 from dmlcli.learn.losses.interface import Loss
 
 
 class Margin(Loss):
-    """Distances are not squared; one negative is drawn for each positive pair.
+    """One negative is drawn for each positive pair.
 
     Settings:
+        distance: what is compared with beta
         margin: half the width of the gap around beta
-        beta: where beta starts
+        beta: where beta starts; left out, 1.2, or what that is as a squared distance or cosine of unit vectors
         nu: weight of the penalty on beta
         per_label: learn one beta for each label, not one for all
         cutoff: distances below this are drawn as if they were this
@@ -44,8 +45,9 @@ class Margin(Loss):
         num_labels: int,
         embedding_dim: int,
         *,
+        distance: Literal["euclidean", "squared-euclidean", "cosine"] = "euclidean",
         margin: float = 0.2,
-        beta: float = 1.2,
+        beta: float | None = None,
         nu: float = 0.0,
         per_label: bool = True,
         cutoff: float = 0.5,
@@ -53,9 +55,10 @@ class Margin(Loss):
         normalize: bool = True,
     ) -> None:
         super().__init__(num_labels, embedding_dim)
-        self.margin, self.nu, self.normalize = margin, nu, normalize
+        self.distance, self.margin, self.nu, self.normalize = distance, margin, nu, normalize
         self.cutoff, self.nonzero_loss_cutoff = cutoff, nonzero_loss_cutoff
-        self.beta = nn.Parameter(torch.full((num_labels if per_label else 1,), beta))
+        start = {"euclidean": 1.2, "squared-euclidean": 1.44, "cosine": 0.28}[distance] if beta is None else beta
+        self.beta = nn.Parameter(torch.full((num_labels if per_label else 1,), start))
 
     def forward(
         self,
@@ -67,15 +70,17 @@ class Margin(Loss):
     ) -> Tensor:
         """Return the mean active hinge of the triplets, given or drawn: (B, D), (B,), [(Q, D), (Q,)] -> scalar."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        distance = pairwise.root(pairwise.squared_distance(images, others))  # (B, Q)
         if triplets is None:
-            triplets = self._draw(distance.detach(), labels, reference_labels, embeddings.shape[1])
+            euclidean = distances.between("euclidean", images.detach(), others.detach())  # (B, Q)
+            triplets = self._draw(euclidean, labels, reference_labels, embeddings.shape[1])
+        distance = distances.between(self.distance, images, others)  # (B, Q)
         anchor, positive, negative = triplets.unbind(-1)  # (T,) each
-        beta = self.beta[labels[anchor]] if len(self.beta) > 1 else self.beta  # (T,) or (1,)
+        learned = self.beta[labels[anchor]] if len(self.beta) > 1 else self.beta  # (T,) or (1,)
+        beta = learned * distances.level(self.distance, 1.0)
         pull = F.relu(distance[anchor, positive] - beta + self.margin)
         push = F.relu(beta - distance[anchor, negative] + self.margin)
         active = (pull > 0).sum() + (push > 0).sum()
-        return (pull + push + self.nu * beta).sum() / active.clamp_min(1)
+        return (pull + push + self.nu * learned).sum() / active.clamp_min(1)
 
     @torch.no_grad()
     def _draw(self, distance: Tensor, labels: Tensor, reference_labels: Tensor | None, dim: int) -> Tensor:
@@ -91,9 +96,10 @@ def definition(loss: Margin, embeddings: Tensor, labels: Tensor) -> Tensor:
     triplets = loss._draw(torch.cdist(x, x).detach(), labels, None, x.shape[1])
     total, active = embeddings.sum() * 0, 0
     for a, p, n in triplets.tolist():
-        beta = loss.beta[labels[a] if len(loss.beta) > 1 else 0]
-        pull = F.relu((x[a] - x[p]).norm() - beta + loss.margin)
-        push = F.relu(beta - (x[a] - x[n]).norm() + loss.margin)
-        total = total + pull + push + loss.nu * beta
+        learned = loss.beta[labels[a] if len(loss.beta) > 1 else 0]
+        beta = -learned if loss.distance == "cosine" else learned
+        pull = F.relu(distances.of_pair(loss.distance, x[a], x[p]) - beta + loss.margin)
+        push = F.relu(beta - distances.of_pair(loss.distance, x[a], x[n]) + loss.margin)
+        total = total + pull + push + loss.nu * learned
         active += int(pull > 0) + int(push > 0)
     return total / max(active, 1)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise
+from dmlcli.learn.losses import distances, pairwise
+from dmlcli.learn.losses.distances import Distance
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -21,6 +22,7 @@ class Nca(Loss):
     """A softmax over the squared distances to all other images.
 
     Settings:
+        distance: what takes the place of d^2
         scale: sharpness of the choice; the paper's 1 is nearly flat on unit vectors, whose squared distance ends at 4
         k: look only at the k nearest images, and at the nearest positive where none is among them; none for all
         normalize: scale embeddings to unit length first
@@ -32,10 +34,17 @@ class Nca(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(
-        self, num_labels: int, embedding_dim: int, *, scale: float = 8.0, k: int | None = None, normalize: bool = True
+        self,
+        num_labels: int,
+        embedding_dim: int,
+        *,
+        distance: Distance = "squared-euclidean",
+        scale: float = 8.0,
+        k: int | None = None,
+        normalize: bool = True,
     ) -> None:
         super().__init__(num_labels, embedding_dim)
-        self.scale, self.k, self.normalize = scale, k, normalize
+        self.distance, self.scale, self.k, self.normalize = distance, scale, k, normalize
 
     def forward(
         self,
@@ -48,8 +57,10 @@ class Nca(Loss):
         """Return the mean over anchors that have positives: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs or pairwise.masks(labels, reference_labels)
-        # -|x - y|^2 without |x|^2, which an image has in common with all others
-        logits = pairwise.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)  # (B, Q)
+        if self.distance == "squared-euclidean":  # without |x|^2, which an image has in common with all others
+            logits = pairwise.similarity(2 * self.scale * images, others) - self.scale * others.square().sum(-1)
+        else:
+            logits = -self.scale * distances.between(self.distance, images, others)  # (B, Q)
         valid = positive.any(-1)  # (B,)
         if self.k is not None:
             positive, negative = self._neighbors(logits, positive, negative)
@@ -73,8 +84,12 @@ def definition(loss: Nca, embeddings: Tensor, labels: Tensor) -> Tensor:
     """Equations 1 and 2 with loops."""
     x = F.normalize(embeddings)
     values = []
+
+    def distance(i: int, j: int) -> Tensor:
+        return distances.of_pair(loss.distance, x[i], x[j])
+
     for i in range(len(x)):
-        weight = {j: torch.exp(-loss.scale * (x[i] - x[j]).square().sum()) for j in range(len(x)) if j != i}
+        weight = {j: torch.exp(-loss.scale * distance(i, j)) for j in range(len(x)) if j != i}
         near = sorted(weight, key=lambda j: -float(weight[j].detach()))
         own = [j for j in near if labels[j] == labels[i]]
         if not own:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise
+from dmlcli.learn.losses import distances, pairwise
+from dmlcli.learn.losses.distances import Distance
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -21,6 +22,7 @@ class NtXent(Loss):
 
     Settings:
         temperature: sharpness of the softmax; lower looks harder at the closest negatives
+        distance: its negative takes the place of s; dot is the cosine if embeddings are normalized
         normalize: scale embeddings to unit length first
     """
 
@@ -30,10 +32,16 @@ class NtXent(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(
-        self, num_labels: int, embedding_dim: int, *, temperature: float = 0.07, normalize: bool = True
+        self,
+        num_labels: int,
+        embedding_dim: int,
+        *,
+        temperature: float = 0.07,
+        distance: Distance = "dot",
+        normalize: bool = True,
     ) -> None:
         super().__init__(num_labels, embedding_dim)
-        self.temperature, self.normalize = temperature, normalize
+        self.temperature, self.distance, self.normalize = temperature, distance, normalize
 
     def forward(
         self,
@@ -46,7 +54,7 @@ class NtXent(Loss):
         """Return the mean over positive pairs: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs or pairwise.masks(labels, reference_labels)
-        logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)
+        logits = distances.between(self.distance, images, others) / -self.temperature  # (B, Q)
         rivals = pairwise.logsumexp(logits, negative)[:, None]  # (B, 1)
         columns, real = pairwise.compact(positive)  # (B, K)
         surprise = F.softplus(rivals - logits.gather(1, columns))  # (B, K)
@@ -57,10 +65,14 @@ def definition(loss: NtXent, embeddings: Tensor, labels: Tensor) -> Tensor:
     """Compute the formula by positive pairs."""
     x = F.normalize(embeddings)
     values = []
+
+    def similar(i: int, j: int) -> Tensor:
+        return -distances.of_pair(loss.distance, x[i], x[j])
+
     for i in range(len(x)):
-        rivals = [torch.exp(x[i] @ x[n] / loss.temperature) for n in range(len(x)) if labels[n] != labels[i]]
+        rivals = [torch.exp(similar(i, n) / loss.temperature) for n in range(len(x)) if labels[n] != labels[i]]
         for p in range(len(x)):
             if p != i and labels[p] == labels[i] and rivals:
-                own = torch.exp(x[i] @ x[p] / loss.temperature)
+                own = torch.exp(similar(i, p) / loss.temperature)
                 values.append(-torch.log(own / (own + torch.stack(rivals).sum())))
     return torch.stack(values).mean() if values else embeddings.sum() * 0

@@ -70,7 +70,10 @@ def similarity(embeddings: Tensor, references: Tensor) -> Tensor:
 
 def squared_distance(embeddings: Tensor, references: Tensor) -> Tensor:
     """Squared Euclidean distances (B, Q); 0 where they are within the rounding error of the product, as for copies."""
-    squared: Tensor = _SquaredDistance.apply(embeddings, references.to(embeddings.dtype))
+    references = references.to(embeddings.dtype)
+    if references is embeddings and torch.compiler.is_compiling():
+        references = embeddings.view_as(embeddings)  # it refuses one tensor as two inputs of a function
+    squared: Tensor = _SquaredDistance.apply(embeddings, references)
     return squared
 
 
@@ -166,13 +169,49 @@ def log1p_sum_exp(logits: Tensor, mask: Tensor) -> Tensor:
     return F.softplus(logsumexp(logits, mask))
 
 
+def weigh(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the product of values and weights (of one shape), the weights being constants in the gradient.
+
+    The derivative of that gradient takes account of how the weights depend on the embeddings. Where they were computed
+    without a graph, it raises RuntimeError.
+    """
+    product: Tensor = _Weighed.apply(values, weights)
+    return product
+
+
+class _Weighed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(weights)
+        return values * weights
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        (weights,) = ctx.saved_tensors
+        if torch.is_grad_enabled() and not ctx.needs_input_grad[1]:
+            raise RuntimeError("this loss has no second derivative: its weights are constants in the gradient")
+        return slope * weights, None
+
+
 def mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of the values (all finite) where `mask`; where it is empty, a 0 that has a gradient."""
     return (values * mask.to(values.dtype)).sum() / mask.sum().clamp_min(1)
 
 
+def looks_at(tensor: Tensor) -> bool:
+    """Return whether a decision may depend on the values: not while they are compiled or captured into a CUDA graph."""
+    if torch.compiler.is_compiling():
+        return False
+    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
 def compact(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns (B, K) of the true entries of a mask (B, Q), and which of them are real (B, K); K at least 1."""
+    """Columns (B, K) of the true entries of a mask (B, Q), and which of them are real (B, K); K at least 1.
+
+    In compiled code, whose shapes may not depend on values, K is Q and each entry stays in its column.
+    """
+    if torch.compiler.is_compiling():
+        return torch.arange(mask.shape[-1], device=mask.device).expand_as(mask), mask
     counts = mask.sum(-1, keepdim=True)  # (B, 1)
     width = max(int(counts.max()), 1)
     real = torch.arange(width, device=mask.device) < counts  # (B, K)

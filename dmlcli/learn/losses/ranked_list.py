@@ -73,9 +73,9 @@ class RankedList(Loss):
     def _weighted(self, violation: Tensor, mask: Tensor, temperature: float) -> Tensor:
         """Return each row's mean (B,) of violations (B, Q) where `mask`, weighted by exp(temperature * violation)."""
         active = mask & (violation > 0)
-        logits = temperature * (violation.detach() if self.detach_weights else violation)
-        weights = logits.masked_fill(~active, pairwise.EMPTY).softmax(-1)  # (B, Q)
-        return (weights * violation * mask).sum(-1)
+        weights = (temperature * violation).masked_fill(~active, pairwise.EMPTY).softmax(-1)  # (B, Q)
+        weighed = pairwise.weigh(violation, weights) if self.detach_weights else violation * weights
+        return (weighed * mask).sum(-1)
 
 
 def definition(loss: RankedList, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def _index_rows(columns: list[Tensor], name: str, shape: tuple[int, int], device
     if any(column.is_floating_point() or column.dtype == torch.bool for column in columns if len(column)):
         raise ValueError(f"indices of {name} must be integers, not {[column.dtype for column in columns]}")
     for column, size in zip(columns, [shape[0], *[shape[1]] * (len(columns) - 1)], strict=True):
-        if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
+        if len(column) and pairwise.looks_at(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
             raise ValueError(
                 f"indices of {name} must be 0 to {size - 1}, not {int(column.min())} to {int(column.max())}"
             )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise
+from dmlcli.learn.losses import distances, pairwise
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -57,9 +57,7 @@ class SignalToNoise(Loss):
         """Positive part plus negative part plus penalty: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs or pairwise.masks(labels, reference_labels)
-        signal, noisy = images - images.mean(-1, keepdim=True), others - others.mean(-1, keepdim=True)
-        power = signal.square().sum(-1, keepdim=True).clamp_min(1e-12)  # (B, 1)
-        distance = pairwise.squared_distance(signal, noisy) / power  # (B, Q)
+        distance = distances.between("signal-to-noise", images, others)  # (B, Q)
         pull, push = F.relu(distance - self.pos_margin), F.relu(self.neg_margin - distance)
         contrast = pairwise.mean(pull, positive & (pull > 0)) + pairwise.mean(push, negative & (push > 0))
         return contrast + self.zero_mean * images.sum(-1).abs().mean()

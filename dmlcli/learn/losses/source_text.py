@@ -74,8 +74,19 @@ def settings(owner: ast.ClassDef, meanings: dict[str, str]) -> Iterable[WordSett
                 yield WordSetting(argument.arg, kinds, value, meanings.get(argument.arg, ""))
 
 
+@cache
+def _words_of_distance() -> ast.expr:
+    """Return the Literal that `Distance` stands for."""
+    tree = ast.parse(read(Path(__file__).parent, "distances"))
+    return next(node.value for node in tree.body if isinstance(node, ast.Assign) and "Distance" in ast.unparse(node))
+
+
 def _kinds(annotation: Any) -> list[str]:
-    """Return the kinds an annotation such as `float | None`, `tuple[int, ...]` or `Literal["a", "b"]` names."""
+    """Return the kinds that an annotation such as `float | None`, `tuple[int, ...]`, `Literal["a", "b"]` or `Distance`
+    names.
+    """
+    if isinstance(annotation, ast.Name) and annotation.id == "Distance":
+        return _kinds(_words_of_distance())
     if isinstance(annotation, ast.BinOp):
         return _kinds(annotation.left) + _kinds(annotation.right)
     if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "tuple":

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmlcli.learn.losses import pairwise
+from dmlcli.learn.losses import distances, pairwise
+from dmlcli.learn.losses.distances import Distance
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -23,6 +24,7 @@ class Supcon(Loss):
 
     Settings:
         temperature: sharpness of the softmax; lower looks harder at the closest images
+        distance: its negative takes the place of s; dot is the cosine if embeddings are normalized
         normalize: scale embeddings to unit length first
     """
 
@@ -32,10 +34,16 @@ class Supcon(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(
-        self, num_labels: int, embedding_dim: int, *, temperature: float = 0.1, normalize: bool = True
+        self,
+        num_labels: int,
+        embedding_dim: int,
+        *,
+        temperature: float = 0.1,
+        distance: Distance = "dot",
+        normalize: bool = True,
     ) -> None:
         super().__init__(num_labels, embedding_dim)
-        self.temperature, self.normalize = temperature, normalize
+        self.temperature, self.distance, self.normalize = temperature, distance, normalize
 
     def forward(
         self,
@@ -48,7 +56,7 @@ class Supcon(Loss):
         """Return the mean over anchors that have both: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
         positive, negative = pairs or pairwise.masks(labels, reference_labels)
-        logits = pairwise.similarity(images, others) / self.temperature  # (B, Q)
+        logits = distances.between(self.distance, images, others) / -self.temperature  # (B, Q)
         own = (logits * positive).sum(-1) / positive.sum(-1).clamp_min(1)  # (B,)
         surprise = pairwise.logsumexp(logits, positive | negative) - own  # (B,)
         return pairwise.mean(surprise, positive.any(-1) & negative.any(-1))
@@ -59,7 +67,11 @@ def definition(loss: Supcon, embeddings: Tensor, labels: Tensor) -> Tensor:
     x = F.normalize(embeddings)
     values = []
     for i in range(len(x)):
-        terms = {j: torch.exp(x[i] @ x[j] / loss.temperature) for j in range(len(x)) if j != i}
+        terms = {
+            j: torch.exp(-distances.of_pair(loss.distance, x[i], x[j]) / loss.temperature)
+            for j in range(len(x))
+            if j != i
+        }
         own = [j for j in terms if labels[j] == labels[i]]
         if own and len(own) < len(terms):
             total = torch.stack(list(terms.values())).sum()

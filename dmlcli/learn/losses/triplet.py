@@ -1,11 +1,12 @@
 """An image must be closer to its own product than to another by a margin.
 
-Formula: mean over mined (a, p, n) of max(0, D_ap - D_an + margin), D the squared distance;
+Formula: mean over mined (a, p, n) of max(0, D_ap - D_an + margin), D the squared distance or another;
     soft: ln(1 + exp(...)) in place of the hinge; swap: min(D_an, D_pn) in place of D_an
 Use: the classic of face and person retrieval; semi-hard is stable, batch-hard is stronger once training is under way.
 Published: semi-hard, GoogLeNet 64: CUB 42.6, Cars 51.5, SOP 66.7 (Song 2017†)
 Compared: pytorch-metric-learning equal, semi-hard is its miner's with mining=semi-hard-all;
-    KaiyangZhou/deep-person-reid equal (batch-hard) where all images have positives
+    open-metric-learning equal with distance=euclidean, normalize=false and reduction=mean, its miners for all, hard and
+    n-hard triplets, too; KaiyangZhou/deep-person-reid equal (batch-hard) where all images have positives
 Source: Schroff et al., FaceNet, CVPR 2015 (semi-hard); Hermans et al., In Defense of the Triplet Loss, 2017
     (batch-hard); Balntas et al., Learning Local Feature Descriptors with Triplets, BMVC 2016 (swap).
 """
@@ -17,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dmlcli.learn.losses import pairwise, selection
+from dmlcli.learn.losses import distances, pairwise, selection
+from dmlcli.learn.losses.distances import Distance
 from dmlcli.learn.losses.interface import Loss
 
 
@@ -32,7 +34,7 @@ class Triplet(Loss):
     Settings:
         mining: semi-hard, semi-hard-all, batch-hard or batch-all
         margin: how much farther than the positive the negative shall be
-        squared: squared distances
+        distance: what is compared; cosine and dot are similarities, whose margin is a gap between similarities
         soft: a softplus in place of the hinge, so that no triplet is ever done
         swap: where the negative is nearer to the positive than to the anchor, take that distance; mining does not
         reduction: mean over all mined triplets or over those that violate (nonzero); left out, nonzero for the -all and
@@ -52,14 +54,14 @@ class Triplet(Loss):
         *,
         mining: Literal["semi-hard", "semi-hard-all", "batch-hard", "batch-all"] = "semi-hard",
         margin: float = 0.2,
-        squared: bool = True,
+        distance: Distance = "squared-euclidean",
         soft: bool = False,
         swap: bool = False,
         reduction: Literal["mean", "nonzero"] | None = None,
         normalize: bool = True,
     ) -> None:
         super().__init__(num_labels, embedding_dim)
-        self.mining, self.margin, self.squared, self.soft, self.swap = mining, margin, squared, soft, swap
+        self.mining, self.margin, self.distance, self.soft, self.swap = mining, margin, distance, soft, swap
         self.normalize = normalize
         self.reduction = reduction or ("nonzero" if mining.endswith("all") else "mean")
         self.reduction_of_given = reduction or "nonzero"
@@ -75,10 +77,10 @@ class Triplet(Loss):
     ) -> Tensor:
         """Return the mean violation of the triplets, mined or given: (B, D), (B,), [(Q, D), (Q,)] -> scalar >= 0."""
         images, others = pairwise.sides(embeddings, references, normalize=self.normalize)
-        distance = self._distance(images, others)  # (B, Q)
+        distance = distances.between(self.distance, images, others)  # (B, Q)
         between = None  # what the positives are compared with the negatives by: (Q, Q)
         if self.swap:
-            between = distance if references is None else self._distance(others, others)
+            between = distance if references is None else distances.between(self.distance, others, others)
         if triplets is not None:
             anchor, near, far = triplets.unbind(-1)  # (T,) each
             to_negative = self._nearest(distance[anchor, far], between, near, far)
@@ -104,10 +106,6 @@ class Triplet(Loss):
         if (self.reduction_of_given if pairs else self.reduction) == "mean":
             active = (valid * negative.sum(-1, keepdim=True)).sum()
         return total / active.clamp_min(1)
-
-    def _distance(self, rows: Tensor, others: Tensor) -> Tensor:
-        squared = pairwise.squared_distance(rows, others)
-        return squared if self.squared else pairwise.root(squared)
 
     def _nearest(self, to_negative: Tensor, between: Tensor | None, near: Tensor, far: Tensor) -> Tensor:
         """Return the distances of the negatives `far` to their anchors, or to the positives `near`."""
@@ -202,8 +200,7 @@ def definition(loss: Triplet, embeddings: Tensor, labels: Tensor) -> Tensor:
     rows = range(len(x))
 
     def distance(i: int, j: int) -> Tensor:
-        squared = (x[i] - x[j]).square().sum()
-        return squared if loss.squared else squared.sqrt()
+        return distances.of_pair(loss.distance, x[i], x[j])
 
     def violation(i: int, p: int, n: int) -> Tensor:
         to_negative = torch.minimum(distance(i, n), distance(p, n)) if loss.swap else distance(i, n)

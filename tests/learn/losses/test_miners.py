@@ -187,16 +187,6 @@ THEIR_LOSSES = [
 ]  # fmt: skip
 # as zeros in the mean over positive pairs; ours leaves out the pairs of such an anchor
 THEIRS_COUNT_ANCHORS_WITHOUT_NEGATIVES = ("nt-xent", "tuplet-margin")
-THEIR_MINERS: dict[str, Any] = {
-    "multi-similarity": lambda p: p.MultiSimilarityMiner(0.1),
-    "hard": lambda p: p.BatchHardMiner(),
-    "easy-positive": lambda p: p.BatchEasyHardMiner("easy", "semihard"),
-    "pair-margin": lambda p: p.PairMarginMiner(0.2, 0.8),
-    "triplet-margin": lambda p: p.TripletMarginMiner(0.2, "all"),
-    "triplet-margin:difficulty=semi-hard": lambda p: p.TripletMarginMiner(0.2, "semihard"),
-    "angular": lambda p: p.AngularMiner(20),
-    "hdc": lambda p: p.HDCMiner(0.5),
-}
 needs_theirs = pytest.mark.skipif(
     find_spec("pytorch_metric_learning") is None, reason="pytorch-metric-learning is not installed"
 )
@@ -205,10 +195,11 @@ needs_theirs = pytest.mark.skipif(
 def assert_miners_equal(draws: int) -> None:
     from pytorch_metric_learning import miners as theirs
 
-    for spec, create in THEIR_MINERS.items():
-        name, _, settings = spec.partition(":")
-        miner: Any = miners.load(name)(**dict(pair.split("=") for pair in settings.split(",") if pair))
-        other = create(theirs)
+    for spec, create in benchmark.MINERS.items():
+        if spec == "distance-weighted":
+            continue  # random draws
+        name = spec.partition(":")[0]
+        miner, other = benchmark.miner(spec), create(theirs)
         for seed in range(draws):
             embeddings, labels = random_batch(seed)
             selected = as_sets(miner(embeddings, labels))

@@ -30,6 +30,7 @@ class MinerInfo:
     name: str
     summary: str
     rule: str
+    compared: str
     source: str
     settings: tuple[WordSetting, ...]
 
@@ -46,12 +47,13 @@ def describe(name: str) -> MinerInfo:
     if name not in names():
         raise UsageError(f"unknown miner '{name}'", hint=nearest(name, names()))
     tree, miner = source_text.parsed(_FOLDER, name)
-    texts = source_text.sections(ast.get_docstring(tree) or "", ["Rule", "Source"])
+    texts = source_text.sections(ast.get_docstring(tree) or "", ["Rule", "Compared", "Source"])
     meanings = source_text.sections(ast.get_docstring(miner) or "", ["Settings"])["Settings"]
     return MinerInfo(
         name=name,
         summary=texts[""].split("\n")[0].rstrip("."),
         rule=source_text.joined(texts["Rule"]),
+        compared=source_text.joined(texts["Compared"]),
         source=source_text.joined(texts["Source"]),
         settings=tuple(source_text.settings(miner, dict(source_text.items(meanings)))),
     )

@@ -1,6 +1,7 @@
 """Every pair, and so every triplet.
 
 Rule: all positive and all negative pairs.
+Compared: pytorch-metric-learning equal (a loss without a miner); open-metric-learning equal
 Source: Hermans et al., In Defense of the Triplet Loss for Person Re-Identification, 2017 (batch all).
 """
 

@@ -1,6 +1,7 @@
 """Triplets with a wide angle at the negative.
 
 Rule: (a, p, n) with arctan(d_ap / (2 |x_n - (x_a + x_p) / 2|)) > angle.
+Compared: pytorch-metric-learning equal on unit vectors
 Source: Wang et al., Deep Metric Learning with Angular Loss, ICCV 2017, equation 4.
 """
 

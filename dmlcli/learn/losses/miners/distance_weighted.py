@@ -2,6 +2,7 @@
 
 Rule: P(n given a) proportional to the inverse density of d_an on the unit sphere; negatives beyond nonzero_loss_cutoff
     only where an anchor has no nearer one.
+Compared: pytorch-metric-learning differs: other draws
 Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 1 to 3.
 """
 

@@ -2,6 +2,7 @@
 
 Rule: (a, p, n) with p = argmin of d_ap and, among the negatives, n = argmin of d_an (hard), or of d_an over d_an > d_ap
     (semi-hard), or argmax of d_an (easy).
+Compared: pytorch-metric-learning equal
 Source: Xuan et al., Improved Embeddings with Easy Positive Triplet Mining, WACV 2020, sections 3.2 and 3.3.
 """
 

@@ -1,6 +1,7 @@
 """For each anchor its farthest positive and nearest negative.
 
 Rule: argmax over P of d and argmin over N of d, for anchors that have both.
+Compared: pytorch-metric-learning equal; open-metric-learning equal on unit vectors
 Source: Hermans et al., In Defense of the Triplet Loss for Person Re-Identification, 2017, equation 5 (batch hard).
 """
 

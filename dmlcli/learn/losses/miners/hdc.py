@@ -2,6 +2,7 @@
 
 Rule: of all positive pairs the `share` with the largest d, of all negative pairs that with the smallest d; pairs as far
     apart as the last one that is kept are kept too.
+Compared: pytorch-metric-learning differs: it may keep a pair without its reverse
 Source: Yuan et al., Hard-Aware Deeply Cascaded Embedding, ICCV 2017, section 3.2.
 """
 

@@ -1,6 +1,7 @@
 """Pairs that are harder than the hardest of the other kind, less a tolerance.
 
 Rule: positives with s - epsilon < max over N of s, negatives with s + epsilon > min over P of s.
+Compared: pytorch-metric-learning equal
 Source: Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, equations 7 and 8.
 """
 

@@ -1,6 +1,7 @@
 """Pairs beyond a margin: far positives and near negatives.
 
 Rule: positives with d > pos_margin, negatives with d < neg_margin.
+Compared: pytorch-metric-learning equal
 Source: pytorch-metric-learning, PairMarginMiner.
 """
 

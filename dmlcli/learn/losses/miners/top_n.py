@@ -1,6 +1,7 @@
 """For each anchor its farthest positives and nearest negatives.
 
 Rule: the `positives` largest d over P and the `negatives` smallest d over N, for anchors that have both.
+Compared: open-metric-learning equal on unit vectors
 Source: Shabanov et al., OpenMetricLearning, 2021 (its miner of n hard triplets).
 """
 

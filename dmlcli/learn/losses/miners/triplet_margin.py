@@ -1,6 +1,7 @@
 """Triplets of one difficulty.
 
 Rule: with the gap g = d_an - d_ap: all, g <= margin; hard, g <= 0; semi-hard, 0 < g <= margin; easy, g > margin.
+Compared: pytorch-metric-learning equal
 Source: Schroff et al., FaceNet, CVPR 2015, section 3.2.
 """
 
