@@ -17,7 +17,7 @@ from dmlcli.evaluation.protocol import exclusion
 from dmlcli.evaluation.query_results import Floats, QueryResults, evaluate_queries
 from dmlcli.evaluation.reliability import ReliabilityDiagram
 from dmlcli.evaluation.reranked import Reranker, Reranking, seconds_a_query
-from dmlcli.metrics import clusters, confidence
+from dmlcli.metrics import clusters, confidence, consistency, geometry
 from dmlcli.metrics import ranked as of_ranks
 from dmlcli.ranking import block_rows
 from dmlcli.report.eval import Inflation, Reliability
@@ -116,7 +116,9 @@ def measure(
     if missing_as_zero:
         values = _with_zeros(values, missing)
     metrics = confidence.means(values, results.products)
-    metrics |= {name: results.pairs.value(name) if results.pairs else None for name in selection.pairs}
+    metrics |= {name: _of_pairs(results, name) for name in selection.pairs}
+    for name in selection.geometry:
+        metrics[name] = geometry.components_fraction(_vectors(sides.gallery), geometry.explained(name) or 0.0)
     if selection.clusters:
         found = clusters.k_means(_vectors(sides.queries), len(set(results.products)), seed)
         metrics |= clusters.agreement(results.products, found)
@@ -125,6 +127,12 @@ def measure(
     inflation = watch.evidence() if watch else None
     reliability = diagram.result() if diagram else None
     return Evaluation(results, values, ordered, inflation, notes, reranker.made if reranker else [], reliability)
+
+
+def _of_pairs(results: QueryResults, name: str) -> float | None:
+    if name in consistency.NAMES:
+        return results.consistency.value() if results.consistency else None
+    return results.pairs.value(name) if results.pairs else None
 
 
 def values_of(
@@ -178,7 +186,8 @@ def _search(
         product_recall=selection.products,
         product_weight=diagram.product_weight if diagram else 0.0,
         single_shot=selection.single_shot,
-        pairs=bool(selection.pairs),
+        pairs=any(name not in consistency.NAMES for name in selection.pairs),
+        consistency=any(name in consistency.NAMES for name in selection.pairs),
         watch=watch.observe if watch else lambda _: None,
         observe=[one.observe for one in (reranker, diagram) if one],
         seed=seed,

@@ -19,6 +19,7 @@ _FAMILIES = {
     "recall": "Recall",
     "product_recall": "Product Recall",
     "precision": "P",
+    "capped_precision": "Capped P",
     "map": "mAP",
     "cmc": "CMC",
     "cmc_single_shot": "CMC single-shot",

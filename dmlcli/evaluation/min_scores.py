@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dmlcli.errors import UsageError, nearest
-from dmlcli.metrics import clusters, ranked, verification
+from dmlcli.metrics import clusters, consistency, geometry, ranked, verification
 from dmlcli.product_score import RECALL_AT
 
 CATEGORY = ("hit@category", "recall@1_within_category")
@@ -20,7 +20,9 @@ KNOWN = (
     *CATEGORY,
     "cmc_single_shot@K",
     *verification.NAMES,
+    *consistency.NAMES,
     *clusters.NAMES,
+    *geometry.NAMES,
 )
 
 
@@ -35,11 +37,13 @@ class MetricSelection:
     single_shot: list[int] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
+    geometry: list[str] = field(default_factory=list)
 
     @property
     def by_query(self) -> list[str]:
         """Those that have a value for each query, and so an interval."""
-        return [name for name in self.order if name not in self.pairs and name not in self.clusters]
+        others = {*self.pairs, *self.clusters, *self.geometry}
+        return [name for name in self.order if name not in others]
 
 
 def selection(
@@ -64,7 +68,8 @@ def selection(
     names = usual
     if requested == "all":
         names = [*usual, "precision@1", "map", "map@10", "mrr", "minp", "macro_recall@1", "macro_map@r", *CATEGORY]
-        names += ["cmc_single_shot@1", "auc", "eer", *(f"fnmr@fmr={rate}" for rate in _FMR), *clusters.NAMES]
+        names += ["cmc_single_shot@1", "auc", "eer", *(f"fnmr@fmr={rate}" for rate in _FMR), *consistency.NAMES]
+        names += [*clusters.NAMES, "pcf@0.5"]
     elif requested is not None:
         names = [name.strip().lower() for name in requested.split(",") if name.strip()]
     names = list(dict.fromkeys(_ALIASES.get(name, name) for name in [*names, *also]))
@@ -80,7 +85,9 @@ def selection(
             found.category.append(name)
         elif name in clusters.NAMES:
             found.clusters.append(name)
-        elif name in ("auc", "eer") or verification.rate(name) is not None:
+        elif geometry.explained(name) is not None:
+            found.geometry.append(name)
+        elif name in ("auc", "eer", *consistency.NAMES) or verification.rate(name) is not None:
             found.pairs.append(name)
         else:
             _check(name)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dmlcli import progress
 from dmlcli.catalog import Item
+from dmlcli.metrics.consistency import Consistency
 from dmlcli.metrics.verification import Pairs
 from dmlcli.ranking import TIE, Found, Groups, ProductRanks, Similarities, find
 from dmlcli.types import Ranks, Rows, Scores
@@ -28,6 +29,7 @@ class QueryResults:
     wrong_row: Rows
     extra: dict[str, Floats] = field(default_factory=dict)  # metrics that do not follow from ranks
     pairs: Pairs | None = None
+    consistency: Consistency | None = None
 
     @property
     def relevant_at_1(self) -> NDArray[np.bool_]:
@@ -55,6 +57,7 @@ def evaluate_queries(
     product_weight: float = 0.0,
     single_shot: Sequence[int] = (),
     pairs: bool = False,
+    consistency: bool = False,
     watch: Watcher = lambda _: None,
     observe: Sequence[Callable[[Similarities], None]] = (),
     seed: int = 0,
@@ -71,6 +74,7 @@ def evaluate_queries(
         product_weight: of `product_score`, which products are ranked by.
         single_shot: the K of CMC with one random image per product in the gallery, as for CUHK03.
         pairs: whether to count the similarities of all pairs.
+        consistency: whether to count them by product.
         watch: called with what each query found.
         observe: called with all similarities of each query, which they must not change.
         seed: seed of the random draws of `single_shot`.
@@ -86,10 +90,13 @@ def evaluate_queries(
         nothing.copy(),
         np.full(count, -1),
         pairs=Pairs() if pairs else None,
+        consistency=Consistency([item.product for item in query_items]) if consistency else None,
     )
     observe = [*observe]
     if (counted := results.pairs) is not None:
         observe.append(lambda found: counted.add(found.right, found.wrong))
+    if (by_product := results.consistency) is not None:
+        observe.append(lambda found: by_product.add(found.query, found.right, found.wrong))
     if product_recall:
         ranks = ProductRanks([item.product for item in gallery_items], product_weight)
         observe.append(_ProductRecall(ranks, product_recall, count, results.extra).observe)

@@ -3,11 +3,12 @@
 ranked        Recall@K, MAP@R, precision and so on, from ranks
 confidence    means over queries, and bootstrap intervals over products
 verification  auc, eer, fnmr@fmr, from pairs
+consistency   opis: whether one threshold suits all products
 clusters      NMI, AMI and F1 of a clustering
 geometry      how many directions embeddings use, and how tight products are
 
 Nothing in `ranked` and `confidence` sees a vector: a ranking is the sorted list of ranks (from 1) at which a query's
-relevant images came. `verification`, `clusters` and `geometry` measure what ranks do not show.
+relevant images came. `verification`, `consistency`, `clusters` and `geometry` measure what ranks do not show.
 """
 
 from dmlcli.metrics.confidence import Interval, Values, interval95, intervals95, mean

@@ -1,11 +1,40 @@
 """Geometry of embeddings: number of directions in use, and distances within and between products."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+NAMES = ("pcf@V",)
 _BLOCK = 8192  # rows in double precision at once
+
+
+def explained(name: str) -> float | None:
+    """Return the share of the variance in a name like pcf@0.5; None where the name is another.
+
+    >>> explained("pcf@0.5"), explained("auc")
+    (0.5, None)
+    """
+    found = re.fullmatch(r"pcf@(0?\.\d+)", name)
+    return float(found[1]) if found else None
+
+
+def components_fraction(vectors: NDArray[np.float32], share: float) -> float | None:
+    """Return how many principal components hold more than a share of the variance, as a fraction of D.
+
+    Args:
+        vectors: (N, D).
+        share: of the variance, in (0, 1).
+
+    Source: open-metric-learning, `calc_pcf`.
+    """
+    variance = _spectrum(vectors, vectors.mean(axis=0, dtype=np.float64))
+    if not variance.sum() > 1e-12:
+        return None
+    held = np.cumsum(variance) / variance.sum()
+    components = int(np.searchsorted(held, share, side="right")) + 1
+    return components / int(vectors.shape[1])
 
 
 def shape(vectors: NDArray[np.float32], products: Sequence[str]) -> dict[str, float | int | None]:

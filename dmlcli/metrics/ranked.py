@@ -32,6 +32,17 @@ def precision_at(k: int, ranks: Ranks) -> float:
     return float(np.count_nonzero(ranks <= k) / k)
 
 
+def capped_precision_at(k: int, ranks: Ranks) -> float:
+    """Return the share of relevant images among the first k, divided by the most that is possible, min(k, R) / k.
+
+    Source: open-metric-learning, where this is `precision@k`.
+
+    >>> [round(capped_precision_at(k, np.array([1, 3, 6])), 4) for k in (1, 2, 3, 6)]
+    [1.0, 0.5, 0.6667, 1.0]
+    """
+    return float(np.count_nonzero(ranks <= k) / min(k, len(ranks)))
+
+
 def r_precision(ranks: Ranks) -> float:
     """Return the share of relevant images among the first R.
 
@@ -96,6 +107,7 @@ _AT: dict[str, Callable[[int, Ranks], float]] = {
     "recall": recall_at,
     "cmc": recall_at,
     "precision": precision_at,
+    "capped_precision": capped_precision_at,
     "map": average_precision_at,
 }
 _WHOLE: dict[str, tuple[Callable[[Ranks], float], Callable[[int, int], int]]] = {

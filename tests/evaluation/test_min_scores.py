@@ -16,6 +16,7 @@ def test_usual_metrics_and_named_ones() -> None:
         "precision@1", "recall@2", "nmi", "eer", "hit@category", "cmc_single_shot@5", "mrr",
     )  # fmt: skip
     assert (found.ranked, found.clusters, found.pairs) == (["precision@1", "recall@2", "mrr"], ["nmi"], ["eer"])
+    assert selection("opis,pcf@0.9").by_query == []
     assert found.single_shot == [5] and "nmi" not in found.by_query and "hit@category" in found.by_query
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dmlcli.metrics import geometry
 from dmlcli.metrics.geometry import shape
 from tests.conftest import make_embeddings
 
@@ -52,3 +53,13 @@ def test_directions_and_decay_of_fewer_rows_than_directions_and_of_more(n: int) 
     for percent in (50, 90, 99):
         expected = 1 + int(np.argmax(np.cumsum(variance) >= percent / 100 * variance.sum()))
         assert found[f"directions{percent}"] == expected
+
+
+def test_the_fraction_of_components_that_hold_more_than_a_share() -> None:
+    assert geometry.components_fraction(np.eye(4, 10, dtype=np.float32), 0.5) == 0.2  # as open-metric-learning has it
+    rows = np.random.default_rng(0).normal(size=(300, 8)) * [4, 3, 2, 1, 1, 1, 1, 1]
+    held = np.linalg.eigvalsh(np.cov(rows.T))[::-1].cumsum()
+    for share in (0.1, 0.5, 0.9, 0.99):
+        expected = next(count for count in range(1, 9) if held[count - 1] / held[-1] > share) / 8
+        assert geometry.components_fraction(rows.astype(np.float32), share) == expected
+    assert geometry.components_fraction(np.ones((5, 3), np.float32), 0.5) is None

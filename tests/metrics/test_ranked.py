@@ -19,6 +19,8 @@ SECOND = np.array([2, 3])  # relevance 0,1,1
         ("recall@2", 1, 1),
         ("precision@1", 1, 0),
         ("precision@4", 2 / 4, 2 / 4),
+        ("capped_precision@4", 2 / 3, 1),
+        ("capped_precision@1", 1, 0),
         ("r_precision", 2 / 3, 0.5),
         ("map@r", (1 + 2 / 3) / 3, 0.25),
         ("map", (1 + 2 / 3 + 3 / 6) / 3, (1 / 2 + 2 / 3) / 2),
