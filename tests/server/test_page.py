@@ -137,6 +137,7 @@ def test_the_object_of_a_cluttered_photo_is_found(page: "Page", server: Running,
     choose(page, tmp_path / "shelf.jpg")
     found = server.search(tmp_path / "shelf.jpg", crop="auto")
     assert found["crop"] is not None
+    assert page.locator("#unsure").is_hidden() or "“Find the object”" in text(page, "#unsure")
     assert searched(page, lambda: page.click("#find"))["crop"] == ["auto"]
     assert products(page) == names(found)
     box, frame = page.locator("#box").bounding_box(), page.locator("#canvas").bounding_box()

@@ -83,7 +83,8 @@ function showWords({answer, error, name}, waits) {
 function doubt({hits: [first], match}) {
   const share = match < 0.01 ? 'less than 1\u00a0%' : percent(match);
   const note = first.confidence === null ? '' : ' The percentages below assume that the catalog has it.';
-  return `The catalog may not have this product: the first hit is right with a probability of ${share}.${note}`;
+  const advice = byId('find').hidden ? '' : ' If the photo shows other things, too, choose “Find the object”.';
+  return `The catalog may not have this product: the first hit is right with a probability of ${share}.${note}${advice}`;
 }
 
 function showError(error) {
