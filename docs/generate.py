@@ -22,6 +22,7 @@ COMMANDS = (
     "query",
     "eval",
     "compare",
+    "sweep",
     "doctor",
     "duplicates",
     "losses",

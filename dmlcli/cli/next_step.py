@@ -10,7 +10,7 @@ from typing import Any
 
 # Patterns are text, so that they are compiled when a hint is printed and not before each query.
 _COMMAND = (
-    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|duplicates|models|status)\b"
+    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|sweep|duplicates|models|status)\b"
     r"(?P<rest>.*?)(?=\bdmlcli |;|$)"
 )
 _OF_TABLES = (
@@ -62,7 +62,7 @@ def _completed(found: re.Match[str]) -> str:
 
     command, rest = found["command"], found["rest"]
     added = [word for option, value in _options(command) if not _names(option, rest) for word in (option, value)]
-    if _command in ("train", "compare") and "catalog" in _typed and "CATALOG" in rest:
+    if _command in ("train", "compare", "sweep") and "catalog" in _typed and "CATALOG" in rest:
         rest = rest.replace("CATALOG", shlex.quote(_typed["catalog"]))
         names = [*_OF_TABLES, *(_OF_NETWORKS if (_command, command) == ("compare", "train") else ())]
         added += [word for name in names if name in _typed for word in (f"--{name.replace('_', '-')}", _typed[name])]
