@@ -277,13 +277,15 @@ def _embedded(
     Raises:
         CannotRun: too much of the index is gone.
     """
-    from dmlcli import embeddings, indexes, storage
+    from dmlcli import cached_features, embeddings, indexes, storage
     from dmlcli.encoder import Encoder, find_or_make_model
 
     made_by = find_or_make_model(model, place, photos, encoder)
     with storage.only_writer(place.embeddings):
+        known = place.known()
+        known = [*known, *cached_features.known(made_by, place, views, known)]
         computed = Encoder(made_by, views, device=encoder.device, provider=encoder.provider).embed_catalog(
-            photos, place.known(), keep_at=place.embeddings, trusting=update
+            photos, known, keep_at=place.embeddings, trusting=update
         )
         if there is not None:
             try:
