@@ -104,6 +104,17 @@ def _count(study: Path) -> int:
         return int(count)
 
 
+def test_a_budget_leaves_time_for_the_held_out_photos(
+    swept: tuple[Path, SweepReport], shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No trial begins that would not: here, where trials take long, none beside those that are done."""
+    workspace, before = swept
+    copy = tmp_path / "workspace"
+    shutil.copytree(workspace, copy)
+    monkeypatch.setattr("dmlcli.learn.sweep.run._reserve", lambda study: 1e6)
+    assert len(sweep(shop, copy, 50, budget="10m").trials) == len(before.trials)
+
+
 def test_mistakes_are_answered_before_the_work(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

@@ -27,7 +27,7 @@ from dmlcli.workspace import Workspace
 
 RECIPE = "recipe.toml"
 _WARMUP = 4  # a trial can be pruned after this part (1/4) of the epochs of the first fold
-_ASSESSED = 3.0  # time of training by a recipe once more, in trials: a margin
+_ASSESSED = 3.0  # time of training by a recipe on the whole part of the search, in trials
 _LOAD = 8.0  # seconds, as first guesses: of torch, weights, and the graph of the frozen backbone
 _PHOTO, _TRIAL, _TRIAL_PHOTO = 0.012, 2.0, 2e-3  # of a photo in the backbone; of a trial, and of each photo in it
 
@@ -132,7 +132,7 @@ def _drawn(study: Study, most: int, time_budget: TimeBudget) -> Iterator[Trial]:
 def _reserve(study: Study) -> float:
     """Return the seconds that another trial and what follows it may take; 0 before the first."""
     done = [one.seconds for one in study.trials()]
-    return statistics.median(done) + 2 * _ASSESSED * max(done) if done else 0.0
+    return statistics.median(done) + 2 * _ASSESSED * statistics.mean(done) if done else 0.0
 
 
 def _run(study: Study, nested: NestedFolds, trial: Trial) -> float | None:
