@@ -4,7 +4,7 @@ What the search never sees is half of the products, and of the other products th
 The result is trained on the rest as `train --tune head` does it, so that its score says what `train --recipe` will do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dmlcli import metrics
-from dmlcli.catalog import TrainingSplit
+from dmlcli.catalog import Item, TrainingSplit
 from dmlcli.embeddings import Vectors
 from dmlcli.errors import CatalogError
 from dmlcli.held_out_scores import ALL, METRICS, score_difference
@@ -23,7 +23,7 @@ from dmlcli.learn.sweep.poolings import with_pooling
 from dmlcli.learn.training import refit
 from dmlcli.learn.training.candidate import FROZEN, frozen_candidate, select
 from dmlcli.learn.training.epochs import GradientTraining
-from dmlcli.learn.validation.folds import ValidationSplit, half_split, validation_splits
+from dmlcli.learn.validation.folds import Search, ValidationSplit, half_split, validation_splits
 from dmlcli.learn.validation.head_selection import FoldScores, initial_network, new_head, solve
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
 from dmlcli.learn.validation.scoring import Searches
@@ -33,6 +33,7 @@ from dmlcli.report.models_diff import ScoreDifference
 
 Report = Callable[[int, float], None]
 _CPU = torch.device("cpu")  # heads are trained on it
+_LEAST_PRODUCTS = 4  # with photos for validation, in each part
 _OF_EPOCHS = 0.01  # share of the best epoch in a score, where training keeps another candidate
 _KINDS = {"layernorm": "layernorm"}  # heads whose LDA head is their own; the others start from the linear one
 
@@ -65,10 +66,11 @@ class NestedFolds:
         Raises:
             CatalogError: too few products.
         """
-        self.outer: ValidationSplit = half_split(data.photos.items, data.split, base.seed)
-        self.searches = Searches([item.product for item in data.photos.items], self.outer.searches)
-        self._all = replace(data, split=TrainingSplit(self.outer.fit, []))
-        self.inner = splits = validation_splits(data.photos.items, self._all.split, base.purpose, base.seed)
+        items = data.photos.items
+        self.outer, given = _shared(items, data.split, half_split(items, data.split, base.seed))
+        self.searches = Searches([item.product for item in items], self.outer.searches)
+        self._all = replace(data, split=TrainingSplit(self.outer.fit, given))
+        self.inner = splits = validation_splits(items, self._all.split, base.purpose, base.seed)
         if data.uses_synthetic_queries or not splits or (base.purpose == "both" and "unseen" not in splits[0].searches):
             raise CatalogError(
                 "sweep holds photos out twice, which needs at least 16 products with two images each",
@@ -180,6 +182,29 @@ class NestedFolds:
         """Return the frozen backbone with a head."""
         extractor = self._all.backbone.feature_extractor
         return Network(extractor.backbone, head, extractor.image, pooling=extractor.pooling, mirror=self._all.mirror)
+
+
+def _shared(items: Sequence[Item], split: TrainingSplit, outer: ValidationSplit) -> tuple[ValidationSplit, list[int]]:
+    """Return the outer part without the photos that the search validates with, and these photos.
+
+    Where a catalog has photos for validation (split val), those of every second product of the search go to it: other
+    photos that it could hold out are often of the same series as those that are fitted on, and say less.
+
+    Args:
+        items: the images.
+        split: of the whole catalog.
+        outer: half of the products.
+    """
+    fitted = {items[row].product for row in outer.fit}
+    given = [row for row in split.validation if items[row].product in fitted]
+    products = sorted({items[row].product for row in given})
+    if len(products) < 2 * _LEAST_PRODUCTS or "seen" not in outer.searches:
+        return outer, []
+    own = {*products[::2]}
+    seen = outer.searches["seen"]
+    left = [row for row in seen.queries if items[row].product not in own]
+    searches = {**outer.searches, "seen": Search(left, seen.gallery)}
+    return replace(outer, searches=searches), [row for row in given if items[row].product in own]
 
 
 def _cut(largest: BlendHead, head: BlendHead, fold: Fold) -> BlendHead:

@@ -26,6 +26,7 @@ from dmlcli.report.sweep import SweepReport, decide
 from dmlcli.workspace import Workspace
 
 RECIPE = "recipe.toml"
+_VERSION = 1  # of how photos are divided and recipes scored; another one begins another sweep
 _WARMUP = 4  # a trial can be pruned after this part (1/4) of the epochs of the first fold
 _ASSESSED = 3.0  # time of training by a recipe on the whole part of the search, in trials
 _LOAD = 8.0  # seconds, as first guesses: of torch, weights, and the graph of the frozen backbone
@@ -100,7 +101,7 @@ def _identity(data: TrainingData, space: Space, method: Method) -> str:
     for item, state in zip(data.plain.items, data.plain.states, strict=True):
         row = (state.digest, item.product, item.category, item.split, item.source)
         digest.update("\0".join(map(str, row)).encode("utf-8", "surrogateescape"))
-    settings = (to_toml(space.base), space.losses, sorted(space.fixed), space.poolings, method)
+    settings = (_VERSION, to_toml(space.base), space.losses, sorted(space.fixed), space.poolings, method)
     digest.update(repr(settings).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

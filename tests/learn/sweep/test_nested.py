@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dmlcli.catalog import TrainingSplit
 from dmlcli.errors import CatalogError
 from dmlcli.learn.networks import descriptor
 from dmlcli.learn.networks.backbone import feature_dim
@@ -35,6 +36,22 @@ def test_no_photo_and_no_product_that_scores_the_result_is_in_the_search(nested:
     assert inner <= {*nested.outer.fit} and not inner & {*seen.queries, *unseen.queries, *unseen.gallery}
     assert not {items[row].product for row in inner} & {items[row].product for row in unseen.queries}
     assert len({items[row].product for row in unseen.queries}) == 12
+
+
+def test_photos_for_validation_are_shared_by_products(tmp_path: Path) -> None:
+    """Split val: every second product of the search validates it, and the photos of the others score the result."""
+    data = gathered(tmp_path, 24)
+    every = range(len(data.photos.items))
+    validation = [row for row in every if row % 6 > 3]
+    split = TrainingSplit([row for row in every if row % 6 <= 3], validation)
+    nested, items = NestedFolds(replace(data, split=split), BASE, 8), data.photos.items
+    given, outer = nested._all.split.validation, nested.outer.searches["seen"].queries
+    assert {*given} <= {*validation} and {*outer} <= {*validation} and not {*given} & {*outer}
+    for rows in (given, outer):
+        assert len({items[row].product for row in rows}) == 6
+    assert not {items[row].product for row in given} & {items[row].product for row in outer}
+    used = {row for one in nested.inner for s in one.searches.values() for row in (*s.queries, *s.gallery)}
+    assert {*given} & used and not {*outer} & used
 
 
 def test_a_score_and_a_result_do_not_depend_on_the_photos_of_the_other_part(tmp_path: Path) -> None:
