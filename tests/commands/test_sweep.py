@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 import dmlcli
 from dmlcli.errors import CannotRun, CatalogError, UsageError
 from dmlcli.learn.recipe_files import resolve
+from dmlcli.learn.sweep.nested import NestedFolds
 from dmlcli.report import schema
 from dmlcli.report.models_diff import ScoreDifference
 from dmlcli.report.sweep import SweepReport, decide
@@ -113,6 +114,26 @@ def test_a_budget_leaves_time_for_the_held_out_photos(
     shutil.copytree(workspace, copy)
     monkeypatch.setattr("dmlcli.learn.sweep.run._reserve", lambda study: 1e6)
     assert len(sweep(shop, copy, 50, budget="10m").trials) == len(before.trials)
+
+
+@pytest.mark.parametrize("moment", ["score", "assess"])
+def test_an_interrupted_sweep_names_what_is_kept(
+    swept: tuple[Path, SweepReport], shop: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    workspace, before = swept
+    copy = tmp_path / "workspace"
+    shutil.copytree(workspace, copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(NestedFolds, moment, interrupted)
+        trials = 4 if moment == "score" else 3
+        found = cli("sweep", shop, *FAST, "--losses", "proxy-anchor,triplet", "-w", copy, "--trials", trials)
+    assert found.code == 130 and "trials are kept" in found.err
+    assert "run the same command again to continue" in found.err
+    again = sweep(shop, copy, 4)
+    assert len(again.trials) == len(before.trials) + 1 and not list(copy.glob("sweeps/*/trial-*.lock"))
 
 
 def test_mistakes_are_answered_before_the_work(

@@ -26,6 +26,7 @@ from dmlcli.report.sweep import SweepReport, decide
 from dmlcli.workspace import Workspace
 
 RECIPE = "recipe.toml"
+_AGAIN = "run the same command again to continue"
 _VERSION = 1  # of how photos are divided and recipes scored; another one begins another sweep
 _WARMUP = 4  # a trial can be pruned after this part (1/4) of the epochs of the first fold
 _ASSESSED = 3.0  # time of training by a recipe on the whole part of the search, in trials
@@ -76,10 +77,11 @@ def sweep(
     folder = workspace.sweeps / _identity(data, space, method)
     nested = NestedFolds(data, base, space.largest_dim, folder)
     study = Study(folder, space, method, warmup=max(1, base.epochs // _WARMUP))
-    progress.stage("trials")
-    _run_trials(study, nested, trials, time_budget)
-    progress.stage("held-out photos")
-    report = _report(study, nested, space, data, output or folder / RECIPE)
+    with interrupts.keeping("the trials are kept", _AGAIN):
+        progress.stage("trials")
+        _run_trials(study, nested, trials, time_budget)
+        progress.stage("held-out photos")
+        report = _report(study, nested, space, data, output or folder / RECIPE)
     progress.stage("")
     return replace(
         report,
@@ -114,7 +116,7 @@ def _run_trials(study: Study, nested: NestedFolds, most: int, time_budget: TimeB
     best = _best_score(study)
     for trial in progress.track(_drawn(study, most, time_budget), "trials", total=max(0, most - before)):
         kept = f"{len(study.trials())} trials are kept"
-        with interrupts.keeping(kept, "run the same command again to continue"):
+        with interrupts.keeping(kept, _AGAIN):
             score = _run(study, nested, trial)
         if score is not None and (best is None or score > best):
             best = score
