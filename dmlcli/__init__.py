@@ -18,6 +18,7 @@ __all__ = [
     "query",
     "serve",
     "status",
+    "sweep",
     "train",
 ]
 

@@ -6,6 +6,7 @@ the new one, and `models/` keeps the model of either.
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dmlcli import cached_features, indexes, model_history, progress, storage
 from dmlcli import embeddings as stored
-from dmlcli import indexes, model_history, storage
 from dmlcli.catalog import Catalog
 from dmlcli.embeddings import Embeddings, open_embeddings
 from dmlcli.encoder import Encoder
@@ -23,6 +24,8 @@ from dmlcli.indexes import Index, IndexRequirements
 from dmlcli.model import Model
 from dmlcli.report.skipped import Skipped
 from dmlcli.workspace import Workspace
+
+_TIMED, _WORTH_AN_ESTIMATE = 32, 100  # photos that tell how long all take, and the least number of all
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class SwitchResult:
     skipped: Sequence[Skipped]
     replaced: Path | None
     fresh: int = 0  # images that were embedded; the vectors of the others were known
+    from_features: int = 0  # images whose vectors the head made of cached features
 
 
 def switch(
@@ -71,8 +75,9 @@ def switch(
 def use(model: Model, workspace: Workspace) -> SwitchResult:
     """Return to a model in `models/`: index the same images with it, then make it the current one.
 
-    The index keeps its kind. It is left alone where it was made by this model already, or not from the embeddings in
-    the workspace; then it goes on using the model that made it.
+    Vectors that are not known are made of cached features where the backbone is the one that these are of; photos are
+    read only for what is left. The index keeps its kind. It is left alone where it was made by this model already, or
+    not from the embeddings in the workspace; then it goes on using the model that made it.
 
     Args:
         model: in `models/`.
@@ -81,18 +86,18 @@ def use(model: Model, workspace: Workspace) -> SwitchResult:
     Raises:
         CannotRun: an image that must be embedded cannot be read; nothing is changed.
     """
-    embeddings, fresh = None, 0
+    embeddings, fresh, from_features = None, 0, 0
     with _locked(workspace, workspace.model, index=True):
         there = _index_of(workspace)
         indexed = _indexed(workspace, there)
         if there is not None and indexed is not None and there.model != model.record.fingerprint:
-            embeddings, fresh = _embedded(model, indexed, workspace)
+            embeddings, fresh, from_features = _embedded(model, indexed, workspace)
             kind = there.record.kind if there.record.why == "requested" else None
             requirements = IndexRequirements(kind, there.record.target)
             _reindex(workspace, embeddings, workspace.model, requirements)
         replaced = model_history.place(workspace.models, model, workspace.model)
     prune(workspace, model)
-    return SwitchResult(embeddings, (), replaced, fresh)
+    return SwitchResult(embeddings, (), replaced, fresh, from_features)
 
 
 def prune(workspace: Workspace, *in_use: Model) -> None:
@@ -135,12 +140,18 @@ def _reindex(workspace: Workspace, embeddings: Embeddings, model: Path, requirem
     indexes.build(workspace.index, embeddings, model, requirements)
 
 
-def _embedded(model: Model, indexed: Embeddings, workspace: Workspace) -> tuple[Embeddings, int]:
-    """Return the embeddings of indexed images by another model, and how many had to be computed."""
+def _embedded(model: Model, indexed: Embeddings, workspace: Workspace) -> tuple[Embeddings, int, int]:
+    """Return the embeddings of indexed images by another model, how many were computed, and how many from features."""
     fingerprint = model.record.fingerprint
     found = [_embeddings_in(folder) for folder in (workspace.embeddings, workspace.embedded / fingerprint)]
     kept = [one for one in found if one and (one.model, one.views) == (fingerprint, indexed.views)]
     place = {state.digest: (one, row) for one in kept for row, state in enumerate(one.states)}
+    lacking = {state.digest for state in indexed.states} - place.keys()
+    reason = ""
+    if lacking and not indexed.views:
+        made, reason = cached_features.embed_cached(model, workspace, lacking)
+        place |= {state.digest: (made, row) for row, state in enumerate(made.states)} if made else {}
+    from_features = sum(state.digest in lacking and state.digest in place for state in indexed.states)
     rest = [row for row, state in enumerate(indexed.states) if state.digest not in place]
     vectors = np.empty((len(indexed.items), model.record.dim), np.float32)
     for row, state in enumerate(indexed.states):
@@ -149,18 +160,27 @@ def _embedded(model: Model, indexed: Embeddings, workspace: Workspace) -> tuple[
             vectors[row] = of.vectors[known_row]
     states = list(indexed.states)
     if rest:
-        computed = _embed_rest(model, indexed.take(rest), len(indexed.items), workspace)
+        computed = _embed_rest(model, indexed.take(rest), len(indexed.items), workspace, reason)
         vectors[rest] = computed.vectors
         for row, state in zip(rest, computed.states, strict=True):
             states[row] = state
-    return replace(indexed, states=states, vectors=vectors, model=fingerprint), len(rest)
+    return replace(indexed, states=states, vectors=vectors, model=fingerprint), len(rest), from_features
 
 
-def _embed_rest(model: Model, rest: Embeddings, count: int, workspace: Workspace) -> Embeddings:
-    """Embed those of `count` indexed images whose vectors are not known; raises CannotRun if one cannot be read."""
+def _embed_rest(model: Model, rest: Embeddings, count: int, workspace: Workspace, reason: str) -> Embeddings:
+    """Embed those of `count` indexed images whose vectors are not known; raises CannotRun if one cannot be read.
+
+    Args:
+        model: that embeds.
+        rest: the images, with vectors by another model.
+        count: of all indexed images.
+        workspace: keeps what is computed until an interruption.
+        reason: why cached features are not used.
+    """
     encoder, failures = Encoder(model, rest.views, device="auto"), ""
     try:
-        computed = encoder.embed_catalog(Catalog(rest.root, rest.items), [], keep_at=workspace.embeddings)
+        few = _first(encoder, rest, reason)
+        computed = encoder.embed_catalog(Catalog(rest.root, rest.items), few, keep_at=workspace.embeddings)
         if not computed.skipped:
             return computed.embeddings
         first = computed.skipped[0]
@@ -173,6 +193,19 @@ def _embed_rest(model: Model, rest: Embeddings, count: int, workspace: Workspace
         f"{failures}; the model was not changed",
         hint=f"restore them, or index what is left: dmlcli index CATALOG --model {model.folder}",
     )
+
+
+def _first(encoder: Encoder, rest: Embeddings, reason: str) -> list[Embeddings]:
+    """Embed a few of many photos, and say how long all of them take; return what was embedded."""
+    if len(rest.items) < _WORTH_AN_ESTIMATE:
+        return []
+    started = time.monotonic()
+    few = encoder.embed_catalog(Catalog(rest.root, rest.items[:_TIMED]), []).embeddings
+    seconds = (time.monotonic() - started) / _TIMED * len(rest.items)
+    why = f", because {reason}" if reason else ""
+    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    progress.note(f"{len(rest.items)} photos must be embedded again{why}: about {duration}")
+    return [few]
 
 
 def _indexed(workspace: Workspace, there: Index | None) -> Embeddings | None:

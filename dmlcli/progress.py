@@ -10,6 +10,7 @@ listener that draws the bar and writes to stderr.
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -88,6 +89,13 @@ class Silent:
         pass
 
 
+class _Muted(Silent):
+    """The listener of work that is done many times."""
+
+    def warn(self, message: str) -> None:
+        pass
+
+
 class _Times:
     """How long each stage has taken."""
 
@@ -110,6 +118,17 @@ def listen(listener: Listener) -> None:
     """Install the listener that hears everything from now on."""
     global _listener
     _listener = listener
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Inside, nothing is reported: for work whose caller reports it, such as one of many trainings."""
+    global _listener
+    before, _listener = _listener, _Muted()
+    try:
+        yield
+    finally:
+        _listener = before
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -65,6 +65,11 @@ class Workspace:
         """The training runs, each in a folder of its own."""
         return self.folder / "runs"
 
+    @property
+    def sweeps(self) -> Path:
+        """The searches for a better recipe, each in a folder of its own."""
+        return self.folder / "sweeps"
+
     def features(self, fingerprint: str, view: str) -> Path:
         """Return the path of the cached features of one view and one frozen backbone."""
         return self.folder / "features" / f"{fingerprint}-{view}"

@@ -24,6 +24,7 @@ COMMANDS = (
     "query",
     "eval",
     "compare",
+    "sweep",
     "doctor",
     "duplicates",
     "losses",

@@ -32,6 +32,7 @@ from dmlcli.report.models_use import ModelsUseReport
 from dmlcli.report.query import Answer, QueryReport
 from dmlcli.report.serve import ServeReport
 from dmlcli.report.status import StatusReport
+from dmlcli.report.sweep import SweepReport
 from dmlcli.report.train import TrainReport
 from dmlcli.report.train_plan import PlanReport
 
@@ -57,6 +58,7 @@ RECORDS: dict[str, tuple[type, str]] = {
     "query_line": (Answer, "A line of dmlcli query --format jsonl"),
     "serve": (ServeReport, "dmlcli serve --format json, when the server ends"),
     "status": (StatusReport, "dmlcli status --format json"),
+    "sweep": (SweepReport, "dmlcli sweep --format json"),
     "train": (TrainReport, "dmlcli train --format json"),
     "train_plan": (PlanReport, "dmlcli train --dry-run --format json"),
 }

@@ -79,3 +79,15 @@ def test_a_terminal_is_warned_once_of_the_same(capfd: pytest.CaptureFixture[str]
     for message in ("mind the gap", "mind the gap", "mind the dog"):
         report.warn(message)
     assert capfd.readouterr().err == "dmlcli: warning: mind the gap\ndmlcli: warning: mind the dog\n"
+
+
+def test_muted_work_is_not_heard_and_its_loops_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    monkeypatch.setattr(progress, "_listener", heard)
+    with pytest.raises(ZeroDivisionError), progress.muted():
+        assert list(progress.track([1, 2], "loop")) == [1, 2]
+        progress.note("quiet")
+        progress.warn("quiet")
+        raise ZeroDivisionError
+    progress.note("loud")
+    assert heard.report == [("note", "loud")]

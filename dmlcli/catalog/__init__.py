@@ -11,6 +11,7 @@ cells        what image and product cells mean
 numbers      which columns are numbers
 shards       tar files of samples
 official/    benchmark data sets, one file each
+union        several catalogs as one
 splits       which images are fitted on, and which validate
 """
 
@@ -20,6 +21,7 @@ from dmlcli.catalog.folders import find_images
 from dmlcli.catalog.official import benchmark_of
 from dmlcli.catalog.open import open_catalog
 from dmlcli.catalog.splits import TrainingSplit, split_for_training
+from dmlcli.catalog.union import open_catalogs
 from dmlcli.types import Box
 
 __all__ = [
@@ -36,5 +38,6 @@ __all__ = [
     "benchmark_of",
     "find_images",
     "open_catalog",
+    "open_catalogs",
     "split_for_training",
 ]

@@ -16,6 +16,7 @@ _FORMATS: dict[str, Any] = {
     "index": _PLAIN,
     "eval": Literal["table", "json", "csv", "markdown", "latex"],
     "compare": _PLAIN,
+    "sweep": _PLAIN,
     "losses": _PLAIN,
     "backbones": Literal["table", "tsv", "json"],
     "models": _PLAIN,
@@ -27,8 +28,8 @@ _FORMATS: dict[str, Any] = {
 }
 COMMANDS = tuple(_FORMATS)  # in the order of the help
 _LISTS_PATHS = ("query", "duplicates")
-_DECODES = ("train", "embed", "index", "eval", "compare", "query", "serve", "doctor")
-_TAKES_TIME = ("train", "embed", "index", "eval", "compare", "doctor", "duplicates")
+_DECODES = ("train", "embed", "index", "eval", "compare", "sweep", "query", "serve", "doctor")
+_TAKES_TIME = ("train", "embed", "index", "eval", "compare", "sweep", "doctor", "duplicates")
 _SHARES = ("train", "embed")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 # Patterns are text, so that they are compiled when a hint is printed and not before each query.
 _COMMAND = (
-    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|duplicates|models|status)\b"
+    r"\bdmlcli (?P<command>train|embed|index|query|eval|compare|sweep|duplicates|models|status)\b"
     r"(?P<rest>.*?)(?=\bdmlcli |;|$)"
 )
 _OF_TABLES = (
@@ -27,6 +27,7 @@ _ADDRESS = r"milvuss?:"
 _command = ""
 _typed: dict[str, str] = {}
 _words: list[str] = []
+_catalogs: list[str] = []  # what CATALOG stands for
 
 
 def remember(command: str, options: Mapping[str, Any], words: Sequence[str]) -> None:
@@ -42,6 +43,11 @@ def remember(command: str, options: Mapping[str, Any], words: Sequence[str]) -> 
     _typed.clear()
     _typed.update({name: str(value) for name, value in options.items() if isinstance(value, str) or _is_path(value)})
     _typed.update({name: str(value) for name, value in options.items() if name == "dim" and value is not None})
+    given = options.get("catalog")
+    several = given if isinstance(given, list) else [given] if isinstance(given, str) or _is_path(given) else []
+    _catalogs[:] = [*map(str, several), *(["--merge-products"] if options.get("merge_products") else [])]
+    if several:
+        _typed["catalog"] = str(several[0])
     _words[:] = words
 
 
@@ -62,8 +68,8 @@ def _completed(found: re.Match[str]) -> str:
 
     command, rest = found["command"], found["rest"]
     added = [word for option, value in _options(command) if not _names(option, rest) for word in (option, value)]
-    if _command in ("train", "compare") and "catalog" in _typed and "CATALOG" in rest:
-        rest = rest.replace("CATALOG", shlex.quote(_typed["catalog"]))
+    if _command in ("train", "compare", "sweep") and "catalog" in _typed and "CATALOG" in rest:
+        rest = rest.replace("CATALOG", shlex.join(_catalogs))
         names = [*_OF_TABLES, *(_OF_NETWORKS if (_command, command) == ("compare", "train") else ())]
         added += [word for name in names if name in _typed for word in (f"--{name.replace('_', '-')}", _typed[name])]
     return " ".join([f"dmlcli {command}", shlex.join(added)]) + rest if added else f"dmlcli {command}{rest}"

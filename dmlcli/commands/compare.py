@@ -1,6 +1,5 @@
 """dmlcli compare: which loss, or which backbone, suits my photos?"""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,12 +99,13 @@ def _losses(
     from dmlcli.learn import losses as known
     from dmlcli.learn.recipe import overrides
     from dmlcli.learn.recipe_files import resolve
+    from dmlcli.learn.sweep.space import split_specs
     from dmlcli.learn.validation.folds import half_split
 
     recipe = resolve(None, {"epochs": _EPOCHS} | overrides(settings))
     listed = ",".join(names(losses or "all", "losses"))
     alone = [name for name in known.names() if known.describe(name).family != "regularizer"]
-    specs = alone if listed == "all" else re.split(r",(?=[\d.*]*[a-z][a-z-]*(?:[:+,]|$))", listed)
+    specs = alone if listed == "all" else split_specs(listed)
     for spec in specs:
         known.parse(spec)
     catalog = photos()

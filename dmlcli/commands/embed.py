@@ -57,7 +57,7 @@ def embed(
 
         find photos -name '*.jpg' | dmlcli embed --files-from - -o photos.parquet
     """
-    from dmlcli import embeddings, prefetch, storage
+    from dmlcli import cached_features, embeddings, prefetch, storage
     from dmlcli.catalog import Columns
     from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
     from dmlcli.learn.backbone_table import resolve_need
@@ -86,6 +86,7 @@ def embed(
             _follow(encoder, photos, place, kept_at)
     with storage.only_writer(kept_at):
         known = place.known(kept_at)
+        known = [*known, *cached_features.known(chosen, place, encoder.views, known)]
         if dist_env.world() > 1:
             encoder.embed_part(photos, known, kept_at)
         computed = _from_stdin(encoder) if inputs == ["-"] else encoder.embed_catalog(photos, known, kept_at)

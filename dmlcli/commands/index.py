@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options, progress
+from dmlcli.arguments import names
 from dmlcli.errors import CannotRun, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def index(
-    catalog: options.CatalogOrEmbeddings = None,
+    catalog: options.CatalogsOrEmbeddings = None,
     *,
     update: options.Update = False,
     prune: options.Prune = False,
@@ -48,6 +49,7 @@ def index(
     source_column: options.SourceColumn = None,
     box_column: options.BoxColumn = None,
     root: options.Root = None,
+    merge_products: options.MergeProducts = False,
     strict: options.Strict = False,
 ) -> "IndexReport":
     """Index a catalog for dmlcli query; without a trained model, use the pretrained backbone.
@@ -65,7 +67,7 @@ def index(
         dmlcli index ./catalog --to milvus://host:19530/products
     """
     from dmlcli import embeddings, indexes, model_history, storage
-    from dmlcli.catalog import Catalog, Columns, open_catalog
+    from dmlcli.catalog import Catalog, Columns, open_catalogs
     from dmlcli.encoder import EncoderOptions
     from dmlcli.learn.backbone_table import resolve_need
     from dmlcli.workspace import make, need
@@ -76,13 +78,13 @@ def index(
     _check_to(to, replace, auto or target_recall or max_memory, output)
     if output is not None:
         storage.check_replaceable(Path(output), indexes.FILES)
-    path = Path(catalog) if catalog else need(workspace).embeddings
+    listed = list(map(Path, names(catalog, "catalog"))) or [need(workspace).embeddings]
     source: Embeddings | Catalog
-    if catalog is None or embeddings.is_embeddings(path):
-        source = embeddings.open_embeddings(path).only(split)
+    if len(listed) == 1 and (not catalog or embeddings.is_embeddings(listed[0])):
+        source = embeddings.open_embeddings(listed[0]).only(split)
     else:
         columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
-        source = open_catalog(path, columns, root, strict=strict).only(split)
+        source = open_catalogs(listed, columns, root, strict=strict, merge_products=merge_products).only(split)
     if average is not None and not isinstance(source, Catalog):
         raise UsageError("--average has no effect on existing embeddings", hint="remove it")
     backbone = backbone and resolve_need(backbone)
@@ -275,13 +277,15 @@ def _embedded(
     Raises:
         CannotRun: too much of the index is gone.
     """
-    from dmlcli import embeddings, indexes, storage
+    from dmlcli import cached_features, embeddings, indexes, storage
     from dmlcli.encoder import Encoder, find_or_make_model
 
     made_by = find_or_make_model(model, place, photos, encoder)
     with storage.only_writer(place.embeddings):
+        known = place.known()
+        known = [*known, *cached_features.known(made_by, place, views, known)]
         computed = Encoder(made_by, views, device=encoder.device, provider=encoder.provider).embed_catalog(
-            photos, place.known(), keep_at=place.embeddings, trusting=update
+            photos, known, keep_at=place.embeddings, trusting=update
         )
         if there is not None:
             try:

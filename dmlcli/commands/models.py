@@ -5,14 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlcli import options
+from dmlcli import options, progress
 from dmlcli.arguments import names
 from dmlcli.errors import CannotRun, UsageError, nearest
 
 if TYPE_CHECKING:
     from dmlcli.model import Model
     from dmlcli.report.models import ModelRow, ModelsReport
-    from dmlcli.report.models_diff import ModelsDiffReport
+    from dmlcli.report.models_diff import ModelsDiffReport, ScoreDifference
     from dmlcli.report.models_use import IndexState, ModelsUseReport
     from dmlcli.workspace import Workspace
 
@@ -29,9 +29,10 @@ def models(
     """List the models of the workspace, return to one, or compare two.
 
     list: the current model and the last five that it replaced. use: make a model the current one, and index the same
-    images with it; their vectors are kept, so that photos are read only if they are new since then. Queries use the old
-    index until the new one is complete. diff: scores of two models (or of one and the current one) on the photos that
-    cross-validation held out from both, or with --queries on your own, with paired 95 % intervals over products.
+    images with it; their vectors are kept, or made of cached features of the same backbone, so that photos are read
+    only if they are new since then. Queries use the old index until the new one is complete. diff: scores of two models
+    (or of one and the current one) on the photos that cross-validation held out from both, or with --queries on your
+    own, with paired 95 % intervals over products.
 
     Examples:
 
@@ -105,10 +106,15 @@ def _list(place: "Workspace") -> "ModelsReport":
 
 
 def _use(model: "Model", place: "Workspace") -> "ModelsUseReport":
-    from dmlcli import indexes, model_switch
+    from dmlcli import held_out_scores, indexes, model_switch
     from dmlcli.report.models_use import ModelsUseReport
 
     started, before = time.perf_counter(), _current(place)
+    scores: list[ScoreDifference] = []
+    if before not in ("", model.record.fingerprint):
+        kept = held_out_scores.read(model.folder), held_out_scores.read(place.model)
+        scores = held_out_scores.compare(*kept)[2]
+        progress.note(_compared(scores) or f"the two models: {held_out_scores.why_not(*kept)}")
     done = model_switch.use(model, place)
     fingerprint = model.record.fingerprint
     index: IndexState = "none"
@@ -122,8 +128,21 @@ def _use(model: "Model", place: "Workspace") -> "ModelsUseReport":
         index=index,
         images=len(done.embeddings.items) if done.embeddings else 0,
         embedded=done.fresh,
+        from_features=done.from_features,
+        scores=tuple(scores),
         seconds=time.perf_counter() - started,
     )
+
+
+def _compared(scores: "list[ScoreDifference]") -> str:
+    """Return what the photos held out from both models say of all searches; "" without such photos."""
+    rows = [row for row in scores if row.metric == "map@r" and row.difference is not None]
+    if not rows:
+        return ""
+    last = rows[-1]  # all searches, where there are several
+    ends = last.interval95
+    interval = f" (95 % interval {100 * ends[0]:+.1f} … {100 * ends[1]:+.1f})" if ends else ""
+    return f"its MAP@R of photos held out from both models differs by {100 * (last.difference or 0.0):+.1f}{interval}"
 
 
 def _diff(found: "list[Model]", place: "Workspace", queries: Path | None) -> "ModelsDiffReport":

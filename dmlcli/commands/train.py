@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmlcli import dist_env, interrupts, options, progress
+from dmlcli.arguments import names
 from dmlcli.errors import UsageError
 from dmlcli.options.recipe import with_recipe
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @with_recipe()
 def train(
-    catalog: options.CatalogPath,
+    catalog: options.CatalogPaths,
     *,
     recipe: options.Recipe = None,
     budget: options.Budget = None,
@@ -35,6 +36,7 @@ def train(
     source_column: options.SourceColumn = None,
     box_column: options.BoxColumn = None,
     root: options.Root = None,
+    merge_products: options.MergeProducts = False,
     strict: options.Strict = False,
     **settings: Any,
 ) -> "TrainReport | PlanReport":
@@ -49,6 +51,8 @@ def train(
         dmlcli train ./catalog
 
         dmlcli train photos.csv --product-column sku --loss triplet:margin=0.3 --tune all
+
+        dmlcli train ./studio ./phone --merge-products
     """
     if dist_env.rank() > 0:
         from dmlcli.learn.training import worker
@@ -57,7 +61,7 @@ def train(
     import shlex
 
     from dmlcli import runs, storage
-    from dmlcli.catalog import Columns, open_catalog, split_for_training
+    from dmlcli.catalog import Columns, open_catalogs, split_for_training
     from dmlcli.learn.recipe import check_used, overrides
     from dmlcli.learn.recipe_files import resolve, to_toml
     from dmlcli.learn.resumed_recipe import resumed_recipe
@@ -76,7 +80,10 @@ def train(
     if not resumed:
         check_used(resolved, typed)
     columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
-    photos = open_catalog(Path(catalog), columns, root, for_training=True, strict=strict)
+    listed = names(catalog, "catalog")
+    photos = open_catalogs(
+        list(map(Path, listed)), columns, root, for_training=True, strict=strict, merge_products=merge_products
+    )
     if resolved.tune != "none":
         split_for_training(photos)  # fails early where the catalog cannot be trained on
     if output is not None:
@@ -91,8 +98,13 @@ def train(
     place = make(workspace)
     target = Path(output) if output else resumed.output if resumed else place.model
     begin = runs.go_on_or_start if dist_env.were_restarted() else runs.start
-    current = resumed or begin(place.runs, to_toml(resolved), str(catalog), target)
-    named = shlex.quote(str(catalog)) + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
+    catalogs = listed[0] if len(listed) == 1 else shlex.join(listed)
+    current = resumed or begin(place.runs, to_toml(resolved), catalogs, target)
+    named = (
+        shlex.join(listed)
+        + (" --merge-products" if merge_products else "")
+        + (f" -w {shlex.quote(str(workspace))}" if workspace else "")
+    )
     with interrupts.keeping(f"run {current.record.id} can be resumed", f"dmlcli train {named} --resume"), current:
         planned = expected(len(photos.items), resolved, index=not no_index, budget=time_budget.left if budget else None)
         progress.plan(planned)

@@ -14,3 +14,4 @@ from dmlcli.options.paths import *
 from dmlcli.options.query import *
 from dmlcli.options.run import *
 from dmlcli.options.serve import *
+from dmlcli.options.sweep import *

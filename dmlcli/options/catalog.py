@@ -1,15 +1,38 @@
 """Which photos, and how a table names them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from dmlcli.options.spec import Argument, Option
 
+if TYPE_CHECKING:  # what a caller in Python may pass
+    from dmlcli.arguments import Names as _Names
+else:  # what the command line reads
+    _Names = list[str] | None
+
 CatalogPath = Annotated[Path, Argument(help="Folder of products, table of images, or unpacked data set.")]
+CatalogPaths = Annotated[
+    _Names, Argument(help="Folder of products, table of images, or unpacked data set; or several of them.")
+]
 CatalogOrEmbeddings = Annotated[
     Path | None,
     Argument(
         help="Folder of products, table of images, or embeddings (a folder, or a file: .npz, .npy, .parquet, .jsonl)."
+    ),
+]
+CatalogsOrEmbeddings = Annotated[
+    _Names,
+    Argument(
+        help="Folder of products or table of images, or several; or embeddings (a folder, or a file: .npz, .npy, "
+        ".parquet, .jsonl)."
+    ),
+]
+MergeProducts = Annotated[
+    bool,
+    Option(
+        "--merge-products",
+        panel="Catalog",
+        help="Products of the same name in several catalogs are the same; else they are different ones.",
     ),
 ]
 Split = Annotated[str | None, Option(panel="Catalog", help="Use only the images of this split.")]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dmlcli.report.models_diff import ScoreDifference
+
 if TYPE_CHECKING:
     from dmlcli.report.units import Count, Seconds
 
@@ -25,6 +27,10 @@ class ModelsUseReport:
     images: "Count"
     """Images of the index that was rebuilt; 0 for another index."""
     embedded: "Count"
-    """How many of them had to be embedded; the vectors of the others were kept."""
+    """How many of them had to be embedded; the vectors of the others were kept, or made of cached features."""
+    from_features: "Count"
+    """How many vectors the head of the model made of cached features."""
+    scores: tuple[ScoreDifference, ...]
+    """The model (first) and the one that it replaced on the photos held out from both; empty without such photos."""
     seconds: "Seconds"
     """Time that it took, in seconds."""

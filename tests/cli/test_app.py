@@ -18,6 +18,7 @@ COMMANDS = (
     "query",
     "eval",
     "compare",
+    "sweep",
     "doctor",
     "duplicates",
     "losses",
@@ -47,7 +48,7 @@ def modules(names: set[str], package: str) -> set[str]:
     return {name.removeprefix(f"dmlcli.{package}.") for name in names if name.startswith(f"dmlcli.{package}.")}
 
 
-HEAVY = {"torch", "torchvision", "faiss", "pandas", "onnxruntime", "PIL", "jinja2"}
+HEAVY = {"torch", "torchvision", "faiss", "optuna", "pandas", "onnxruntime", "PIL", "jinja2"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["losses"], ["losses", "triplet"]])
@@ -57,7 +58,9 @@ def test_start_up_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> N
 
 def test_help_loads_no_more_than_it_shows(tmp_path: Path) -> None:
     """No records, no views, nothing that checks values; and one command where one is asked for."""
-    for arguments, commands in ((["--help"], set()), (["train", "--help"], {"train"})):
+    lines: list[tuple[list[str], set[str]]] = [(["--help"], set())]
+    lines += [([command, "--help"], {command}) for command in ("train", "sweep")]
+    for arguments, commands in lines:
         names = loaded(*arguments, cwd=tmp_path)
         assert not names & (HEAVY | {"numpy", "rich", "pydantic"}) and modules(names, "commands") == commands
         assert not modules(names, "report") and not modules(names, "cli.views")

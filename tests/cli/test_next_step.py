@@ -34,6 +34,13 @@ from tests.conftest import Cli, make_shop
             "dmlcli train CATALOG --loss 'softmax+0.5*triplet'",
             "dmlcli train --product-column 'the sku' --backbone descriptor --dim 64 p.csv --loss 'softmax+0.5*triplet'",
         ),
+        ("train", {"catalog": ["a b", "c"]}, "dmlcli index CATALOG", "dmlcli index 'a b' c"),
+        (
+            "train",
+            {"catalog": ["a", "b"], "merge_products": True},
+            "dmlcli index CATALOG",
+            "dmlcli index a b --merge-products",
+        ),
         (
             "status",
             {"workspace": "w"},

@@ -1,10 +1,12 @@
 """A torch module as a plain function of numpy batches, as fast as the device allows."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from dmlcli import dist_env, progress
-from dmlcli.embeddings import Forward
+from dmlcli.embeddings import Forward, Vectors
 from dmlcli.errors import UsageError
 from dmlcli.image import Pixels
 from dmlcli.learn.networks import network
@@ -117,3 +119,15 @@ def _folded(backbone: nn.Module) -> nn.Module:
         return fuse(backbone.eval())
     except Exception:  # whatever it cannot follow it can run as it is
         return backbone
+
+
+def head_forward(model: Model) -> Callable[[Vectors], Vectors]:
+    """Return the head of a model as a function of unit features (B, F) to unit vectors (B, D), on the CPU."""
+    head = network.open_network(model).head
+
+    def forward(features: Vectors) -> Vectors:
+        with torch.inference_mode():
+            vectors: Vectors = head(torch.from_numpy(features)).numpy()
+        return vectors
+
+    return forward

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dmlcli.learn.networks.heads import BlendHead
 
 _WHITENED_SHRINKAGE = 1.0
+_FEW = 0.6  # images a feature below which the basis of the images is smaller
 _ROUNDS, _MORE = 4, 16  # of the power iteration that finds the strongest components: steps, and spare directions
 
 
@@ -46,7 +47,8 @@ class ShrinkageLDA:
     them. The discriminative part is shrinkage LDA: S^-1/2, then the span of the class means, strongest first.
 
     Neither needs S^-1/2 itself, which would take an eigendecomposition of F x F: with S = L L', x L'^-1 is as white,
-    and a Cholesky factor costs a hundredth.
+    and a Cholesky factor costs a hundredth. All directions are combinations of the images; with far fewer images than
+    features they are found among these combinations, where S is N x N.
 
     Source: Friedman, Regularized Discriminant Analysis, 1989; Rao, 1948.
     """
@@ -63,9 +65,14 @@ class ShrinkageLDA:
             torch.zeros(len(sizes), features.shape[1], dtype=torch.double).index_add_(0, labels, weighted) / sizes
         )
         within = (features - prototypes.float()[labels]) * share.sqrt().float()
-        self._scatter = (within.T @ within).double()
         self._center = weighted.sum(0)
-        self._means = prototypes - self._center
+        self._variance = within.double().square().sum() / features.shape[1]  # the mean of the features
+        self._basis: Tensor | None = None  # (F, N), orthonormal
+        if len(features) < _FEW * features.shape[1]:
+            self._basis = torch.linalg.qr(features.T)[0]
+            within = within @ self._basis
+        self._scatter = (within.T @ within).double()
+        self._means = self._reduced(prototypes - self._center)
 
     def fill(self, head: BlendHead, head_params: HeadParams) -> None:
         """Set both parts, the prototypes, blend and prototype attention."""
@@ -79,7 +86,7 @@ class ShrinkageLDA:
     def fill_whitened(self, head: BlendHead) -> None:
         """Set the whitened part, which does not depend on the hyperparameters."""
         factor = self._factor(_WHITENED_SHRINKAGE)
-        centered = self._features - self._center.float()
+        centered = self._reduced(self._features - self._center.float())
         white = torch.linalg.solve_triangular(factor.float(), centered.T, upper=False).T  # (N, F)
         components = _strongest(white, head.whitened.out_features).double()  # (F, K)
         self._set(head.whitened, torch.linalg.solve_triangular(factor.T, components, upper=True))
@@ -101,14 +108,23 @@ class ShrinkageLDA:
 
     def _factor(self, shrinkage: float) -> Tensor:
         """Return the lower Cholesky factor of S, with as much more shrinkage as it takes where images are all alike."""
-        added = (shrinkage * self._scatter.diagonal().mean()).clamp_min(1e-9)
+        added = (shrinkage * self._variance).clamp_min(1e-9)
         factor: Tensor = torch.linalg.cholesky(self._scatter + added * torch.eye(len(self._scatter)).double())
         return factor
 
+    def _reduced(self, rows: Tensor) -> Tensor:
+        """Return rows (M, F) in the basis, where there is one."""
+        return rows if self._basis is None else rows @ self._basis.to(rows.dtype)
+
     def _set(self, layer: nn.Linear, directions: Tensor) -> None:
-        """Project what is centered on the first columns of `directions` (F, K); outputs left over stay 0."""
+        """Project what is centered on the first columns of `directions`, (F, K) or (N, K) in the basis.
+
+        Outputs left over stay 0.
+        """
         weight = torch.zeros(layer.out_features, len(self._center), dtype=directions.dtype)
         kept = directions.T[: layer.out_features]
+        if self._basis is not None:
+            kept = kept @ self._basis.T.to(kept.dtype)
         weight[: len(kept)] = kept
         with torch.no_grad():
             layer.weight.copy_(weight)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dmlcli.learn.networks import lda
 from dmlcli.learn.networks.heads import BlendHead
 from dmlcli.learn.networks.lda import HeadParams, ShrinkageLDA, _strongest, split_dim
 
@@ -108,3 +109,24 @@ def test_equal_images_give_finite_heads() -> None:
 )
 def test_the_length_is_shared_between_the_parts(dim: int, labels: int, expected: tuple[int, int]) -> None:
     assert split_dim(dim, labels) == expected
+
+
+@pytest.mark.parametrize("kind", ["linear", "layernorm"])
+def test_few_images_of_many_features_give_the_head_that_all_features_give(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directions are found among combinations of the images: what is new in other images has no part in them."""
+    generator, y = torch.Generator().manual_seed(0), torch.arange(6).repeat_interleave(10)
+    strong = torch.randn(8, 200, generator=generator) * 0.7 ** torch.arange(8)[:, None]
+    x = torch.randn(60, 8, generator=generator) @ strong + 0.01 * torch.randn(60, 200, generator=generator)
+    others = x + torch.randn(60, 200, generator=generator)
+    found = []
+    for few in (0.0, lda._FEW):
+        monkeypatch.setattr(lda, "_FEW", few)
+        head = BlendHead(200, 8, 5, discriminative=kind, products=6)
+        with torch.no_grad():
+            solved = ShrinkageLDA(head.before(x), y)
+            solved.fill(head, HeadParams(0.3, 0.5, 1.0))
+            embedded = head(others)
+        found.append(embedded @ embedded.T)
+    assert torch.allclose(found[0], found[1], atol=1e-5)
