@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from dmlcli.indexes.gallery import Found
 from dmlcli.product_score import BEST, COMPARED, product_score
 from dmlcli.types import Scores, Vectors
 
@@ -21,7 +21,7 @@ class ImageCandidate(NamedTuple):
 
     id: int
     product: str
-    image: Path
+    row: Found  # what the search found
     cosine: float
     score: float
     images: int = 1  # of its product, that were folded into it

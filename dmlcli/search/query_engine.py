@@ -180,7 +180,7 @@ class QueryEngine:
                     hint="dmlcli index CATALOG",
                 )
             kept = [row for row in rows if row.id not in plan.without][:depth]
-            found = [ImageCandidate(row.id, row.product, row.image, row.score, row.score) for row in kept]
+            found = [ImageCandidate(row.id, row.product, row, row.score, row.score) for row in kept]
             distinct = len({one.product or one.id for one in found})
             enough = distinct >= self._least_products() or len(rows) < wanted
             too_far = plan.min_score is not None and found and found[-1].cosine < plan.min_score
@@ -237,7 +237,7 @@ class QueryEngine:
                 rank=rank,
                 score=one.score,
                 product=one.product,
-                image=_from(here, one.image),
+                image=_from(here, one.row.image),
                 category=category,
                 cosine=one.cosine,
                 images=one.images,

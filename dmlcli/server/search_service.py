@@ -37,8 +37,8 @@ class SearchService:
 
     def __init__(self, indexes: Sequence[OpenIndex]) -> None:
         self.indexes = {index.name: index for index in indexes}
-        # threads may share a connection to SQLite if it was built for that
-        self._pool = ThreadPoolExecutor(prefetch.cores() if sqlite3.threadsafety == 3 else 1, "search")
+        # one core fewer than there are: others decode and encode; threads share a connection if SQLite was built for it
+        self._pool = ThreadPoolExecutor(max(1, prefetch.cores() - 1) if sqlite3.threadsafety == 3 else 1, "search")
 
     def index(self, name: str | None) -> OpenIndex:
         """Return an index by its name, the first one for None; raises UsageError for an unknown name."""

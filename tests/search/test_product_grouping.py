@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dmlcli.indexes.gallery import Found
 from dmlcli.product_score import COMPARED
 from dmlcli.search.product_grouping import VOTERS, ImageCandidate, Pool, fold
 
@@ -19,7 +20,8 @@ def folded(
     def cosines_of(products: Sequence[str]) -> list[NDArray[np.float32]]:
         return [np.array((stored or {})[product], np.float32) for product in products]
 
-    candidates = [ImageCandidate(id, name, Path(f"{id}.jpg"), score, score) for id, (name, score) in enumerate(rows)]
+    found = [Found(id, score, name, f"{id}.jpg", Path()) for id, (name, score) in enumerate(rows)]
+    candidates = [ImageCandidate(row.id, row.product, row, row.score, row.score) for row in found]
     return [(one.product, one.score) for one in fold(candidates, pool, cosines_of)]
 
 

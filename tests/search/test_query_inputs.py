@@ -10,6 +10,7 @@ import pytest
 
 from dmlcli.errors import CannotRun, ImageError, UsageError
 from dmlcli.image import cut, open_image
+from dmlcli.indexes.gallery import Found
 from dmlcli.search import query_inputs
 from dmlcli.search.product_grouping import ImageCandidate, fold
 from tests.conftest import encoded, photo
@@ -48,7 +49,7 @@ def test_a_vector_has_no_bytes() -> None:
 
 def test_images_without_a_product_stand_for_themselves() -> None:
     rows = [
-        ImageCandidate(number, name, Path("x"), s, s)
+        ImageCandidate(number, name, Found(number, s, name, "x", Path()), s, s)
         for number, (name, s) in enumerate([("", 0.9), ("", 0.8), ("a", 0.7)])
     ]
     folded = fold(rows, "max", lambda _: [])
