@@ -5,7 +5,8 @@
 
 Photos are rendered, 600 x 600 JPEG, the gallery is 10,000 x 512 numbers, weights are random, which changes no time.
 Clients send photos one after the other over connections that stay open; they are a process of its own on the same
-machine. A round measures all three in turn; medians of the rounds. --soak sends as many requests to our server and
+machine. The empty handler reads forms and does nothing with them, which is what clients and HTTP alone cost. A round
+measures all in turn; medians of the rounds. --soak sends as many requests to our server and
 prints its memory on the way. --clip-retrieval names a Python that has clip-retrieval and torch: its back end then
 searches the same gallery, with the same network in place of CLIP.
 """
@@ -52,6 +53,17 @@ def search(image: UploadFile):
     scores, rows = index.search(vector, 10)
     return {"hits": [{"row": int(row), "score": float(score)} for row, score in zip(rows[0], scores[0])]}
 uvicorn.run(app, port=int(port), log_level="error")
+"""
+EMPTY = """
+import sys, uvicorn
+from fastapi import FastAPI, UploadFile
+answer = {"hits": [{"row": row, "score": 0.5} for row in range(10)]}
+app = FastAPI()
+@app.post("/v1/search")
+async def search(image: UploadFile):
+    await image.read()
+    return answer
+uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 """
 CLIP_RETRIEVAL = """
 import importlib.util, json, pathlib, sys, types, torch, torchvision, faiss, pandas
@@ -241,7 +253,7 @@ def main() -> None:
         if asked.clip_retrieval:
             code = CLIP_RETRIEVAL.replace("NETWORK", NETWORK)
             peers["clip-retrieval"] = ([asked.clip_retrieval, "-c", code, *arguments], "knn")
-        found: dict[str, list[Load]] = {name: [] for name in ("serve", *peers)}
+        found: dict[str, list[Load]] = {name: [] for name in ("serve", *peers, "an empty handler")}
         streams: list[float] = []
         for _ in range(asked.rounds):
             with server(ours(8871), place, 8871):
@@ -250,6 +262,8 @@ def main() -> None:
                 with server([*command, "8872"], place, 8872):
                     few = max(10, asked.photos // 5)
                     found[name].append(measured(folder, 8872, asked.clients, few, kind))
+            with server([sys.executable, "-c", EMPTY, "8872"], place, 8872):
+                found["an empty handler"].append(measured(folder, 8872, asked.clients, asked.photos))
             streams.append(streamed(folder, asked.backbone, min(asked.clients * asked.photos, 2000)))
             print(*(f"{name} {loads[-1].rate:.1f}" for name, loads in found.items()), f"stream {streams[-1]:.1f}")
         rate = median(load.rate for load in found["serve"]) if asked.rounds else 0.0
@@ -258,7 +272,9 @@ def main() -> None:
             print(f"{name:22} {own:6.1f} photos/s, p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms, "
                   f"{sum(load.errors for load in loads)} errors, serve x {rate / own:.2f}")  # fmt: skip
         if asked.rounds:
-            print(f"query --files-from -   {median(streams):6.1f} photos/s, serve x {rate / median(streams):.2f}")
+            stream, empty = median(streams), median(load.rate for load in found["an empty handler"])
+            print(f"query --files-from -   {stream:6.1f} photos/s, serve x {rate / stream:.2f}; "
+                  f"with the work of the empty handler it would be x {1 / (1 + stream / empty):.2f}")  # fmt: skip
         if asked.soak:
             soak(folder, asked.backbone, asked.soak, asked.clients)
 
