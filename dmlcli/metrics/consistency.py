@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dmlcli.metrics.verification import binned
+
 NAMES = ("opis",)
 HIGHEST, LOWEST = 0.1, 0.01  # false match rates over all products, between which the thresholds lie
 _BINS = 2048  # of [-1, 1]
@@ -35,8 +37,8 @@ class Consistency:
             wrong: to all others; -inf marks rows that are not pairs.
         """
         product = self._codes[query]
-        self._right[product] += np.bincount(_bin(right), minlength=_BINS).astype(np.int32)
-        self._wrong[product] += np.bincount(_bin(wrong[wrong > -np.inf]), minlength=_BINS).astype(np.int32)
+        self._right[product] += np.bincount(binned(right, _BINS), minlength=_BINS).astype(np.int32)
+        self._wrong[product] += np.bincount(binned(wrong[wrong > -np.inf], _BINS), minlength=_BINS).astype(np.int32)
 
     def value(self) -> float | None:
         """Return the score in [0, 0.25]; None if fewer than two products have right and wrong pairs."""
@@ -56,8 +58,3 @@ def _from_above(counts: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return the share of each row (P, bins) that lies at each bin or above, and 0 at the end."""
     above = np.cumsum(counts[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
     return np.pad(above / np.maximum(above[:, :1], 1), ((0, 0), (0, 1)))
-
-
-def _bin(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    places: NDArray[np.int64] = np.clip((scores + 1) * (_BINS / 2), 0, _BINS - 1).astype(np.int64)
-    return places

@@ -23,8 +23,8 @@ class Pairs:
 
     def add(self, right: NDArray[np.float32], wrong: NDArray[np.float32]) -> None:
         """Count one query's similarities; -inf marks rows that are not pairs."""
-        self.right += np.bincount(_bin(right), minlength=_BINS)
-        self.wrong += np.bincount(_bin(wrong[wrong > -np.inf]), minlength=_BINS)
+        self.right += np.bincount(binned(right), minlength=_BINS)
+        self.wrong += np.bincount(binned(wrong[wrong > -np.inf]), minlength=_BINS)
 
     def value(self, name: str) -> float | None:
         """Return auc, eer, or fnmr@fmr=F, the false non-match rate at the false match rate F."""
@@ -63,6 +63,7 @@ def rate(name: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _bin(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    places: NDArray[np.int64] = np.clip((scores - _LOW) * _SCALE, 0, _BINS - 1).astype(np.int64)
+def binned(scores: NDArray[np.float32], bins: int = _BINS) -> NDArray[np.int64]:
+    """Return the bin of each score, of so many in [-1, 1]."""
+    places: NDArray[np.int64] = np.clip((scores - _LOW) * (bins / 2), 0, bins - 1).astype(np.int64)
     return places

@@ -24,6 +24,7 @@ class PhotoEncoder:
         self._arriving: SimpleQueue[QueryInput | None] = SimpleQueue()
         self._waiting: deque[Future[Encoded]] = deque()  # in the order of the photos
         self._lock = Lock()  # a photo and its future enter together
+        self._opening = Lock()  # one of its own: photos are submitted while a cropper is opened
         self._closed = False
         Thread(target=self._run, name="encode", daemon=True).start()
 
@@ -47,7 +48,7 @@ class PhotoEncoder:
         Raises:
             CannotRun: the model has no maps.
         """
-        with self._lock:
+        with self._opening:
             if mode not in self._croppers:
                 self._croppers[mode] = Cropper(self._encoder.model, self._encoder.forward, mode)
         return next(self._croppers[mode].encode([photo]))

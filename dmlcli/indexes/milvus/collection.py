@@ -144,9 +144,7 @@ class Collection:
 
     def details(self, ids: Sequence[int]) -> list[ItemDetails]:
         """The category, the user's own columns and the box of items; raises KeyError for an id that is not there."""
-        new = [number for number in ids if number not in self._seen]
-        known = self._seen | (self.server.with_ids(new, self._shown) if new else {})
-        return [self._details(known[number]) for number in ids]
+        return [self._details(row) for row in self._rows(ids)]
 
     def _details(self, row: dict[str, Any]) -> ItemDetails:
         own = {name: _value(row.get(field)) for name, field, _ in self.record.columns}
@@ -242,7 +240,14 @@ class Collection:
         return ["box", *(column.field for column in self.record.fields if column.field != "id")]
 
     def _row(self, number: int) -> dict[str, Any]:
-        return self._seen.get(number) or self.server.with_ids([number], self._shown)[number]
+        return self._rows([number])[0]
+
+    def _rows(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the rows of items; another thread may search, and so forget what was seen, at any moment."""
+        known = {number: row for number in ids if (row := self._seen.get(number))}
+        new = [number for number in ids if number not in known]
+        known |= self.server.with_ids(new, self._shown) if new else {}
+        return [known[number] for number in ids]
 
     def _ids(self, condition: str) -> Ids:
         found = self.server.some(condition, [])
