@@ -1,6 +1,7 @@
 """The query pipeline: encode, fuse, search, re-rank, apply the threshold, group by product."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from dmlcli.report.skipped import Skipped
 from dmlcli.search import crop_choice
 from dmlcli.search.confidence import AnswerModel, probability, summary
 from dmlcli.search.crop_choice import Recognized
-from dmlcli.search.encoding import Encode
+from dmlcli.search.encoding import Encode, Encoded
 from dmlcli.search.feedback import Move, moved
 from dmlcli.search.product_grouping import LISTED, ImageCandidate, Pool, compared, fold, key, listed, spell, unit_mean
 from dmlcli.search.query_inputs import QueryInput
@@ -74,8 +75,20 @@ class QueryEngine:
             moves: what the queries move towards or away from.
             skipped: receives photos that cannot be read; None: such a photo raises an error.
         """
-        targets = [one.vector for one in self._queries([move.target for move in moves], None)]
-        queries = self._cropped(self._queries(asked, skipped))
+        return self.answers_to(self._encode(asked), moves, skipped)
+
+    def answers_to(
+        self, encoded: Iterable[Encoded], moves: Sequence[Move], skipped: list[Skipped] | None
+    ) -> Iterator[Answer]:
+        """Yield the answers to queries that are encoded already, each as soon as it is computed.
+
+        Args:
+            encoded: the queries.
+            moves: what the queries move towards or away from.
+            skipped: receives photos that could not be read; None: such a photo raises an error.
+        """
+        targets = [one.vector for one in self._queries(self._encode([move.target for move in moves]), None)]
+        queries = self._cropped(self._queries(encoded, skipped))
         for query in _fused(list(queries)) if self._plan.fuse else queries:
             if not moves:
                 yield self._answer(query, self._plan.answers)
@@ -83,8 +96,8 @@ class QueryEngine:
                 vector = moved(query.vector, np.stack(targets), [move.weight for move in moves])
                 yield self._answer(query._replace(vector=vector, found=None), None)
 
-    def _queries(self, asked: Iterable[QueryInput], skipped: list[Skipped] | None) -> Iterator[_Query]:
-        for done in self._encode(asked):
+    def _queries(self, encoded: Iterable[Encoded], skipped: list[Skipped] | None) -> Iterator[_Query]:
+        for done in encoded:
             source, failure = done.source, done.failure
             if done.vector is not None:
                 stages = done.stages if self._plan.explain else ()
@@ -231,13 +244,14 @@ class QueryEngine:
         return found
 
     def _hits(self, found: Sequence[ImageCandidate], confidences: Mapping[str, float]) -> tuple[Hit, ...]:
-        details, here = self._items.details([one.id for one in found]) if found else [], Path.cwd()
+        details = self._items.details([one.id for one in found]) if found else []
+        here = f"{Path.cwd()}{os.sep}"  # paths are shown as one would type them here
         return tuple(
             Hit(
                 rank=rank,
                 score=one.score,
                 product=one.product,
-                image=_from(here, one.row.image),
+                image=str(one.row.image).removeprefix(here),
                 category=category,
                 cosine=one.cosine,
                 images=one.images,
@@ -276,11 +290,3 @@ def _fused(queries: list[_Query]) -> list[_Query]:
     photos = tuple(photo for query in queries for photo in query.photos)
     stages = tuple(stage for query in queries for stage in query.stages)
     return [_Query(name, unit_mean(np.stack([query.vector for query in queries])), photos, stages)]
-
-
-def _from(here: Path, image: Path) -> str:
-    """Return the path as one would type it in a folder."""
-    try:
-        return str(image.relative_to(here))
-    except ValueError:
-        return str(image)

@@ -37,7 +37,7 @@ def build_app(service: SearchService, settings: ServerSettings) -> ASGIApp:
     """
     measures = Measures()
     app = FastAPI(title="dmlcli", version=__version__, docs_url=None, redoc_url=None)
-    app.include_router(Routes(service, settings, measures).router)
+    Routes(service, settings, measures).add_to(app.router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.add_api_route("/docs", _docs(app), include_in_schema=False)
     app.mount("/page", _PageFiles(directory=_PAGE))

@@ -153,7 +153,8 @@ class _Exchange:
             raise Refused(413, f"the body has more than {self._most:,} bytes")
         left = self._seconds if self._is_batch else self._seconds - (time.perf_counter() - self._since)
         try:
-            message = await asyncio.wait_for(self._receive(), max(left, 0.001))
+            async with asyncio.timeout(max(left, 0.001)):
+                message = await self._receive()
         except TimeoutError as error:
             raise Refused(408, f"the body did not arrive in {self._seconds:g} seconds") from error
         self._received += len(message.get("body", b""))

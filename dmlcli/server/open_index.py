@@ -61,8 +61,6 @@ class OpenIndex:
         if not before.session.gallery.has_changed():
             return False
         self._opened = self._open(before)
-        if before.encoder is not None and before.encoder is not self._opened.encoder:
-            before.encoder.close()
         return True
 
     def _open(self, before: Opened | None) -> Opened:

@@ -3,11 +3,12 @@
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -44,6 +45,13 @@ class _AnyText(StringConvertor):
 register_url_convertor("text", _AnyText())
 
 
+class _DirectRoute(APIRoute):
+    """A route whose function reads the request itself, and is spared what FastAPI does to fill in parameters."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return self.endpoint
+
+
 class Login(BaseModel):
     """The token of the server."""
 
@@ -56,10 +64,19 @@ class Routes:
     def __init__(self, service: SearchService, settings: ServerSettings, measures: Measures) -> None:
         self._service, self._settings, self._measures = service, settings, measures
         self._photos = ItemPhotos()
-        self.router = APIRouter()
-        add = self.router.add_api_route
+
+    def add_to(self, router: APIRouter) -> None:
+        """Add the routes to the router of an application."""
+        add = router.add_api_route
         search, batch = api_document.SEARCH, api_document.BATCH
-        add("/v1/search", self.search, methods=["POST"], summary="Search with a photo", openapi_extra=search)
+        add(
+            "/v1/search",
+            self.search,
+            methods=["POST"],
+            summary="Search with a photo",
+            openapi_extra=search,
+            route_class_override=_DirectRoute,
+        )
         add("/v1/search/batch", self.batch, methods=["POST"], summary="Search with many photos", openapi_extra=batch)
         add("/v1/match", self.match, methods=["POST"], summary="Where a photo and an image agree", openapi_extra=search)
         add("/v1/items/{number}/{size}", self.photo, summary="A photo of the index", response_class=Response)

@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from dmlcli import prefetch
@@ -58,8 +60,7 @@ class SearchService:
         opened, options = index.opened, wanted.options
         if options.crop == "each":
             raise UsageError("crop=each gives several answers", hint="send the photo to /v1/search/batch")
-        encoded = await asyncio.gather(*(self._encoded(opened, photo, options) for photo in wanted.photos))
-        (answer,), columns = await self.in_thread(_answers, opened, options, encoded, wanted.parameters.like)
+        (answer,), columns = await self._answered(opened, options, wanted.photos, wanted.parameters.like)
         return Found(answer, columns, opened, index.name)
 
     async def match(self, wanted: SearchRequest, number: int) -> dict[str, Any]:
@@ -80,34 +81,48 @@ class SearchService:
         """Yield the answers to each photo in order (crop=each gives several), or its name and why it has none."""
         index = self.index(wanted.parameters.index)
         opened, options = index.opened, wanted.options
-        waiting: list[asyncio.Task[Encoded]] = []
+        waiting: deque[tuple[str, asyncio.Future[tuple[list[Answer], Columns]]]] = deque()
         photos = iter(wanted.photos)
         try:
-            for photo in wanted.photos:
-                while len(waiting) < _AHEAD and (ahead := next(photos, None)) is not None:
-                    waiting.append(asyncio.ensure_future(self._encoded(opened, ahead, options)))
+            for _ in wanted.photos:
+                for photo in islice(photos, _AHEAD - len(waiting)):
+                    waiting.append((photo.name, self._answered(opened, options, [photo])))
+                name, answered = waiting.popleft()
                 try:
-                    encoded = [await waiting.pop(0)]
-                    answers, columns = await self.in_thread(_answers, opened, options, encoded, None)
-                    for answer in answers:
-                        yield Found(answer, columns, opened, index.name)
+                    answers, columns = await answered
                 except DmlcliError as error:
-                    yield photo.name, error
+                    yield name, error
+                    continue
+                for answer in answers:
+                    yield Found(answer, columns, opened, index.name)
         finally:
-            for task in waiting:
-                task.cancel()
+            for _, answered in waiting:
+                answered.cancel()
 
-    async def _encoded(self, opened: Opened, photo: QueryInput, options: QueryOptions) -> Encoded:
-        """Return the vector of a photo, with its crops if they are searched; raises ImageError if it cannot be read."""
-        if opened.encoder is None:
-            raise CannotRun("this index was made from embeddings without a model, so photos cannot be searched with")
-        if options.crop is None:
-            done = await asyncio.wrap_future(opened.encoder.submit(photo))
-        else:
-            done = await self.in_thread(opened.encoder.with_crops, photo, options.crop)
-        if done.failure is not None:
-            raise done.failure
-        return done
+    def _answered(
+        self, opened: Opened, options: QueryOptions, photos: Sequence[QueryInput], like: str | None = None
+    ) -> "asyncio.Future[tuple[list[Answer], Columns]]":
+        """Return the future answers to photos, or to an indexed product or image.
+
+        The search follows the encoding of the last photo without a turn of the event loop in between.
+        """
+        encoder = opened.encoder
+        if encoder is None or options.crop is not None or not photos:
+            return asyncio.wrap_future(self._pool.submit(_answers, opened, options, photos, like))
+        answered: Future[tuple[list[Answer], Columns]] = Future()
+        encoded = [encoder.submit(photo) for photo in photos]
+
+        def search() -> None:
+            if not answered.set_running_or_notify_cancel():
+                return
+            try:
+                answered.set_result(_search(opened, options, [done.result() for done in encoded]))
+            except BaseException as error:
+                answered.set_exception(error)
+
+        # photos are encoded in order, so the last one is ready after all others
+        encoded[-1].add_done_callback(lambda _: self._pool.submit(search))
+        return asyncio.wrap_future(answered)
 
     def close(self) -> None:
         """End the threads of searches."""
@@ -115,25 +130,35 @@ class SearchService:
 
 
 def _answers(
-    opened: Opened, options: QueryOptions, encoded: Sequence[Encoded], like: str | None
+    opened: Opened, options: QueryOptions, photos: Sequence[QueryInput], like: str | None
 ) -> tuple[list[Answer], Columns]:
-    """Search with vectors, or with an indexed product or image."""
-    session = opened.session
-    gallery, items = session.gallery, session.items
+    """Encode photos with their crops, and search with them; or search with an indexed product or image.
+
+    Raises:
+        CannotRun: the index names no model, or its model has no maps to find crops with.
+    """
+    if like is not None:
+        named = indexed(_named(opened, like), opened.session.gallery, opened.session.items)
+        return _search(opened, options, [Encoded(named._replace(name=like, photo=None), named.vector)])
+    if opened.encoder is None:
+        raise CannotRun("this index was made from embeddings without a model, so photos cannot be searched with")
+    assert options.crop is not None  # photos without crops are encoded together
+    return _search(opened, options, [opened.encoder.with_crops(photo, options.crop) for photo in photos])
+
+
+def _search(opened: Opened, options: QueryOptions, encoded: Sequence[Encoded]) -> tuple[list[Answer], Columns]:
+    """Search with vectors; raises ImageError for a photo that has none."""
+    for done in encoded:
+        if done.failure is not None:
+            raise done.failure
+    gallery, items = opened.session.gallery, opened.session.items
     minus, right, wrong = (
         tuple(_named(opened, name) for name in given) for given in (options.minus, options.right, options.wrong)
     )
     options = options._replace(minus=minus, right=right, wrong=wrong)
     plan, moves, columns = query_options.resolve(options, gallery, items, opened.model, files=False)
-    asked = [QueryInput(done.source.name, vector=done.vector) for done in encoded]
-    if like is not None:
-        asked = [indexed(_named(opened, like), gallery, items)._replace(name=like, photo=None)]
-    crops = {id(one): done.crops for one, done in zip(asked, encoded, strict=False)}
-
-    def encode(sources: Iterable[QueryInput]) -> Iterator[Encoded]:
-        return (done._replace(crops=crops.get(id(done.source), ())) for done in encoding.known(sources))
-
-    return list(QueryEngine(gallery, items, plan, encode).answers(asked, moves, None)), columns
+    light = [done._replace(source=QueryInput(done.source.name)) for done in encoded]  # without the bytes of photos
+    return list(QueryEngine(gallery, items, plan, encoding.known).answers_to(light, moves, None)), columns
 
 
 def _agreement(opened: Opened, photo: QueryInput, number: int) -> dict[str, Any]:

@@ -54,7 +54,6 @@ def test_each_photo_gets_its_own_vector_also_from_many_threads() -> None:
         else:
             assert done.vector is not None and done.vector.tolist() == [number]
     assert max(fake.batches) > 1  # they formed under load
-    encoder.close()
 
 
 def test_a_bug_fails_the_waiting_and_not_the_later_ones() -> None:
@@ -64,7 +63,6 @@ def test_a_bug_fails_the_waiting_and_not_the_later_ones() -> None:
         encoder.submit(QueryInput("crash", b"crash")).result(timeout=30)
     for number in range(20):
         assert encoder.submit(QueryInput("x", str(number).encode())).result(timeout=30).vector is not None
-    encoder.close()
 
 
 def test_a_request_that_has_gone_is_skipped() -> None:
@@ -76,11 +74,15 @@ def test_a_request_that_has_gone_is_skipped() -> None:
     assert encoder.submit(QueryInput("x", b"2")).result(timeout=30).vector is not None
 
 
-def test_a_closed_encoder_finishes_and_takes_no_more() -> None:
+def test_an_encoder_that_nothing_refers_to_finishes_and_ends_its_threads() -> None:
     fake: Any = _Encoder()
+    before = set(threading.enumerate())
     encoder = PhotoEncoder(fake)
-    last = encoder.submit(QueryInput("x", b"1"))
-    encoder.close()
-    assert last.result(timeout=30).vector is not None
-    with pytest.raises(RuntimeError):
-        encoder.submit(QueryInput("x", b"2"))
+    last = [encoder.submit(QueryInput("x", b"1")) for _ in range(30)]
+    own = set(threading.enumerate()) - before
+    assert own
+    del encoder
+    assert all(future.result(timeout=30).vector is not None for future in last)
+    for thread in own:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
