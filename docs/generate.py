@@ -1,5 +1,6 @@
 """Writes the generated pages: cli.md from --help, losses.md from the loss files, exit-codes.md from errors.py; the
-JSON Schemas from the records in dmlcli/report/; and the types of dmlcli.losses, whose classes are found at run time.
+JSON Schemas from the records in dmlcli/report/; the types of dmlcli.losses, whose classes are found at run time; and
+the plots of losses.
 
 `make docs` writes them; tests/docs/test_generated.py fails where one is stale.
 """
@@ -13,10 +14,18 @@ from pathlib import Path
 from dmlcli import errors
 from dmlcli import losses as library
 from dmlcli.learn import losses
+from dmlcli.learn.losses import curves
+from dmlcli.pages.loss_plot import loss_plot
 from docs import schemas
 
 DOCS = Path(__file__).parent
 LIBRARIES = ("pytorch-metric-learning", "open-metric-learning", "KaiyangZhou/deep-person-reid")  # with a column each
+PLOTS = (
+    "The plots show a loss at its default settings, on a batch of an image, an image of its product and one of another "
+    "product: the loss, and its slope, while the cosine of the positive or of the negative pair varies. The other pair "
+    "keeps its cosine, 0.5 the positive and 0 the negative one. `dmlcli losses triplet:margin=0.5 --plot -` draws a "
+    "loss with other settings, in the terminal or into a file."
+)
 COMMANDS = (
     "train",
     "embed",
@@ -51,18 +60,46 @@ def loss_table() -> str:
     known = [losses.describe(name) for name in losses.names()]
     rows = [f"| [{info.name}](#{info.name}) | {info.summary} | {info.family} | {info.sampler} |" for info in known]
     table = "\n".join(["| loss | idea | family | sampler |", "|---|---|---|---|", *rows])
-    parts = ["# Losses", "Generated from the loss files by `make docs`.", table]
+    parts = ["# Losses", "Generated from the loss files by `make docs`.", PLOTS, table]
     for info in known:
         settings = [
             f"| `{s.name}` | {str(s.default).lower()} | {', '.join(s.kinds)} | {s.meaning} |" for s in info.settings
         ]
         parts += [f"## {info.name}", f"{info.summary}.", f"**Use**: {info.use}", f"```\n{info.formula}\n```"]
+        if has_plot(info.name):
+            parts += [f"![{info.name}: loss and slope over the cosine of a pair]({plot_file(info.name)})"]
         parts += ["\n".join(["| setting | default | takes | meaning |", "|---|---|---|---|", *settings])]
         learned = ", ".join(f"`{p.name}` {p.shape}" for p in info.parameters)
         parts += [f"Learns {learned}, at {info.learning_rate_factor:g} times the learning rate."] if learned else []
         parts += [f"Published Recall@1: {info.published}"] if info.published else []
         parts += [f"Source: {info.source}"]
     return "\n\n".join([*parts, *comparison_table(known), *miner_table()]) + "\n"
+
+
+def plot_file(name: str) -> str:
+    """Where the plot of a loss is, from docs."""
+    return f"losses/{name}.svg"
+
+
+def has_plot(name: str) -> bool:
+    """Whether a loss can be drawn."""
+    try:
+        curves.curve(losses.build(name, curves.LABELS, curves.DIM), [0.0], positive=True)
+    except ValueError:
+        return False
+    return True
+
+
+def plot(name: str) -> str:
+    """What `dmlcli losses NAME --plot` writes."""
+    found = curves.curves(name)
+    values, slopes = ({kind: one[place] for kind, one in found.items()} for place in (0, 1))
+    return loss_plot(name, curves.COSINES, values, slopes).svg()
+
+
+def plots() -> dict[Path, str]:
+    """The plot of every loss that has one."""
+    return {DOCS / plot_file(name): plot(name) for name in losses.names() if has_plot(name)}
 
 
 def comparison_table(known: list[losses.LossInfo]) -> list[str]:
@@ -140,5 +177,6 @@ def pages() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for file, text in pages().items():
+    (DOCS / "losses").mkdir(exist_ok=True)
+    for file, text in (pages() | plots()).items():
         file.write_text(text, encoding="utf-8")
