@@ -1,12 +1,13 @@
 """Writes the generated pages: cli.md from --help, losses.md from the loss files, exit-codes.md from errors.py; the
-JSON Schemas from the records in dmlcli/report/; the types of dmlcli.losses, whose classes are found at run time; and
-the plots of losses.
+JSON Schemas from the records in dmlcli/report/; the types of dmlcli.losses, whose classes are found at run time; the
+plots of losses, and their number in README.md.
 
 `make docs` writes them; tests/docs/test_generated.py fails where one is stale.
 """
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from dmlcli.pages.loss_plot import loss_plot
 from docs import schemas
 
 DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
 LIBRARIES = ("pytorch-metric-learning", "open-metric-learning", "KaiyangZhou/deep-person-reid")  # with a column each
 PLOTS = (
     "The plots show a loss at its default settings, on a batch of an image, an image of its product and one of another "
@@ -155,6 +157,14 @@ def exit_codes() -> str:
     return f"# Exit codes\n\nGenerated from `dmlcli/errors.py` by `make docs`. 0: done.\n\n```\n{tree}\n```\n"
 
 
+def readme() -> str:
+    """README.md with the number of losses."""
+    number = sum(losses.describe(name).family != "regularizer" for name in losses.names())
+    text, found = re.subn(r"One of \d+ losses", f"One of {number} losses", README.read_text(encoding="utf-8"))
+    assert found == 1, "README.md no longer says how many losses there are"
+    return text
+
+
 def types_of_losses() -> dict[Path, str]:
     """What type checkers and editors see of `dmlcli.losses` and `dmlcli.losses.miners`."""
     folder = DOCS.parent / "dmlcli" / "losses"
@@ -173,7 +183,7 @@ def _stub(modules: dict[str, str]) -> str:
 def pages() -> dict[Path, str]:
     """Every generated page with its text."""
     named = {DOCS / "cli.md": cli(), DOCS / "losses.md": loss_table(), DOCS / "exit-codes.md": exit_codes()}
-    return named | schemas.pages() | types_of_losses()
+    return named | {README: readme()} | schemas.pages() | types_of_losses()
 
 
 if __name__ == "__main__":

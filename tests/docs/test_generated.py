@@ -16,7 +16,8 @@ def test_generated_pages_are_fresh() -> None:
 
 
 def test_every_loss_of_pairs_has_a_plot() -> None:
-    assert [name for name in losses.names() if losses.describe(name).family != "regularizer"] == DRAWN
+    of_pairs = {name for name in losses.names() if losses.describe(name).family in ("pair", "triplet", "ranking")}
+    assert of_pairs <= {*DRAWN}
     files = {str(file.relative_to(generate.DOCS)) for file in (generate.DOCS / "losses").iterdir()}
     assert files == {generate.plot_file(name) for name in DRAWN}
 

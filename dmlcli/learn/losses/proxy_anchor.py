@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 _SAFE = 60.0  # exponents below which thousands of terms stay far from the end of float32
 
@@ -40,6 +40,7 @@ class ProxyAnchor(Loss):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, alpha: float = 32.0, margin: float = 0.1, normalize: bool = True
     ) -> None:
+        check_above(0, alpha=alpha)
         super().__init__(num_labels, embedding_dim)
         self.alpha, self.margin, self.normalize = alpha, margin, normalize
         self.proxies = proxies.start(num_labels, embedding_dim)
