@@ -33,14 +33,15 @@ def losses(name: options.LossName = None, *, plot: options.LossPlot = None) -> "
     if name and ":" in name:
         known.parse(name)
     found = [known.describe(one) for one in ([name.partition(":")[0]] if name else known.names())]
-    drawn = _curves(name, plot) if plot is not None else ()
-    if plot is not None and plot != _TERMINAL:
-        _write(name or "", drawn, plot)
+    target = None if plot is None else Path(plot)
+    drawn = _curves(name, target) if target is not None else ()
+    if target is not None and target != _TERMINAL:
+        _write(name or "", drawn, target)
     miners = known.miners.names() if any(info.takes_miners for info in found) else []
     return LossesReport(
         tuple(_row(info) for info in found),
         tuple(_miner_row(known.miners.describe(miner)) for miner in miners),
-        drawn if plot == _TERMINAL else (),
+        drawn if target == _TERMINAL else (),
     )
 
 
