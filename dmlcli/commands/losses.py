@@ -1,15 +1,19 @@
 """dmlcli losses: list the losses."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlcli import options
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from dmlcli.learn.losses import LossInfo
     from dmlcli.learn.losses.miners import MinerInfo
-    from dmlcli.report.losses import LossesReport, LossRow, LossSetting, MinerRow
+    from dmlcli.report.losses import LossCurve, LossesReport, LossRow, LossSetting, MinerRow
+
+_TERMINAL = Path("-")
+_SUFFIXES = (".svg", ".png")
 
 
 def losses(name: options.LossName = None, *, plot: options.LossPlot = None) -> "LossesReport":
@@ -21,7 +25,7 @@ def losses(name: options.LossName = None, *, plot: options.LossPlot = None) -> "
 
         dmlcli losses proxy-anchor
 
-        dmlcli losses triplet:margin=0.5 --plot triplet.svg
+        dmlcli losses triplet:margin=0.5 --plot -
     """
     from dmlcli.learn import losses as known
     from dmlcli.report.losses import LossesReport
@@ -29,37 +33,54 @@ def losses(name: options.LossName = None, *, plot: options.LossPlot = None) -> "
     if name and ":" in name:
         known.parse(name)
     found = [known.describe(one) for one in ([name.partition(":")[0]] if name else known.names())]
-    if plot is not None:
-        _draw(name, plot)
+    target = None if plot is None else Path(plot)
+    drawn = _curves(name, target) if target is not None else ()
+    if target is not None and target != _TERMINAL:
+        _write(name or "", drawn, target)
     miners = known.miners.names() if any(info.takes_miners for info in found) else []
     return LossesReport(
-        tuple(_row(info) for info in found), tuple(_miner_row(known.miners.describe(miner)) for miner in miners)
+        tuple(_row(info) for info in found),
+        tuple(_miner_row(known.miners.describe(miner)) for miner in miners),
+        drawn if target == _TERMINAL else (),
     )
 
 
-def _draw(spec: str | None, target: "Path") -> None:
-    """Write the plot of the loss `spec`."""
+def _curves(spec: str | None, target: "Path") -> "tuple[LossCurve, ...]":
+    """Return what the plot of the loss `spec` shows, for a file that can be written."""
     from dmlcli import storage
     from dmlcli.errors import UsageError
-    from dmlcli.learn import losses as known
-    from dmlcli.pages.loss_plot import loss_plot
+    from dmlcli.report.losses import LossCurve
 
     if spec is None:
         raise UsageError("--plot needs the name of a loss", hint=f"dmlcli losses proxy-anchor --plot {target}")
-    if target.suffix.lower() != ".svg":
-        raise UsageError(f"invalid value for --plot: {target}: the file must end in .svg", hint=f"{target.stem}.svg")
-    storage.check_writable(target, new_folders=False)
+    if target != _TERMINAL:
+        if target.suffix.lower() not in _SUFFIXES:
+            raise UsageError(
+                f"invalid value for --plot: {target}: the file must end in {' or '.join(_SUFFIXES)}",
+                hint=f"{target.stem}.svg, or - for the terminal",
+            )
+        storage.check_writable(target, new_folders=False)
     from dmlcli.learn.losses import curves  # torch starts here
 
-    cosines = [place / 50 for place in range(-49, 50)]
     try:
-        loss = known.build(spec, curves.LABELS, curves.DIM).eval()
-        found = {"positive": curves.curve(loss, cosines, positive=True)}
-        found["negative"] = curves.curve(loss, cosines, positive=False)
+        found = curves.curves(spec)
     except ValueError as error:
         raise UsageError(f"loss {spec} cannot be drawn: {error}", hint="dmlcli losses") from error
-    values = {kind: one.values for kind, one in found.items()}
-    storage.write_text(target, loss_plot(spec, cosines, values, {kind: one.slopes for kind, one in found.items()}))
+    cosines = tuple(curves.COSINES)
+    return tuple(LossCurve(kind, cosines, tuple(one.values), tuple(one.slopes)) for kind, one in found.items())
+
+
+def _write(spec: str, drawn: "Sequence[LossCurve]", target: "Path") -> None:
+    from dmlcli import storage
+    from dmlcli.pages.loss_plot import loss_plot
+
+    values, slopes = {one.pair: one.values for one in drawn}, {one.pair: one.slopes for one in drawn}
+    plot = loss_plot(spec, drawn[0].cosines, values, slopes)
+    if target.suffix.lower() == ".svg":
+        storage.write_text(target, plot.svg())
+        return
+    with storage.new_file(target) as draft:
+        plot.image().save(draft, format="PNG")
 
 
 def _row(info: "LossInfo") -> "LossRow":

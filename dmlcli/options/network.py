@@ -43,7 +43,11 @@ Backbones = Annotated[
 LossName = Annotated[str | None, Argument(help="Show the details of one loss.")]
 LossPlot = Annotated[
     Path | None,
-    Option("--plot", panel="Output", help="Also draw the loss and its slope over the cosine of a pair (.svg)."),
+    Option(
+        "--plot",
+        panel="Output",
+        help="Draw the loss and its slope over the cosine of a pair: - for the terminal, or a file (.svg, .png).",
+    ),
 ]
 BackboneName = Annotated[str | None, Argument(help="Show the details of one backbone, or of a need.")]
 Measure = Annotated[bool, Option("--measure", panel="Run", help="Also measure the CPU time of an image.")]

@@ -1,7 +1,10 @@
 """The report of `losses`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmlcli.report.units import Cosine
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,20 @@ class MinerRow:
 
 
 @dataclass(frozen=True)
+class LossCurve:
+    """What a loss makes of a pair, while the other pair keeps its cosine (0.5 the positive one, 0 the negative one)."""
+
+    pair: str
+    """Which of the two pairs has the cosines: positive or negative."""
+    cosines: "tuple[Cosine, ...]"
+    """Cosines of this pair, ascending."""
+    values: tuple[float, ...]
+    """The loss at each cosine."""
+    slopes: tuple[float, ...]
+    """Its derivative with respect to the cosine."""
+
+
+@dataclass(frozen=True)
 class LossesReport:
     """The losses that `--loss` knows."""
 
@@ -74,3 +91,5 @@ class LossesReport:
     """One entry for each loss, or the one that was named."""
     miners: tuple[MinerRow, ...]
     """What `miner` of a loss can be; empty where the loss that was named takes none."""
+    curves: tuple[LossCurve, ...] = ()
+    """What `--plot -` draws: of a positive and of a negative pair; empty without it."""

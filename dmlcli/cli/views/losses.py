@@ -1,15 +1,21 @@
 """All losses in a table, or the details of one."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from dmlcli.cli import formatting
-from dmlcli.report.losses import LossesReport, LossRow
+from dmlcli.cli import formatting, terminal_chart
+from dmlcli.report.losses import LossCurve, LossesReport, LossRow
+
+_WIDEST = 100  # characters of a plot
 
 
 def show(report: LossesReport) -> None:
     """Show it as text."""
     if len(report.losses) == 1:
+        if report.curves:
+            _plot(report.curves)
+            return
         _loss(report.losses[0])
         _miners(report)
         return
@@ -48,6 +54,17 @@ def _loss(loss: LossRow) -> None:
         formatting.add_row(settings, setting.name, _setting(setting.default), ", ".join(setting.takes), setting.meaning)
     formatting.console().print(settings)
     formatting.hint(f"dmlcli train CATALOG --loss {loss.name}")
+
+
+def _plot(curves: Sequence[LossCurve]) -> None:
+    width = min(formatting.console().width, _WIDEST)
+    titles = [f"{one.pair} pair" for one in curves]
+    values, slopes = [one.values for one in curves], [one.slopes for one in curves]
+    for name, numbers in (("loss by the cosine of a pair", values), ("slope: derivative by the cosine", slopes)):
+        formatting.say(name)
+        series = dict(zip(titles, numbers, strict=True))
+        for row in terminal_chart.charts(curves[0].cosines, series, width):
+            formatting.say(row)
 
 
 def _miners(report: LossesReport) -> None:

@@ -16,14 +16,14 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dmlcli.learn.losses import pairwise
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_between
 
 
 class Angular(Loss):
     """A soft maximum over the negatives of each positive pair.
 
     Settings:
-        alpha: the largest angle at the negative, in degrees
+        alpha: the largest angle at the negative, in degrees, 0 to 89
         normalize: scale embeddings to unit length first
     """
 
@@ -33,6 +33,7 @@ class Angular(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, alpha: float = 45.0, normalize: bool = True) -> None:
+        check_between(0, 89, alpha=alpha)
         super().__init__(num_labels, embedding_dim)
         self.tangent, self.normalize = math.tan(math.radians(alpha)) ** 2, normalize
 

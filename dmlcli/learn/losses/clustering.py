@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import medoids, pairwise
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_at_least
 
 
 class Clustering(Loss):
@@ -44,6 +44,7 @@ class Clustering(Loss):
         pam_iters: int = 5,
         normalize: bool = True,
     ) -> None:
+        check_at_least(0, pam_iters=pam_iters)
         super().__init__(num_labels, embedding_dim)
         self.gamma, self.distance, self.pam_iters, self.normalize = gamma, distance, pam_iters, normalize
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from dmlcli.learn import losses
 from dmlcli.learn.losses.interface import Loss
 
+COSINES = [place / 50 for place in range(-49, 50)]  # of a plot
 LABELS, DIM = 2, 4  # of the loss to draw
 POSITIVE, NEGATIVE = 0.5, 0.0  # cosines of a pair while that of the other one varies
 
@@ -22,6 +24,20 @@ class Curve(NamedTuple):
 
     values: list[float]
     slopes: list[float]
+
+
+def curves(spec: str) -> dict[str, Curve]:
+    """Return the curves of a loss over COSINES by the kind of pair, `positive` and `negative`.
+
+    Args:
+        spec: one loss with its settings, as in `triplet:margin=0.3`.
+
+    Raises:
+        UsageError: no such loss or setting.
+        ValueError: as `curve`.
+    """
+    loss = losses.build(spec, LABELS, DIM).eval()
+    return {kind: curve(loss, COSINES, positive=kind == "positive") for kind in ("positive", "negative")}
 
 
 def curve(loss: Loss, cosines: Sequence[float], *, positive: bool) -> Curve:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dmlcli.learn.losses import pairwise
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_at_least
 
 
 class EmbeddingNorm(Loss):
@@ -29,8 +29,7 @@ class EmbeddingNorm(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, p: float = 2.0, power: float = 1.0) -> None:
-        if p < 1 or power < 1:
-            raise ValueError(f"p and power must be at least 1, not {p} and {power}")
+        check_at_least(1, p=p, power=power)
         super().__init__(num_labels, embedding_dim)
         self.p, self.power = p, power
 

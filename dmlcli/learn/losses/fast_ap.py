@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, soft_ranks
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_at_least
 
 
 class FastAp(Loss):
@@ -33,6 +33,7 @@ class FastAp(Loss):
     learning_rate_factor: ClassVar[float] = 1.0
 
     def __init__(self, num_labels: int, embedding_dim: int, *, num_bins: int = 10, normalize: bool = True) -> None:
+        check_at_least(1, num_bins=num_bins)
         super().__init__(num_labels, embedding_dim)
         self.num_bins, self.normalize = num_bins, normalize
 

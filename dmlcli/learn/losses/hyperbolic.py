@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 _INSIDE = math.atanh(1 - 1e-5)  # so that no point is on the boundary of the ball, whose distances are infinite
 
@@ -46,8 +46,7 @@ class Hyperbolic(Loss):
         temperature: float = 0.2,
         clip_radius: float = 2.3,
     ) -> None:
-        if min(curvature, temperature, clip_radius) <= 0:
-            raise ValueError("curvature, temperature and clip_radius must be above 0")
+        check_above(0, curvature=curvature, temperature=temperature, clip_radius=clip_radius)
         super().__init__(num_labels, embedding_dim)
         self.root, self.temperature, self.clip_radius = math.sqrt(curvature), temperature, clip_radius
 

@@ -127,6 +127,27 @@ class Loss(nn.Module):
         return labels
 
 
+def check_above(bound: float, **settings: float) -> None:
+    """Raise ValueError unless each setting, given by its name, is greater than `bound`."""
+    for name, value in settings.items():
+        if not value > bound:
+            raise ValueError(f"{name} must be above {bound:g}, not {value:g}")
+
+
+def check_at_least(low: float, **settings: float) -> None:
+    """Raise ValueError unless each setting, given by its name, is `low` or greater."""
+    for name, value in settings.items():
+        if not value >= low:
+            raise ValueError(f"{name} must be at least {low:g}, not {value:g}")
+
+
+def check_between(low: float, high: float, **settings: float) -> None:
+    """Raise ValueError unless each setting, given by its name, is `low` to `high`."""
+    for name, value in settings.items():
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be {low:g} to {high:g}, not {value:g}")
+
+
 def _has_finite_lengths(rows: Tensor) -> bool:
     """Return whether no row (B, D) holds NaN or infinity, or numbers whose squares overflow."""
     if not pairwise.looks_at(rows):

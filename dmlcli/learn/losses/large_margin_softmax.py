@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_at_least
 
 
 class LargeMarginSoftmax(Loss):
@@ -47,10 +47,8 @@ class LargeMarginSoftmax(Loss):
         lam: float = 5.0,
         normalize: bool = False,
     ) -> None:
-        if margin < 1:
-            raise ValueError(f"margin must be at least 1, not {margin}")
-        if lam < 0:
-            raise ValueError(f"lam must be at least 0, not {lam}")
+        check_at_least(1, margin=margin)
+        check_at_least(0, lam=lam)
         super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.lam, self.normalize = margin, scale, lam, normalize
         self.weight = proxies.start(num_labels, embedding_dim)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from dmlcli.learn.losses import distances, pairwise
 from dmlcli.learn.losses.distances import Distance
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class LiftedStructure(Loss):
@@ -54,6 +54,7 @@ class LiftedStructure(Loss):
     ) -> None:
         if form == "cosine" and distance != "euclidean":
             raise ValueError("form cosine has its own similarity: use it without distance")
+        check_above(0, alpha=alpha, beta=beta)
         super().__init__(num_labels, embedding_dim)
         self.form, self.distance, self.margin, self.alpha, self.beta = form, distance, margin, alpha, beta
         self.normalize = form != "original" if normalize is None else normalize

@@ -8,7 +8,7 @@ Compared: pytorch-metric-learning equal for the same groups
 Source: Aziere and Todorovic, Ensemble Deep Manifold Similarity Learning Using Hard Proxies, CVPR 2019.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -75,7 +75,7 @@ class Manifold(Loss):
         affinity = affinity * (1 - identity)
         scale = affinity.sum(-1).clamp_min(1e-12).rsqrt()  # (N,)
         steps = scale[:, None] * affinity * scale
-        inverse: Tensor = torch.linalg.inv(identity - self.alpha * steps)
+        inverse: Tensor = _Inverse.apply(identity - self.alpha * steps)
         return (1 - self.alpha) * inverse
 
     def _surprise(self, likeness: Tensor, groups: Tensor) -> Tensor:
@@ -83,6 +83,22 @@ class Manifold(Loss):
         ahead = likeness - likeness.gather(1, groups[:, None]) + self.margin  # (B, K)
         rival = (~(ahead < 0)).scatter(1, groups[:, None], False)
         return pairwise.log1p_sum_exp(ahead, rival).mean()
+
+
+class _Inverse(torch.autograd.Function):
+    """The inverse of a symmetric matrix (N, N) whose eigenvalues are positive, in less time than that of any other."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix).L)
+        ctx.save_for_backward(inverse)
+        return inverse
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (inverse,) = ctx.saved_tensors
+        to_matrix: Tensor = -(inverse @ slope @ inverse)
+        return to_matrix
 
 
 def definition(loss: Manifold, embeddings: Tensor, labels: Tensor) -> Tensor:

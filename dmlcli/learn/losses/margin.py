@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import distances, pairwise, selection
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class Margin(Loss):
@@ -54,11 +54,12 @@ class Margin(Loss):
         nonzero_loss_cutoff: float = 1.4,
         normalize: bool = True,
     ) -> None:
+        check_above(0, cutoff=cutoff)
         super().__init__(num_labels, embedding_dim)
         self.distance, self.margin, self.nu, self.normalize = distance, margin, nu, normalize
         self.cutoff, self.nonzero_loss_cutoff = cutoff, nonzero_loss_cutoff
         start = {"euclidean": 1.2, "squared-euclidean": 1.44, "cosine": 0.28}[distance] if beta is None else beta
-        self.beta = nn.Parameter(torch.full((num_labels if per_label else 1,), start))
+        self.beta = nn.Parameter(torch.full((num_labels if per_label else 1,), float(start)))
 
     def forward(
         self,

@@ -14,15 +14,15 @@ Ints = NDArray[np.int64]
 
 
 def search(distance: Tensor, labels: Tensor, gamma: float, sweeps: int) -> tuple[Tensor, Tensor, float]:
-    """Return the best medoid (B,) of each image's label, its medoid (B,) in the search, and the distance of the two.
+    """Return, for each image, the best medoid (B,) of its label and its medoid (B,) in the search, and 1 - NMI.
 
     As many medoids as labels are found, to maximize gamma * (1 - NMI) - sum of each image's distance to its medoid.
-    Args: distance (B, B), symmetric; gamma; how often all medoids are refined. Returns: 1 - NMI in [0, 1] at last.
+    NMI compares the clusters of these medoids with the labels; 1 - NMI is in [0, 1], and 0 for a single label.
 
     Args:
         distance: (B, B), symmetric.
         labels: (B,).
-        gamma: weight of the clustering score.
+        gamma: weight of 1 - NMI.
         sweeps: number of times that all medoids are refined.
 
     Source: Song et al., Deep Metric Learning via Facility Location, CVPR 2017, algorithms 1 and 2.

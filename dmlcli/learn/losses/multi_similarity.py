@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, selection
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class MultiSimilarity(Loss):
@@ -46,6 +46,7 @@ class MultiSimilarity(Loss):
         epsilon: float | None = 0.1,
         normalize: bool = True,
     ) -> None:
+        check_above(0, alpha=alpha, beta=beta)
         super().__init__(num_labels, embedding_dim)
         self.alpha, self.beta, self.base, self.epsilon, self.normalize = alpha, beta, base, epsilon, normalize
 

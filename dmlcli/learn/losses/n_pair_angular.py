@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, selection
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_between
 
 
 class NPairAngular(Loss):
@@ -25,7 +25,7 @@ class NPairAngular(Loss):
     Settings:
         l2_reg: weight of the squared length of the embeddings
         lam: weight of the angular half
-        alpha: the largest angle at the negative, in degrees
+        alpha: the largest angle at the negative, in degrees, 0 to 89
         normalize: scale embeddings to unit length in the n-pair half too
     """
 
@@ -44,6 +44,7 @@ class NPairAngular(Loss):
         alpha: float = 45.0,
         normalize: bool = False,
     ) -> None:
+        check_between(0, 89, alpha=alpha)
         super().__init__(num_labels, embedding_dim)
         self.l2_reg, self.lam, self.normalize = l2_reg, lam, normalize
         self.tangent = math.tan(math.radians(alpha)) ** 2

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dmlcli.learn.losses import distances, pairwise
 from dmlcli.learn.losses.distances import Distance
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above, check_at_least
 
 
 class Nca(Loss):
@@ -43,6 +43,9 @@ class Nca(Loss):
         k: int | None = None,
         normalize: bool = True,
     ) -> None:
+        check_above(0, scale=scale)
+        if k is not None:
+            check_at_least(1, k=k)
         super().__init__(num_labels, embedding_dim)
         self.distance, self.scale, self.k, self.normalize = distance, scale, k, normalize
 

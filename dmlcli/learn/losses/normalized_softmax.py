@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class NormalizedSoftmax(Loss):
@@ -35,6 +35,7 @@ class NormalizedSoftmax(Loss):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, temperature: float = 0.05, normalize: bool = True
     ) -> None:
+        check_above(0, temperature=temperature)
         super().__init__(num_labels, embedding_dim)
         self.temperature, self.normalize = temperature, normalize
         self.weight = proxies.start(num_labels, embedding_dim)

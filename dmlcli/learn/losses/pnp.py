@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, soft_ranks
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class Pnp(Loss):
@@ -48,8 +48,7 @@ class Pnp(Loss):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
-        if temperature <= 0 or b <= 0:
-            raise ValueError(f"temperature and b must be above 0, not {temperature} and {b}")
+        check_above(0, temperature=temperature, b=b)
         super().__init__(num_labels, embedding_dim)
         self.variant, self.alpha, self.b, self.temperature = variant, alpha, b, temperature
         self.include_self, self.normalize = include_self, normalize

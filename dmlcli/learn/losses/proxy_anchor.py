@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 _SAFE = 60.0  # exponents below which thousands of terms stay far from the end of float32
 
@@ -40,6 +40,7 @@ class ProxyAnchor(Loss):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, alpha: float = 32.0, margin: float = 0.1, normalize: bool = True
     ) -> None:
+        check_above(0, alpha=alpha)
         super().__init__(num_labels, embedding_dim)
         self.alpha, self.margin, self.normalize = alpha, margin, normalize
         self.proxies = proxies.start(num_labels, embedding_dim)
@@ -73,10 +74,10 @@ class _PullAndPush(torch.autograd.Function):
         with torch.autocast(images.device.type, enabled=False):
             own = -alpha * ((images * centers[labels]).sum(-1) - margin)  # (B,), exponents
             pull, share = _of_own(own, labels, len(centers))
-            images_of_slice = max(proxies.LARGEST // len(images), 1)
+            proxies_of_slice = max(proxies.LARGEST // len(images), 1)
             push, to_centers, to_images = images.new_zeros(()), torch.empty_like(centers), torch.zeros_like(images)
-            for start in range(0, len(centers), images_of_slice):
-                rows = centers[start : start + images_of_slice]  # (S, D)
+            for start in range(0, len(centers), proxies_of_slice):
+                rows = centers[start : start + proxies_of_slice]  # (S, D)
                 inside = ((labels >= start) & (labels < start + len(rows))).nonzero().squeeze(1)
                 cells = labels[inside] - start, inside
                 value, slope = _of_others(rows, images, cells, alpha, margin, len(centers))  # slope (S, B)

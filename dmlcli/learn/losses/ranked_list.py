@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_between
 
 
 class RankedList(Loss):
@@ -49,6 +49,7 @@ class RankedList(Loss):
         detach_weights: bool = True,
         normalize: bool = True,
     ) -> None:
+        check_between(0, 1, lam=lam)
         super().__init__(num_labels, embedding_dim)
         self.alpha, self.margin, self.Tn, self.Tp, self.lam = alpha, margin, Tn, Tp, lam
         self.detach_weights, self.normalize = detach_weights, normalize

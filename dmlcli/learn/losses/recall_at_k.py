@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, soft_ranks
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above, check_at_least
 
 
 class RecallAtK(Loss):
@@ -45,6 +45,8 @@ class RecallAtK(Loss):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
+        check_above(0, tau1=tau1, tau2=tau2)
+        check_at_least(1, k_vals=min(k_vals, default=0))
         super().__init__(num_labels, embedding_dim)
         self.k_vals, self.tau1, self.tau2 = tuple(k_vals), tau1, tau2
         self.include_self, self.normalize = include_self, normalize

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dmlcli.learn.losses import pairwise
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above, check_at_least, check_between
 
 
 class Roadmap(Loss):
@@ -56,8 +56,9 @@ class Roadmap(Loss):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
-        if temperature <= 0 or delta < 0:
-            raise ValueError(f"temperature must be above 0, delta at least 0, not {temperature} and {delta}")
+        check_above(0, temperature=temperature)
+        check_at_least(0, delta=delta)
+        check_between(0, 1, lam=lam)
         super().__init__(num_labels, embedding_dim)
         self.lam, self.temperature, self.rho, self.delta = lam, temperature, rho, delta
         self.pos_margin, self.neg_margin = pos_margin, neg_margin

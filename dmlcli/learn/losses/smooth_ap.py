@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, soft_ranks
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class SmoothAp(Loss):
@@ -42,6 +42,7 @@ class SmoothAp(Loss):
         include_self: bool = True,
         normalize: bool = True,
     ) -> None:
+        check_above(0, temperature=temperature)
         super().__init__(num_labels, embedding_dim)
         self.temperature, self.include_self, self.normalize = temperature, include_self, normalize
 

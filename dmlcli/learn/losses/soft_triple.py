@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above, check_at_least
 
 _SLICE = 64  # images whose softmax is made at a time
 
@@ -51,6 +51,8 @@ class SoftTriple(Loss):
         margin: float = 0.01,
         normalize: bool = True,
     ) -> None:
+        check_at_least(1, num_centers=num_centers)
+        check_above(0, gamma=gamma)
         super().__init__(num_labels, embedding_dim)
         self.la, self.gamma, self.tau, self.margin, self.normalize = la, gamma, tau, margin, normalize
         self.centers = proxies.start(num_labels, num_centers, embedding_dim)

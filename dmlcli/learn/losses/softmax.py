@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_between
 
 
 class Softmax(Loss):
@@ -35,6 +35,7 @@ class Softmax(Loss):
     def __init__(
         self, num_labels: int, embedding_dim: int, *, label_smoothing: float = 0.1, normalize: bool = False
     ) -> None:
+        check_between(0, 1, label_smoothing=label_smoothing)
         super().__init__(num_labels, embedding_dim)
         self.label_smoothing, self.normalize = label_smoothing, normalize
         self.weight = proxies.start(num_labels, embedding_dim)

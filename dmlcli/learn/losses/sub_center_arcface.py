@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, proxies
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_at_least
 
 
 class SubCenterArcface(Loss):
@@ -45,6 +45,7 @@ class SubCenterArcface(Loss):
         scale: float = 64.0,
         normalize: bool = True,
     ) -> None:
+        check_at_least(1, num_centers=num_centers)
         super().__init__(num_labels, embedding_dim)
         self.margin, self.scale, self.normalize = margin, scale, normalize
         self.weight = proxies.start(num_labels, num_centers, embedding_dim)

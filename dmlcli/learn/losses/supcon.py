@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from dmlcli.learn.losses import distances, pairwise
 from dmlcli.learn.losses.distances import Distance
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class Supcon(Loss):
@@ -42,6 +42,7 @@ class Supcon(Loss):
         distance: Distance = "dot",
         normalize: bool = True,
     ) -> None:
+        check_above(0, temperature=temperature)
         super().__init__(num_labels, embedding_dim)
         self.temperature, self.distance, self.normalize = temperature, distance, normalize
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dmlcli.learn.losses import pairwise, selection
-from dmlcli.learn.losses.interface import Loss
+from dmlcli.learn.losses.interface import Loss, check_above
 
 
 class Vicreg(Loss):
@@ -45,8 +45,7 @@ class Vicreg(Loss):
         eps: float = 1e-4,
         normalize: bool = False,
     ) -> None:
-        if eps <= 0:
-            raise ValueError(f"eps must be above 0, not {eps}")
+        check_above(0, eps=eps)
         super().__init__(num_labels, embedding_dim)
         self.invariance, self.variance, self.covariance, self.eps = invariance, variance, covariance, eps
         self.normalize = normalize

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-__all__ = ["fitting", "missing", "printable", "width", "write"]
+__all__ = ["ascent", "fitting", "missing", "printable", "width", "write"]
 _OWN = Path(__file__).parent / "DejaVuSans.ttf"
 _FOLDERS = (  # of Linux, macOS and Windows
     "/usr/share/fonts",
@@ -42,6 +42,11 @@ def missing(text: str) -> set[str]:
 def width(text: str, size: int) -> float:
     """Return the width of a printable text in pixels."""
     return sum(font.getlength(part) for font, part in _runs(text, size))
+
+
+def ascent(size: int) -> int:
+    """Return how far the baseline of a line is below its top, in pixels."""
+    return _opened(_OWN, size).getmetrics()[0]
 
 
 def fitting(text: str, size: int, most: int) -> str:
@@ -77,7 +82,7 @@ def write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, size
         color: of the text.
     """
     left, top = corner
-    baseline = top + _opened(_OWN, size).getmetrics()[0]
+    baseline = top + ascent(size)
     for font, part in _runs(text, size):
         pen.text((left, baseline), part, fill=color, font=font, anchor="ls")
         left += font.getlength(part)

@@ -233,10 +233,66 @@ def assert_losses_equal(draws: int) -> None:
             if spec in THEIRS_COUNT_ANCHORS_WITHOUT_NEGATIVES:
                 positive &= negative.any(-1, keepdim=True)
             pairs = [*positive.nonzero().T, *negative.nonzero().T]
-            bare = inspect.getclosurevars(theirs).nonlocals["loss"] if inspect.isfunction(theirs) else theirs
-            expected = bare(embeddings, labels, tuple(pairs))
+            expected = their_loss(theirs)(embeddings, labels, tuple(pairs))
             found = ours(embeddings, labels, pairs=pairs)
             assert torch.allclose(found, expected.double(), rtol=1e-6, atol=1e-9), (spec, seed, found, expected)
+
+
+def assert_goes_with_all_losses(name: str, draws: int) -> None:
+    """Finite values and gradients, the same in any order, and what theirs makes of the same indices."""
+    contests = {
+        contest.spec.partition(":")[0]: contest for contest in benchmark.contests() if contest.spec in THEIR_LOSSES
+    }
+    for loss in TAKERS:
+        torch.manual_seed(0)
+        module: Any = losses.build(f"{loss}:miner={name}", 4, 8).double()
+        theirs: Any = benchmark.theirs(contests[loss], 4, 8) if loss in contests else None
+        for seed in range(draws):
+            embeddings, labels = random_batch(seed)
+            selected = module.miner(embeddings, labels)
+            key = "pairs" if isinstance(selected, tuple) else "triplets"
+            value = module.loss(embeddings, labels, **{key: selected})
+            (slope,) = torch.autograd.grad(value, embeddings)
+            assert torch.isfinite(value) and torch.isfinite(slope).all(), (loss, seed)
+            if name != "distance-weighted":  # random draws
+                order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+                assert torch.allclose(module(embeddings[order], labels[order]), value), (loss, seed)
+            if theirs is not None:
+                given = their_indices(loss, selected, len(labels))
+                if max(map(len, given)) > 1:  # theirs is 0 for a single pair of each kind
+                    expected = their_loss(theirs)(embeddings, labels, given).double()
+                    assert torch.allclose(value, expected, rtol=1e-6, atol=1e-9), (loss, seed, value, expected)
+
+
+def their_indices(loss: str, selected: Any, size: int) -> tuple[Tensor, ...]:
+    """What we select as indices for theirs, which count a pair of several triplets several times."""
+    if isinstance(selected, Tensor) and loss in ("triplet", "margin"):
+        return selected.unbind(-1)
+    if isinstance(selected, Tensor):
+        a, p, n = selected.unbind(-1)
+        selected = selection.pair_masks((a, p, a, n), (size, size), a.device)
+    positive, negative = selected
+    if loss in THEIRS_COUNT_ANCHORS_WITHOUT_NEGATIVES:
+        positive = positive & negative.any(-1, keepdim=True)
+    return (*positive.nonzero().T, *negative.nonzero().T)
+
+
+def their_loss(theirs: Any) -> Any:
+    """The loss alone where a contest pairs it with a miner."""
+    return inspect.getclosurevars(theirs).nonlocals["loss"] if inspect.isfunction(theirs) else theirs
+
+
+@needs_theirs
+@pytest.mark.parametrize("name", NAMES)
+def test_goes_with_all_losses_in_three_draws(name: str) -> None:
+    assert_goes_with_all_losses(name, 3)
+
+
+@needs_theirs
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_goes_with_all_losses_in_500_draws(name: str) -> None:
+    assert_goes_with_all_losses(name, 500)
 
 
 @needs_theirs
