@@ -32,7 +32,20 @@ def open_catalogs(
     strict: bool = False,
     merge_products: bool = False,
 ) -> Catalog:
-    """Read one catalog, or several as one; the arguments are those of `open_parts`."""
+    """Read one catalog, or several as one.
+
+    Args:
+        paths: one or more, each as `open_catalog` takes it.
+        columns: names of the columns of tables.
+        root: what the paths in tables are relative to.
+        for_training: leave out the splits that training may not use.
+        strict: refuse an incomplete catalog.
+        merge_products: products of the same name are the same one.
+
+    Raises:
+        CatalogError: one of them is not a catalog, or is on a server.
+        UsageError: a photo is in two of them, or an option has no effect.
+    """
     parts = open_parts(paths, columns, root, for_training=for_training, strict=strict, merge_products=merge_products)
     first = parts[0].catalog
     if len(parts) == 1:
@@ -58,16 +71,7 @@ def open_parts(
     source. If some of the catalogs have splits, the photos of the others are of split train.
 
     Args:
-        paths: one or more, each as `open_catalog` takes it.
-        columns: names of the columns of tables.
-        root: what the paths in tables are relative to.
-        for_training: leave out the splits that training may not use.
-        strict: refuse an incomplete catalog.
-        merge_products: products of the same name are the same one.
-
-    Raises:
-        CatalogError: one of them is not a catalog, or is on a server.
-        UsageError: a photo is in two of them, or an option has no effect.
+        paths, columns, root, for_training, strict, merge_products: as `open_catalogs` takes them; so are the errors.
     """
     if len(paths) == 1:
         if merge_products:
