@@ -12,7 +12,7 @@ import numpy as np
 from dmlcli import progress
 from dmlcli.embeddings import Embeddings, open_embeddings
 from dmlcli.errors import EmbeddingsError, ModelError
-from dmlcli.model import Model, head_arrays, open_model
+from dmlcli.model import Model, feature_difference, head_arrays, open_model
 from dmlcli.search.head_weights import head_of
 from dmlcli.types import Rows, Vectors
 from dmlcli.workspace import Workspace
@@ -71,24 +71,9 @@ def known(model: Model, workspace: Workspace, views: str, others: Sequence[Embed
 def _why_not(model: Model, workspace: Workspace) -> str:
     """Return why the cached features are not those of a model's backbone; "" if they are."""
     try:
-        frozen = open_model(workspace.frozen)
+        return feature_difference(model, open_model(workspace.frozen))
     except ModelError:
         return "no features are cached"
-    own, cached = model.record, frozen.record
-    if own.backbone != cached.backbone:
-        return f"its backbone is {own.backbone}, and the cached features are of {cached.backbone}"
-    if own.image != cached.image:
-        return "its images have another size or are decoded differently than those of the cached features"
-    if own.pooling != cached.pooling:
-        named = [pooling or "that of the published network" for pooling in (own.pooling, cached.pooling)]
-        return f"its pooling is {named[0]}, and that of the cached features {named[1]}"
-    weights, others = (
-        {name: array for name, array in one.weights().items() if not name.startswith("head.")}
-        for one in (model, frozen)
-    )
-    if weights.keys() != others.keys() or any(not np.array_equal(weights[name], others[name]) for name in weights):
-        return "its backbone was trained"
-    return ""
 
 
 def _vectors(model: Model, views: Sequence[Embeddings], rows: Sequence[Rows]) -> Vectors:

@@ -21,8 +21,9 @@ _RECORD, _WEIGHTS, _GRAPH = "model.json", "weights.safetensors", "graph.onnx"
 GRAPH_WEIGHTS = "graph.weights"  # the weights as the graph wants them
 _DATA = (_WEIGHTS, _GRAPH, GRAPH_WEIGHTS)
 DEVICE_CHECKS = "devices.json"  # how close each device that embedded comes to the CPU
+FITTED = "fitted.json"  # the photos that it was fitted on
 HELD_OUT = "held_out.json"  # scores of the photos that cross-validation held out, query by query
-FILES = (_RECORD, *_DATA, checksums.CHECKED, DEVICE_CHECKS, HELD_OUT)
+FILES = (_RECORD, *_DATA, checksums.CHECKED, DEVICE_CHECKS, HELD_OUT, FITTED)
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -141,6 +142,34 @@ class Model:
             return load_file(self.folder / _WEIGHTS)
         except Exception as error:  # safetensors raises its own kinds, one more for each way to be damaged
             raise ModelError(f"the weights of {self.folder} are damaged: {error}", hint="train it again") from error
+
+
+def feature_difference(model: Model, cached: Model, *, pooling: bool = True) -> str:
+    """Return why the features of a model are not those that are cached, in words; "" where they are.
+
+    Args:
+        model: any model.
+        cached: the frozen backbone that cached features are of.
+        pooling: whether the pooling counts.
+
+    Raises:
+        ModelError: weights cannot be read.
+    """
+    own, others = model.record, cached.record
+    if own.backbone != others.backbone:
+        return f"its backbone is {own.backbone}, and the cached features are of {others.backbone}"
+    if own.image != others.image:
+        return "its images have another size or are decoded differently than those of the cached features"
+    if pooling and own.pooling != others.pooling:
+        named = [one or "that of the published network" for one in (own.pooling, others.pooling)]
+        return f"its pooling is {named[0]}, and that of the cached features {named[1]}"
+    weights, frozen = (
+        {name: array for name, array in one.weights().items() if not name.startswith("head.")}
+        for one in (model, cached)
+    )
+    if weights.keys() != frozen.keys() or any(not np.array_equal(weights[name], frozen[name]) for name in weights):
+        return "its backbone was trained"
+    return ""
 
 
 def head_arrays(model: Model) -> dict[str, NDArray[Any]]:

@@ -10,11 +10,13 @@ from dmlcli.embeddings import Embeddings
 from dmlcli.errors import Interrupted, ModelError
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
-from dmlcli.learn.training import TrainedModel, train
+from dmlcli.learn.training import CurrentScores, TrainedModel, train
 from dmlcli.model import Model, open_model
 from dmlcli.report.train import Decision, TrainReport
 from dmlcli.runs import Run
 from dmlcli.workspace import Workspace
+
+_AGAIN = "the current one cannot be fitted again without photos that the new one held out"
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,14 @@ def carry_out(
         Interrupted: by Ctrl-C, once the best model so far is saved.
     """
     started, workspace, target = time.perf_counter(), run.workspace, destination.model
-    trained = train(catalog, recipe, run, device, time_budget=time_budget)
+    current = _opened(target) if destination.keep_if_better else None
+    trained = train(catalog, recipe, run, device, time_budget=time_budget, current=current)
     model = model_history.adopt(workspace.models, trained.model)
     if trained.interrupted:
         raise _interrupted(trained, model, workspace, destination)
     if destination.index:
         progress.stage("index")
-    decision = _decide(model, target) if destination.keep_if_better else None
+    decision = _decide(model, trained.current, _opened(target)) if destination.keep_if_better else None
     if decision is not None and not decision.switched:
         model_switch.prune(workspace, model, open_model(target))
         switched, index = model_switch.SwitchResult(None, (), None), None
@@ -98,28 +101,39 @@ def _interrupted(trained: TrainedModel, model: Model, workspace: Workspace, dest
     return Interrupted(f"interrupted; the best model so far ({trained.origin}) is saved in {target}", hint=hint)
 
 
-def _decide(model: Model, target: Path) -> Decision:
+def _opened(target: Path) -> Model | None:
+    """Return the current model; None where there is none."""
+    try:
+        return open_model(target)
+    except ModelError:
+        return None
+
+
+def _decide(model: Model, scored: CurrentScores, current: Model | None) -> Decision:
     """Decide by held-out photos whether a new model replaces the current one.
 
-    The folds of both must have held out the same photos, since the current model was then fitted on all of them. The
-    new model is used if its MAP@R over all of these searches is higher, and significantly lower in none of them.
+    Both must be scored by the same searches, and with networks that were not fitted on the photos of these: those of
+    cross-validation. The new model is used if its MAP@R over all of these searches is higher, and significantly lower
+    in none of them.
 
     Args:
         model: the new model.
-        target: the folder of the current model.
+        scored: the current model in the folds of the new one, where these are others than its own.
+        current: the current model; None where there is none.
     """
-    try:
-        current = open_model(target)
-    except ModelError:
+    if current is None:
         return Decision(True, "there was no model before", "")
     before = current.record.fingerprint
     if before == model.record.fingerprint:
         return Decision(True, "it equals the current one", before)
     kept = held_out_scores.read(model.folder), held_out_scores.read(current.folder)
-    _, _, rows = held_out_scores.compare(*kept)
+    _, _, rows = held_out_scores.compare(kept[0], scored.searches or kept[1])
     by_search = {row.search: row for row in rows if row.metric == held_out_scores.METRICS[0]}
     if not by_search:
-        return Decision(False, f"the current and the new model: {held_out_scores.why_not(*kept)}", before)
+        why_not = held_out_scores.why_not(*kept)
+        if scored.why_not:
+            why_not += f", and {_AGAIN}: {scored.why_not}"
+        return Decision(False, f"the current and the new model: {why_not}", before)
     all_queries = by_search.pop(held_out_scores.ALL, None) or next(iter(by_search.values()))
     worse = [name for name, row in by_search.items() if row.significant and (row.difference or 0.0) < 0]
     gain = all_queries.difference or 0.0
@@ -129,4 +143,7 @@ def _decide(model: Model, target: Path) -> Decision:
         reason += " (95 % interval {:+.1f} … {:+.1f})".format(*(100 * end for end in all_queries.interval95))
     if worse:
         reason += f"; significantly lower for {' and '.join(worse)} products"
+    if scored.searches:
+        lacking = f", and without {scored.gone} photos that are gone" if scored.gone else ""
+        reason += f"; for this the current model was scored again, without a fit on these photos{lacking}"
     return Decision(switched, reason, before, tuple(rows))

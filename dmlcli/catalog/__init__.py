@@ -21,7 +21,7 @@ from dmlcli.catalog.folders import find_images
 from dmlcli.catalog.official import benchmark_of
 from dmlcli.catalog.open import open_catalog
 from dmlcli.catalog.splits import TrainingSplit, split_for_training
-from dmlcli.catalog.union import open_catalogs
+from dmlcli.catalog.union import open_catalogs, open_parts
 from dmlcli.types import Box
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "find_images",
     "open_catalog",
     "open_catalogs",
+    "open_parts",
     "split_for_training",
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def eval(
-    catalog: options.CatalogOrEmbeddings = None,
+    catalog: options.CatalogsOrEmbeddings = None,
     *,
     queries: options.Queries = None,
     query_split: options.QuerySplit = None,
@@ -44,19 +44,23 @@ def eval(
     source_column: options.SourceColumn = None,
     box_column: options.BoxColumn = None,
     root: options.Root = None,
+    merge_products: options.MergeProducts = False,
     strict: options.Strict = False,
 ) -> "EvalReport | EvalPlan":
     """Score the search: Recall@K, MAP@R and R-Precision with 95 % intervals over products.
 
     With queries of their own (--queries, or two splits, named or found) the protocol is query/gallery, else every
     image is searched among all others (leave-one-out), but those of products that the model was trained on. Without
-    a catalog, the workspace's embeddings are scored.
+    a catalog, the workspace's embeddings are scored. Several catalogs are scored together and one by one; where they
+    share products, so is every search from one in another.
 
     Examples:
 
         dmlcli eval ./catalog --queries ./phone-photos --html report.html
 
         dmlcli eval photos.csv --query-split test --gallery-split train --against other-model
+
+        dmlcli eval ./studio ./phone --merge-products
 
         dmlcli eval ./catalog --queries ./phone-photos --rerank all
 
@@ -65,6 +69,7 @@ def eval(
     from dmlcli import storage
     from dmlcli.catalog import Columns
     from dmlcli.evaluation import min_scores, report_builder
+    from dmlcli.evaluation.by_catalog import by_catalog
     from dmlcli.evaluation.inputs import Request, answer_model, choose, open_sides
     from dmlcli.evaluation.measure import measure
     from dmlcli.evaluation.ranked_lists import open_lists
@@ -72,8 +77,11 @@ def eval(
     from dmlcli.workspace import find, need
 
     _check((query_split, gallery_split), queries, ranked, against or model or rerank or dry_run)
+    listed = names(catalog, "catalog")
+    if ranked is not None and len(listed) > 1:
+        raise UsageError("--ranked works with one catalog", hint="evaluate the catalogs one by one")
     request = Request(
-        path=Path(catalog) if catalog else None,
+        paths=list(map(Path, listed)),
         queries=Path(queries) if queries else None,
         splits=(query_split, gallery_split),
         everything=all,
@@ -83,6 +91,7 @@ def eval(
         columns=Columns(image_column, product_column, category_column, split_column, source_column, box_column),
         root=root,
         strict=strict,
+        merge_products=merge_products,
         place=need(workspace) if workspace else find(),
         bare=ranked is not None,
         on=(device, provider),
@@ -108,6 +117,8 @@ def eval(
     found = measure(sides, selection, seed, count_missing_as_zero, lists, ways, answer_model(sides, request))
 
     report = report_builder.report(request, sides, found, seed, skipped, count_missing_as_zero)
+    if sides.gallery_catalogs:
+        report = replace(report, by_catalog=tuple(by_catalog(sides, found, seed, count_missing_as_zero)))
     if ways:
         report = report_builder.reranked(report, sides, found, selection)
     if request.against is not None:
@@ -119,7 +130,7 @@ def eval(
         from dmlcli.pages.evaluation import write
 
         report = replace(report, page=str(html))
-        write(Path(html), report, Path(catalog).absolute().name if catalog else "")
+        write(Path(html), report, ", ".join(path.absolute().name for path in request.paths))
     return report
 
 

@@ -1,13 +1,13 @@
 """Inputs of an evaluation: reads catalogs and embeddings, chooses the protocol, and embeds images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dmlcli.catalog import Benchmark, Catalog, Columns, Item, open_catalog
+from dmlcli.catalog import Benchmark, Catalog, Columns, Item, open_parts
 from dmlcli.embeddings import Embeddings, is_embeddings, open_embeddings, save
 from dmlcli.errors import CannotRun, EmbeddingsError, MismatchError, UsageError
 from dmlcli.evaluation import protocol
@@ -27,6 +27,7 @@ class EvalInput(NamedTuple):
     embeddings: Embeddings | None = None
     skipped: list[Skipped] = []  # noqa: RUF012  never written to
     official: Benchmark | None = None
+    catalogs: list[str] = []  # noqa: RUF012  of several catalogs, the name of that of each item; never written to
 
 
 class Inputs(NamedTuple):
@@ -42,7 +43,7 @@ class Inputs(NamedTuple):
 class Request:
     """The options of `eval`, one field for each."""
 
-    path: Path | None
+    paths: Sequence[Path]  # of catalogs, or of one file or folder of embeddings; none: those of the workspace
     queries: Path | None
     splits: tuple[str | None, str | None]
     everything: bool
@@ -53,6 +54,7 @@ class Request:
     root: Path | None
     strict: bool
     place: Workspace | None
+    merge_products: bool = False
     bare: bool = False  # ranked lists are evaluated, which need neither vectors nor a model
     on: tuple[str, str | None] = ("auto", None)  # --device and --provider
 
@@ -63,14 +65,14 @@ class Request:
 
 def choose(request: Request) -> Inputs:
     """Read the inputs and choose the protocol, without embedding images."""
-    gallery_input = read_input(request.path, request)
+    gallery_input = read_input(request.paths, request)
     if request.queries is not None:
-        query_input = read_input(request.queries, request)
+        query_input = read_input([request.queries], replace(request, merge_products=False))
         rows = (
             protocol.rows_of(query_input.items, request.splits[0]),
             protocol.rows_of(gallery_input.items, request.splits[1]),
         )
-        scope = f"{request.queries} in {request.path or 'the embeddings of the workspace'}"
+        scope = f"{request.queries} in {' '.join(map(str, request.paths)) or 'the embeddings of the workspace'}"
         chosen = protocol.Protocol(protocol.QUERY_GALLERY, scope, *rows, includes_training=False)
         return Inputs(query_input, gallery_input, chosen, request.same)
     models = [] if request.bare else [_model_of(gallery_input, request), _as_model(request.against)]
@@ -118,6 +120,13 @@ def open_sides(request: Request, chosen: Inputs) -> tuple[EvalSides, list[Skippe
         unknown=len(all_queries) - len(query_rows),
         same=chosen.same,
     )
+    if chosen.gallery_input.catalogs:
+        named = chosen.query_input.catalogs or [str(request.queries)] * len(chosen.query_input.items)
+        sides = replace(
+            sides,
+            query_catalogs=[named[query_input.rows[place]] for place in query_rows],
+            gallery_catalogs=[chosen.gallery_input.catalogs[gallery_input.rows[place]] for place in gallery_rows],
+        )
     _check_together(sides)
     skipped = [
         *chosen.gallery_input.skipped,
@@ -196,13 +205,25 @@ def dimensions(request: Request, chosen: Inputs) -> int:
     return found.dim if found is not None else open_model(request.model_folder()).record.dim
 
 
-def read_input(path: Path | None, request: Request) -> EvalInput:
-    """Return embeddings or a catalog; for no path, the embeddings of the workspace."""
-    if path is None or is_embeddings(path):
-        found = open_embeddings(path or (request.place or need()).embeddings)
+def read_input(paths: Sequence[Path], request: Request) -> EvalInput:
+    """Return embeddings, or one or several catalogs; for no path, the embeddings of the workspace."""
+    if not paths or (len(paths) == 1 and is_embeddings(paths[0])):
+        if request.merge_products:
+            raise UsageError("--merge-products needs several catalogs", hint="remove it")
+        found = open_embeddings(paths[0] if paths else (request.place or need()).embeddings)
         return EvalInput(found.root, found.items, found)
-    photos = open_catalog(path, request.columns, request.root, strict=request.strict)
-    return EvalInput(photos.root, photos.items, None, photos.skipped, photos.benchmark)
+    parts = open_parts(
+        paths, request.columns, request.root, strict=request.strict, merge_products=request.merge_products
+    )
+    first = parts[0].catalog
+    if len(parts) == 1:
+        return EvalInput(first.root, first.items, None, first.skipped, first.benchmark)
+    return EvalInput(
+        first.root,
+        [item for part in parts for item in part.catalog.items],
+        skipped=[skipped for part in parts for skipped in part.catalog.skipped],
+        catalogs=[part.name for part in parts for _ in part.catalog.items],
+    )
 
 
 class _Loaded(NamedTuple):

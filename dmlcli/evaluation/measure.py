@@ -62,6 +62,8 @@ class EvalSides:
     includes_training: bool = False
     unknown: int = 0
     same: str | None = None  # what else a query may not find
+    query_catalogs: Sequence[str] = ()  # (Q,) of several catalogs, the one that each query is from
+    gallery_catalogs: Sequence[str] = ()  # (G,) likewise
 
     @property
     def findable(self) -> int:
@@ -104,10 +106,10 @@ def measure(
     """
     depth, watch, reranker, diagram = None, None, None, None
     if lists is None:
-        reranker = Reranker(ways, _vectors(sides.queries), _vectors(sides.gallery)) if ways else None
+        reranker = Reranker(ways, vectors_of(sides.queries), vectors_of(sides.gallery)) if ways else None
         diagram = ReliabilityDiagram(answers, [item.product for item in sides.gallery.items]) if answers else None
         results, watch = _search(sides, selection, seed, reranker, diagram)
-        warnings = _shape_warnings(_vectors(sides.gallery))
+        warnings = _shape_warnings(vectors_of(sides.gallery))
     else:
         results, depth, warnings = _from_lists(sides, selection, lists)
     scores = of_ranks.score(results.rankings, selection.ranked, largest=sides.findable, depth=depth) | results.extra
@@ -118,9 +120,9 @@ def measure(
     metrics = confidence.means(values, results.products)
     metrics |= {name: _of_pairs(results, name) for name in selection.pairs}
     for name in selection.geometry:
-        metrics[name] = geometry.components_fraction(_vectors(sides.gallery), geometry.explained(name) or 0.0)
+        metrics[name] = geometry.components_fraction(vectors_of(sides.gallery), geometry.explained(name) or 0.0)
     if selection.clusters:
-        found = clusters.k_means(_vectors(sides.queries), len(set(results.products)), seed)
+        found = clusters.k_means(vectors_of(sides.queries), len(set(results.products)), seed)
         metrics |= clusters.agreement(results.products, found)
     notes = [*warnings, *_tie_warnings(results, missing)]
     ordered = {name: metrics[name] for name in selection.order}
@@ -177,8 +179,8 @@ def _search(
         LeakageDetector(gallery.items, sides.own_rows) if sides.own_rows is not None and sides.same is None else None
     )
     results = evaluate_queries(
-        _vectors(queries),
-        _vectors(gallery),
+        vectors_of(queries),
+        vectors_of(gallery),
         queries.items,
         gallery.items,
         own_rows=sides.own_rows,
@@ -207,7 +209,8 @@ def _from_lists(
     return ranked_lists.evaluate_lists(lists, queries.items, gallery.items, (queries.root, gallery.root), excluded)
 
 
-def _vectors(side: EvalSide) -> Scores:
+def vectors_of(side: EvalSide) -> Scores:
+    """Return the vectors (N, D) of a side; raises EmbeddingsError where there are none."""
     if side.vectors is None:
         raise EmbeddingsError(f"the images of {side.root} have no embeddings", hint="dmlcli embed CATALOG")
     return side.vectors

@@ -54,7 +54,7 @@ def compare_queries(first: Model, second: Model, place: Workspace, queries: Path
         CannotRun: the workspace has no embeddings, or images cannot be read.
     """
     request = Request(
-        path=None,
+        paths=(),
         queries=queries,
         splits=(None, None),
         everything=False,
@@ -68,7 +68,7 @@ def compare_queries(first: Model, second: Model, place: Workspace, queries: Path
     )
     indexed = open_embeddings(place.embeddings)
     gallery = EvalInput(indexed.root, indexed.items)
-    asked = read_input(queries, request)
+    asked = read_input([queries], request)
     rows = list(range(len(asked.items))), list(range(len(gallery.items)))
     scope = f"{queries} in the indexed catalog"
     chosen = protocol.Protocol(protocol.QUERY_GALLERY, scope, *rows, includes_training=False)

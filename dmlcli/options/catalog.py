@@ -14,12 +14,6 @@ CatalogPath = Annotated[Path, Argument(help="Folder of products, table of images
 CatalogPaths = Annotated[
     _Names, Argument(help="Folder of products, table of images, or unpacked data set; or several of them.")
 ]
-CatalogOrEmbeddings = Annotated[
-    Path | None,
-    Argument(
-        help="Folder of products, table of images, or embeddings (a folder, or a file: .npz, .npy, .parquet, .jsonl)."
-    ),
-]
 CatalogsOrEmbeddings = Annotated[
     _Names,
     Argument(

@@ -12,7 +12,7 @@ from dmlcli.evaluation.published import among
 from dmlcli.pages.rendering import render, today
 from dmlcli.pages.thumbnails import Thumbnail, thumbnail
 from dmlcli.report.error_analysis import Confusion, GroupScore, Histogram, Insight, Miss
-from dmlcli.report.eval import Against, EvalReport, Reranked
+from dmlcli.report.eval import Against, CatalogScores, EvalReport, Reranked
 from dmlcli.report.query import Part
 
 _CARDS, _GROUPS, _PIXELS = 3, 200, 200
@@ -102,6 +102,7 @@ def write(target: Path, report: EvalReport, catalog: str = "") -> None:
         scores=[(metric_title(name), value, report.interval95[name]) for name, value in report.metrics.items()],
         analysis=None if report.insight is None else _analysis(report.insight),
         against=None if report.against is None else _differences(report.against, report.against.metrics),
+        by_catalog=[(one, _catalog_scores(one)) for one in report.by_catalog],
         reranked=[(way, _differences(way, way.metrics)) for way in report.reranked],
         recall_titles=[metric_title(name) for name in names],
         published=_published(report, names) if report.published else [],
@@ -170,6 +171,11 @@ def _differences(other: Against | Reranked, scores: dict[str, float | None]) -> 
         verdict = ("better" if gap and gap > 0 else "worse") if is_clear else "not significant"
         rows.append(_Difference(metric_title(name), scores[name], gap, other.interval95[name], verdict))
     return rows
+
+
+def _catalog_scores(one: CatalogScores) -> list[tuple[str, float | None, tuple[float, float] | None]]:
+    """Return title, score and interval of each metric."""
+    return [(metric_title(name), score, one.interval95[name]) for name, score in one.metrics.items()]
 
 
 def _histogram(histogram: Histogram) -> dict[str, Any]:

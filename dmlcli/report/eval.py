@@ -68,6 +68,28 @@ class Reranked:
 
 
 @dataclass(frozen=True)
+class CatalogScores:
+    """The queries of one of several catalogs, searched in one of them or in all."""
+
+    queries_of: str
+    """Name of the catalog that the queries are from."""
+    gallery_of: str | None
+    """Name of the catalog that was searched; null: all of them."""
+    queries: "Count"
+    """Queries with a product."""
+    products: "Count"
+    """Products of these queries."""
+    gallery: "Count"
+    """Images that were searched in."""
+    without_positive: "Count"
+    """Queries whose product has no image to find there."""
+    metrics: "dict[str, Share | None]"
+    """Recall@1 and MAP@R; null where no query has an image to find."""
+    interval95: "dict[str, Interval | None]"
+    """95 % interval of each score."""
+
+
+@dataclass(frozen=True)
 class PublishedRow:
     """One published result."""
 
@@ -165,6 +187,8 @@ class EvalReport:
     """The comparison of `--against`; null without."""
     reranked: tuple[Reranked, ...] = ()
     """What each `--rerank` gains."""
+    by_catalog: tuple[CatalogScores, ...] = ()
+    """Scores of each catalog, and of searches from one in another; empty for one catalog."""
     published: tuple[PublishedRow, ...] = ()
     """Published results on the data set of `--published`."""
     failed: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ KEYS = [
     "reliability",
     "against",
     "reranked",
+    "by_catalog",
     "published",
     "failed",
     "page",

@@ -227,9 +227,36 @@ def test_keep_if_better_asks_the_held_out_photos(
     used = report_of(train(*HEAD, "--dim", 6, "--keep-if-better"))
     assert used["decision"]["switched"] and "+" in used["decision"]["reason"]
     assert open_model(current).record.fingerprint == used["fingerprint"] != first["fingerprint"]
+    assert used["chosen"] == "frozen backbone"  # so that nothing has to be fitted again
     (current / "held_out.json").unlink()
-    undecided = report_of(train(*HEAD, "--dim", 8, "--keep-if-better", code=1))
-    assert "no scores of held-out photos" in undecided["decision"]["reason"]
+    scored = report_of(train(*HEAD, "--dim", 8, "--keep-if-better"))["decision"]
+    assert scored["scores"][0]["second"] == pytest.approx(used["frozen_score"]) and "scored again" in scored["reason"]
+
+
+def test_keep_if_better_fits_the_current_model_again_where_the_catalog_has_changed(
+    train: Train,  # noqa: F811
+    cli: Cli,
+    shop: Path,
+    workspace: Path,  # noqa: F811
+) -> None:
+    lda = ("--tune", "auto", "--epochs", 1, "--views", 2, "--for", "seen")
+    first = report_of(train(*lda))
+    assert first["chosen"].startswith("LDA head"), first["chosen"]
+    for number, folder in enumerate(sorted((SAMPLE / "catalog").glob("*/*"))[1::5][:2]):
+        shutil.copytree(folder, shop / f"more-{number:02}")
+    network = ("--backbone", "descriptor", *lda)
+    found = cli("train", shop, "-w", workspace, "--format", "json", *network, "--keep-if-better")
+    decision = json.loads(found.out)["decision"]
+    assert found.code == (0 if decision["switched"] else 1) and decision["current"] == first["fingerprint"]
+    assert "the current model was scored again" in decision["reason"]
+    (row,) = [row for row in decision["scores"] if row["metric"] == "map@r"]
+    assert row["search"] == "seen" and 0 < row["second"] <= 1
+    assert decision["switched"] == (row["difference"] > 0)  # of one search: no other can be significantly lower
+    (workspace / "model" / "fitted.json").unlink()
+    shutil.rmtree(shop / "more-00")
+    undecided = report_of(train(*lda, "--keep-if-better", code=1))
+    assert "they were validated on different photos" in undecided["decision"]["reason"]
+    assert "the photos that it was fitted on are not known" in undecided["decision"]["reason"]
 
 
 def _set(folder: Path, value: float) -> None:

@@ -8,9 +8,10 @@ from dmlcli import printable
 from dmlcli.cli import formatting
 from dmlcli.evaluation.metric_labels import metric_title
 from dmlcli.evaluation.published import among
-from dmlcli.report.eval import Against, EvalReport, Reranked
+from dmlcli.report.eval import Against, CatalogScores, EvalReport, Reranked
 
 _WORST = 3
+_ALL = "all"  # catalogs
 _COMPARED = ["other", "difference", "95 % interval", ""]
 _COMPARED_NUMBERS = ["other", "difference", "difference_low", "difference_high"]
 
@@ -31,6 +32,8 @@ def show(report: EvalReport) -> None:
     for row in rows:
         formatting.add_row(table, *row)
     formatting.console().print(table)
+    if report.by_catalog:
+        _by_catalog(report.by_catalog)
     if (found := report.reliability) is not None:
         formatting.say(
             f"confidence of the first product: {formatting.percent(found.confidence)} on average, "
@@ -52,6 +55,8 @@ def print_table(report: EvalReport, format: str) -> None:
     headings, rows = _numbers(report) if format == "csv" else _cells(report)
     if report.reranked:
         headings, rows = _with_reranked(report, headings, rows, numbers=format == "csv")
+    if report.by_catalog:
+        headings, rows = _with_catalogs(report, headings, rows, numbers=format == "csv")
     safe = [[printable.text(cell) for cell in row] for row in rows] if format != "csv" else rows
     print(TABLES[format](headings, safe), end="")
     _notes(report)
@@ -64,9 +69,7 @@ def _cells(report: EvalReport) -> tuple[list[str], list[list[str]]]:
         headings += _COMPARED
     rows = []
     for name, score in report.metrics.items():
-        interval = report.interval95[name]
-        span = f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f} %" if interval else "-"
-        row = [metric_title(name), _percent(score), span]
+        row = [metric_title(name), _percent(score), _span(report.interval95[name])]
         if report.against is not None:
             row += [_percent(report.against.metrics[name]), *_gap(report.against, name)]
         rows.append(row)
@@ -106,6 +109,27 @@ def _with_reranked(
     return full, lines
 
 
+def _with_catalogs(
+    report: EvalReport, headings: list[str], rows: list[list[str]], numbers: bool
+) -> tuple[list[str], list[list[str]]]:
+    """Return the table with columns that say who is searched among whom, and rows for each catalog."""
+    blank = "" if numbers else "-"
+    lines = [[_ALL, _ALL, str(report.queries), str(report.gallery), *row] for row in rows]
+    before = ["plain"] if report.reranked else []
+    for one in report.by_catalog:
+        for name, score in one.metrics.items():
+            span = one.interval95[name]
+            cells = (
+                [name, *map(_number, [score, *(span or (None, None))])]
+                if numbers
+                else [metric_title(name), _percent(score), _span(span)]
+            )
+            line = [one.queries_of, one.gallery_of or _ALL, str(one.queries), str(one.gallery), *before, *cells]
+            lines.append([*line, *[blank] * (4 + len(headings) - len(line))])
+    named = ["queries_of", "gallery_of"] if numbers else ["queries of", "gallery of"]
+    return [*named, "queries", "gallery", *headings], lines
+
+
 def _gap(other: Against | Reranked, name: str) -> list[str]:
     """Return a difference, its interval, and whether it is significant."""
     gap = other.difference[name]
@@ -142,6 +166,20 @@ TABLES: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
     "markdown": _markdown,
     "latex": _latex,
 }
+
+
+def _by_catalog(rows: Sequence[CatalogScores]) -> None:
+    """Print a row for each catalog that was searched with the queries of another."""
+    names = list(rows[0].metrics)
+    scores = [heading for name in names for heading in (metric_title(name), "95 % interval")]
+    table = formatting.table("queries of", "gallery of", "queries", "products", "gallery", *scores)
+    for column in range(2, 5 + len(scores)):
+        table.columns[column].justify = "right"
+    for one in rows:
+        counts = (str(one.queries), str(one.products), str(one.gallery))
+        cells = [cell for name in names for cell in (_percent(one.metrics[name]), _span(one.interval95[name]))]
+        formatting.add_row(table, one.queries_of, one.gallery_of or _ALL, *counts, *cells)
+    formatting.console().print(table)
 
 
 def _reranked(report: EvalReport) -> None:
@@ -212,6 +250,10 @@ def _notes(report: EvalReport) -> None:
         formatting.err(f"dmlcli: below the minimum: {short}")
     if report.page is not None:
         formatting.hint(f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {shlex.quote(report.page)}")
+
+
+def _span(interval: tuple[float, float] | None) -> str:
+    return f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f} %" if interval else "-"
 
 
 def _percent(score: float | None) -> str:

@@ -2,6 +2,7 @@
 
 trainer             one training run from end to end
 candidate           a state of the network that was scored
+current_model       the current model in the folds of a new one, after the catalog has changed
 epochs              gradient training in the first fold
 refit               the selected candidate, fitted on all photos
 stages, backbone_stages   what is trained: the head, the last stage of the backbone, or all of it
@@ -18,6 +19,7 @@ loss_comparison     the same head with several losses, for `compare`
 backbone_comparison   the same folds with several backbones, for `compare --backbones`
 """
 
+from dmlcli.learn.training.current_model import CurrentScores
 from dmlcli.learn.training.trainer import TrainedModel, ValidationResult, train
 
-__all__ = ["TrainedModel", "ValidationResult", "train"]
+__all__ = ["CurrentScores", "TrainedModel", "ValidationResult", "train"]

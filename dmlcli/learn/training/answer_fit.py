@@ -56,19 +56,25 @@ def fit_answers(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Fo
             product_recall.setdefault(name, []).append(searches.product_recall(name, vectors[searches.rows], weight))
     recall = {name: _mean([one for one in every if one]) for name, every in product_recall.items()}
     if best.query_scores:
-        held_out = _held_out(data, plan.folds[0], best.query_scores)
+        held_out = held_out_searches(data, plan.folds[0], best.query_scores)
     else:
-        held_out = [one for fold, found in folds for one in _held_out(data, fold, _query_scores(fold, found))]
+        held_out = [one for fold, found in folds for one in held_out_searches(data, fold, query_scores_of(fold, found))]
     return FoldResults(fitted, {name: one for name, one in recall.items() if one}, held_out)
 
 
-def _query_scores(fold: Fold, vectors: Vectors) -> QueryScores:
+def query_scores_of(fold: Fold, vectors: Vectors) -> QueryScores:
     """Return the scores of each query of a fold, from the embeddings (N, D) of all photos."""
     return fold.validation.searches.query_scores(vectors[fold.validation.searches.rows])
 
 
-def _held_out(data: TrainingData, fold: Fold, query_scores: QueryScores) -> list[HeldOutSearch]:
-    """Return the scores of each query of a fold, as the model folder keeps them."""
+def held_out_searches(data: TrainingData, fold: Fold, query_scores: QueryScores) -> list[HeldOutSearch]:
+    """Return the scores of each query of a fold, as the model folder keeps them.
+
+    Args:
+        data: all photos.
+        fold: has the searches.
+        query_scores: of each query, by search and metric.
+    """
     found = []
     for name, search in fold.validation.searches.by_name.items():
         sides = [

@@ -3,13 +3,15 @@
 `dmlcli.training_run` adds what a command does with the model: it embeds and indexes the catalog, and reports.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
-from dmlcli import held_out_scores, progress
+from dmlcli import fitted_photos, held_out_scores, progress
 from dmlcli.catalog import Catalog, split_for_training
 from dmlcli.embeddings import Embeddings
+from dmlcli.held_out_scores import HeldOutSearch
 from dmlcli.learn.data import augmentation, class_balance
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
@@ -19,6 +21,7 @@ from dmlcli.learn.training import distributed, refit, worker
 from dmlcli.learn.training.answer_fit import FoldResults, fit_answers
 from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
+from dmlcli.learn.training.current_model import CurrentScores, score_current
 from dmlcli.learn.training.epochs import GradientTraining
 from dmlcli.learn.training.loss_setup import check_loss
 from dmlcli.learn.validation import synthetic_queries, training_data
@@ -53,6 +56,7 @@ class TrainedModel:
     skipped: tuple[Skipped, ...] = ()
     interrupted: bool = False  # by Ctrl-C: the best model until then
     embedded: tuple[Embeddings, ...] = ()  # its embeddings of photos whose features were cached
+    current: CurrentScores = field(default_factory=CurrentScores)  # the current model in the folds of this one
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,13 @@ class _Selection:
 
 
 def train(
-    catalog: Catalog, recipe: Recipe, run: Run, device: str = "auto", *, time_budget: TimeBudget | None = None
+    catalog: Catalog,
+    recipe: Recipe,
+    run: Run,
+    device: str = "auto",
+    *,
+    time_budget: TimeBudget | None = None,
+    current: Model | None = None,
 ) -> TrainedModel:
     """Train on a catalog, and save the best model in the workspace of the run, in `models/`.
 
@@ -95,6 +105,7 @@ def train(
         run: keeps the log and what `--resume` needs; entered by `with`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         time_budget: when training should end; None: at its last epoch.
+        current: a model to compare with: where it was validated on other photos, it is scored in the same folds.
 
     Returns:
         The model. It is not the current one yet: see `model_switch.switch`.
@@ -119,7 +130,7 @@ def train(
     progress.stage("head")
     progress.expect("final fit", progress.stage_seconds()["folds"])  # the folds' heads once more, for probabilities
     selection = _train_and_select(data, plan, recipe, run, chosen, time_budget)
-    return _save(data, plan, selection, recipe, run, chosen)
+    return _save(data, plan, selection, recipe, run, chosen, current)
 
 
 def load_data(
@@ -202,6 +213,7 @@ def _save(
     recipe: Recipe,
     run: Run,
     device: torch.device,
+    current: Model | None,
 ) -> TrainedModel:
     """Fit the selected candidate on all photos, and save it as a model, or else the frozen backbone."""
     progress.stage("final fit")
@@ -211,6 +223,9 @@ def _save(
         threshold = refit.unknown_product_threshold(plan, best)
         network = refit.finish(data, plan, best, recipe, device, again=not selection.interrupted)
     of_answers = fit_answers(data, plan, best)
+    current_scores = CurrentScores()
+    if current is not None and of_answers.held_out and not _are_shared(of_answers.held_out, current):
+        current_scores = score_current(current, data, plan, best)
     validation = ValidationResult(
         summary=plan.summary,
         frozen_score=selection.baseline.score,
@@ -227,6 +242,9 @@ def _save(
     samples, draft = frozen.samples(data.photos, backbone.weights), run.workspace.models / run.record.id
     model = onnx_export.save(draft, network, record, samples, backbone.model.graph if same_backbone else None)
     held_out_scores.write(model.folder, of_answers.held_out)
+    if best.origin not in (FROZEN, POOLED):
+        states, items = data.plain.states, data.photos.items
+        fitted_photos.write(model.folder, ((states[row].digest, items[row].product) for row in data.split.fit))
     # The index is built on the CPU. Features of another device differ from its own in the last digits.
     embedded = [data.embedded(network.head, model.record.fingerprint)] if same_backbone and device.type == "cpu" else []
     return TrainedModel(
@@ -236,7 +254,13 @@ def _save(
         skipped=tuple(data.skipped),
         interrupted=selection.interrupted,
         embedded=tuple(embedded),
+        current=current_scores,
     )
+
+
+def _are_shared(held_out: Sequence[HeldOutSearch], current: Model) -> bool:
+    """Return whether the current model was validated by some of the same searches."""
+    return bool(held_out_scores.compare(held_out, held_out_scores.read(current.folder))[2])
 
 
 def _record(
