@@ -32,6 +32,8 @@ class Candidate:
     stage: str = ""  # of that training: head, top or all
     behind: tuple[str, ...] = ()  # the searches in which it scores below the frozen backbone
     query_scores: QueryScores = field(default_factory=dict)  # of an epoch, in the first fold
+    rates: tuple[float, ...] = ()  # the share of the learning rate in each of its epochs
+    seconds: float = 0.0  # that its epochs took, without their scores
 
     @property
     def score(self) -> float | None:

@@ -52,6 +52,11 @@ class Stage(ABC):
         None in place of embeddings where nothing is held out; worker processes return None and no weights.
         """
 
+    def averaged_evaluation(self) -> tuple[Vectors | None, State]:
+        """Return the same of the moving average of the weights, where there is one."""
+        with self.trainer.averaged():
+            return self.evaluate()
+
     def fit(self, until: Callable[[], float] = lambda: math.inf) -> Iterator[Epoch]:
         """Train, and yield each epoch, until `trainer.epochs` are done or `time.monotonic()` reaches `until()`."""
         return fit(self.embed, self.trainer, self.batches, until)

@@ -1,5 +1,6 @@
 """From folds to the final network: the LDA head, epochs until they stagnate, and all photos in the end."""
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import refit, stage_selection
+from dmlcli.learn.training.backbone_stages import WholeStage
 from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, behind, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
@@ -283,6 +285,90 @@ def test_each_depth_trains_its_part_of_the_backbone(tmp_path: Path, how: str, ch
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.prototypes) == PRODUCTS
 
 
+def fitted_by_hand(data: TrainingData, plan: ValidationPlan, best: Candidate, asked: Recipe) -> dict[str, Tensor]:
+    """The weights of the backbone after the epochs of a candidate on all photos."""
+    whole = data.fold(data.split.fit, {})
+    network = initial_network(data, whole, plan.head_params, plan.head_spec)
+    stage = stage_selection.make_stage(network, whole, plan.head_params, asked, CPU)
+    for _, epoch in zip(best.rates, stage.fit(), strict=False):
+        assert epoch.learning_rate == pytest.approx(asked.learning_rate * best.rates[epoch.number - 1])
+    assert len(stage.fold.train.labels) == len(data.split.fit) > len(plan.folds[0].train.labels)
+    return {name: value for name, value in stage.network.state_dict().items() if name.startswith("backbone")}  # type: ignore[attr-defined]
+
+
+def test_the_whole_network_is_trained_again_on_all_photos_at_the_rates_of_the_fold(tmp_path: Path) -> None:
+    """As many epochs as the candidate had, of a schedule as long as that of the fold."""
+    asked = recipe("all", epochs=5, rate=0.01, patience=0)
+    data, plan, network = planned(tmp_path, asked)
+    best = trained(network, plan, asked)[2]
+    assert best.rates == pytest.approx([0.5 + 0.5 * math.cos(math.pi * done / 5) for done in range(3)])
+    assert best.seconds > 0
+    expected = fitted_by_hand(data, plan, best, asked)
+    shipped = refit.finish(data, plan, best, asked, CPU).state_dict()
+    assert all(torch.equal(shipped[name], value) for name, value in expected.items())
+    kept = refit.finish(data, plan, best, asked, CPU, again=False).state_dict()
+    assert all(torch.equal(kept[name], best.state[name]) for name in expected)
+    assert any(not torch.equal(shipped[name], kept[name]) for name in expected)
+
+
+def test_a_budget_without_time_for_the_final_fit_keeps_the_backbone_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recipe("all", epochs=2, patience=0)
+    data, plan, network = planned(tmp_path, asked)
+    *_, best = trained(network, plan, asked)
+    said: list[str] = []
+    monkeypatch.setattr("dmlcli.progress.note", said.append)
+    monkeypatch.setattr("dmlcli.learn.training.refit.EXPORT", 1.0)
+    for seconds, slow, again in ((3600, 0.0, True), (3600, 1e4, False), (1, 0.0, False)):
+        shipped = refit.finish(
+            data, plan, replace(best, seconds=slow), asked, CPU, time_budget=TimeBudget(seconds)
+        ).state_dict()
+        assert all(torch.equal(shipped[name], best.state[name]) for name in shipped if "backbone" in name) is not again
+        assert bool(said) is not again
+    assert "the budget has no time to train on all photos" in said[0]
+    assert refit.seconds_again(plan, replace(best, seconds=10)) == pytest.approx(
+        10 * len(data.split.fit) / len(plan.folds[0].train.labels)
+    )
+
+
+def test_a_final_fit_that_was_interrupted_goes_on_where_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, file = recipe("all", epochs=3, rate=0.01, patience=0), tmp_path / "checkpoint.pt"
+    data, plan, network = planned(tmp_path, asked)
+    *_, best = trained(network, plan, asked)
+    whole = refit.finish(data, plan, best, asked, CPU).state_dict()
+    shown: list[int] = []
+    batches = WholeStage.batches
+
+    def interrupted(stage: WholeStage, epoch: int) -> Any:
+        shown.append(epoch)
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+        return batches(stage, epoch)
+
+    monkeypatch.setattr(WholeStage, "batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refit.finish(data, plan, best, asked, CPU, checkpoint=Checkpoint(file))
+    resumed = GradientTraining(deepcopy(network), plan, asked, CPU, Checkpoint(file))
+    assert [*resumed.epochs()] == [] and resumed.best.epochs == best.epochs and resumed.best.rates == best.rates
+    finished = refit.finish(data, plan, resumed.best, asked, CPU, checkpoint=Checkpoint(file)).state_dict()
+    assert shown == [1, 2, 2, 3]
+    assert all(torch.equal(finished[name], value) for name, value in whole.items())
+
+
+def test_a_fold_of_all_photos_is_not_trained_on_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing could be held out."""
+    asked = recipe("all", epochs=1)
+    data, plan, network = planned(tmp_path, asked, products=3)
+    (best,) = trained(network, plan, asked)
+    assert plan.images_again == 0
+    monkeypatch.setattr("dmlcli.learn.training.stage_selection.make_stage", lambda *_: pytest.fail("trained again"))
+    shipped = refit.finish(data, plan, best, asked, CPU).state_dict()
+    assert all(torch.equal(shipped[name], best.state[name]) for name in shipped if name.startswith("backbone"))
+
+
 def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +457,8 @@ DAMAGE = {
     ),
     "an epoch of words": lambda state: state["trainer"].update(epoch="first"),
     "no random numbers": lambda state: state["trainer"].update(random=[]),
+    "fewer rates than epochs": lambda state: state["best"].update(rates=()),
+    "no rates": lambda state: state["trainer"].pop("rates"),
     "stale words": lambda state: state.update(stale="long"),
 }
 
