@@ -1,7 +1,7 @@
 """The stages that train the backbone with the head: its last stage on cached maps, or the whole network on images."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -27,7 +27,7 @@ from dmlcli.learn.training.stages import Stage, State, copy_state
 from dmlcli.learn.training.state import TrainerState
 from dmlcli.learn.validation.training_data import Fold, TrainPart
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 _EVAL_BATCH = 128  # maps that go through the last stage at a time without a gradient
 
 
@@ -61,16 +61,18 @@ class BackboneStage(Stage):
             features: computes features (N, F) of images; each process does so for its shard.
         """
         scored = copy.deepcopy(self.network).cpu().eval()
-        own = distributed.map_sharded(fitted, features) if isinstance(scored.head, BlendHead) else None
-        others = distributed.map_sharded(validation, features) if self.fold.validation else None
+        fitted = fitted if isinstance(scored.head, BlendHead) else []
+        images = list(dict.fromkeys([*fitted, *(validation if self.fold.validation else [])]))  # most are in both
+        found = distributed.map_sharded(images, features) if images else torch.empty(0)
         if not distributed.is_main():
             return None, {}
-        if isinstance(scored.head, BlendHead) and own is not None:
-            solve_head(scored.head, own, self.fold.train, self.head_params)
-        if others is None:
+        place = {image: row for row, image in enumerate(images)}
+        if isinstance(scored.head, BlendHead):
+            solve_head(scored.head, found[[place[image] for image in fitted]], self.fold.train, self.head_params)
+        if not self.fold.validation:
             return None, copy_state(scored)
         with torch.no_grad():
-            return scored.head(others).numpy(), copy_state(scored)
+            return scored.head(found[[place[image] for image in validation]]).numpy(), copy_state(scored)
 
 
 class TopStage(BackboneStage):

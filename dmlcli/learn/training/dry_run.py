@@ -228,7 +228,7 @@ def _gradient(
     step = stage_selection.seconds_an_image(network, fold, plan.head_params, recipe, device)
     pass_ = step * len(fold.train.labels)
     if recipe.tune == "all":
-        look = stage_selection.evaluation_seconds(network, fold, device)
+        look = stage_selection.seconds_a_photo(network, fold, device) * stage_selection.scored_images(fold)
         again = step * plan.images_again
         return {"epochs": recipe.epochs * (pass_ + look), "final_fit": recipe.epochs * again + look}
     photos = len(fold.maps.files)

@@ -134,10 +134,11 @@ class GradientTraining:
 
     def _planner(self, network: Network, recipe: Recipe) -> EpochPlanner:
         """Return what fits the epochs of a stage into the time budget."""
-        fold, evaluation = self.plan.folds[0], 0.0
+        fold, each = self.plan.folds[0], 0.0
         if self._time_budget.is_limited and recipe.tune != "head":
-            evaluation = stage_selection.evaluation_seconds(network, fold, self.device)
-        final_passes = stage_selection.PASSES * evaluation
+            each = stage_selection.seconds_a_photo(network, fold, self.device)
+        evaluation = each * stage_selection.scored_images(fold)
+        final_passes = stage_selection.PASSES * each * len(fold.maps.files)
         ratio = self.plan.images_again / len(fold.train.labels)
         return EpochPlanner(self._time_budget, final_passes, evaluation, refit_ratio=ratio)
 

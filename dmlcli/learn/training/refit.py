@@ -123,8 +123,8 @@ def _trained_again(
     """Return the weights after as many epochs on all photos as those of a candidate; None where time runs out."""
     end = math.inf
     if time_budget.is_limited and best.stage != "head":
-        after = EXPORT + stage_selection.PASSES * stage_selection.evaluation_seconds(task.network, task.fold, device)
-        end = time_budget.until(after)
+        each = stage_selection.seconds_a_photo(task.network, task.fold, device)
+        end = time_budget.until(EXPORT + stage_selection.PASSES * each * len(task.fold.maps.files))
         if time.monotonic() + seconds_again(plan, best) > end:
             return None
     stage = stage_selection.make_stage(task.network, task.fold, task.head_params, task.recipe, device)

@@ -135,16 +135,17 @@ def _in_time(
 ) -> StageChoice:
     """Return the deepest stage of which enough epochs fit into the rest of a time budget."""
     fold = plan.folds[0]
-    look = evaluation_seconds(network, fold, device)
+    each = seconds_a_photo(network, fold, device)
+    look, photos = each * scored_images(fold), each * len(fold.maps.files)
     reasons = []
     for stage in reachable:
-        before = 0.0 if stage == "all" else look * len(fold.maps.views)  # the maps
-        left = time_budget.left - EXPORT - PASSES * look - before
+        before = 0.0 if stage == "all" else photos * len(fold.maps.views)  # the maps
+        left = time_budget.left - EXPORT - PASSES * photos - before
         if left < 2 * look * _WORTH_EPOCHS[stage]:  # an epoch takes longer than a look; what trying would cost is saved
             reasons.append(f"{stage} has no time")
             continue
-        each = seconds_an_image(network, fold, plan.head_params, replace(recipe, tune=stage), device)
-        epoch = each * (len(fold.train.labels) + plan.images_again) + look  # and its share of the final fit
+        step = seconds_an_image(network, fold, plan.head_params, replace(recipe, tune=stage), device)
+        epoch = step * (len(fold.train.labels) + plan.images_again) + look  # and its share of the final fit
         possible = int(left / epoch)
         if possible >= _WORTH_EPOCHS[stage]:
             return StageChoice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
@@ -152,8 +153,13 @@ def _in_time(
     return StageChoice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
 
 
-def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:
-    """Return the seconds that scoring an epoch takes: all photos of a fold pass the backbone.
+def scored_images(fold: Fold) -> int:
+    """Return how many images pass the backbone where an epoch is scored."""
+    return len({*fold.train.files, *fold.validation.files})
+
+
+def seconds_a_photo(network: Network, fold: Fold, device: torch.device) -> float:
+    """Return the seconds that a photo takes to pass the backbone, as search sees it.
 
     Args:
         network: its backbone is timed.
@@ -165,7 +171,7 @@ def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> fl
     features_of(files[:16], network.image, forward)
     started = time.monotonic()
     features_of(files, network.image, forward)
-    return (time.monotonic() - started) / len(files) * (len(fold.train.files) + len(fold.validation.files))
+    return (time.monotonic() - started) / len(files)
 
 
 def seconds_an_image(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.catalog import Catalog, Item, TrainingSplit
+from dmlcli.catalog import Catalog, Item, Photo, TrainingSplit
 from dmlcli.errors import CannotRun, TrainingError
 from dmlcli.image import ImageSettings
 from dmlcli.learn.data.activation_cache import ActivationCache
@@ -425,6 +425,25 @@ def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     candidates = trained(network, plan, asked)
     scores = [candidate.score or 0.0 for candidate in candidates]
     assert len(candidates) < 200 and max(scores[-6:]) <= max([lda_candidate(plan, first=True).score or 0, *scores[:-6]])
+
+
+def test_an_image_passes_the_backbone_once_where_an_epoch_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though most of them are fitted on, and searched among."""
+    asked, read = recipe("all", epochs=1), list[Photo]()
+    _, plan, network = planned(tmp_path, asked)
+    fold = plan.folds[0]
+
+    def counted(files: list[Photo], *rest: Any) -> Tensor:
+        read.extend(files)
+        return features_of(files, *rest)
+
+    monkeypatch.setattr("dmlcli.learn.training.backbone_stages.features_of", counted)
+    stage = stage_selection.make_stage(network, fold, plan.head_params, asked, CPU)
+    stage.evaluate()
+    assert len(read) == len({*read}) == stage_selection.scored_images(fold)
+    assert {*read} == {*fold.train.files, *fold.validation.files} and len(read) < len(fold.train.files) * 2
 
 
 @pytest.mark.parametrize("how", ["head", "all"])
