@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from dmlcli import progress
 from dmlcli.catalog import Photo
-from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn.data.activation_cache import taken
 from dmlcli.learn.data.loader import features_of, random_views
@@ -23,7 +22,7 @@ from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import distributed
 from dmlcli.learn.training.loop import Batch
 from dmlcli.learn.training.loss_setup import initial_loss
-from dmlcli.learn.training.stages import Stage, State, copy_state
+from dmlcli.learn.training.stages import NOTHING, Evaluation, Stage, copy_state
 from dmlcli.learn.training.state import TrainerState
 from dmlcli.learn.validation.training_data import Fold, TrainPart
 
@@ -52,7 +51,7 @@ class BackboneStage(Stage):
 
     def _score(
         self, fitted: Sequence[T], validation: Sequence[T], features: Callable[[Sequence[T]], Tensor]
-    ) -> tuple[Vectors | None, State]:
+    ) -> Evaluation:
         """Solve the head of a copy of the network for its present features, and embed the validation images.
 
         Args:
@@ -60,19 +59,19 @@ class BackboneStage(Stage):
             validation: those that are scored.
             features: computes features (N, F) of images; each process does so for its shard.
         """
-        scored = copy.deepcopy(self.network).cpu().eval()
-        fitted = fitted if isinstance(scored.head, BlendHead) else []
         images = list(dict.fromkeys([*fitted, *(validation if self.fold.validation else [])]))  # most are in both
-        found = distributed.map_sharded(images, features) if images else torch.empty(0)
+        found = distributed.map_sharded(images, features)
         if not distributed.is_main():
-            return None, {}
-        place = {image: row for row, image in enumerate(images)}
+            return NOTHING
+        scored, place = copy.deepcopy(self.network).cpu().eval(), {image: row for row, image in enumerate(images)}
+        own = found[[place[image] for image in fitted]]
         if isinstance(scored.head, BlendHead):
-            solve_head(scored.head, found[[place[image] for image in fitted]], self.fold.train, self.head_params)
+            solve_head(scored.head, own, self.fold.train, self.head_params)
         if not self.fold.validation:
-            return None, copy_state(scored)
+            return Evaluation(None, copy_state(scored))
         with torch.no_grad():
-            return scored.head(found[[place[image] for image in validation]]).numpy(), copy_state(scored)
+            vectors = scored.head(found[[place[image] for image in validation]]).numpy()
+            return Evaluation(vectors, copy_state(scored), scored.head(own).numpy())
 
 
 class TopStage(BackboneStage):
@@ -104,7 +103,7 @@ class TopStage(BackboneStage):
             yield taken(self._maps, views[own], rows[own], self.device), train.labels[chosen].to(self.device)
 
     @torch.no_grad()
-    def evaluate(self) -> tuple[Vectors | None, State]:
+    def evaluate(self) -> Evaluation:
         """Score the state as that of a whole network, from the cached maps."""
         return self._score(self.fold.train.rows, self.fold.validation.searches.rows, self._search_features)
 
@@ -153,7 +152,7 @@ class WholeStage(BackboneStage):
         for batch, (_, images) in zip(rows, read, strict=True):
             yield images, train.labels[batch].to(self.device)
 
-    def evaluate(self) -> tuple[Vectors | None, State]:
+    def evaluate(self) -> Evaluation:
         """Score the state by features of the images, read once more."""
         forward = forward_of(self.network.headless(), self.device, search_dtype(self.device))
 

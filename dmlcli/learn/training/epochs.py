@@ -107,7 +107,7 @@ class GradientTraining:
                 stage.trainer.load_state_dict(self._saved["trainer"])
                 stage.trainer.epochs = recipe.epochs  # a time budget of the interrupted run may have left fewer
                 stale, fitted = int(self._saved["stale"]), float(self._saved["seconds"])
-        if recipe.patience and stale >= recipe.patience:
+        if recipe.stops_after and stale >= recipe.stops_after:
             return
         planner = self._planner(network, recipe)
         distributed.broadcast(WorkerTask(network, fold, self.plan.head_params, recipe, stage.trainer.state_dict()))
@@ -129,7 +129,7 @@ class GradientTraining:
                 stage.trainer.end()
             else:
                 self._save(stage, stale, fitted)
-            if recipe.patience and stale >= recipe.patience:
+            if recipe.stops_after and stale >= recipe.stops_after:
                 stage.trainer.end()
 
     def _planner(self, network: Network, recipe: Recipe) -> EpochPlanner:
@@ -144,7 +144,7 @@ class GradientTraining:
 
     def _evaluate(self, stage: Stage, epoch: Epoch, seconds: float) -> ScoredEpoch:
         """Score the state after an epoch, or its moving average; `seconds`: of all epochs so far."""
-        vectors, state = stage.averaged_evaluation()
+        vectors, state, fitted = stage.averaged_evaluation()
         origin = f"epoch {epoch.number}"
         unscored = Candidate(
             origin,
@@ -162,6 +162,8 @@ class GradientTraining:
         scores, intervals = searches.scores_with_intervals(vectors)
         below = behind(scores, frozen_candidate(self.plan, first=True).scores)
         scored = replace(unscored, scores=scores, behind=below, query_scores=searches.query_scores(vectors))
+        if fitted is not None:
+            scored = replace(scored, embeddings=(torch.from_numpy(fitted), torch.from_numpy(vectors)))
         return ScoredEpoch(scored, epoch, intervals)
 
     def _save(self, stage: Stage, stale: int, seconds: float) -> None:

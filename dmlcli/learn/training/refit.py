@@ -33,8 +33,7 @@ _KEPT = "the backbone was trained on those of the first fold, the head is fitted
 def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str, float] | None:
     """Return the cosine that the photos of unseen products stay below, as model.json keeps it; None: not known.
 
-    That is where folds hold out no products (`--for seen`), with a backbone that was trained, whose features would have
-    to be computed once more, and without a head.
+    That is where folds hold out no products (`--for seen`), and without a head.
     """
     if best.origin == POOLED:
         return None
@@ -42,7 +41,10 @@ def unknown_product_threshold(plan: ValidationPlan, best: Candidate) -> dict[str
     if best.epochs:  # epochs are scored in the first fold
         open_set = OpenSetThreshold(fold)
         found = []
-        if open_set and best.stage == "head":
+        if open_set and best.embeddings:
+            fitted, scored = best.embeddings
+            found = [open_set.threshold(scored, fitted)]
+        elif open_set and best.stage == "head":
             head = new_head(fold, plan.head_spec)
             head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
             found = [open_set.threshold_of(head, fold)]
@@ -139,7 +141,7 @@ def _trained_again(
         checkpoint.save(kept)
     if not distributed.broadcast(stage.trainer.epoch == best.epochs):
         return None
-    _, state = stage.averaged_evaluation()  # which sets the head or its prototypes
+    state = stage.averaged_evaluation().state  # which sets the head or its prototypes
     weights = (part for part in state.values() if part.is_floating_point())
     check_finite("in the final fit on all photos", weights=weights)
     return state

@@ -24,12 +24,14 @@ from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import TimeBudget
+from dmlcli.learn.time_budget import EXPORT, EpochPlanner, TimeBudget
 from dmlcli.learn.training import refit, stage_selection
+from dmlcli.learn.training.answer_fit import embedded_folds
 from dmlcli.learn.training.backbone_stages import WholeStage
 from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, behind, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
+from dmlcli.learn.training.stages import NOTHING
 from dmlcli.learn.training.trainer import why_frozen
 from dmlcli.learn.validation.head_selection import choose, initial_network
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
@@ -382,6 +384,30 @@ def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     assert last.stage == "top"
 
 
+def test_a_budget_holds_each_epoch_once_more_for_the_final_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both where it chooses what to train, and where it plans the epochs."""
+    asked = recipe("auto")
+    _, plan, network = planned(tmp_path, asked)
+    fitted, photos = len(plan.folds[0].train.labels), plan.images_again
+    assert photos == PRODUCTS * IMAGES > fitted
+    monkeypatch.setattr(stage_selection, "_LEAST_IMAGES", 1)
+    monkeypatch.setattr(stage_selection, "seconds_a_photo", lambda *_: 0.0)
+    monkeypatch.setattr(stage_selection, "seconds_an_image", lambda *_: 1.0)
+    for seconds, stage in ((8.5 * (fitted + photos), "all"), (7.5 * (fitted + photos), "top")):
+        budget = TimeBudget(EXPORT + seconds)
+        assert stage_selection.next_stage("head", network, plan, asked, CPU, budget).stage == stage
+
+    ratios: list[float] = []
+
+    def planning(*given: Any, refit_ratio: float, **others: Any) -> Any:
+        ratios.append(refit_ratio)
+        return EpochPlanner(*given, refit_ratio=refit_ratio, **others)
+
+    monkeypatch.setattr("dmlcli.learn.training.epochs.EpochPlanner", planning)
+    trained(network, plan, recipe("all", epochs=1), time_budget=TimeBudget(3600))
+    assert ratios == [photos / fitted]
+
+
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
     _, plan, network = planned(tmp_path, recipe("auto"), products=6)
     assert (
@@ -425,6 +451,31 @@ def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     candidates = trained(network, plan, asked)
     scores = [candidate.score or 0.0 for candidate in candidates]
     assert len(candidates) < 200 and max(scores[-6:]) <= max([lda_candidate(plan, first=True).score or 0, *scores[:-6]])
+
+
+@pytest.mark.parametrize("how", ["top", "all"])
+def test_a_trained_backbone_has_probabilities_and_a_threshold_for_unknown_products(tmp_path: Path, how: str) -> None:
+    """From the embeddings by the network of the fold, of what it was fitted on and of what it held out."""
+    asked = recipe(how, rate=0.01)
+    data, plan, network = planned(tmp_path, asked)
+    *_, best = trained(network, plan, asked)
+    network.load_state_dict(best.state, strict=False)
+    files = [data.photos.photo(item) for item in data.photos.items]
+    seen = features_of(files, network.image, forward_of(network.headless(), CPU, search_dtype(CPU)))
+    with torch.no_grad():
+        expected = network.eval().head(seen).numpy()
+    ((fold, vectors),) = embedded_folds(data, plan, best)
+    used = sorted({*fold.train.rows, *fold.validation.searches.rows})
+    assert fold is plan.folds[0] and len(used) > len(fold.train.rows)
+    assert np.allclose(vectors[used], expected[used], atol=5e-3 if how == "top" else 1e-6)
+    unseen = [
+        row
+        for row, item in enumerate(data.photos.items)
+        if item.product not in {data.photos.items[row].product for row in fold.train.rows}
+    ]
+    closest = (expected[unseen] @ expected[list(fold.train.rows)].T).max(1)
+    threshold = refit.unknown_product_threshold(plan, best)
+    assert threshold == {"refused": 0.95, "threshold": pytest.approx(np.quantile(closest, 0.95), abs=5e-3), "folds": 1}
 
 
 def test_an_image_passes_the_backbone_once_where_an_epoch_is_scored(
@@ -514,10 +565,10 @@ def test_a_resumed_run_trains_all_epochs_of_its_recipe(tmp_path: Path) -> None:
 def test_a_worker_process_scores_no_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, plan, network = planned(tmp_path, recipe())
     stage = stage_selection.make_stage(network, plan.folds[0], plan.head_params, recipe(), CPU)
-    vectors, state = stage.evaluate()
-    assert vectors is not None and state
+    found = stage.evaluate()
+    assert found.vectors is not None and found.state
     monkeypatch.setattr("dmlcli.learn.training.distributed.is_main", lambda: False)
-    assert stage.evaluate() == (None, {})
+    assert stage.evaluate() == NOTHING
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
