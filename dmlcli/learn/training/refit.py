@@ -14,7 +14,7 @@ from dmlcli.learn.networks.heads import BlendHead, HeadSpec
 from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import EXPORT, TimeBudget
+from dmlcli.learn.time_budget import EXPORT, WORTH_STARTING, TimeBudget
 from dmlcli.learn.training import distributed, stage_selection
 from dmlcli.learn.training.backbone_stages import solve_head
 from dmlcli.learn.training.candidate import POOLED, Candidate
@@ -127,7 +127,8 @@ def _trained_again(
     if time_budget.is_limited and best.stage != "head":
         each = stage_selection.seconds_a_photo(task.network, task.fold, device)
         end = time_budget.until(EXPORT + stage_selection.PASSES * each * len(task.fold.maps.files))
-        if time.monotonic() + seconds_again(plan, best) > end:
+        least = seconds_again(plan, best) * (1 - (1 - WORTH_STARTING) / best.epochs)  # the last epoch may be cut short
+        if time.monotonic() + least > end:
             return None
     stage = stage_selection.make_stage(task.network, task.fold, task.head_params, task.recipe, device)
     stage.trainer.repeat(best.rates)
