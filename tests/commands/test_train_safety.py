@@ -160,7 +160,10 @@ def test_ctrl_c_in_the_final_fit_keeps_the_backbone_of_the_fold_and_is_resumed(
     train: Train, workspace: Path, tmp_path: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog, trained = make_shop(tmp_path / "more", products=8, images=4), list[int]()
-    monkeypatch.setattr(candidate, "_LEAST_GAIN", -1)  # any epoch is kept
+    monkeypatch.setattr(candidate, "_LEAST_GAIN", -1)  # any epoch is kept, whatever else scores higher
+    monkeypatch.setattr("dmlcli.learn.training.epochs.behind", lambda *_: ())
+    kept = lambda plan, best: (best, candidate.frozen_candidate(plan, first=True))  # noqa: E731
+    monkeypatch.setattr("dmlcli.learn.training.trainer.select", kept)
     batches = WholeStage.batches
 
     def interrupted(stage: WholeStage, epoch: int) -> Any:
