@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dmlcli.learn.losses import Term
 
 DEEP_BATCH = 64  # the default batch size where the backbone is trained
+HEAD_PATIENCE = 6  # the default patience of the head; a backbone is at its best when its rate has come down
 
 _RAMP = declare(ramp=0.0)  # epochs in which the rate climbs from a hundredth to its full height
 OPTIMIZERS = {
@@ -243,12 +244,24 @@ class Recipe:
         ),
     ] = "both"
     patience: Annotated[
-        int, Setting("Validation", "Epochs without improvement after which training stops; 0: never.")
-    ] = 6
+        int | None,
+        Setting(
+            "Validation",
+            "Epochs without improvement after which training stops; 0: never.",
+            default=f"{HEAD_PATIENCE}, or 0 where the backbone is trained",
+        ),
+    ] = None
     seed: Annotated[
         int,
         Setting("Run", "Random seed; equal seeds give equal models on one machine.", min=None, scope="always"),
     ] = 0
+
+    @property
+    def stops_after(self) -> int:
+        """The epochs without improvement after which the stage `tune` stops; 0: never."""
+        if self.patience is not None:
+            return self.patience
+        return HEAD_PATIENCE if self.tune == "head" else 0
 
     @cached_property
     def loss_terms(self) -> "tuple[Term, ...]":

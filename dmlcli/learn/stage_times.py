@@ -12,6 +12,7 @@ _PHOTO = 0.012  # a photo through the backbone, one view
 _FOLDS, _FOLDS_PHOTO = 8.0, 4e-3  # all folds, and for each photo
 _HEAD, _HEAD_PHOTO = 3.0, 2e-5  # the head, and for each photo of an epoch
 _TOP, _ALL = 0.02, 0.05  # a photo in an epoch of the last stage, and of the whole network
+_AGAIN = 1.5  # times the fold's epochs: the same on all photos
 _EXPORT = 3.0
 _INDEX = 1.0
 
@@ -36,10 +37,12 @@ def expected(images: int, recipe: Recipe, *, index: bool, budget: float | None =
     }
     final = {"final fit": first["folds"], "export": _EXPORT} | last
     rest = sum(first.values()) + sum(final.values())
-    deep = {}
+    deep = 0.0
     if recipe.tune in ("top", "all"):
-        deep = {"fine-tuning": recipe.epochs * images * (_TOP if recipe.tune == "top" else _ALL)}
+        deep = recipe.epochs * images * (_TOP if recipe.tune == "top" else _ALL)
     if budget is not None and recipe.tune != "head":
-        longest = max(0.0, budget - rest)
-        deep = {"fine-tuning": min(longest, deep.get("fine-tuning", longest))}
-    return first | deep | final
+        longest = max(0.0, budget - rest) / (1 + _AGAIN)
+        deep = min(longest, deep or longest)
+    final["final fit"] += _AGAIN * deep
+    asked = deep > 0 or (budget is not None and recipe.tune != "head")
+    return first | ({"fine-tuning": deep} if asked else {}) | final

@@ -7,7 +7,7 @@ from dmlcli.errors import UsageError
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 EXPORT = 20.0  # seconds kept back for writing, checking and optimizing the inference graph: about 14 on two cores
-_WORTH_STARTING = 0.3  # of an epoch
+WORTH_STARTING = 0.3  # of an epoch
 LEAST = 30.0  # seconds; less is not enough for the graphs alone
 
 
@@ -43,9 +43,14 @@ class EpochPlanner:
         """
         self._time_budget, self._after, self._times = time_budget, after + EXPORT, 1 + refit_ratio
         self._fitted, self._evaluation = 0.0, evaluation  # seconds: of all epochs, and of scoring one
+        self._began = time.monotonic()  # the epoch that is running
 
     def until(self) -> float:
-        """Return when the last batch must end, in `time.monotonic()`."""
+        """Return when the last batch must end, in `time.monotonic()`, so that the final fit can repeat this epoch."""
+        return (self._end() + (self._times - 1) * self._began) / self._times
+
+    def _end(self) -> float:
+        """Return when the final fit must begin to repeat the epochs that are done."""
         return self._time_budget.until(self._after + self._evaluation + (self._times - 1) * self._fitted)
 
     def epochs(self, done: int, most: int, fitting: float, evaluation: float) -> int:
@@ -58,9 +63,10 @@ class EpochPlanner:
             evaluation: seconds that scoring it took.
         """
         self._fitted, self._evaluation = self._fitted + fitting, evaluation
-        left = self.until() + evaluation - time.monotonic()
+        self._began = time.monotonic()
+        left = self._end() + evaluation - self._began
         possible = max(0.0, left / max(self._times * fitting + evaluation, 1e-6))
-        return int(min(most, done + possible // 1 + (possible % 1 > _WORTH_STARTING)))
+        return int(min(most, done + possible // 1 + (possible % 1 > WORTH_STARTING)))
 
 
 def seconds(text: str) -> float:

@@ -12,6 +12,8 @@ import pytest
 from dmlcli import indexes, model_history, runs
 from dmlcli.learn.data import feature_cache
 from dmlcli.learn.networks import onnx_export
+from dmlcli.learn.training import candidate
+from dmlcli.learn.training.backbone_stages import WholeStage
 from dmlcli.learn.validation import head_selection
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
 from dmlcli.model import open_model
@@ -151,6 +153,34 @@ def test_ctrl_c_before_the_first_epoch_says_what_is_kept_and_is_resumed_in_a_cop
     assert (copy / "model").is_dir() and not (workspace / "model").exists()
     assert len(counted) == (2 if moment == "features" else 1)
     assert [record.state for record in runs.list_runs(workspace / "runs")] == ["unfinished"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_final_fit_keeps_the_backbone_of_the_fold_and_is_resumed(
+    train: Train, workspace: Path, tmp_path: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, trained = make_shop(tmp_path / "more", products=8, images=4), list[int]()
+    monkeypatch.setattr(candidate, "_LEAST_GAIN", -1)  # any epoch is kept, whatever else scores higher
+    monkeypatch.setattr("dmlcli.learn.training.epochs.behind", lambda *_: ())
+    kept = lambda plan, best: (best, candidate.frozen_candidate(plan, first=True))  # noqa: E731
+    monkeypatch.setattr("dmlcli.learn.training.trainer.select", kept)
+    batches = WholeStage.batches
+
+    def interrupted(stage: WholeStage, epoch: int) -> Any:
+        trained.append(len(stage.fold.train.labels))
+        if trained[-1] == 32 and 32 not in trained[:-1]:
+            raise KeyboardInterrupt
+        return batches(stage, epoch)
+
+    monkeypatch.setattr(WholeStage, "batches", interrupted)
+    asked = ["--backbone", "alexnet", "--weights", random_weights, "--dim", 8, "--tune", "all", "--batch-size", 8]
+    found = train(*asked, "--epochs", 2, "--learning-rate", 1e-5, "--no-index", catalog=catalog, code=130)
+    assert "interrupted before training on all photos" in found.err and "--resume continues" in found.err
+    before = open_model(workspace / "model").record
+    assert before.scores["chosen"].startswith("epoch") and len(before.products) == 8
+    found = train("--resume", "--no-index", catalog=catalog)
+    assert trained[-1] == 32 and "interrupted" not in found.err
+    assert open_model(workspace / "model").record.fingerprint != before.fingerprint
 
 
 def test_a_recipe_that_was_edited_is_refused_with_the_difference(

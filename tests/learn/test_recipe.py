@@ -119,7 +119,9 @@ def test_published_settings_are_those_of_the_papers() -> None:
 def test_what_is_asked_for_wins() -> None:
     found = recipe_files.resolve("ms", {"epochs": 3, "loss": "triplet"})
     assert (found.epochs, found.loss, found.batch_size) == (3, "triplet", 80)
-    assert recipe_files.resolve(None, {"tune": "all"}).batch_size == 64
+    deep = recipe_files.resolve(None, {"tune": "all"})
+    assert deep.batch_size == 64 and deep.stops_after == 0 and Recipe(tune="head").stops_after == 6
+    assert Recipe(tune="all", patience=3).stops_after == 3
     assert recipe_files.resolve(None, {"tune": "all", "batch_size": 32}).batch_size == 32
 
 

@@ -55,3 +55,12 @@ def test_a_head_is_trained_twice(now: list[float]) -> None:
     assert (
         planner.epochs(1, 50, fitting=10, evaluation=0) == 1 + 4
     )  # of the 90 s that are left, 10 go to the first, again
+
+
+def test_an_epoch_ends_in_time_to_be_repeated_on_more_photos(now: list[float]) -> None:
+    """Of 100 s, an epoch of 40 s leaves 60 for its final fit, which takes one and a half times as long."""
+    planner = EpochPlanner(TimeBudget(100 + EXPORT), after=0, evaluation=0, refit_ratio=1.5)
+    assert planner.until() == pytest.approx(1000 + 40)
+    now[0] += 20
+    assert planner.epochs(1, 50, fitting=20, evaluation=0) == 2
+    assert planner.until() == pytest.approx(1000 + 40)  # 60 s for the final fit of both

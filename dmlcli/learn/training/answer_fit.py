@@ -21,7 +21,7 @@ from dmlcli.types import Vectors
 class FoldResults:
     """What the folds say of answers."""
 
-    answers: AnswerModel | None = None  # None where too little was held out, or a backbone was trained
+    answers: AnswerModel | None = None  # None where too little was held out
     product_recall: dict[str, dict[str, float]] = field(default_factory=dict)  # by search and metric
     held_out: Sequence[HeldOutSearch] = ()  # the scores of each query
 
@@ -29,9 +29,8 @@ class FoldResults:
 def fit_answers(data: TrainingData, plan: ValidationPlan, best: Candidate) -> FoldResults:
     """Fit the probabilities of answers to the searches of the folds.
 
-    Nothing is fitted for a trained backbone, whose features would have to be computed once more for all photos, and
-    for synthetic queries, which resemble their photos more than new photos do. The scores of each query are those of
-    the selected epoch, or are computed for the LDA head.
+    Nothing is fitted for synthetic queries, which resemble their photos more than new photos do. The scores of each
+    query are those of the selected epoch, or are computed for the LDA head.
 
     Args:
         data: all photos.
@@ -88,26 +87,31 @@ def held_out_searches(data: TrainingData, fold: Fold, query_scores: QueryScores)
 
 @torch.no_grad()
 def embedded_folds(data: TrainingData, plan: ValidationPlan, best: Candidate) -> Iterator[tuple[Fold, Vectors]]:
-    """Yield each fold that a candidate was scored in, with its embeddings (N, D) of all photos.
+    """Yield each fold that a candidate was scored in, with its embeddings (N, D) of all photos that the fold uses.
 
     Args:
         data: all photos.
         plan: the folds.
         best: the candidate.
     """
-    if best.epochs:
+    if best.embeddings:
+        fold, (fitted, scored) = plan.folds[0], best.embeddings
+        vectors = torch.zeros(len(data.photos.items), scored.shape[1])  # of images that no search of the fold needs
+        vectors[fold.validation.searches.rows], vectors[list(fold.train.rows)] = scored, fitted
+        yield fold, vectors.numpy()
+    elif best.epochs:
         if best.stage == "head":
             head = new_head(plan.folds[0], plan.head_spec)
             head.load_state_dict({name.removeprefix("head."): value for name, value in best.state.items()})
             yield plan.folds[0], head(data.search_features).numpy()
-        return
-    for fold in plan.folds:
-        if best.origin in (FROZEN, POOLED):
-            yield fold, (data.baseline if best.origin == FROZEN else data.search_features).numpy()
-        else:
-            solved: BlendHead = new_head(fold, plan.head_spec)
-            solve(solved, fold).fill(solved, plan.head_params)
-            yield fold, solved(data.search_features).numpy()
+    else:
+        for fold in plan.folds:
+            if best.origin in (FROZEN, POOLED):
+                yield fold, (data.baseline if best.origin == FROZEN else data.search_features).numpy()
+            else:
+                solved: BlendHead = new_head(fold, plan.head_spec)
+                solve(solved, fold).fill(solved, plan.head_params)
+                yield fold, solved(data.search_features).numpy()
 
 
 def _mean(found: list[dict[str, float]]) -> dict[str, float]:

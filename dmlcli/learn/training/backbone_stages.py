@@ -1,7 +1,7 @@
 """The stages that train the backbone with the head: its last stage on cached maps, or the whole network on images."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from dmlcli import progress
 from dmlcli.catalog import Photo
-from dmlcli.embeddings import Vectors
 from dmlcli.errors import TrainingError
 from dmlcli.learn.data.activation_cache import taken
 from dmlcli.learn.data.loader import features_of, random_views
@@ -23,11 +22,11 @@ from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.training import distributed
 from dmlcli.learn.training.loop import Batch
 from dmlcli.learn.training.loss_setup import initial_loss
-from dmlcli.learn.training.stages import Stage, State, copy_state
+from dmlcli.learn.training.stages import NOTHING, Evaluation, Stage, copy_state
 from dmlcli.learn.training.state import TrainerState
 from dmlcli.learn.validation.training_data import Fold, TrainPart
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 _EVAL_BATCH = 128  # maps that go through the last stage at a time without a gradient
 
 
@@ -52,7 +51,7 @@ class BackboneStage(Stage):
 
     def _score(
         self, fitted: Sequence[T], validation: Sequence[T], features: Callable[[Sequence[T]], Tensor]
-    ) -> tuple[Vectors | None, State]:
+    ) -> Evaluation:
         """Solve the head of a copy of the network for its present features, and embed the validation images.
 
         Args:
@@ -60,17 +59,19 @@ class BackboneStage(Stage):
             validation: those that are scored.
             features: computes features (N, F) of images; each process does so for its shard.
         """
-        scored = copy.deepcopy(self.network).cpu().eval()
-        own = distributed.map_sharded(fitted, features) if isinstance(scored.head, BlendHead) else None
-        others = distributed.map_sharded(validation, features) if self.fold.validation else None
+        images = list(dict.fromkeys([*fitted, *(validation if self.fold.validation else [])]))  # most are in both
+        found = distributed.map_sharded(images, features)
         if not distributed.is_main():
-            return None, {}
-        if isinstance(scored.head, BlendHead) and own is not None:
+            return NOTHING
+        scored, place = copy.deepcopy(self.network).cpu().eval(), {image: row for row, image in enumerate(images)}
+        own = found[[place[image] for image in fitted]]
+        if isinstance(scored.head, BlendHead):
             solve_head(scored.head, own, self.fold.train, self.head_params)
-        if others is None:
-            return None, copy_state(scored)
+        if not self.fold.validation:
+            return Evaluation(None, copy_state(scored))
         with torch.no_grad():
-            return scored.head(others).numpy(), copy_state(scored)
+            vectors = scored.head(found[[place[image] for image in validation]]).numpy()
+            return Evaluation(vectors, copy_state(scored), scored.head(own).numpy())
 
 
 class TopStage(BackboneStage):
@@ -102,7 +103,7 @@ class TopStage(BackboneStage):
             yield taken(self._maps, views[own], rows[own], self.device), train.labels[chosen].to(self.device)
 
     @torch.no_grad()
-    def evaluate(self) -> tuple[Vectors | None, State]:
+    def evaluate(self) -> Evaluation:
         """Score the state as that of a whole network, from the cached maps."""
         return self._score(self.fold.train.rows, self.fold.validation.searches.rows, self._search_features)
 
@@ -151,7 +152,7 @@ class WholeStage(BackboneStage):
         for batch, (_, images) in zip(rows, read, strict=True):
             yield images, train.labels[batch].to(self.device)
 
-    def evaluate(self) -> tuple[Vectors | None, State]:
+    def evaluate(self) -> Evaluation:
         """Score the state by features of the images, read once more."""
         forward = forward_of(self.network.headless(), self.device, search_dtype(self.device))
 

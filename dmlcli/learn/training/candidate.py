@@ -7,6 +7,8 @@ scores best on held-out photos is kept; the frozen backbone stays unless another
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from dmlcli.learn.training.loop import Epoch
 from dmlcli.learn.training.stages import State
 from dmlcli.learn.validation.head_selection import mean
@@ -32,6 +34,9 @@ class Candidate:
     stage: str = ""  # of that training: head, top or all
     behind: tuple[str, ...] = ()  # the searches in which it scores below the frozen backbone
     query_scores: QueryScores = field(default_factory=dict)  # of an epoch, in the first fold
+    embeddings: tuple[Tensor, Tensor] | None = None  # (N, D) fitted and (V, D) scored images, by a trained backbone
+    rates: tuple[float, ...] = ()  # the share of the learning rate in each of its epochs
+    seconds: float = 0.0  # that its epochs took, without their scores
 
     @property
     def score(self) -> float | None:

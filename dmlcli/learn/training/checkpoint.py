@@ -12,6 +12,7 @@ import torch
 from dmlcli import storage
 from dmlcli.errors import CannotRun
 
+FINAL_FIT = "final fit"  # of a state: the trainer of the final fit, which follows the epochs
 _SPARING = 20  # a checkpoint is written when training took this many times as long as writing the one before
 
 

@@ -134,7 +134,7 @@ def estimate(
     while at != "none":
         found.add(_gradient(network, plan, stage_selection.for_stage(recipe, at), device, each))
         backbone_stays = at == "head"
-        choice = stage_selection.next_stage(at, network, fold, plan.head_params, recipe, device, time_budget)
+        choice = stage_selection.next_stage(at, network, plan, recipe, device, time_budget)
         found.next_stage = choice.why and f"{choice.stage}: {choice.why}"
         at = choice.stage
     found.add({"embedding": 0.0 if backbone_stays else count * each, "index": 1.0 + count / 20_000})
@@ -203,7 +203,8 @@ def _first_of(data: TrainingData, recipe: Recipe, made: list[ValidationSplit]) -
     spec = HeadSpec(recipe.head, recipe.dim)
     baseline = [fold.validation.searches.scores(fold.validation.baseline.numpy())]
     choice = HeadChoice(CONSERVATIVE, [], []) if spec.kind == "identity" else choose([fold], spec, baseline)
-    return ValidationPlan([fold], "", spec, choice.head_params, baseline, choice.scores, baseline, choice.open_set)
+    scores, images = choice.scores, len(data.split.fit)
+    return ValidationPlan([fold], "", spec, choice.head_params, baseline, scores, baseline, choice.open_set, images)
 
 
 def _gradient(
@@ -227,15 +228,16 @@ def _gradient(
     step = stage_selection.seconds_an_image(network, fold, plan.head_params, recipe, device)
     pass_ = step * len(fold.train.labels)
     if recipe.tune == "all":
-        look = stage_selection.evaluation_seconds(network, fold, device)
-        return {"epochs": recipe.epochs * (pass_ + look), "final_fit": look}
+        look = stage_selection.seconds_a_photo(network, fold, device) * stage_selection.scored_images(fold)
+        again = step * plan.images_again
+        return {"epochs": recipe.epochs * (pass_ + look), "final_fit": recipe.epochs * again + look}
     photos = len(fold.maps.files)
     scored = len(fold.train.labels) + len(fold.validation.searches.rows)
     evaluation = step / 3 * scored * (1 + network.mirror)  # a forward pass alone
     return {
         "maps": len(fold.maps.views) * photos * each,
         "epochs": recipe.epochs * (pass_ + evaluation),
-        "final_fit": recipe.epochs * step * photos / 2,
+        "final_fit": recipe.epochs * step * plan.images_again,
     }
 
 

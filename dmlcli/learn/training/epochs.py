@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,14 +14,13 @@ from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import EpochPlanner, TimeBudget
 from dmlcli.learn.training import distributed, stage_selection
 from dmlcli.learn.training.candidate import Candidate, ScoredEpoch, behind, frozen_candidate, lda_candidate
-from dmlcli.learn.training.checkpoint import Checkpoint
+from dmlcli.learn.training.checkpoint import FINAL_FIT, Checkpoint
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.training.loop import Epoch
 from dmlcli.learn.training.loss_setup import note_small_products
 from dmlcli.learn.training.stages import Stage
 from dmlcli.learn.training.worker import WorkerTask
 from dmlcli.learn.validation.plan import ValidationPlan
-from dmlcli.learn.validation.training_data import Fold
 
 _STAGE_NOTES = {
     "none": "fine-tuning the backbone was skipped",
@@ -79,6 +79,8 @@ class GradientTraining:
             TrainingError: training diverges.
         """
         stage_name, fold = self._stage_name, self.plan.folds[0]
+        if self._saved is not None and FINAL_FIT in self._saved:  # the epochs are done
+            return
         while stage_name != "none":
             recipe = stage_selection.for_stage(self.recipe, stage_name)
             if stage_name != "head":
@@ -87,7 +89,7 @@ class GradientTraining:
                 yield from self._train(recipe)
             with distributed.single_process():
                 choice = stage_selection.next_stage(
-                    stage_name, self.network, fold, self.plan.head_params, self.recipe, self.device, self._time_budget
+                    stage_name, self.network, self.plan, self.recipe, self.device, self._time_budget
                 )
             self._saved = None
             if choice.why:
@@ -96,7 +98,7 @@ class GradientTraining:
 
     def _train(self, recipe: Recipe) -> Iterator[ScoredEpoch]:
         """Train one stage until its last epoch, or until scores no longer improve."""
-        fold, stale = self.plan.folds[0], 0
+        fold, stale, fitted = self.plan.folds[0], 0, 0.0
         note_small_products(fold.train, recipe)
         network = copy.deepcopy(self.network)
         stage = stage_selection.make_stage(network, fold, self.plan.head_params, recipe, self.device)
@@ -104,14 +106,15 @@ class GradientTraining:
             with self._checkpoint.reading():
                 stage.trainer.load_state_dict(self._saved["trainer"])
                 stage.trainer.epochs = recipe.epochs  # a time budget of the interrupted run may have left fewer
-                stale = int(self._saved["stale"])
-        if recipe.patience and stale >= recipe.patience:
+                stale, fitted = int(self._saved["stale"]), float(self._saved["seconds"])
+        if recipe.stops_after and stale >= recipe.stops_after:
             return
         planner = self._planner(network, recipe)
         distributed.broadcast(WorkerTask(network, fold, self.plan.head_params, recipe, stage.trainer.state_dict()))
         for epoch in stage.fit(planner.until):
             started = time.monotonic()
-            scored = self._evaluate(stage, epoch)
+            fitted += epoch.seconds
+            scored = self._evaluate(stage, epoch, fitted)
             stage.trainer.report_score(scored.candidate.score)
             if self._time_budget.is_limited:
                 seconds = epoch.seconds, time.monotonic() - started
@@ -125,36 +128,47 @@ class GradientTraining:
                 progress.warn(f"training stopped after {scored.candidate.origin}: {epoch.diagnostics.trouble}")
                 stage.trainer.end()
             else:
-                self._save(stage, stale)
-            if recipe.patience and stale >= recipe.patience:
+                self._save(stage, stale, fitted)
+            if recipe.stops_after and stale >= recipe.stops_after:
                 stage.trainer.end()
 
     def _planner(self, network: Network, recipe: Recipe) -> EpochPlanner:
         """Return what fits the epochs of a stage into the time budget."""
-        fold, evaluation = self.plan.folds[0], 0.0
+        fold, each = self.plan.folds[0], 0.0
         if self._time_budget.is_limited and recipe.tune != "head":
-            evaluation = stage_selection.evaluation_seconds(network, fold, self.device)
-        final_passes = stage_selection.PASSES * evaluation
-        return EpochPlanner(self._time_budget, final_passes, evaluation, refit_ratio=_refit_ratio(recipe, fold))
+            each = stage_selection.seconds_a_photo(network, fold, self.device)
+        evaluation = each * stage_selection.scored_images(fold)
+        final_passes = stage_selection.PASSES * each * len(fold.maps.files)
+        ratio = self.plan.images_again / len(fold.train.labels)
+        return EpochPlanner(self._time_budget, final_passes, evaluation, refit_ratio=ratio)
 
-    def _evaluate(self, stage: Stage, epoch: Epoch) -> ScoredEpoch:
-        """Score the state after an epoch, or its moving average."""
-        with stage.trainer.averaged():
-            vectors, state = stage.evaluate()
-        origin, stage_name = f"epoch {epoch.number}", stage.recipe.tune
+    def _evaluate(self, stage: Stage, epoch: Epoch, seconds: float) -> ScoredEpoch:
+        """Score the state after an epoch, or its moving average; `seconds`: of all epochs so far."""
+        vectors, state, fitted = stage.averaged_evaluation()
+        origin = f"epoch {epoch.number}"
+        unscored = Candidate(
+            origin,
+            {},
+            state,
+            epoch.number,
+            stage.recipe.tune,
+            rates=tuple(stage.trainer.rates),
+            seconds=seconds,
+        )
         if vectors is None:
-            return ScoredEpoch(Candidate(origin, {}, state, epoch.number, stage_name), epoch, {})
+            return ScoredEpoch(unscored, epoch, {})
         check_finite(f"after {origin}", validation_embeddings=[torch.from_numpy(vectors)])
         searches = self.plan.folds[0].validation.searches
         scores, intervals = searches.scores_with_intervals(vectors)
         below = behind(scores, frozen_candidate(self.plan, first=True).scores)
-        each = searches.query_scores(vectors)
-        return ScoredEpoch(Candidate(origin, scores, state, epoch.number, stage_name, below, each), epoch, intervals)
+        scored = replace(unscored, scores=scores, behind=below, query_scores=searches.query_scores(vectors))
+        if fitted is not None:
+            scored = replace(scored, embeddings=(torch.from_numpy(fitted), torch.from_numpy(vectors)))
+        return ScoredEpoch(scored, epoch, intervals)
 
-    def _save(self, stage: Stage, stale: int) -> None:
-        best = vars(self.best)
-        state = {"trainer": stage.trainer.state_dict(), "best": best, "stale": stale, "stage": stage.recipe.tune}
-        self._checkpoint.save(state)
+    def _save(self, stage: Stage, stale: int, seconds: float) -> None:
+        progress_ = {"stage": stage.recipe.tune, "stale": stale, "seconds": seconds}
+        self._checkpoint.save(progress_ | {"trainer": stage.trainer.state_dict(), "best": vars(self.best)})
 
 
 def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:
@@ -168,13 +182,8 @@ def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:
         candidate.epochs, int
     ):
         raise ValueError("a score or a number of epochs is not a number")
+    if len(candidate.rates) != candidate.epochs:
+        raise ValueError("not one learning rate for each epoch")
     if candidate.epochs and (not candidate.state or candidate.stage not in stage_selection.PARTS):
         raise ValueError("the state of the best epoch is missing")
     return candidate
-
-
-def _refit_ratio(recipe: Recipe, fold: Fold) -> float:
-    """Return how long the final fit on all photos takes, in units of the epochs; 0 where nothing is trained again."""
-    if recipe.tune == "all":
-        return 0.0
-    return 1.0 if recipe.tune == "head" else len(fold.maps.files) / len(fold.train.labels)

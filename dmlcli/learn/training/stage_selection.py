@@ -19,6 +19,7 @@ from dmlcli.learn.time_budget import EXPORT, TimeBudget
 from dmlcli.learn.training.backbone_stages import TopStage, WholeStage
 from dmlcli.learn.training.loop import fit
 from dmlcli.learn.training.stages import HeadStage, Stage
+from dmlcli.learn.validation.plan import ValidationPlan
 from dmlcli.learn.validation.training_data import Fold
 
 PARTS = ("head", "top", "all")  # what can be trained
@@ -81,8 +82,7 @@ def first(recipe: Recipe, lda_only: bool = False) -> str:
 def next_stage(
     done: str,
     network: Network,
-    fold: Fold,
-    head_params: HeadParams,
+    plan: ValidationPlan,
     recipe: Recipe,
     device: torch.device,
     time_budget: TimeBudget,
@@ -91,9 +91,8 @@ def next_stage(
 
     Args:
         done: the finished stage.
-        network: with the LDA head of the fold.
-        fold: what to fit on, and what to score with.
-        head_params: of the LDA head.
+        network: with the LDA head of the first fold.
+        plan: the folds.
         recipe: all settings.
         device: on which it trains.
         time_budget: decides how deep to train on a CPU.
@@ -102,13 +101,14 @@ def next_stage(
         return StageChoice("none", "")
     if not any(True for _ in network.backbone.parameters()):
         return StageChoice("none", "the backbone has no weights to train")
+    fold = plan.folds[0]
     if not fold.validation:
         return StageChoice("none", "nothing could be held out to validate it")
     if len(fold.train.labels) < _LEAST_IMAGES:
         return StageChoice("none", f"{len(fold.train.labels)} images are too few to train a backbone on")
     reachable = _reachable(network, fold)
     if time_budget.is_limited:
-        return _in_time(reachable, network, fold, head_params, recipe, device, time_budget)
+        return _in_time(reachable, network, plan, recipe, device, time_budget)
     if device.type == "cpu":
         return StageChoice("none", f"on a CPU that takes minutes: --tune {reachable[-1]}, or --budget 10m, allows it")
     if len(fold.train.labels) < _MANY_IMAGES and "top" in reachable:
@@ -128,23 +128,24 @@ def _reachable(network: Network, fold: Fold) -> list[str]:
 def _in_time(
     reachable: list[str],
     network: Network,
-    fold: Fold,
-    head_params: HeadParams,
+    plan: ValidationPlan,
     recipe: Recipe,
     device: torch.device,
     time_budget: TimeBudget,
 ) -> StageChoice:
     """Return the deepest stage of which enough epochs fit into the rest of a time budget."""
-    look = evaluation_seconds(network, fold, device)
+    fold = plan.folds[0]
+    each = seconds_a_photo(network, fold, device)
+    look, photos = each * scored_images(fold), each * len(fold.maps.files)
     reasons = []
     for stage in reachable:
-        before = 0.0 if stage == "all" else look * len(fold.maps.views)  # the maps
-        left = time_budget.left - EXPORT - PASSES * look - before
+        before = 0.0 if stage == "all" else photos * len(fold.maps.views)  # the maps
+        left = time_budget.left - EXPORT - PASSES * photos - before
         if left < 2 * look * _WORTH_EPOCHS[stage]:  # an epoch takes longer than a look; what trying would cost is saved
             reasons.append(f"{stage} has no time")
             continue
-        each = seconds_an_image(network, fold, head_params, replace(recipe, tune=stage), device)
-        epoch = each * len(fold.train.labels) + look
+        step = seconds_an_image(network, fold, plan.head_params, replace(recipe, tune=stage), device)
+        epoch = step * (len(fold.train.labels) + plan.images_again) + look  # and its share of the final fit
         possible = int(left / epoch)
         if possible >= _WORTH_EPOCHS[stage]:
             return StageChoice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
@@ -152,8 +153,13 @@ def _in_time(
     return StageChoice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
 
 
-def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> float:
-    """Return the seconds that scoring an epoch takes: all photos of a fold pass the backbone.
+def scored_images(fold: Fold) -> int:
+    """Return how many images pass the backbone where an epoch is scored."""
+    return len({*fold.train.files, *fold.validation.files})
+
+
+def seconds_a_photo(network: Network, fold: Fold, device: torch.device) -> float:
+    """Return the seconds that a photo takes to pass the backbone, as search sees it.
 
     Args:
         network: its backbone is timed.
@@ -165,7 +171,7 @@ def evaluation_seconds(network: Network, fold: Fold, device: torch.device) -> fl
     features_of(files[:16], network.image, forward)
     started = time.monotonic()
     features_of(files, network.image, forward)
-    return (time.monotonic() - started) / len(files) * (len(fold.train.files) + len(fold.validation.files))
+    return (time.monotonic() - started) / len(files)
 
 
 def seconds_an_image(

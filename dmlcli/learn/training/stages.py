@@ -7,6 +7,7 @@ stage of the backbone, or all of it.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,17 @@ from dmlcli.learn.training.state import TrainerState
 from dmlcli.learn.validation.training_data import Fold, TrainPart
 
 State = dict[str, Tensor]
+
+
+class Evaluation(NamedTuple):
+    """What a network gives for the images of a fold, and its weights; of worker processes, nothing."""
+
+    vectors: Vectors | None  # (V, D), of the validation images; None where nothing is held out
+    state: State
+    fitted: Vectors | None = None  # (N, D), of the images that were fitted on, where the backbone was trained
+
+
+NOTHING = Evaluation(None, {})
 
 
 class Stage(ABC):
@@ -46,11 +58,13 @@ class Stage(ABC):
         """Yield the batches of an epoch, counted from 1."""
 
     @abstractmethod
-    def evaluate(self) -> tuple[Vectors | None, State]:
-        """Return unit embeddings (V, D) of the validation images, and the weights that gave them.
+    def evaluate(self) -> Evaluation:
+        """Return unit embeddings of the fold's images, and the weights that gave them."""
 
-        None in place of embeddings where nothing is held out; worker processes return None and no weights.
-        """
+    def averaged_evaluation(self) -> Evaluation:
+        """Return the same of the moving average of the weights, where there is one."""
+        with self.trainer.averaged():
+            return self.evaluate()
 
     def fit(self, until: Callable[[], float] = lambda: math.inf) -> Iterator[Epoch]:
         """Train, and yield each epoch, until `trainer.epochs` are done or `time.monotonic()` reaches `until()`."""
@@ -85,14 +99,15 @@ class HeadStage(Stage):
             yield self._views[views[own], rows[own]], self.fold.train.labels[rows]
 
     @torch.no_grad()
-    def evaluate(self) -> tuple[Vectors | None, State]:
+    def evaluate(self) -> Evaluation:
         """Set the prototypes of the head, then embed the cached features of the validation images."""
         self.head.eval()
         self.head.set_prototypes(self._flat, self._labels)
         if not distributed.is_main():
-            return None, {}
+            return NOTHING
         validation = self.fold.validation
-        return self.head(validation.features).numpy() if validation else None, copy_state(self.head, "head.")
+        vectors = self.head(validation.features).numpy() if validation else None
+        return Evaluation(vectors, copy_state(self.head, "head."))
 
 
 def batch_rows(train: TrainPart, recipe: Recipe, sampler: str, epoch: int) -> Iterator[list[int]]:

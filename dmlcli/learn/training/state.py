@@ -4,7 +4,7 @@ What trains (head, loss, backbone), the optimizer with its rates, the moving ave
 random numbers stand. A run that is resumed from a saved state ends with the same weights as one without interruption.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -32,6 +32,8 @@ class TrainerState:
         self.average = ExponentialMovingAverage(network, recipe.ema) if recipe.ema else None
         self.epoch, self.epochs = 0, recipe.epochs  # done, and in all
         self.scores: list[float] = []  # of the epochs so far, higher is better
+        self.rates: list[float] = []  # the share of the learning rate in the epochs so far
+        self._given: list[float] = []  # in those to come, where it is not that of the schedule
         self._full_rates = [group["lr"] for group in self.optimizer.param_groups]
         in_training = {id(parameter) for parameter in self.parameters}
         self._pretrained = [p for p in backbone.parameters() if id(p) in in_training] if backbone else []
@@ -44,12 +46,22 @@ class TrainerState:
     def start_epoch(self) -> int:
         """Set the rates of the next pass, let the backbone stand or go, and return the number of the pass, from 1."""
         number = self.epoch + 1
-        share = lr_schedule.share(self.recipe.schedule_spec, number, self.epochs, self.scores)
+        share = self._share(number)
+        self.rates = [*self.rates[: self.epoch], share]
         for group, rate in zip(self.optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate * share
         for parameter in self._pretrained:
             parameter.requires_grad_(number > self.recipe.warmup)
         return number
+
+    def repeat(self, rates: Sequence[float]) -> None:
+        """Train as many epochs as there are shares of the learning rate, each at its own: those of another training."""
+        self._given, self.epochs = list(rates), len(rates)
+
+    def _share(self, number: int) -> float:
+        if self._given:
+            return self._given[number - 1]
+        return lr_schedule.share(self.recipe.schedule_spec, number, self.epochs, self.scores)
 
     def gradients(self) -> list[Tensor]:
         """Return the gradients of all parameters that have one."""
@@ -90,6 +102,8 @@ class TrainerState:
             "epoch": self.epoch,
             "epochs": self.epochs,
             "scores": list(self.scores),
+            "rates": list(self.rates),
+            "given": list(self._given),
             "modules": self.modules.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
@@ -104,6 +118,7 @@ class TrainerState:
         """
         self.epoch, self.epochs = int(state["epoch"]), int(state["epochs"])
         self.scores = [float(score) for score in state["scores"]]
+        self.rates, self._given = ([float(rate) for rate in state[name]] for name in ("rates", "given"))
         self.modules.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
         for parameter, values in self.optimizer.state.items():

@@ -15,6 +15,7 @@ from dmlcli.held_out_scores import HeldOutSearch
 from dmlcli.learn.data import augmentation, class_balance
 from dmlcli.learn.networks import frozen, onnx_export
 from dmlcli.learn.networks.inference import pick_device
+from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
 from dmlcli.learn.time_budget import TimeBudget
 from dmlcli.learn.training import distributed, refit, worker
@@ -65,7 +66,6 @@ class _Selection:
 
     best: Candidate
     baseline: Candidate
-    interrupted: bool
 
     @property
     def keeps_baseline(self) -> bool:
@@ -128,9 +128,22 @@ def train(
     plan = make_plan(data, recipe, FoldScores(run.folds))
     _show_plan(data, plan, recipe)
     progress.stage("head")
-    progress.expect("final fit", progress.stage_seconds()["folds"])  # the folds' heads once more, for probabilities
-    selection = _train_and_select(data, plan, recipe, run, chosen, time_budget)
-    return _save(data, plan, selection, recipe, run, chosen, current)
+    _log_lda(plan, run)
+    network = initial_network(data, plan.folds[0], plan.head_params, plan.head_spec)
+    training = GradientTraining(network, plan, recipe, chosen, Checkpoint(run.checkpoint), time_budget)
+    if training.is_resumed:
+        _note_if_better(training.best, lda_candidate(plan, first=True))
+    interrupted = False
+    try:
+        with distributed.process_group():  # until here the other processes, if there are any, have waited
+            for scored in training.epochs():
+                run.log(scored.metrics() | {"best": scored.candidate is training.best})
+            fitted = _final_fit(data, plan, training, run, time_budget)
+    except KeyboardInterrupt:
+        interrupted = True
+        progress.note("interrupted: saving the best model so far")
+        fitted = _final_fit(data, plan, training, run, time_budget, again=False)
+    return _save(data, plan, fitted, recipe, run, chosen, current, interrupted=interrupted)
 
 
 def load_data(
@@ -180,48 +193,67 @@ def _show_plan(data: TrainingData, plan: ValidationPlan, recipe: Recipe) -> None
     progress.note(f"fitting on {len(train.labels)} images of {train.products} products; validation: {plan.summary}")
 
 
-def _train_and_select(
-    data: TrainingData,
-    plan: ValidationPlan,
-    recipe: Recipe,
-    run: Run,
-    device: torch.device,
-    time_budget: TimeBudget,
-) -> _Selection:
-    """Train by gradients in the first fold, and select the best of its epochs, the LDA head and the frozen backbone."""
+def _log_lda(plan: ValidationPlan, run: Run) -> None:
     lda, frozen_backbone = lda_candidate(plan), frozen_candidate(plan)
     _note_if_better(lda, frozen_backbone)
     run.log(lda.metrics() | {"best": lda.beats(frozen_backbone)})
-    network, interrupted = initial_network(data, plan.folds[0], plan.head_params, plan.head_spec), False
-    training = GradientTraining(network, plan, recipe, device, Checkpoint(run.checkpoint), time_budget)
-    if training.is_resumed:
-        _note_if_better(training.best, lda_candidate(plan, first=True))
-    try:
-        with distributed.process_group():  # until here the other processes, if there are any, have waited
-            for scored in training.epochs():
-                run.log(scored.metrics() | {"best": scored.candidate is training.best})
-    except KeyboardInterrupt:
-        interrupted = True
-        progress.note("interrupted: saving the best model so far")
-    return _Selection(*select(plan, training.best), interrupted)
+
+
+def _final_fit(
+    data: TrainingData,
+    plan: ValidationPlan,
+    training: GradientTraining,
+    run: Run,
+    time_budget: TimeBudget,
+    *,
+    again: bool = True,
+) -> tuple[_Selection, Network]:
+    """Select the best of the epochs, the LDA head and the frozen backbone, and fit it on all photos.
+
+    Args:
+        data: all photos.
+        plan: the folds and their scores.
+        training: the epochs, which are done or interrupted.
+        run: keeps the state of the final fit.
+        time_budget: when it should end.
+        again: False after an interruption.
+    """
+    selection = _Selection(*select(plan, training.best))
+    best = selection.best
+    seconds, passes = (refit.seconds_again(plan, best), best.epochs) if again else (0.0, 0)
+    progress.expect("final fit", progress.stage_seconds()["folds"] + seconds)
+    progress.stage("final fit", passes if best.stage in ("top", "all") and passes else 1)
+    if selection.keeps_baseline:
+        return selection, data.backbone.published
+    checkpoint = Checkpoint(run.checkpoint)
+    network = refit.finish(
+        data,
+        plan,
+        best,
+        training.recipe,
+        training.device,
+        again=again,
+        checkpoint=checkpoint,
+        time_budget=time_budget,
+    )
+    return selection, network
 
 
 def _save(
     data: TrainingData,
     plan: ValidationPlan,
-    selection: _Selection,
+    fitted: tuple[_Selection, Network],
     recipe: Recipe,
     run: Run,
     device: torch.device,
     current: Model | None,
+    *,
+    interrupted: bool,
 ) -> TrainedModel:
-    """Fit the selected candidate on all photos, and save it as a model, or else the frozen backbone."""
-    progress.stage("final fit")
-    best, backbone, threshold = selection.kept, data.backbone, None
-    network = backbone.published
-    if not selection.keeps_baseline:
-        threshold = refit.unknown_product_threshold(plan, best)
-        network = refit.finish(data, plan, best, recipe, device, again=not selection.interrupted)
+    """Save the final network as a model, with what the folds say of it."""
+    (selection, network), backbone = fitted, data.backbone
+    best = selection.kept
+    threshold = None if selection.keeps_baseline else refit.unknown_product_threshold(plan, best)
     of_answers = fit_answers(data, plan, best)
     current_scores = CurrentScores()
     if current is not None and of_answers.held_out and not _are_shared(of_answers.held_out, current):
@@ -252,7 +284,7 @@ def _save(
         origin=best.origin,
         validation=validation,
         skipped=tuple(data.skipped),
-        interrupted=selection.interrupted,
+        interrupted=interrupted,
         embedded=tuple(embedded),
         current=current_scores,
     )

@@ -24,6 +24,7 @@ class WorkerTask:
     head_params: HeadParams
     recipe: Recipe
     state: dict[str, Any]  # of the trainer
+    final: bool = False  # the final fit, whose state is used after its last epoch
 
 
 def run_worker(device: torch.device) -> None:
@@ -34,8 +35,10 @@ def run_worker(device: torch.device) -> None:
             stage = stage_selection.make_stage(task.network, task.fold, task.head_params, task.recipe, device)
             stage.trainer.load_state_dict(task.state)
             for _ in stage.fit():
-                with stage.trainer.averaged():
-                    stage.evaluate()
+                if not task.final:
+                    stage.averaged_evaluation()
+            if task.final and distributed.broadcast(True):
+                stage.averaged_evaluation()
 
 
 def run_and_exit(device: str) -> NoReturn:

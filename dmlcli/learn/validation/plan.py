@@ -17,7 +17,7 @@ from dmlcli.learn.validation.training_data import Fold, TrainingData
 class ValidationPlan:
     """What the folds found: how training is scored, and which LDA head suits the photos.
 
-    Nine fields, because it carries the scores of all candidates that are known before gradient training.
+    Ten fields, because it carries the scores of all candidates that are known before gradient training.
     """
 
     folds: list[Fold]  # where nothing can be held out: one of all photos, without validation
@@ -28,7 +28,13 @@ class ValidationPlan:
     lda_scores: list[dict[str, float]]
     pooled_scores: list[dict[str, float]]  # of the frozen backbone with all its poolings, without a head
     open_set: list[float]  # cosine that 95 % of the photos of held-out products stay below, of each fold that has some
+    images: int  # that the final fit uses
     lda_only: bool = False  # whether the searches say too little to trust gradient steps by them
+
+    @property
+    def images_again(self) -> int:
+        """The number of images of an epoch in the final fit; 0 where the first fold was fitted on all of them."""
+        return self.images if self.images > len(self.folds[0].train.labels) else 0
 
 
 def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None = None) -> ValidationPlan:
@@ -59,7 +65,16 @@ def make_plan(data: TrainingData, recipe: Recipe, fold_scores: FoldScores | None
         folds = [data.fold(data.split.fit, {})]
     lda_only = one_sided or data.uses_synthetic_queries
     return ValidationPlan(
-        folds, summary, spec, choice.head_params, frozen, choice.scores, pooled, choice.open_set, lda_only
+        folds,
+        summary,
+        spec,
+        choice.head_params,
+        frozen,
+        choice.scores,
+        pooled,
+        choice.open_set,
+        len(data.split.fit),
+        lda_only,
     )
 
 

@@ -1,5 +1,6 @@
 """From folds to the final network: the LDA head, epochs until they stagnate, and all photos in the end."""
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmlcli.catalog import Catalog, Item, TrainingSplit
+from dmlcli.catalog import Catalog, Item, Photo, TrainingSplit
 from dmlcli.errors import CannotRun, TrainingError
 from dmlcli.image import ImageSettings
 from dmlcli.learn.data.activation_cache import ActivationCache
@@ -23,11 +24,14 @@ from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import TimeBudget
+from dmlcli.learn.time_budget import EXPORT, EpochPlanner, TimeBudget
 from dmlcli.learn.training import refit, stage_selection
+from dmlcli.learn.training.answer_fit import embedded_folds
+from dmlcli.learn.training.backbone_stages import WholeStage
 from dmlcli.learn.training.candidate import FROZEN, POOLED, Candidate, behind, frozen_candidate, lda_candidate, select
 from dmlcli.learn.training.checkpoint import Checkpoint
 from dmlcli.learn.training.epochs import GradientTraining
+from dmlcli.learn.training.stages import NOTHING
 from dmlcli.learn.training.trainer import why_frozen
 from dmlcli.learn.validation.head_selection import choose, initial_network
 from dmlcli.learn.validation.plan import ValidationPlan, make_plan
@@ -283,6 +287,90 @@ def test_each_depth_trains_its_part_of_the_backbone(tmp_path: Path, how: str, ch
     assert isinstance(shipped.head, BlendHead) and len(shipped.head.prototypes) == PRODUCTS
 
 
+def fitted_by_hand(data: TrainingData, plan: ValidationPlan, best: Candidate, asked: Recipe) -> dict[str, Tensor]:
+    """The weights of the backbone after the epochs of a candidate on all photos."""
+    whole = data.fold(data.split.fit, {})
+    network = initial_network(data, whole, plan.head_params, plan.head_spec)
+    stage = stage_selection.make_stage(network, whole, plan.head_params, asked, CPU)
+    for _, epoch in zip(best.rates, stage.fit(), strict=False):
+        assert epoch.learning_rate == pytest.approx(asked.learning_rate * best.rates[epoch.number - 1])
+    assert len(stage.fold.train.labels) == len(data.split.fit) > len(plan.folds[0].train.labels)
+    return {name: value for name, value in stage.network.state_dict().items() if name.startswith("backbone")}  # type: ignore[attr-defined]
+
+
+def test_the_whole_network_is_trained_again_on_all_photos_at_the_rates_of_the_fold(tmp_path: Path) -> None:
+    """As many epochs as the candidate had, of a schedule as long as that of the fold."""
+    asked = recipe("all", epochs=5, rate=0.01, patience=0)
+    data, plan, network = planned(tmp_path, asked)
+    best = trained(network, plan, asked)[2]
+    assert best.rates == pytest.approx([0.5 + 0.5 * math.cos(math.pi * done / 5) for done in range(3)])
+    assert best.seconds > 0
+    expected = fitted_by_hand(data, plan, best, asked)
+    shipped = refit.finish(data, plan, best, asked, CPU).state_dict()
+    assert all(torch.equal(shipped[name], value) for name, value in expected.items())
+    kept = refit.finish(data, plan, best, asked, CPU, again=False).state_dict()
+    assert all(torch.equal(kept[name], best.state[name]) for name in expected)
+    assert any(not torch.equal(shipped[name], kept[name]) for name in expected)
+
+
+def test_a_budget_without_time_for_the_final_fit_keeps_the_backbone_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recipe("all", epochs=2, patience=0)
+    data, plan, network = planned(tmp_path, asked)
+    *_, best = trained(network, plan, asked)
+    said: list[str] = []
+    monkeypatch.setattr("dmlcli.progress.note", said.append)
+    monkeypatch.setattr("dmlcli.learn.training.refit.EXPORT", 1.0)
+    for seconds, slow, again in ((3600, 0.0, True), (3600, 1e4, False), (1, 0.0, False)):
+        shipped = refit.finish(
+            data, plan, replace(best, seconds=slow), asked, CPU, time_budget=TimeBudget(seconds)
+        ).state_dict()
+        assert all(torch.equal(shipped[name], best.state[name]) for name in shipped if "backbone" in name) is not again
+        assert bool(said) is not again
+    assert "the budget has no time to train on all photos" in said[0]
+    assert refit.seconds_again(plan, replace(best, seconds=10)) == pytest.approx(
+        10 * len(data.split.fit) / len(plan.folds[0].train.labels)
+    )
+
+
+def test_a_final_fit_that_was_interrupted_goes_on_where_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, file = recipe("all", epochs=3, rate=0.01, patience=0), tmp_path / "checkpoint.pt"
+    data, plan, network = planned(tmp_path, asked)
+    *_, best = trained(network, plan, asked)
+    whole = refit.finish(data, plan, best, asked, CPU).state_dict()
+    shown: list[int] = []
+    batches = WholeStage.batches
+
+    def interrupted(stage: WholeStage, epoch: int) -> Any:
+        shown.append(epoch)
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+        return batches(stage, epoch)
+
+    monkeypatch.setattr(WholeStage, "batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refit.finish(data, plan, best, asked, CPU, checkpoint=Checkpoint(file))
+    resumed = GradientTraining(deepcopy(network), plan, asked, CPU, Checkpoint(file))
+    assert [*resumed.epochs()] == [] and resumed.best.epochs == best.epochs and resumed.best.rates == best.rates
+    finished = refit.finish(data, plan, resumed.best, asked, CPU, checkpoint=Checkpoint(file)).state_dict()
+    assert shown == [1, 2, 2, 3]
+    assert all(torch.equal(finished[name], value) for name, value in whole.items())
+
+
+def test_a_fold_of_all_photos_is_not_trained_on_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing could be held out."""
+    asked = recipe("all", epochs=1)
+    data, plan, network = planned(tmp_path, asked, products=3)
+    (best,) = trained(network, plan, asked)
+    assert plan.images_again == 0
+    monkeypatch.setattr("dmlcli.learn.training.stage_selection.make_stage", lambda *_: pytest.fail("trained again"))
+    shipped = refit.finish(data, plan, best, asked, CPU).state_dict()
+    assert all(torch.equal(shipped[name], best.state[name]) for name in shipped if name.startswith("backbone"))
+
+
 def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +382,30 @@ def test_auto_begins_with_the_head_and_goes_on_where_a_budget_allows_it(
     monkeypatch.setattr("dmlcli.learn.training.stage_selection._WORTH_EPOCHS", {"all": 10**9, "top": 1})
     *_, last = trained(network, plan, recipe("auto"), time_budget=TimeBudget(3600))
     assert last.stage == "top"
+
+
+def test_a_budget_holds_each_epoch_once_more_for_the_final_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both where it chooses what to train, and where it plans the epochs."""
+    asked = recipe("auto")
+    _, plan, network = planned(tmp_path, asked)
+    fitted, photos = len(plan.folds[0].train.labels), plan.images_again
+    assert photos == PRODUCTS * IMAGES > fitted
+    monkeypatch.setattr(stage_selection, "_LEAST_IMAGES", 1)
+    monkeypatch.setattr(stage_selection, "seconds_a_photo", lambda *_: 0.0)
+    monkeypatch.setattr(stage_selection, "seconds_an_image", lambda *_: 1.0)
+    for seconds, stage in ((8.5 * (fitted + photos), "all"), (7.5 * (fitted + photos), "top")):
+        budget = TimeBudget(EXPORT + seconds)
+        assert stage_selection.next_stage("head", network, plan, asked, CPU, budget).stage == stage
+
+    ratios: list[float] = []
+
+    def planning(*given: Any, refit_ratio: float, **others: Any) -> Any:
+        ratios.append(refit_ratio)
+        return EpochPlanner(*given, refit_ratio=refit_ratio, **others)
+
+    monkeypatch.setattr("dmlcli.learn.training.epochs.EpochPlanner", planning)
+    trained(network, plan, recipe("all", epochs=1), time_budget=TimeBudget(3600))
+    assert ratios == [photos / fitted]
 
 
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
@@ -341,6 +453,50 @@ def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     assert len(candidates) < 200 and max(scores[-6:]) <= max([lda_candidate(plan, first=True).score or 0, *scores[:-6]])
 
 
+@pytest.mark.parametrize("how", ["top", "all"])
+def test_a_trained_backbone_has_probabilities_and_a_threshold_for_unknown_products(tmp_path: Path, how: str) -> None:
+    """From the embeddings by the network of the fold, of what it was fitted on and of what it held out."""
+    asked = recipe(how, rate=0.01)
+    data, plan, network = planned(tmp_path, asked)
+    *_, best = trained(network, plan, asked)
+    network.load_state_dict(best.state, strict=False)
+    files = [data.photos.photo(item) for item in data.photos.items]
+    seen = features_of(files, network.image, forward_of(network.headless(), CPU, search_dtype(CPU)))
+    with torch.no_grad():
+        expected = network.eval().head(seen).numpy()
+    ((fold, vectors),) = embedded_folds(data, plan, best)
+    used = sorted({*fold.train.rows, *fold.validation.searches.rows})
+    assert fold is plan.folds[0] and len(used) > len(fold.train.rows)
+    assert np.allclose(vectors[used], expected[used], atol=5e-3 if how == "top" else 1e-6)
+    unseen = [
+        row
+        for row, item in enumerate(data.photos.items)
+        if item.product not in {data.photos.items[row].product for row in fold.train.rows}
+    ]
+    closest = (expected[unseen] @ expected[list(fold.train.rows)].T).max(1)
+    threshold = refit.unknown_product_threshold(plan, best)
+    assert threshold == {"refused": 0.95, "threshold": pytest.approx(np.quantile(closest, 0.95), abs=5e-3), "folds": 1}
+
+
+def test_an_image_passes_the_backbone_once_where_an_epoch_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though most of them are fitted on, and searched among."""
+    asked, read = recipe("all", epochs=1), list[Photo]()
+    _, plan, network = planned(tmp_path, asked)
+    fold = plan.folds[0]
+
+    def counted(files: list[Photo], *rest: Any) -> Tensor:
+        read.extend(files)
+        return features_of(files, *rest)
+
+    monkeypatch.setattr("dmlcli.learn.training.backbone_stages.features_of", counted)
+    stage = stage_selection.make_stage(network, fold, plan.head_params, asked, CPU)
+    stage.evaluate()
+    assert len(read) == len({*read}) == stage_selection.scored_images(fold)
+    assert {*read} == {*fold.train.files, *fold.validation.files} and len(read) < len(fold.train.files) * 2
+
+
 @pytest.mark.parametrize("how", ["head", "all"])
 def test_a_seed_makes_it_repeatable(tmp_path: Path, how: str) -> None:
     losses = []
@@ -371,6 +527,8 @@ DAMAGE = {
     ),
     "an epoch of words": lambda state: state["trainer"].update(epoch="first"),
     "no random numbers": lambda state: state["trainer"].update(random=[]),
+    "fewer rates than epochs": lambda state: state["best"].update(rates=()),
+    "no rates": lambda state: state["trainer"].pop("rates"),
     "stale words": lambda state: state.update(stale="long"),
 }
 
@@ -407,10 +565,10 @@ def test_a_resumed_run_trains_all_epochs_of_its_recipe(tmp_path: Path) -> None:
 def test_a_worker_process_scores_no_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, plan, network = planned(tmp_path, recipe())
     stage = stage_selection.make_stage(network, plan.folds[0], plan.head_params, recipe(), CPU)
-    vectors, state = stage.evaluate()
-    assert vectors is not None and state
+    found = stage.evaluate()
+    assert found.vectors is not None and found.state
     monkeypatch.setattr("dmlcli.learn.training.distributed.is_main", lambda: False)
-    assert stage.evaluate() == (None, {})
+    assert stage.evaluate() == NOTHING
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
