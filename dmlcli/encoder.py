@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dmlcli.embeddings import Computed, Embeddings
     from dmlcli.workspace import Workspace
 
+OBJECT = "object"  # in place of the name of a view: the object of each photo (`object_crops`)
 _WORDS = (None, "auto", "pretrained", "none")  # values of --weights that are not files
 
 
@@ -120,8 +121,9 @@ class Encoder:
     """A model ready to embed.
 
     `view` turns the bytes of an image file into pixels (3, H, W), `forward` a batch of them into unit vectors (B, D).
-    With `views` (flip, crops), an image is what several views of it are on average; `few` says that it is made for an
-    image or two, `narrow` that bfloat16 is exact enough; `device` and `provider` are those of `devices.open_forward`.
+    With `views` (flip, crops), an image is what several views of it are on average; `object` is only a name: catalogs
+    then have the boxes of `object_crops`. `few` says that it is made for an image or two, `narrow` that bfloat16 is
+    exact enough; `device` and `provider` are those of `devices.open_forward`.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class Encoder:
         self.fingerprint = model.record.fingerprint
         self.view: View = lambda data: view(data, model.record.image)
         self.forward = open_forward(model, device, provider, few=few, narrow=narrow)
-        if views:
+        if views not in ("", OBJECT):
             self.view, self.forward = _several(views, model.record.image), _averaged(self.forward)
 
     def embed_catalog(

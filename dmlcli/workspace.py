@@ -42,6 +42,11 @@ class Workspace:
         return self.folder / "embedded"
 
     @property
+    def objects(self) -> Path:
+        """Embeddings of whole photos and of the objects in them, from which --crop auto chooses."""
+        return self.folder / "objects"
+
+    @property
     def index(self) -> Path:
         return self.folder / "index"
 

@@ -30,6 +30,7 @@ def embed(
     device: options.Device = "auto",
     provider: options.Provider = None,
     average: options.Average = None,
+    crop: options.CropObjects = None,
     dtype: options.DType = "float32",
     precision: options.EmbedPrecision = "float32",
     output: options.EmbeddingsOut = None,
@@ -59,13 +60,14 @@ def embed(
     """
     from dmlcli import cached_features, embeddings, prefetch, storage
     from dmlcli.catalog import Columns
-    from dmlcli.encoder import Encoder, EncoderOptions, find_or_make_model
+    from dmlcli.encoder import OBJECT, Encoder, EncoderOptions, find_or_make_model
     from dmlcli.learn.backbone_table import resolve_need
     from dmlcli.report.embed import EmbedReport
     from dmlcli.workspace import make
 
     inputs = names(catalog, "catalog")
     _check_asked(inputs, files_from, null, output, layout)
+    _check_crop(crop, average, "-" in inputs)
     as_file = output is not None and Path(output).suffix in embeddings.SUFFIXES
     if output is not None and as_file:
         storage.check_writable(Path(output))
@@ -81,7 +83,9 @@ def embed(
     chosen = find_or_make_model(model, place, photos, EncoderOptions(backbone, weights, pooling))
     dist_env.end_gently()
     with prefetch.shared_by(dist_env.neighbors()):
-        encoder = Encoder(chosen, average or "", narrow=precision == "bfloat16", device=device, provider=provider)
+        encoder = Encoder(
+            chosen, OBJECT if crop else average or "", narrow=precision == "bfloat16", device=device, provider=provider
+        )
         if dist_env.rank() > 0:
             _follow(encoder, photos, place, kept_at)
     with storage.only_writer(kept_at):
@@ -89,6 +93,11 @@ def embed(
         known = [*known, *cached_features.known(chosen, place, encoder.views, known)]
         if dist_env.world() > 1:
             encoder.embed_part(photos, known, kept_at)
+        if crop:
+            from dmlcli.object_crops import crop_to_objects
+
+            photos, parts = crop_to_objects(photos, encoder, place, known)
+            known = [parts, *known]
         computed = _from_stdin(encoder) if inputs == ["-"] else encoder.embed_catalog(photos, known, kept_at)
         if kept_at == target:
             _retire(target, computed, prune)
@@ -170,6 +179,14 @@ def _check_asked(
         )
     if layout == "clip-retrieval" and output is None:
         raise UsageError("--layout clip-retrieval needs an output folder", hint="specify it with -o DIR")
+
+
+def _check_crop(crop: str | None, average: str | None, from_stdin: bool) -> None:
+    """Raise UsageError for options that cannot be combined with --crop."""
+    if crop and average:
+        raise UsageError("--crop and --average cannot be combined", hint="remove one of them")
+    if crop and (from_stdin or dist_env.world() > 1):
+        raise UsageError("--crop auto needs a catalog, and one process", hint="remove it")
 
 
 def _photos(

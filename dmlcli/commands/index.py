@@ -31,6 +31,7 @@ def index(
     max_memory: options.MaxMemory = None,
     factory: options.Factory = None,
     average: options.Average = None,
+    crop: options.CropObjects = None,
     to: options.To = None,
     replace: options.Replace = False,
     model: options.ModelPath = None,
@@ -68,7 +69,7 @@ def index(
     """
     from dmlcli import embeddings, indexes, model_history, storage
     from dmlcli.catalog import Catalog, Columns, open_catalogs
-    from dmlcli.encoder import EncoderOptions
+    from dmlcli.encoder import OBJECT, EncoderOptions
     from dmlcli.learn.backbone_table import resolve_need
     from dmlcli.workspace import make, need
 
@@ -85,20 +86,23 @@ def index(
     else:
         columns = Columns(image_column, product_column, category_column, split_column, source_column, box_column)
         source = open_catalogs(listed, columns, root, strict=strict, merge_products=merge_products).only(split)
-    if average is not None and not isinstance(source, Catalog):
-        raise UsageError("--average has no effect on existing embeddings", hint="remove it")
+    if (average or crop) and not isinstance(source, Catalog):
+        raise UsageError(f"--{'average' if average else 'crop'} has no effect on existing embeddings", hint="remove it")
+    if average and crop:
+        raise UsageError("--crop and --average cannot be combined", hint="remove one of them")
+    made_of = OBJECT if crop else average or ""
     backbone = backbone and resolve_need(backbone)
     encoder = EncoderOptions(backbone, weights, pooling, device, provider)
     place = make(workspace)  # only once there is something to index
     if to is not None:
-        return _pushed(to, source, average, model, place, encoder, factory, update, replace, prune)
+        return _pushed(to, source, made_of, model, place, encoder, factory, update, replace, prune)
     target = Path(output or place.index)
     skipped: tuple[Skipped, ...] = ()
     made_by: Model | None
     with storage.only_writer(target):
         there = indexes.open_index(target) if update and storage.restore(target).exists() else None
         if isinstance(source, Catalog):
-            views = there.record.views if there else average or ""
+            views = there.record.views if there else made_of
             vectors, made_by, failed = _embedded(source, views, model, place, encoder, update, None if prune else there)
             skipped = (*source.skipped, *failed)
         else:
@@ -141,7 +145,7 @@ def _report(
 def _pushed(
     to: str,
     source: "Embeddings | Catalog",
-    average: str | None,
+    made_of: str,
     model: Path | None,
     place: "Workspace",
     encoder: "EncoderOptions",
@@ -160,7 +164,7 @@ def _pushed(
         skipped: tuple[Skipped, ...] = ()
         made_by: Model | None
         if isinstance(source, Catalog):
-            views = there.views if there and update else average or ""
+            views = there.views if there and update else made_of
             vectors, made_by, failed = _embedded(source, views, model, place, encoder, update)
             skipped = (*source.skipped, *failed)
         else:
@@ -264,7 +268,7 @@ def _embedded(
 
     Args:
         photos: the catalog.
-        views: what is averaged for each image.
+        views: what is averaged for each image, or `OBJECT`.
         model: the model that was named; None: the workspace's.
         place: the workspace.
         encoder: what embeds where no model is there.
@@ -278,15 +282,18 @@ def _embedded(
         CannotRun: too much of the index is gone.
     """
     from dmlcli import cached_features, embeddings, indexes, storage
-    from dmlcli.encoder import Encoder, find_or_make_model
+    from dmlcli.encoder import OBJECT, Encoder, find_or_make_model
+    from dmlcli.object_crops import crop_to_objects
 
     made_by = find_or_make_model(model, place, photos, encoder)
     with storage.only_writer(place.embeddings):
         known = place.known()
         known = [*known, *cached_features.known(made_by, place, views, known)]
-        computed = Encoder(made_by, views, device=encoder.device, provider=encoder.provider).embed_catalog(
-            photos, known, keep_at=place.embeddings, trusting=update
-        )
+        embedder = Encoder(made_by, views, device=encoder.device, provider=encoder.provider)
+        if views == OBJECT:
+            photos, parts = crop_to_objects(photos, embedder, place, known, trusting=update)
+            known = [parts, *known]
+        computed = embedder.embed_catalog(photos, known, keep_at=place.embeddings, trusting=update)
         if there is not None:
             try:
                 indexes.check_removal(there, computed.embeddings)

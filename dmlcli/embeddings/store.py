@@ -31,7 +31,7 @@ _EARLIER = ["path", "product", "category", "split", "source", "size", "mtime_ns"
 _FIXED = [*_EARLIER, "inode", "ctime_ns"]
 _FIELDS = {
     "model": records.TEXT,
-    "views": records.one_of("", "flip", "crops"),
+    "views": records.one_of("", "flip", "crops", "object"),
     "root": records.REFERENCE,
     "images": records.whole(),
     "dim": records.whole(0, 1 << 20),

@@ -34,7 +34,7 @@ _FIELDS = {
     "root": records.REFERENCE,
     "model": records.TEXT,
     "model_folder": records.optional(records.REFERENCE),
-    "views": records.one_of("", "flip", "crops"),
+    "views": records.one_of("", "flip", "crops", "object"),
     "memory": records.whole(),
     "measured": records.optional(records.record_of(_MEASURED)),
     "target": _SHARE,

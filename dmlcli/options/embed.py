@@ -25,6 +25,13 @@ Average = Annotated[
     Literal["flip", "crops"] | None,
     Option(panel="Network", help="Average the embeddings of several views: flip (mirrored too), or five crops."),
 ]
+CropObjects = Annotated[
+    Literal["auto"] | None,
+    Option(
+        panel="Input",
+        help="auto: embed the object of a photo alone where that resembles the other photos of its product more.",
+    ),
+]
 DTypeName = Literal["float32", "float16"]
 DType = Annotated[
     DTypeName, Option(panel="Output", help="Number format of the stored vectors; float16 takes half the space.")

@@ -66,12 +66,13 @@ class Cropper:
             yield made(source, vector, stages)._replace(crops=crops)
 
     def crops(self, data: bytes) -> list[Crop]:
-        """Return the boxes of a photo that may show one object; raises ImageError where it cannot be read."""
+        """Return the parts of a photo that may show one object; raises ImageError where it cannot be read."""
+        return [Crop(box, self._forward(view(data, self._settings, box)[None])[0]) for box in self.boxes(data)]
+
+    def boxes(self, data: bytes) -> list[Box]:
+        """Return the boxes of a photo, in pixels, that may show one object; raises ImageError as `crops`."""
         picture = Picture(data)
         width, height = picture.width, picture.height
         whole = normalize(square(picture, (0, 0, width, height), self._settings), self._settings)  # squeezed, not cut
-        found = []
-        for window in candidates(self._maps.look(whole).views, _BOXES[self._mode], _APART[self._mode]):
-            box = (window.left * width, window.top * height, window.right * width, window.bottom * height)
-            found.append(Crop(box, self._forward(view(data, self._settings, box)[None])[0]))
-        return found
+        windows = candidates(self._maps.look(whole).views, _BOXES[self._mode], _APART[self._mode])
+        return [(one.left * width, one.top * height, one.right * width, one.bottom * height) for one in windows]
