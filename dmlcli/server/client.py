@@ -163,4 +163,5 @@ def _answer(found: Mapping[str, Any], name: str, url: str) -> Answer:
         values["image"] = path or f"{url.rstrip('/')}{values['image']}"
         hits.append(Hit(**values | {"box": tuple(values["box"]) if values["box"] else None}))
     others = {key: found[key] for key in ("closest", "min_score", "match", "min_match")}
-    return Answer(name, tuple(hits), **others)
+    crop = tuple(found["crop"]) if found["crop"] else None
+    return Answer(name, tuple(hits), **others, crop=crop)

@@ -28,6 +28,7 @@ def alike(one: Any, other: Any) -> bool:
         [SHOTS[0], "-k", "3", "--where", "price < 20", "--by", "image"],
         [*SHOTS, "--fuse", "-k", "4"],
         [SHOTS[1], "--crop", "10%,10%,80%,80%", "-k", "3", "--columns", "title,price"],
+        [SHOTS[1], "--crop", "auto", "-k", "3"],
         ["--like", "mug-wide-stripes", "--wrong", "mug-wide-stripes", "-k", "2"],
     ],
 )
