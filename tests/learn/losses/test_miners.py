@@ -289,13 +289,6 @@ def test_goes_with_all_losses_in_three_draws(name: str) -> None:
 
 
 @needs_theirs
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_goes_with_all_losses_in_500_draws(name: str) -> None:
-    assert_goes_with_all_losses(name, 500)
-
-
-@needs_theirs
 def test_selects_what_pytorch_metric_learning_does() -> None:
     assert_miners_equal(20)
 
