@@ -8,7 +8,7 @@ from dmlcli.options.spec import Argument, Option
 if TYPE_CHECKING:  # what a caller in Python may pass
     from dmlcli.arguments import Names as _Names
 else:  # what the command line reads
-    _Names = list[str] | None
+    _Names = list[Path] | None
 
 CatalogPath = Annotated[Path, Argument(help="Folder of products, table of images, or unpacked data set.")]
 CatalogPaths = Annotated[
