@@ -58,7 +58,7 @@ def crop_to_objects(
             kept: Embeddings | None = embeddings.open_embeddings(place.objects)
         except EmbeddingsError:
             kept = None
-        boxes = _boxes(photos, counts, encoder, kept)
+        boxes = _boxes(photos, counts, encoder, kept if trusting else None)
         boxed = [item._replace(box=box) for item, box in zip(photos.items, boxes, strict=True) if box is not None]
         parts = Catalog(photos.root, [*photos.items, *boxed])
         found = encoder.embed_catalog(
@@ -80,18 +80,18 @@ def _boxes(
     photos: "Catalog", counts: Mapping[str, int], encoder: "Encoder", kept: "Embeddings | None"
 ) -> list[Box | None]:
     """Return the candidate of each photo; None for those that stay as they are, or cannot be read."""
-    from dmlcli.image import read_file
+    from dmlcli.image import read_file, status_of
     from dmlcli.search.cropping import Cropper
 
     cropper = Cropper(encoder.model, encoder.forward, "auto")
-    before = _known_boxes(kept)
+    before = _known_boxes(kept) if kept and kept.model == encoder.fingerprint else {}
 
     def box(item: "Item") -> Box | None:
         if item.box is not None or not item.product or counts[item.product] < 2:
             return None
         path, _ = photos.photo(item)
         try:
-            if (known := before.get(path)) is not None and known[0] == path.stat().st_mtime_ns:
+            if (known := before.get(path)) is not None and known[0] == status_of(path).st_mtime_ns:
                 return known[1]
             found = cropper.boxes(read_file(path))
         except (ImageError, OSError):  # embedding says why
@@ -102,10 +102,8 @@ def _boxes(
     return [done.result() for done in progress.track(results, "finding objects", len(photos.items))]
 
 
-def _known_boxes(kept: "Embeddings | None") -> dict[Path, tuple[int, Box]]:
+def _known_boxes(kept: "Embeddings") -> dict[Path, tuple[int, Box]]:
     """Return the candidates that were found before, with the time of change of their files in nanoseconds."""
-    if kept is None:
-        return {}
     return {
         kept.root / item.path: (state.mtime_ns, item.box)
         for item, state in zip(kept.items, kept.states, strict=True)

@@ -39,6 +39,7 @@ def test_the_output_is_the_same(server: Running, storefront: Path, words: list[A
     assert here.returncode == there.returncode == 0, there.stderr
     mine, its = here.stdout.decode().splitlines(), there.stdout.decode().splitlines()
     if format == "jsonl":
+        assert "auto" not in words or json.loads(mine[0])["crop"]
         assert alike([json.loads(line) for line in mine], [json.loads(line) for line in its])
         assert json.loads(its[0])["hits"][0]["image"].startswith(f"{server.url}/v1/items/")
     else:
