@@ -209,3 +209,26 @@ def test_a_head_is_made_again_from_its_settings(kind: str) -> None:
     again.eval()
     x = torch.randn(3, 8)
     assert torch.equal(again(x), head(x)) and again.dim == head.dim
+
+
+def test_images_that_pass_a_few_at_a_time_give_the_same_vectors_and_gradients() -> None:
+    image = ImageSettings(resize=64, crop=64)
+    images = torch.rand(19, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    backbone = build_backbone(resolve("mobilenet_v2", "none"))
+    network = Network(backbone, heads.IdentityHead(feature_dim(backbone, image)), image)
+    weight = next(backbone.parameters())
+    whole = F.normalize(backbone(images), dim=-1)
+    few = network.features_of_view(images)
+    assert torch.allclose(few, whole, atol=1e-5)
+    found, expected = (torch.autograd.grad(features[:, 0].sum(), weight)[0] for features in (few, whole))
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6)
+    assert network.features_of_view(images[:0]).shape == (0, whole.shape[1])
+
+
+def test_batch_norm_in_training_sees_the_whole_batch() -> None:
+    image = ImageSettings(resize=64, crop=64)
+    images = torch.rand(19, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    backbone = build_backbone(resolve("mobilenet_v2", "none"))
+    norm = next(module for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    Network(backbone.train(), heads.IdentityHead(1280), image).features_of_view(images)
+    assert norm.num_batches_tracked == 1
