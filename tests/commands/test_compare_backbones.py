@@ -23,12 +23,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog in which products can be held out, and beside it random weights of a network."""
     folder = make_shop(tmp_path_factory.mktemp("shop") / "catalog", products=9, images=4)
     torch.manual_seed(0)
-    torch.save(torchvision.models.mobilenet_v3_small(weights=None).state_dict(), folder.parent / "weights.pth")
+    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder.parent / "weights.pth")
     return folder
 
 
 def line_of(shop: Path) -> str:
-    return f"descriptor,mobilenet_v3_small={shop.parent / 'weights.pth'}"
+    return f"descriptor,squeezenet1_1={shop.parent / 'weights.pth'}"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_backbones_are_scored_in_the_same_folds_and_paired_with_the_first(
     shop: Path, report: CompareBackbonesReport
 ) -> None:
     first, second = report.backbones
-    assert (first.name, second.name) == ("descriptor", "mobilenet_v3_small")
+    assert (first.name, second.name) == ("descriptor", "squeezenet1_1")
     assert report.images == 36 and report.products == 9
     assert "2 folds" in report.protocol and "unseen" in report.protocol
     for one in report.backbones:

@@ -30,7 +30,7 @@ def shop(mission: Mission, tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(product / photo, folder / "mugs" / product.name)
         shutil.copy(product / "1.jpg", folder / "mugs" / product.name / "copy.jpg")
     (folder / "mugs" / "damaged.jpg").write_bytes(b"no picture")
-    torch.save(torchvision.models.mobilenet_v3_small(weights=None).state_dict(), folder / "weights.pth")
+    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / "weights.pth")
     models = folder / ".dmlcli" / "models"
     for other in OTHERS:  # the same model under other names
         with storage.new_folder(models / other, model.FILES) as draft:
@@ -52,7 +52,7 @@ LINES = {
     "--fail-under recall@1=1 --html page.html",
     "eval_plan": "eval catalog --all --dry-run",
     "compare": "compare mugs --losses nca --epochs 1 --views 1 --backbone descriptor",
-    "compare_backbones": "compare mugs --backbones descriptor,mobilenet_v3_small=weights.pth --views 1",
+    "compare_backbones": "compare mugs --backbones descriptor,squeezenet1_1=weights.pth --views 1",
     "query": "query mugs --explain --min-score 0.5",
     "doctor": "doctor mugs",
     "duplicates": "duplicates --index with-copies",
