@@ -10,7 +10,9 @@ from dmlcli.learn.networks.backbone import empty_backbone, feature_dim
 from dmlcli.learn.networks.heads import BlendHead, Head, IdentityHead, build_head
 from dmlcli.model import Model
 
-_FEW = 8  # images whose maps stay in the caches of a CPU: MobileNetV2 trains 1.7 times as fast as with 64
+_PER_THREAD = (
+    4  # images whose maps stay in the caches of a CPU: on two cores, MobileNetV2 trains 1.7 times as fast as with 64
+)
 
 
 class Network(nn.Module):
@@ -50,7 +52,7 @@ class Network(nn.Module):
         A CPU sees a few images at a time, unless batch norm looks at whole batches.
         """
         few = images.device.type == "cpu" and not self.backbone.training
-        parts = torch.split(images, _FEW) if few else (images,)
+        parts = torch.split(images, _PER_THREAD * torch.get_num_threads()) if few else (images,)
         return F.normalize(torch.cat([self.backbone(part) for part in parts]).float(), dim=-1)
 
     def embeddings(self, features: Tensor) -> Tensor:
