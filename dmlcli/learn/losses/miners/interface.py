@@ -1,5 +1,6 @@
 """What every miner is: a rule that selects pairs or triplets, without a gradient."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ class PairSets(NamedTuple):
     negative: set[tuple[int, int]]
 
 
-class Miner(nn.Module):
+class Miner(nn.Module, ABC):
     """The base of all miners: calling one gives what a loss takes as `pairs` or `triplets`."""
 
     @torch.no_grad()
@@ -40,6 +41,7 @@ class Miner(nn.Module):
         images, others = pairwise.sides(embeddings, references, normalize=True)
         return self.select(images, others, *pairwise.masks(labels, reference_labels))
 
+    @abstractmethod
     def select(self, images: Tensor, others: Tensor, positive: Tensor, negative: Tensor) -> Masks | Tensor:
         """Apply the rule.
 
@@ -49,4 +51,3 @@ class Miner(nn.Module):
             positive: (B, Q) mask.
             negative: (B, Q) mask.
         """
-        raise NotImplementedError
