@@ -35,9 +35,10 @@ def choose(
 ) -> Protocol:
     """Choose the protocol for a catalog that is searched within itself.
 
-    If splits are given, they are used. Else it is query in gallery, test in train, or val in train, if most of the
-    queried products are there; else leave-one-out in the test split, or in all images. In leave-one-out, products that
-    the model was trained on stay in the gallery but are not queries, unless `everything`, or unless no others are left.
+    If splits are given, they are used; one split in itself is leave-one-out. Else it is query in gallery, test in
+    train, or val in train, if most of the queried products are there; else leave-one-out in the test split, or in all
+    images. Products that the model was trained on then stay in the gallery but are not queries, unless `everything`,
+    or unless no others are left.
 
     Args:
         items: the catalog.
@@ -137,6 +138,8 @@ def _apart(
         row for row in queries if items[row].split in OPEN_TO_TRAINING and items[row].split not in VALIDATION_SPLITS
     )
     includes_training = any(items[row].product in trained for row in used)
+    if queries == gallery:
+        return Protocol(LEAVE_ONE_OUT, f"split {query_name}", queries, gallery, includes_training)
     return Protocol(QUERY_GALLERY, f"split {query_name} in split {gallery_name}", queries, gallery, includes_training)
 
 

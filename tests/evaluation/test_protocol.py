@@ -17,6 +17,8 @@ def items(text: str) -> list[Item]:
 def test_named_splits_win() -> None:
     found = choose(items("a/test b/train c/val"), "VAL", "train", set())
     assert (found.name, found.queries, found.gallery) == ("query/gallery", [2], [1])
+    found = choose(items("a/test b/train a/test"), "test", "TEST", set())
+    assert (found.name, found.scope, found.queries, found.gallery) == ("leave-one-out", "split test", [0, 2], [0, 2])
     with pytest.raises(UsageError, match="no image has split 'vall'"):
         choose(items("a/test b/train"), "vall", "train", set())
 
