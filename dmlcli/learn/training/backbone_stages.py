@@ -13,6 +13,7 @@ from dmlcli.catalog import Photo
 from dmlcli.errors import TrainingError
 from dmlcli.learn.data.activation_cache import taken
 from dmlcli.learn.data.loader import features_of, random_views
+from dmlcli.learn.networks.frozen_batch_norm import FrozenBatchNorms
 from dmlcli.learn.networks.heads import BlendHead
 from dmlcli.learn.networks.inference import fast_dtype, forward_of, search_dtype
 from dmlcli.learn.networks.lda import HeadParams, ShrinkageLDA
@@ -39,7 +40,9 @@ class BackboneStage(Stage):
         super().__init__(fold, recipe)
         self.network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
         self.head_params, self.device, self._dtype = head_params, device, fast_dtype(device, recipe.precision)
-        distributed.share_batch_norm(self.network, device)
+        is_frozen = recipe.batch_norm == "frozen"
+        distributed.share_batch_norm(self.network.head if is_frozen else self.network, device)
+        self._batch_norms = FrozenBatchNorms(self.network.backbone if is_frozen else None)
 
     def _make_trainer(self) -> TrainerState:
         """Return the trainer of head and backbone, with proxies at the means of the fold's features."""
@@ -92,7 +95,9 @@ class TopStage(BackboneStage):
         """Return embeddings of maps (B, ...)."""
         self.network.head.train()
         self._top.train(self.recipe.batch_norm == "free")
-        return self.network.head.raw(self._features(inputs, self._dtype))
+        with self._batch_norms.folded():
+            features = self._features(inputs, self._dtype)
+        return self.network.head.raw(features)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield maps, each of a random view."""
@@ -121,7 +126,8 @@ class TopStage(BackboneStage):
             views = [
                 taken(self._maps, [view] * len(batch), batch, self.device) for view in range(1 + self.network.mirror)
             ]
-            features = [self._features(view, dtype) for view in views]
+            with self._batch_norms.folded():
+                features = [self._features(view, dtype) for view in views]
             found.append(F.normalize(torch.stack(features).sum(0), dim=-1).cpu())
         return torch.cat(found)
 
@@ -140,7 +146,8 @@ class WholeStage(BackboneStage):
         network, dtype = self.network, self._dtype
         network.head.train()
         network.backbone.train(self.recipe.batch_norm == "free")
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+        autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        with autocast, self._batch_norms.folded():
             features = network.features_of_view(inputs.to(self.device, memory_format=torch.channels_last))
         return network.head.raw(features)
 
@@ -157,7 +164,8 @@ class WholeStage(BackboneStage):
         forward = forward_of(self.network.headless(), self.device, search_dtype(self.device))
 
         def features(files: Sequence[Photo]) -> Tensor:
-            return features_of(files, self.network.image, forward)
+            with self._batch_norms.folded():
+                return features_of(files, self.network.image, forward)
 
         return self._score(self.fold.train.files, self.fold.validation.files, features)
 
