@@ -54,6 +54,8 @@ class Listener(Protocol):
 
     def stage(self, name: str, parts: int) -> None: ...
 
+    def parts(self, count: int) -> None: ...
+
     def expect(self, name: str, seconds: float) -> None: ...
 
 
@@ -83,6 +85,9 @@ class Silent:
         pass
 
     def stage(self, name: str, parts: int) -> None:
+        pass
+
+    def parts(self, count: int) -> None:
         pass
 
     def expect(self, name: str, seconds: float) -> None:
@@ -175,6 +180,11 @@ def stage(name: str, parts: int = 1) -> None:
     """
     _times.begin(name)
     _listener.stage(name, parts)
+
+
+def parts(count: int) -> None:
+    """Correct how many loops the current stage consists of."""
+    _listener.parts(count)
 
 
 def expect(name: str, seconds: float) -> None:

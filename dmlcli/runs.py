@@ -2,7 +2,7 @@
 
     runs/<id>/run.json        when, on which catalog, with which versions; how it ended
     runs/<id>/recipe.toml     every setting, as resolved: `train --recipe` repeats it
-    runs/<id>/metrics.jsonl   one line for each state of the network that was scored
+    runs/<id>/metrics.jsonl   one line for each state that was scored, and each epoch
     runs/<id>/images.json     what it is trained on, to notice changes; gone once it is done
     runs/<id>/folds.json      scores of finished folds (learn/validation/head_selection.py); gone once it is done
     runs/<id>/checkpoint.pt   from where it goes on (learn/training/checkpoint.py); gone once it is done

@@ -34,6 +34,9 @@ class Heard:
     def stage(self, name: str, parts: int) -> None:
         self.report.append((name, parts))
 
+    def parts(self, count: int) -> None:
+        self.report.append(("parts", count))
+
     def expect(self, name: str, seconds: float) -> None:
         self.report.append((name, int(seconds)))
 
@@ -57,6 +60,7 @@ def test_a_listener_hears_all_of_it() -> None:
     progress.learned(progress.Pass("head", 3, 20, 1.0, 1e-3, 1.0, {}, False, 100.0, 1.0))
     progress.plan({"load": 2.0, "index": 1.0})
     progress.stage("load", 2)
+    progress.parts(3)
     progress.expect("index", 7.0)
     progress.stage("")
     assert [*progress.stage_seconds()] == ["load"]
@@ -69,6 +73,7 @@ def test_a_listener_hears_all_of_it() -> None:
         ("learned", 3),
         ("plan", 2),
         ("load", 2),
+        ("parts", 3),
         ("index", 7),
         ("", 1),
     ]

@@ -97,6 +97,10 @@ class Teller:
             self._clock.begin(name, parts)
             self._beat()
 
+    def parts(self, count: int) -> None:
+        if self._clock is not None:
+            self._clock.correct(count)
+
     def expect(self, name: str, seconds: float) -> None:
         if self._clock is not None:
             self._clock.expect(name, seconds)

@@ -64,6 +64,12 @@ class RunClock:
         self._reached = self._reached_at = self._first = self._first_at = 0.0
         self._step = 1.0
 
+    def correct(self, parts: int) -> None:
+        """Correct the number of parts of the current stage."""
+        scale = self._parts / max(1, parts)
+        self._parts = max(1, parts)
+        self._reached, self._first, self._step = (scale * share for share in (self._reached, self._first, self._step))
+
     def expect(self, name: str, seconds: float) -> None:
         """Correct what is expected of a stage."""
         if name in self._expected:

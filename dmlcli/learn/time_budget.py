@@ -8,6 +8,7 @@ from dmlcli.errors import UsageError
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 EXPORT = 20.0  # seconds kept back for writing, checking and optimizing the inference graph: about 14 on two cores
 WORTH_STARTING = 0.3  # of an epoch
+_LOOKING = 0.5  # most time for scoring each epoch, in units of training it, where time is limited
 LEAST = 30.0  # seconds; less is not enough for the graphs alone
 
 
@@ -42,7 +43,9 @@ class EpochPlanner:
             refit_ratio: time of the final fit on all photos, in units of the epochs.
         """
         self._time_budget, self._after, self._times = time_budget, after + EXPORT, 1 + refit_ratio
-        self._fitted, self._evaluation = 0.0, evaluation  # seconds: of all epochs, and of scoring one
+        self._fitted, self._last = 0.0, 0.0  # seconds: of all epochs, of the last
+        self._evaluation = evaluation  # seconds, of scoring one
+        self.scores_last_only = False  # because scoring each epoch would take too much of the time
         self._began = time.monotonic()  # the epoch that is running
 
     def until(self) -> float:
@@ -50,23 +53,47 @@ class EpochPlanner:
         return (self._end() + (self._times - 1) * self._began) / self._times
 
     def _end(self) -> float:
-        """Return when the final fit must begin to repeat the epochs that are done."""
+        """Return when the final fit must begin to repeat the epochs that are done, the last of which is scored."""
         return self._time_budget.until(self._after + self._evaluation + (self._times - 1) * self._fitted)
 
-    def epochs(self, done: int, most: int, fitting: float, evaluation: float) -> int:
+    def trained(self, seconds: float, *, may_skip: bool = False) -> None:
+        """Take in an epoch that took so long without its score.
+
+        Args:
+            seconds: of the epoch.
+            may_skip: whether scores may be left out; the first epoch decides.
+        """
+        if not self._fitted:
+            self.scores_last_only = may_skip and is_costly(self._evaluation, seconds)
+        self._last, self._fitted = seconds, self._fitted + seconds
+        self._began = time.monotonic()
+
+    def scored(self, seconds: float) -> None:
+        """Take in how long scoring the last epoch took."""
+        self._evaluation = seconds
+        self._began = time.monotonic()
+
+    def epochs(self, done: int, most: int) -> int:
         """Return how many epochs there will be; the last is cut short if only part of it fits.
 
         Args:
             done: epochs so far.
             most: epochs of the recipe.
-            fitting: seconds that the last one took.
-            evaluation: seconds that scoring it took.
         """
-        self._fitted, self._evaluation = self._fitted + fitting, evaluation
-        self._began = time.monotonic()
-        left = self._end() + evaluation - self._began
-        possible = max(0.0, left / max(self._times * fitting + evaluation, 1e-6))
+        look = 0.0 if self.scores_last_only else self._evaluation
+        left = self._end() + look - self._began
+        possible = max(0.0, left / max(self._times * self._last + look, 1e-6))
         return int(min(most, done + possible // 1 + (possible % 1 > WORTH_STARTING)))
+
+
+def is_costly(evaluation: float, epoch: float) -> bool:
+    """Return whether scoring an epoch takes so long, beside training it, that only the last is scored.
+
+    Args:
+        evaluation: seconds of scoring.
+        epoch: seconds of training.
+    """
+    return evaluation > _LOOKING * epoch
 
 
 def seconds(text: str) -> float:

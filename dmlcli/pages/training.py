@@ -95,22 +95,23 @@ def _charts(epochs: Sequence[Mapping[str, Any]], level: float | None) -> list[Ch
         level: MAP@R of the LDA head in percent.
     """
     at = [row["epoch"] for row in epochs]
+    scored = [row for row in epochs if row.get("map@r") is not None]  # with a budget perhaps the last alone
 
-    def percents(name: str) -> list[float]:
-        return [100 * row[name] for row in epochs]
+    def percents(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+        return [100 * row[name] for row in rows]
 
-    def has(name: str) -> bool:
-        return all(row.get(name) is not None for row in epochs)
+    def have(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+        return bool(rows) and all(row.get(name) is not None for row in rows)
 
     charts = []
-    if has("loss"):
+    if have(epochs, "loss"):
         charts.append(line_chart.line_chart("Loss", at, {"loss": [row["loss"] for row in epochs]}))
-    scores = {shown: percents(name) for name, shown in _SCORES.items() if has(name)}
+    scores = {shown: percents(scored, name) for name, shown in _SCORES.items() if have(scored, name)}
     if scores:
-        ends = _percent_ends(scores, level)
-        charts.append(line_chart.line_chart("MAP@R in validation, percent", at, scores, level, ends))
+        ends, places = _percent_ends(scores, level), [row["epoch"] for row in scored]
+        charts.append(line_chart.line_chart("MAP@R in validation, percent", places, scores, level, ends))
     rates = [row["learning_rate"] for row in epochs]
     charts.append(line_chart.line_chart("Learning rate of the head", at, {"rate": rates}))
-    active = {"active": percents("active")}
+    active = {"active": percents(epochs, "active")}
     charts.append(line_chart.line_chart("Images with a gradient, percent", at, active, ends=(0.0, 100.0)))
     return charts

@@ -40,6 +40,19 @@ def test_a_stage_that_takes_longer_makes_the_later_ones_longer(clock: RunClock, 
     assert clock.left == pytest.approx(2 * 50)
 
 
+def test_a_stage_with_fewer_parts_than_it_seemed_ends_sooner(clock: RunClock, time: Time) -> None:
+    """After one part of ten, of which only four will come."""
+    clock.begin("load")
+    clock.begin("features", parts=10)
+    for done in range(1, 11):
+        time.now += 10
+        clock.advance(done / 10)
+    clock.end_part()
+    assert clock.left > 900
+    clock.correct(4)
+    assert clock.stage_share() == 0.25 and clock.left - clock._pace() * 10 == pytest.approx(300)
+
+
 def test_a_stage_that_is_on_its_way_counts_by_its_own_pace(clock: RunClock, time: Time) -> None:
     clock.begin("load")
     time.now += 10

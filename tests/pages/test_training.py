@@ -64,3 +64,15 @@ def test_without_epochs_or_embeddings_it_says_so(tmp_path: Path) -> None:
     training.write(tmp_path / "page.html", replace(REPORT, validation="<none>", score=None), ROWS[:1], photos, None)
     text = (tmp_path / "page.html").read_text()
     assert "No gradient step" in text and "--no-index" in text and "&lt;none&gt;" in text and "<none>" not in text
+
+
+def test_epochs_without_a_score_are_left_out_of_its_chart(tmp_path: Path) -> None:
+    """With a budget, perhaps only the last one has a score."""
+    photos = open_catalog(make_shop(tmp_path / "shop"))
+    unscored = {key: value for key, value in ROWS[1].items() if key not in ("seen", "unseen")} | {"map@r": None}
+    training.write(tmp_path / "page.html", REPORT, [ROWS[0], unscored, ROWS[2]], photos, None)
+    text = (tmp_path / "page.html").read_text()
+    assert "MAP@R in validation, percent" in text
+    training.write(tmp_path / "page.html", REPORT, [ROWS[0], unscored], photos, None)
+    text = (tmp_path / "page.html").read_text()
+    assert "MAP@R in validation, percent" not in text and "Learning rate" in text

@@ -28,7 +28,7 @@ class Candidate:
     """A state of the network, with its MAP@R in each validation search; a checkpoint keeps its fields as they are."""
 
     origin: str
-    scores: dict[str, float]  # none where nothing is held out
+    scores: dict[str, float]  # none where nothing is held out, and of an epoch that was not scored
     state: State = field(default_factory=dict)  # the weights that differ from the frozen backbone's
     epochs: int = 0  # of gradient training
     stage: str = ""  # of that training: head, top or all

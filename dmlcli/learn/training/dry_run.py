@@ -32,7 +32,7 @@ from dmlcli.learn.networks.lda import CONSERVATIVE
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.pretrained import Weights, resolve
 from dmlcli.learn.recipe import Recipe
-from dmlcli.learn.time_budget import TimeBudget
+from dmlcli.learn.time_budget import TimeBudget, is_costly
 from dmlcli.learn.training import stage_selection
 from dmlcli.learn.training.loss_setup import check_loss
 from dmlcli.learn.validation import synthetic_queries
@@ -130,13 +130,15 @@ def estimate(
     plan = _timed_plan(data, recipe, found)
     fold, at = plan.folds[0], stage_selection.first(recipe, plan.lda_only)
     network = initial_network(data, fold, plan.head_params, plan.head_spec)
-    backbone_stays = True
+    backbone_stays, possible = True, recipe.epochs
     while at != "none":
-        found.add(_gradient(network, plan, stage_selection.for_stage(recipe, at), device, each))
+        of_stage = stage_selection.for_stage(recipe, at)
+        of_stage = replace(of_stage, epochs=min(of_stage.epochs, possible))
+        found.add(_gradient(network, plan, of_stage, device, each, limited=time_budget.is_limited))
         backbone_stays = at == "head"
         choice = stage_selection.next_stage(at, network, plan, recipe, device, time_budget)
         found.next_stage = choice.why and f"{choice.stage}: {choice.why}"
-        at = choice.stage
+        at, possible = choice.stage, choice.epochs or possible
     found.add({"embedding": 0.0 if backbone_stays else count * each, "index": 1.0 + count / 20_000})
     found.memory = _peak() + _TENSORS * data.views.nbytes
     return found
@@ -208,9 +210,18 @@ def _first_of(data: TrainingData, recipe: Recipe, made: list[ValidationSplit]) -
 
 
 def _gradient(
-    network: Network, plan: ValidationPlan, recipe: Recipe, device: torch.device, each: float
+    network: Network, plan: ValidationPlan, recipe: Recipe, device: torch.device, each: float, *, limited: bool
 ) -> dict[str, float]:
-    """Return seconds of what is done at one stage; `each`: of one photo on its way through the backbone."""
+    """Return seconds of what is done at one stage.
+
+    Args:
+        network: with the LDA head of the first fold.
+        plan: the folds.
+        recipe: of the stage.
+        device: on which it trains.
+        each: seconds of one photo on its way through the backbone.
+        limited: whether there is a time budget.
+    """
     fold = plan.folds[0]
     if recipe.tune == "head":
         if not fold.validation:
@@ -230,7 +241,9 @@ def _gradient(
     if recipe.tune == "all":
         look = stage_selection.seconds_a_photo(network, fold, device) * stage_selection.scored_images(fold)
         again = step * plan.images_again
-        return {"epochs": recipe.epochs * (pass_ + look), "final_fit": recipe.epochs * again + look}
+        skips = limited and stage_selection.may_skip_scores(recipe) and is_costly(look, pass_)
+        looks = 1 if skips else recipe.epochs
+        return {"epochs": recipe.epochs * pass_ + looks * look, "final_fit": recipe.epochs * again + look}
     photos = len(fold.maps.files)
     scored = len(fold.train.labels) + len(fold.validation.searches.rows)
     evaluation = step / 3 * scored * (1 + network.mirror)  # a forward pass alone

@@ -18,7 +18,7 @@ from dmlcli.learn.training.checkpoint import FINAL_FIT, Checkpoint
 from dmlcli.learn.training.diagnostics import check_finite
 from dmlcli.learn.training.loop import Epoch
 from dmlcli.learn.training.loss_setup import note_small_products
-from dmlcli.learn.training.stages import Stage
+from dmlcli.learn.training.stages import Stage, State
 from dmlcli.learn.training.worker import WorkerTask
 from dmlcli.learn.validation.plan import ValidationPlan
 
@@ -73,18 +73,20 @@ class GradientTraining:
         return self._saved is not None
 
     def epochs(self) -> Iterator[ScoredEpoch]:
-        """Train, and yield each epoch once it is scored; `best` is up to date by then.
+        """Train, and yield each epoch; `best` is up to date by then.
+
+        With a time budget, only the last epoch of a stage may have scores.
 
         Raises:
             TrainingError: training diverges.
         """
-        stage_name, fold = self._stage_name, self.plan.folds[0]
+        stage_name, fold, possible = self._stage_name, self.plan.folds[0], self.recipe.epochs
         if self._saved is not None and FINAL_FIT in self._saved:  # the epochs are done
             return
         while stage_name != "none":
             recipe = stage_selection.for_stage(self.recipe, stage_name)
             if stage_name != "head":
-                progress.stage("fine-tuning", recipe.epochs)
+                progress.stage("fine-tuning", min(recipe.epochs, possible))
             if stage_name != "head" or fold.validation:  # a head that nothing can score keeps its LDA weights
                 yield from self._train(recipe)
             with distributed.single_process():
@@ -94,7 +96,7 @@ class GradientTraining:
             self._saved = None
             if choice.why:
                 progress.note(f"{_STAGE_NOTES[choice.stage]}: {choice.why}")
-            stage_name = choice.stage
+            stage_name, possible = choice.stage, choice.epochs or possible
 
     def _train(self, recipe: Recipe) -> Iterator[ScoredEpoch]:
         """Train one stage until its last epoch, or until scores no longer improve."""
@@ -111,17 +113,20 @@ class GradientTraining:
             return
         planner = self._planner(network, recipe)
         distributed.broadcast(WorkerTask(network, fold, self.plan.head_params, recipe, stage.trainer.state_dict()))
+        unscored: Epoch | None = None
         for epoch in stage.fit(planner.until):
-            started = time.monotonic()
             fitted += epoch.seconds
-            scored = self._evaluate(stage, epoch, fitted)
-            stage.trainer.report_score(scored.candidate.score)
-            if self._time_budget.is_limited:
-                seconds = epoch.seconds, time.monotonic() - started
-                stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs, *seconds)
-            is_best = scored.candidate.beats(self.best)
-            self.best = scored.candidate if is_best else self.best
-            stale = 0 if is_best else stale + 1
+            may_skip = self._time_budget.is_limited and stage_selection.may_skip_scores(recipe)
+            planner.trained(epoch.seconds, may_skip=may_skip)
+            self._plan(stage, planner, recipe)  # this epoch may be the last
+            is_last = stage.trainer.epoch >= stage.trainer.epochs or bool(epoch.diagnostics.trouble)
+            unscored = epoch if planner.scores_last_only and not is_last else None
+            if distributed.broadcast(unscored is None):
+                scored, is_best = self._scored(stage, epoch, fitted, planner)
+                stale = 0 if is_best else stale + 1
+                self._plan(stage, planner, recipe)
+            else:
+                scored, is_best = ScoredEpoch(_candidate(stage, epoch, {}, fitted), epoch, {}), False
             progress.learned(scored.progress(stage.trainer.epochs, is_best))
             yield scored
             if epoch.diagnostics.trouble:
@@ -131,6 +136,28 @@ class GradientTraining:
                 self._save(stage, stale, fitted)
             if recipe.stops_after and stale >= recipe.stops_after:
                 stage.trainer.end()
+        if distributed.broadcast(unscored is not None) and unscored is not None:  # time ran out before another epoch
+            scored, is_best = self._scored(stage, unscored, fitted, planner)
+            progress.learned(scored.progress(stage.trainer.epochs, is_best))
+            yield scored
+            self._save(stage, stale, fitted)
+
+    def _plan(self, stage: Stage, planner: EpochPlanner, recipe: Recipe) -> None:
+        """Fit the epochs that are left into the budget."""
+        if self._time_budget.is_limited:
+            stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs)
+            if recipe.tune != "head":
+                progress.parts(stage.trainer.epochs)
+
+    def _scored(self, stage: Stage, epoch: Epoch, seconds: float, planner: EpochPlanner) -> tuple[ScoredEpoch, bool]:
+        """Score the state after an epoch, keep it if it is the best, and return whether it is."""
+        started = time.monotonic()
+        scored = self._evaluate(stage, epoch, seconds)
+        planner.scored(time.monotonic() - started)
+        stage.trainer.report_score(scored.candidate.score)
+        is_best = scored.candidate.beats(self.best)
+        self.best = scored.candidate if is_best else self.best
+        return scored, is_best
 
     def _planner(self, network: Network, recipe: Recipe) -> EpochPlanner:
         """Return what fits the epochs of a stage into the time budget."""
@@ -145,19 +172,10 @@ class GradientTraining:
     def _evaluate(self, stage: Stage, epoch: Epoch, seconds: float) -> ScoredEpoch:
         """Score the state after an epoch, or its moving average; `seconds`: of all epochs so far."""
         vectors, state, fitted = stage.averaged_evaluation()
-        origin = f"epoch {epoch.number}"
-        unscored = Candidate(
-            origin,
-            {},
-            state,
-            epoch.number,
-            stage.recipe.tune,
-            rates=tuple(stage.trainer.rates),
-            seconds=seconds,
-        )
+        unscored = _candidate(stage, epoch, state, seconds)
         if vectors is None:
             return ScoredEpoch(unscored, epoch, {})
-        check_finite(f"after {origin}", validation_embeddings=[torch.from_numpy(vectors)])
+        check_finite(f"after {unscored.origin}", validation_embeddings=[torch.from_numpy(vectors)])
         searches = self.plan.folds[0].validation.searches
         scores, intervals = searches.scores_with_intervals(vectors)
         below = behind(scores, frozen_candidate(self.plan, first=True).scores)
@@ -169,6 +187,12 @@ class GradientTraining:
     def _save(self, stage: Stage, stale: int, seconds: float) -> None:
         progress_ = {"stage": stage.recipe.tune, "stale": stale, "seconds": seconds}
         self._checkpoint.save(progress_ | {"trainer": stage.trainer.state_dict(), "best": vars(self.best)})
+
+
+def _candidate(stage: Stage, epoch: Epoch, state: State, seconds: float) -> Candidate:
+    """Return the state after an epoch as a candidate without scores; `seconds`: of all epochs so far."""
+    rates = tuple(stage.trainer.rates)
+    return Candidate(f"epoch {epoch.number}", {}, state, epoch.number, stage.recipe.tune, rates=rates, seconds=seconds)
 
 
 def _saved_candidate(values: dict[str, Any], network: Network) -> Candidate:

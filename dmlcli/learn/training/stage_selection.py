@@ -9,13 +9,14 @@ import torch
 
 from dmlcli.errors import UsageError
 from dmlcli.learn.data.loader import features_of
+from dmlcli.learn.networks.frozen_batch_norm import FrozenBatchNorms
 from dmlcli.learn.networks.heads import BlendHead
 from dmlcli.learn.networks.inference import fast_dtype, forward_of, search_dtype, synchronize
 from dmlcli.learn.networks.lda import HeadParams
 from dmlcli.learn.networks.network import Network
 from dmlcli.learn.networks.split import split_backbone
 from dmlcli.learn.recipe import DEEP_BATCH, Recipe
-from dmlcli.learn.time_budget import EXPORT, TimeBudget
+from dmlcli.learn.time_budget import EXPORT, TimeBudget, is_costly
 from dmlcli.learn.training.backbone_stages import TopStage, WholeStage
 from dmlcli.learn.training.loop import fit
 from dmlcli.learn.training.stages import HeadStage, Stage
@@ -28,7 +29,7 @@ _PROBE = 64  # photos that tell how long one takes
 _BATCH = 32  # photos in the batches that tell how long one takes to train on
 _LEAST_IMAGES = 200  # to fit on; with fewer, a backbone overfits
 _MANY_IMAGES = 1000  # from which on a GPU trains the whole network
-_WORTH_EPOCHS = {"all": 8, "top": 4}  # that must fit into a budget
+_WORTH_EPOCHS = {"all": 4, "top": 4}  # that must fit into a budget
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class StageChoice:
 
     stage: str
     why: str
+    epochs: int | None = None  # for which a time budget has room
 
 
 def make_stage(network: Network, fold: Fold, head_params: HeadParams, recipe: Recipe, device: torch.device) -> Stage:
@@ -140,17 +142,26 @@ def _in_time(
     reasons = []
     for stage in reachable:
         before = 0.0 if stage == "all" else photos * len(fold.maps.views)  # the maps
-        left = time_budget.left - EXPORT - PASSES * photos - before
-        if left < 2 * look * _WORTH_EPOCHS[stage]:  # an epoch takes longer than a look; what trying would cost is saved
+        left = time_budget.left - EXPORT - PASSES * photos - before - look  # the last epoch is scored in any case
+        if stage == "all" and left < look * _WORTH_EPOCHS[stage]:  # an epoch takes longer; what trying costs is saved
             reasons.append(f"{stage} has no time")
             continue
-        step = seconds_an_image(network, fold, plan.head_params, replace(recipe, tune=stage), device)
-        epoch = step * (len(fold.train.labels) + plan.images_again) + look  # and its share of the final fit
+        of_stage = replace(recipe, tune=stage)
+        step = seconds_an_image(network, fold, plan.head_params, of_stage, device)
+        fitting = step * len(fold.train.labels)
+        skips = may_skip_scores(of_stage) and is_costly(look, fitting)
+        epoch = fitting + step * plan.images_again + (0.0 if skips else look)  # with its share of the final fit
         possible = int(left / epoch)
         if possible >= _WORTH_EPOCHS[stage]:
-            return StageChoice(stage, f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s")
+            why = f"{time_budget.left:.0f} s are left, an epoch takes about {epoch:.0f} s"
+            return StageChoice(stage, why, possible)
         reasons.append(f"{stage} takes {epoch:.0f} s an epoch")
     return StageChoice("none", f"{time_budget.left:.0f} s are left, {', '.join(reasons)}")
+
+
+def may_skip_scores(recipe: Recipe) -> bool:
+    """Return whether only the last epoch needs a score: if scores take long, and training does not follow them."""
+    return recipe.tune == "all" and not recipe.stops_after and recipe.schedule_spec.word != "plateau"
 
 
 def scored_images(fold: Fold) -> int:
@@ -206,13 +217,14 @@ def _seconds_a_map(network: Network, fold: Fold, recipe: Recipe, device: torch.d
         fast_dtype(device, recipe.precision),
     )
     parts.top.requires_grad_(True)
+    batch_norms = FrozenBatchNorms(parts.top if recipe.batch_norm == "frozen" else None)
     with torch.no_grad():
         maps = parts.stem(torch.rand(_BATCH, 3, network.image.crop, network.image.crop, device=device))
     for round in range(4):
         if round == 1:  # the first one warms up
             synchronize(device)
             started = time.monotonic()
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None), batch_norms.folded():
             features = parts.top(maps)
         features.float().square().mean().backward()
     synchronize(device)

@@ -35,9 +35,9 @@ def run_worker(device: torch.device) -> None:
             stage = stage_selection.make_stage(task.network, task.fold, task.head_params, task.recipe, device)
             stage.trainer.load_state_dict(task.state)
             for _ in stage.fit():
-                if not task.final:
+                if not task.final and distributed.broadcast(True):
                     stage.averaged_evaluation()
-            if task.final and distributed.broadcast(True):
+            if distributed.broadcast(True):  # the state after the last epoch, if it has no score yet
                 stage.averaged_evaluation()
 
 

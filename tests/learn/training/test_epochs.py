@@ -19,6 +19,7 @@ from dmlcli.image import ImageSettings
 from dmlcli.learn.data.activation_cache import ActivationCache
 from dmlcli.learn.data.loader import features_of
 from dmlcli.learn.networks.frozen import FrozenBackbone
+from dmlcli.learn.networks.frozen_batch_norm import FrozenBatchNorms
 from dmlcli.learn.networks.heads import HEADS, BlendHead, HeadSpec, IdentityHead
 from dmlcli.learn.networks.inference import forward_of, search_dtype
 from dmlcli.learn.networks.lda import CONSERVATIVE
@@ -392,8 +393,8 @@ def test_a_budget_holds_each_epoch_once_more_for_the_final_fit(tmp_path: Path, m
     assert photos == PRODUCTS * IMAGES > fitted
     monkeypatch.setattr(stage_selection, "_LEAST_IMAGES", 1)
     monkeypatch.setattr(stage_selection, "seconds_a_photo", lambda *_: 0.0)
-    monkeypatch.setattr(stage_selection, "seconds_an_image", lambda *_: 1.0)
-    for seconds, stage in ((8.5 * (fitted + photos), "all"), (7.5 * (fitted + photos), "top")):
+    monkeypatch.setattr(stage_selection, "seconds_an_image", lambda *given: {"all": 1.0, "top": 0.5}[given[3].tune])
+    for seconds, stage in ((4.5 * (fitted + photos), "all"), (3.5 * (fitted + photos), "top")):
         budget = TimeBudget(EXPORT + seconds)
         assert stage_selection.next_stage("head", network, plan, asked, CPU, budget).stage == stage
 
@@ -406,6 +407,47 @@ def test_a_budget_holds_each_epoch_once_more_for_the_final_fit(tmp_path: Path, m
     monkeypatch.setattr("dmlcli.learn.training.epochs.EpochPlanner", planning)
     trained(network, plan, recipe("all", epochs=1), time_budget=TimeBudget(3600))
     assert ratios == [photos / fitted]
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "free"])
+def test_batch_norms_are_folded_where_they_are_frozen(tmp_path: Path, batch_norm: str) -> None:
+    """With the same gradients as without."""
+    asked = recipe("all", batch_norm=batch_norm)
+    _, plan, network = planned(tmp_path, asked)
+    norm = nn.BatchNorm2d(12)
+    norm.running_mean, norm.running_var = torch.randn(12), torch.rand(12) + 0.5
+    tiny = Tiny()
+    network.backbone = nn.Sequential(tiny.features[0], norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    stage = WholeStage(network, plan.folds[0], plan.head_params, asked, CPU)
+    assert len(stage._batch_norms._pairs) == (batch_norm == "frozen")
+
+    def gradients() -> list[Tensor]:
+        stage.network.zero_grad(set_to_none=True)
+        embeddings = stage.embed(torch.ones(4, 3, 32, 32) * torch.arange(4)[:, None, None, None])
+        torch.autograd.backward(embeddings.square().sum())
+        return [p.grad for p in stage.network.backbone.parameters() if p.grad is not None]
+
+    found = gradients()
+    stage._batch_norms = FrozenBatchNorms(None)
+    expected = gradients()
+    assert len(found) == 4
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+def test_with_a_budget_the_last_epoch_has_a_score_in_any_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others only if scoring takes little of the time, or if training follows the scores."""
+    _, plan, network = planned(tmp_path, recipe("all"))
+    monkeypatch.setattr("dmlcli.learn.time_budget.is_costly", lambda *_: True)
+    monkeypatch.setattr(EpochPlanner, "epochs", lambda *_: 3)
+    for patience, scored in ((0, [3]), (9, [1, 2, 3])):
+        asked = recipe("all", epochs=3, rate=0.01, patience=patience)
+        found = trained(network, plan, asked, time_budget=TimeBudget(3600))
+        assert [candidate.epochs for candidate in found if candidate.scores] == scored
+    until = iter([float("inf")] * 3)
+    monkeypatch.setattr(EpochPlanner, "until", lambda _: next(until, 0.0))
+    *_, before, last = trained(network, plan, recipe("all", epochs=3, patience=0), time_budget=TimeBudget(3600))
+    assert before.epochs == last.epochs < 3 and last.scores and not before.scores  # time ran out
 
 
 def test_with_too_few_products_for_new_ones_the_careful_form_is_taken(tmp_path: Path) -> None:
