@@ -74,15 +74,15 @@ def _horizontal(source: Floats, columns: _Taps, start: int) -> Floats:
     The three colors lie side by side, so each weight stands three times in the matrix, and zeros between.
     """
     result = np.empty((len(source), len(columns.first), _GROUP * 3), np.float32)
-    matrix = np.zeros((columns.window, 3, _GROUP, 3), np.float32)
+    matrices = np.zeros((len(columns.first), columns.window, 3, _GROUP, 3), np.float32)
+    for color in range(3):
+        matrices[:, :, color, :, color] = columns.weights.transpose(0, 2, 1)
     tile = max(1, _ALONE // (columns.window * _GROUP * 9))
-    for group, (first, weights) in enumerate(zip(columns.first.tolist(), columns.weights, strict=True)):
-        for color in range(3):
-            matrix[:, color, :, color] = weights.T
-        flat = matrix.reshape(columns.window * 3, _GROUP * 3)
+    flat = matrices.reshape(len(columns.first), columns.window * 3, _GROUP * 3)
+    for group, first in enumerate(columns.first.tolist()):
         part = source[:, 3 * (first - start) : 3 * (first - start + columns.window)]
         for at in range(0, len(source), tile):
-            result[at : at + tile, group] = part[at : at + tile] @ flat
+            np.matmul(part[at : at + tile], flat[group], out=result[at : at + tile, group])
     return result.reshape(len(source), -1)
 
 
