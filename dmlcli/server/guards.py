@@ -25,16 +25,17 @@ COOKIE = "dmlcli"
 BATCH = "/v1/search/batch"
 _OPEN_TO_ALL = ("/", "/healthz", "/v1/login")  # without a token; and the files of the page
 _DISCARD_SECONDS = 1.0
-_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(self), microphone=(), geolocation=(), interest-cohort=()",
-    "x-permitted-cross-domain-policies": "none",
-}
+_HEADERS = [  # of all answers that do not have others
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=(), interest-cohort=()"),
+    (b"x-permitted-cross-domain-policies", b"none"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+]
 
 
 class Refused(Exception):
@@ -167,13 +168,10 @@ class _Exchange:
         """Send a part of the answer, with the headers of all answers."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
-            headers.setdefault("content-security-policy", _API_POLICY)
-            headers.setdefault("cache-control", "no-store")
+            given = {name for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(header for header in _HEADERS if header[0] not in given)]
             if not self._arrived:
-                headers["connection"] = "close"
+                MutableHeaders(scope=message)["connection"] = "close"
                 await self._discard_rest()
         else:
             self._sent += len(message.get("body", b""))
