@@ -111,7 +111,7 @@ class GradientTraining:
                 stale, fitted = int(self._saved["stale"]), float(self._saved["seconds"])
         if recipe.stops_after and stale >= recipe.stops_after:
             return
-        planner = self._planner(network, recipe)
+        planner, first = self._planner(network, recipe), stage.trainer.epoch
         distributed.broadcast(WorkerTask(network, fold, self.plan.head_params, recipe, stage.trainer.state_dict()))
         unscored: Epoch | None = None
         for epoch in stage.fit(planner.until):
@@ -124,9 +124,12 @@ class GradientTraining:
             if distributed.broadcast(unscored is None):
                 scored, is_best = self._scored(stage, epoch, fitted, planner)
                 stale = 0 if is_best else stale + 1
-                self._plan(stage, planner, recipe)
+                if not planner.scores_last_only:  # the last epoch stays the last, at the end of the schedule
+                    self._plan(stage, planner, recipe)
             else:
                 scored, is_best = ScoredEpoch(_candidate(stage, epoch, {}, fitted), epoch, {}), False
+            if recipe.tune != "head":
+                progress.parts(stage.trainer.epochs - first)
             progress.learned(scored.progress(stage.trainer.epochs, is_best))
             yield scored
             if epoch.diagnostics.trouble:
@@ -146,8 +149,6 @@ class GradientTraining:
         """Fit the epochs that are left into the budget."""
         if self._time_budget.is_limited:
             stage.trainer.epochs = planner.epochs(stage.trainer.epoch, recipe.epochs)
-            if recipe.tune != "head":
-                progress.parts(stage.trainer.epochs)
 
     def _scored(self, stage: Stage, epoch: Epoch, seconds: float, planner: EpochPlanner) -> tuple[ScoredEpoch, bool]:
         """Score the state after an epoch, keep it if it is the best, and return whether it is."""
